@@ -1,0 +1,8 @@
+"""Potentials that come with the package, and their way into TorchScript."""
+
+from torchml.models.base import EdgeModel
+from torchml.models.schnet import SchNet
+from torchml.models.scripting import describe, script
+from torchml.models.stillinger_weber import StillingerWeber
+
+__all__ = ["EdgeModel", "SchNet", "StillingerWeber", "describe", "script"]

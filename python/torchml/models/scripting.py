@@ -1,0 +1,106 @@
+"""Wrap an `EdgeModel` in the `forward` of a calling convention, as TorchScript.
+
+The number of arguments of a staged-graph model depends on its number of layers, which Python
+functions of fixed signature cannot express: the few lines of `forward` are written as text.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from torchml.errors import TorchMLError
+from torchml.metadata import ModelMetadata, quiet_torchscript
+from torchml.models.base import EdgeModel
+
+_NONE = """
+def forward(self, species: Tensor, coords: Tensor, n_neigh: Tensor, nlist: Tensor,
+            contributing: Tensor) -> Tensor:
+    owners = torch.nonzero(contributing == 1).flatten()
+    target = torch.repeat_interleave(owners, n_neigh.to(torch.int64))
+    source = nlist.to(torch.int64)
+    edge_index = torch.stack([source, target])
+    edge_vectors = coords.index_select(0, source) - coords.index_select(0, target)
+    n_nodes = coords.size(0)
+    return self.model(species, edge_vectors, edge_index, [n_nodes, n_nodes], [source.size(0)])
+"""
+
+# The directed stages are prefixes of one another, so the last one holds every edge.
+_GRAPH = """
+def forward(self, species: Tensor, coords: Tensor, {stages},
+            contributing: Tensor) -> Tensor:
+    edges = edge_index{last}
+    edge_vectors = coords.index_select(0, edges[0]) - coords.index_select(0, edges[1])
+    n_nodes = coords.size(0)
+    return self.model(species, edge_vectors, edges, [{node_counts}], [{edge_counts}])
+"""
+
+_EDGES = """
+def forward(self, species: Tensor, edge_vectors: Tensor, edge_index: Tensor, contributing: Tensor,
+            node_counts: List[int], edge_counts: List[int]) -> Tensor:
+    return self.model(species, edge_vectors, edge_index, node_counts, edge_counts)
+"""
+
+
+def script(model: EdgeModel, convention: str) -> torch.jit.ScriptModule:
+    """TorchScript module that holds `model` and is called as `convention` says.
+
+    `none` hands over one neighbour list, so it is for models of one layer. `graph` expects the
+    directed staged graph: the metadata of the archive has to say so (see `describe`).
+    """
+    source = _source(model, convention)
+
+    # A class of its own per call: torch keeps methods defined from text with the class.
+    class Wrapper(torch.jit.ScriptModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = torch.jit.script(model)
+            self.define(source)
+
+    with quiet_torchscript():
+        return Wrapper()
+
+
+def describe(model: EdgeModel, convention: str) -> ModelMetadata:
+    """The metadata that belongs into the archive of `script(model, convention)`."""
+    return ModelMetadata(
+        convention=convention,
+        species=tuple(model.species),
+        cutoff=model.cutoff,
+        layers=model.layers,
+        dtype=_dtype(model),
+        species_input="code",
+        edges="directed" if convention == "graph" else None,
+        returns_forces=False,
+        radial=model.radial if convention == "edges" else False,
+    )
+
+
+def _source(model: EdgeModel, convention: str) -> str:
+    if convention == "edges":
+        return _EDGES
+    if convention == "graph":
+        stages = range(model.layers)
+        return _GRAPH.format(
+            stages=", ".join(f"edge_index{k}: Tensor" for k in stages),
+            last=model.layers - 1,
+            node_counts=", ".join(["n_nodes"] * (model.layers + 1)),
+            edge_counts=", ".join(f"edge_index{k}.size(1)" for k in stages),
+        )
+    if convention == "none":
+        if model.layers != 1:
+            raise TorchMLError(
+                f"the convention 'none' is for models of one layer, but this model has "
+                f"{model.layers}; use 'graph' or 'edges'"
+            )
+        return _NONE
+    raise TorchMLError(
+        f"a model cannot be scripted for the convention '{convention}'; "
+        "expected 'none', 'graph' or 'edges'"
+    )
+
+
+def _dtype(model: EdgeModel) -> str:
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            return str(tensor.dtype).removeprefix("torch.")
+    raise TorchMLError("the model has neither float parameters nor float buffers: no dtype")
