@@ -71,7 +71,7 @@ def describe(model: EdgeModel, convention: str) -> ModelMetadata:
         species_input="code",
         edges="directed" if convention == "graph" else None,
         returns_forces=False,
-        radial=model.radial if convention == "edges" else False,
+        radial=model.radial if convention == "edges" else None,
     )
 
 
