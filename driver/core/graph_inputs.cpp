@@ -1,0 +1,41 @@
+// The convention `graph`: forward(species, coords, edge_index0..edge_index{n-1}, contributing),
+// where contributing is 0 for contributing particles and 1 for ghosts (a batch index).
+#include "particle_inputs.hpp"
+#include "shell_graph.hpp"
+#include "staged_graph.hpp"
+#include "tensors.hpp"
+
+namespace torchml {
+namespace {
+
+class GraphInputs final : public ParticleInputs {
+ public:
+  using ParticleInputs::ParticleInputs;
+
+  ModelInputs build(System const& system, bool gradient) override {
+    ModelInputs inputs;
+    // Networks that squeeze() their outputs fail on a single particle; the original driver gave
+    // them a second one that no edge reaches, and models rely on it.
+    begin(system, gradient, system.size() == 1 ? 1 : 0, inputs);
+    graph_.build(system, settings_.spec.cutoff, settings_.spec.layers);
+    stage_edges(graph_, settings_.spec.directed, stages_);
+    inputs.arguments = {species(), inputs.differentiable};
+    for (auto& stage : stages_)
+      inputs.arguments.emplace_back(
+          view_of(stage, {2, static_cast<std::int64_t>(stage.size() / 2)}, settings_.device));
+    inputs.arguments.emplace_back(contributing(0, 1));
+    return inputs;
+  }
+
+ private:
+  ShellGraph graph_;
+  std::vector<EdgeIndex> stages_;
+};
+
+}  // namespace
+
+std::unique_ptr<InputBuilder> make_graph_inputs(InputSettings settings) {
+  return std::make_unique<GraphInputs>(std::move(settings));
+}
+
+}  // namespace torchml

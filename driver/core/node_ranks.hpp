@@ -1,0 +1,21 @@
+// Which of the processes on this node this one is, and how many cores are its share.
+#pragma once
+
+namespace torchml {
+
+struct NodeRanks {
+  int local_rank = 0;  ///< 0-based among the ranks of this job on this node
+  int local_size = 1;  ///< ranks of this job on this node
+};
+
+/// From the launcher's variables (Open MPI, MPICH and Intel MPI, Slurm, MVAPICH, PALS), which are
+/// exact; where none is set and the driver was built MPI-aware, the rank and size of
+/// MPI_COMM_WORLD. Only local calls: a collective would deadlock when some ranks alone create a
+/// model.
+NodeRanks node_ranks();
+
+/// OMP_NUM_THREADS where it is set; else the cores the launcher may use on this node divided by
+/// the ranks there, at most the cores this process is bound to, at least 1.
+int default_threads(NodeRanks const& ranks);
+
+}  // namespace torchml

@@ -1,0 +1,38 @@
+// What the conventions that hand over particles (raw and graph) have in common.
+#pragma once
+
+#include "inputs.hpp"
+
+namespace torchml {
+
+/// Species, coordinates and forces of particles.
+class ParticleInputs : public InputBuilder {
+ public:
+  explicit ParticleInputs(InputSettings settings) : settings_(std::move(settings)) {}
+
+  void pull_back(System const& system, torch::Tensor const& derivative, Request const& request,
+                 Result& result) const final;
+
+  [[nodiscard]] double returned_sign() const final { return -1.0; }
+
+ protected:
+  /// Fills counts, contributing rows and the coordinates; `padding` adds ghosts that no edge
+  /// reaches behind the real particles.
+  void begin(System const& system, bool gradient, std::int64_t padding, ModelInputs& inputs);
+
+  /// Species of the particles and of the padding, as forward wants them: i64 [N].
+  torch::Tensor species();
+
+  /// Flags of the particles and of the padding: i64 [N].
+  torch::Tensor contributing(std::int64_t contributing_flag, std::int64_t ghost_flag);
+
+  InputSettings settings_;
+
+ private:
+  std::vector<std::int64_t> species_;
+  std::vector<std::int64_t> flags_;
+  std::vector<std::int64_t> rows_;
+  std::vector<double> coordinates_;
+};
+
+}  // namespace torchml

@@ -1,0 +1,55 @@
+#include "shell_graph.hpp"
+
+#include <string>
+
+#include "error.hpp"
+
+namespace torchml {
+
+void ShellGraph::build(System const& system, double cutoff, int layers) {
+  auto const particles = static_cast<std::int64_t>(system.size());
+  nodes.clear();
+  sources.clear();
+  targets.clear();
+  vectors.clear();
+  node_counts.clear();
+  edge_counts.clear();
+  node_of_.assign(system.size(), -1);
+
+  auto const visit = [&](std::int64_t particle) {
+    if (node_of_[particle] < 0) {
+      node_of_[particle] = static_cast<std::int64_t>(nodes.size());
+      nodes.push_back(particle);
+    }
+    return node_of_[particle];
+  };
+
+  for (std::int64_t i = 0; i < particles; ++i)
+    if (system.contributing[i] != 0) visit(i);
+  node_counts.push_back(static_cast<std::int64_t>(nodes.size()));
+
+  double const cutoff_squared = cutoff * cutoff;
+  double const* const x = system.coordinates.data();
+  std::int64_t target = 0;
+  for (int shell = 0; shell < layers; ++shell) {
+    for (; target < node_counts.back(); ++target) {
+      auto const i = nodes[target];
+      for (int const j : system.neighbors->neighbors(static_cast<int>(i))) {
+        if (j < 0 || j >= particles)
+          throw Error("neighbour " + std::to_string(j) + " of particle " + std::to_string(i) +
+                      " does not exist, expected an index below " + std::to_string(particles));
+        double const dx = x[3 * j] - x[3 * i];
+        double const dy = x[3 * j + 1] - x[3 * i + 1];
+        double const dz = x[3 * j + 2] - x[3 * i + 2];
+        if (!(dx * dx + dy * dy + dz * dz < cutoff_squared)) continue;
+        sources.push_back(visit(j));
+        targets.push_back(target);
+        vectors.insert(vectors.end(), {dx, dy, dz});
+      }
+    }
+    edge_counts.push_back(static_cast<std::int64_t>(sources.size()));
+    node_counts.push_back(static_cast<std::int64_t>(nodes.size()));
+  }
+}
+
+}  // namespace torchml

@@ -1,0 +1,32 @@
+// Every particle within n hops of the contributing ones, and the edges between them.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "system.hpp"
+
+namespace torchml {
+
+/// Nodes are the particles reached in at most n hops, sorted by shell (shell k is reached in k
+/// hops, shell 0 are the contributing particles). Edges point into every node whose features a
+/// message-passing model of n layers needs, sorted by the shell of their target. So layer l of n
+/// works on the first edge_counts[n - 1 - l] edges and produces the first node_counts[n - 1 - l]
+/// nodes. The order follows from the particles and their lists alone.
+struct ShellGraph {
+  std::vector<std::int64_t> nodes;        ///< [M] particle of each node
+  std::vector<std::int64_t> sources;      ///< [E] node index
+  std::vector<std::int64_t> targets;      ///< [E] node index
+  std::vector<double> vectors;            ///< [3 E] x_source - x_target, Å
+  std::vector<std::int64_t> node_counts;  ///< [n + 1] nodes in shells 0..k
+  std::vector<std::int64_t> edge_counts;  ///< [n] edges into shells 0..k
+
+  /// Rebuilds the graph with the pairs closer than `cutoff` (Å); reads each list once and takes
+  /// time linear in their lengths. Throws Error on a neighbour index outside the system.
+  void build(System const& system, double cutoff, int layers);
+
+ private:
+  std::vector<std::int64_t> node_of_;  ///< [N] scratch: node of each particle or -1
+};
+
+}  // namespace torchml

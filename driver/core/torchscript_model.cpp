@@ -1,0 +1,147 @@
+#include "torchscript_model.hpp"
+
+#include <caffe2/serialize/inline_container.h>
+#include <torch/csrc/jit/passes/inliner.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "error.hpp"
+#include "extensions.hpp"
+#include "torch_error.hpp"
+
+namespace torchml {
+namespace {
+
+namespace fs = std::filesystem;
+
+void require_file(fs::path const& path) {
+  std::error_code ignored;
+  if (!fs::is_regular_file(path, ignored))
+    throw Error("model file " + path.string() + " does not exist, expected a TorchScript archive");
+}
+
+void visit_nodes(torch::jit::Block const* block, std::function<void(torch::jit::Node const*)> const& visit) {
+  for (auto const* node : block->nodes()) {
+    visit(node);
+    for (auto const* inner : node->blocks()) visit_nodes(inner, visit);
+  }
+}
+
+std::optional<ScalarType> scalar_type(torch::Tensor const& tensor) {
+  if (tensor.scalar_type() == torch::kFloat32) return ScalarType::float32;
+  if (tensor.scalar_type() == torch::kFloat64) return ScalarType::float64;
+  return std::nullopt;
+}
+
+/// Namespace of the first operator that no loaded library registers, from libtorch's message.
+std::string missing_namespace(std::string const& message) {
+  constexpr std::string_view marker = "Unknown builtin op: ";
+  auto const begin = message.find(marker);
+  if (begin == std::string::npos) return {};
+  auto const name = message.substr(begin + marker.size());
+  return name.substr(0, name.find("::"));
+}
+
+torch::jit::Module load_archive(fs::path const& path, torch::Device device) {
+  try {
+    return torch::jit::load(path.string(), device);
+  } catch (std::exception const& exception) {
+    // Models written before operator libraries were named in the metadata: a package of the
+    // operator's namespace beside libtorch is what they mean.
+    auto const missing = missing_namespace(exception.what());
+    if (missing.empty())
+      throw Error("cannot load model " + path.filename().string() + " (" + describe(exception) +
+                  "), expected a TorchScript archive that this libtorch reads");
+    try {
+      load_extensions({missing});
+      return torch::jit::load(path.string(), device);
+    } catch (std::exception const& second) {
+      throw Error("model " + path.filename().string() + " needs operators of '" + missing +
+                  "' (" + describe(second) +
+                  "), expected their library in the model's metadata key 'extensions' or in "
+                  "TORCHML_EXTENSIONS");
+    }
+  }
+}
+
+}  // namespace
+
+Declaration read_metadata(fs::path const& path) {
+  require_file(path);
+  Declaration declaration{"the metadata of " + path.filename().string(), {}};
+  try {
+    caffe2::serialize::PyTorchStreamReader reader(path.string());
+    constexpr std::string_view folder = "extra/torchml/";
+    for (auto const& record : reader.getAllRecords()) {
+      if (!record.starts_with(folder)) continue;
+      auto const [data, size] = reader.getRecord(record);
+      declaration.fields[record.substr(folder.size())] =
+          std::string(static_cast<char const*>(data.get()), size);
+    }
+  } catch (std::exception const& exception) {
+    throw Error("cannot read " + path.filename().string() + " (" + describe(exception) +
+                "), expected a TorchScript archive");
+  }
+  return declaration;
+}
+
+TorchScriptModel::TorchScriptModel(fs::path const& path, std::vector<std::string> const& extensions,
+                                   torch::Device device)
+    : name_(path.filename().string()), device_(device) {
+  require_file(path);
+  load_extensions(extensions);
+  load_extensions(extensions_from_environment());
+  module_ = load_archive(path, device);
+  if (!module_.find_method("forward"))
+    throw Error("model " + name_ + " has no method forward, expected one");
+  module_.eval();
+
+  std::vector<torch::Tensor> data;
+  for (auto parameter : module_.parameters()) {
+    parameter.set_requires_grad(false);  // or every backward would also differentiate the weights
+    data.push_back(parameter);
+  }
+  for (auto const& buffer : module_.buffers()) data.push_back(buffer);
+
+  auto const method = module_.get_method("forward");
+  auto const graph = method.graph()->copy();
+  torch::jit::Inline(*graph);
+  visit_nodes(graph->block(), [&](torch::jit::Node const* node) {
+    if (node->kind() == c10::aten::backward || node->kind() == c10::Symbol::aten("grad"))
+      differentiates_ = true;
+    if (node->kind() == c10::prim::Constant && node->hasAttribute(c10::attr::value) &&
+        node->kindOf(c10::attr::value) == torch::jit::AttributeKind::t)
+      data.push_back(node->t(c10::attr::value));
+  });
+  for (auto const& tensor : data)
+    if (dtype_ = scalar_type(tensor); dtype_) break;
+
+  auto const& schema = method.function().getSchema();
+  for (auto const& argument : schema.arguments()) arguments_.push_back(argument.name());
+  arguments_.erase(arguments_.begin());
+  returns_tuple_ = schema.returns().size() == 1 &&
+                   schema.returns().front().type()->kind() == c10::TypeKind::TupleType;
+}
+
+ModelOutput TorchScriptModel::forward(std::vector<c10::IValue> const& inputs) const {
+  c10::IValue output;
+  try {
+    torch::jit::GraphOptimizerEnabledGuard const no_profiling(false);
+    output = module_.get_method("forward")(inputs);
+  } catch (std::exception const& exception) {
+    throw Error("forward of model " + name_ + " failed: " + describe(exception));
+  }
+  if (output.isTensor()) return {output.toTensor(), {}};
+  if (output.isTuple()) {
+    auto const& elements = output.toTupleRef().elements();
+    if (!elements.empty() && elements.size() <= 2 &&
+        std::all_of(elements.begin(), elements.end(), [](auto const& e) { return e.isTensor(); }))
+      return {elements[0].toTensor(), elements.size() == 2 ? elements[1].toTensor() : torch::Tensor{}};
+  }
+  throw Error("forward of model " + name_ + " returned " + output.tagKind() +
+              ", expected a tensor or a tuple (energy, forces)");
+}
+
+}  // namespace torchml

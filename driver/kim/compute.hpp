@@ -1,0 +1,25 @@
+// One evaluation: KIM's arrays in, KIM's arrays out.
+#pragma once
+
+#include <vector>
+
+#include "model.hpp"
+
+namespace torchml::kim {
+
+/// What belongs to one compute-arguments object: the state of its evaluations.
+class Computation {
+ public:
+  explicit Computation(Model const& model) : evaluator_(model.potential) {}
+
+  /// Evaluates what `arguments` ask for. Throws torchml::Error; then no requested output keeps a
+  /// value of an earlier step: all are NaN.
+  void compute(Model const& model, KIM::ModelComputeArguments const& arguments);
+
+ private:
+  Evaluator evaluator_;
+  Result result_;
+  std::vector<double> coordinates_;
+};
+
+}  // namespace torchml::kim

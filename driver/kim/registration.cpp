@@ -1,0 +1,121 @@
+#include "registration.hpp"
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "environment.hpp"
+#include "error.hpp"
+#include "node_ranks.hpp"
+#include "param_file.hpp"
+
+namespace torchml::kim {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// KIM-API's calls return true on failure.
+void require(int failed, std::string const& action) {
+  if (failed != 0) throw Error("KIM-API refused " + action);
+}
+
+std::vector<fs::path> parameter_files(KIM::ModelDriverCreate const& create) {
+  std::string const* folder = nullptr;
+  create.GetParameterFileDirectoryName(&folder);
+  int count = 0;
+  create.GetNumberOfParameterFiles(&count);
+  std::vector<fs::path> files;
+  for (int i = 0; i < count; ++i) {
+    std::string const* name = nullptr;
+    require(create.GetParameterFileBasename(i, &name), "to name a parameter file");
+    files.push_back(fs::path(*folder) / *name);
+  }
+  return files;
+}
+
+fs::path param_file_of(std::vector<fs::path> const& files) {
+  fs::path found;
+  for (auto const& file : files) {
+    if (file.extension() != ".param") continue;
+    if (!found.empty())
+      throw Error("the model has two .param files, " + found.filename().string() + " and " +
+                  file.filename().string() + ", expected one");
+    found = file;
+  }
+  if (found.empty()) throw Error("the model has no parameter file *.param, expected one");
+  return found;
+}
+
+fs::path model_file_of(std::vector<fs::path> const& files, Declaration const& declared) {
+  auto const& wanted = declared.fields.at("model");
+  std::string present;
+  for (auto const& file : files) {
+    if (file.filename() == wanted) return file;
+    present += (present.empty() ? "" : ", ") + file.filename().string();
+  }
+  throw Error(declared.source + " names the model file '" + wanted + "', expected one of the "
+              "model's parameter files (" + present + ")");
+}
+
+}  // namespace
+
+std::unique_ptr<Model> create_model(KIM::ModelDriverCreate const& create, KIM::LengthUnit length,
+                                    KIM::EnergyUnit energy) {
+  auto const files = parameter_files(create);
+  auto const declared = read_param_file(param_file_of(files));
+#ifdef TORCHML_DISABLE_GRAPH
+  if (auto const& kind = declared.fields.at("convention"); kind == "graph" || kind == "edges")
+    throw Error("the model passes messages (" + kind + ") but this driver was built with "
+                "KIM_MODEL_DISABLE_GRAPH, expected None or Descriptor");
+#endif
+  auto const environment = read_environment();
+  auto const ranks = node_ranks();
+  auto const units = accept_units(length, energy);
+  auto model = std::unique_ptr<Model>(
+      new Model{Potential({.model = model_file_of(files, declared),
+                           .declared = {declared},
+                           .device = environment.device,
+                           .node_local_rank = ranks.local_rank,
+                           .force_atomic_numbers = environment.force_atomic_numbers}),
+                units, default_threads(ranks), 0.0, 0.0, 0});
+  auto const& spec = model->potential.spec();
+  model->cutoff = spec.cutoff * units.length;
+  model->influence_distance = spec.influence_distance() * units.length;
+  model->only_contributing = spec.layers == 1 ? 1 : 0;
+  return model;
+}
+
+void register_model(KIM::ModelDriverCreate& create, Model const& model) {
+  require(create.SetModelNumbering(KIM::NUMBERING::zeroBased), "the numbering");
+  require(create.SetUnits(model.units.length_unit, model.units.energy_unit,
+                          KIM::CHARGE_UNIT::unused, KIM::TEMPERATURE_UNIT::unused,
+                          KIM::TIME_UNIT::unused),
+          "the units");
+  auto const& species = model.potential.spec().species;
+  for (std::size_t code = 0; code < species.size(); ++code) {
+    KIM::SpeciesName const name(species[code]);
+    if (!name.Known())
+      throw Error("species '" + species[code] + "' is unknown to KIM-API, expected a chemical symbol");
+    require(create.SetSpeciesCode(name, static_cast<int>(code)), "species " + species[code]);
+  }
+  create.SetInfluenceDistancePointer(&model.influence_distance);
+  create.SetNeighborListPointers(1, &model.cutoff, &model.only_contributing);
+}
+
+void register_arguments(KIM::ModelComputeArgumentsCreate& create, Model const& model) {
+  namespace argument = KIM::COMPUTE_ARGUMENT_NAME;
+  namespace status = KIM::SUPPORT_STATUS;
+  bool const total_only = model.potential.energy_kind() == EnergyKind::total;
+  for (auto const name : {argument::partialEnergy, argument::partialForces, argument::partialVirial,
+                          argument::partialParticleVirial})
+    require(create.SetArgumentSupportStatus(name, status::optional), "an argument's status");
+  require(create.SetArgumentSupportStatus(argument::partialParticleEnergy,
+                                          total_only ? status::notSupported : status::optional),
+          "an argument's status");
+  require(create.SetCallbackSupportStatus(
+              KIM::COMPUTE_CALLBACK_NAME::ProcessDEDrTerm,
+              model.potential.spec().radial ? status::optional : status::notSupported),
+          "a callback's status");
+}
+
+}  // namespace torchml::kim

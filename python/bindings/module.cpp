@@ -1,0 +1,255 @@
+// torchml._core: the engine for Python. Arrays in and out are numpy's; no torch tensor crosses.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "elements.hpp"
+#include "error.hpp"
+#include "node_ranks.hpp"
+#include "param_file.hpp"
+#include "potential.hpp"
+#include "shell_graph.hpp"
+#include "staged_graph.hpp"
+#include "torchscript_model.hpp"
+
+namespace py = pybind11;
+
+namespace torchml {
+namespace {
+
+template <class Element>
+using Array = py::array_t<Element, py::array::c_style | py::array::forcecast>;
+
+template <class Element>
+std::span<Element const> span_of(Array<Element> const& array) {
+  return {array.data(), static_cast<std::size_t>(array.size())};
+}
+
+template <class Element>
+py::array_t<Element> to_array(std::vector<Element> const& values, std::vector<py::ssize_t> const& shape) {
+  py::array_t<Element> array(shape);
+  std::copy(values.begin(), values.end(), array.mutable_data());
+  return array;
+}
+
+/// Neighbour lists in compressed rows.
+class RowNeighbors final : public NeighborSource {
+ public:
+  RowNeighbors(std::span<std::int64_t const> offsets, std::span<int const> neighbors)
+      : offsets_(offsets), neighbors_(neighbors) {}
+  [[nodiscard]] std::span<int const> neighbors(int particle) const override {
+    return neighbors_.subspan(offsets_[particle], offsets_[particle + 1] - offsets_[particle]);
+  }
+
+ private:
+  std::span<std::int64_t const> offsets_;
+  std::span<int const> neighbors_;
+};
+
+/// A system over numpy arrays, which must outlive it. Throws Error when the sizes do not fit.
+struct ArraySystem {
+  ArraySystem(std::span<int const> species, Array<double> const& coordinates,
+              Array<int> const& contributing, Array<std::int64_t> const& offsets,
+              Array<int> const& list)
+      : rows(span_of(offsets), span_of(list)),
+        system{species, span_of(coordinates), span_of(contributing), &rows} {
+    auto const particles = static_cast<std::size_t>(contributing.size());
+    if (coordinates.size() != static_cast<py::ssize_t>(3 * particles))
+      throw Error("coordinates have " + std::to_string(coordinates.size()) +
+                  " elements, expected 3 for each of " + std::to_string(particles) + " particles");
+    auto const row = span_of(offsets);
+    if (row.size() != particles + 1 || row.front() != 0 ||
+        row.back() != static_cast<std::int64_t>(list.size()) || !std::is_sorted(row.begin(), row.end()))
+      throw Error("neighbor_offsets do not fit, expected " + std::to_string(particles + 1) +
+                  " ascending numbers from 0 to the number of neighbours");
+  }
+  ArraySystem(ArraySystem const&) = delete;
+  ArraySystem& operator=(ArraySystem const&) = delete;
+
+  RowNeighbors rows;
+  System system;
+};
+
+/// A potential with the evaluator of this Python object; calls may come from any thread, one at a
+/// time.
+class PyPotential {
+ public:
+  PyPotential(std::string const& model, std::optional<std::string> const& param,
+              std::map<std::string, std::string> const& fields, std::string const& device)
+      : potential_(options(model, param, fields, device)), evaluator_(potential_) {}
+
+  [[nodiscard]] Potential const& potential() const { return potential_; }
+
+  py::dict evaluate(Array<int> const& species, Array<double> const& coordinates,
+                    Array<int> const& contributing, Array<std::int64_t> const& offsets,
+                    Array<int> const& list, Request const& request) {
+    if (species.size() != contributing.size())
+      throw Error("species has " + std::to_string(species.size()) + " elements and contributing " +
+                  std::to_string(contributing.size()) + ", expected one each per particle");
+    ArraySystem const arrays(span_of(species), coordinates, contributing, offsets, list);
+    Result result;
+    {
+      py::gil_scoped_release const release;
+      evaluator_.evaluate(arrays.system, request, result);
+    }
+    auto const particles = static_cast<py::ssize_t>(species.size());
+    py::dict answer;
+    if (request.energy) answer["energy"] = result.energy;
+    if (request.particle_energies)
+      answer["particle_energies"] = to_array(result.particle_energies, {particles});
+    if (request.forces) answer["forces"] = to_array(result.forces, {particles, 3});
+    if (request.virial) answer["virial"] = py::array_t<double>(6, result.virial.data());
+    if (request.particle_virials)
+      answer["particle_virials"] = to_array(result.particle_virials, {particles, 6});
+    if (request.edge_terms) answer["edge_terms"] = edge_terms(result);
+    return answer;
+  }
+
+ private:
+  static PotentialOptions options(std::string const& model, std::optional<std::string> const& param,
+                                  std::map<std::string, std::string> const& fields,
+                                  std::string const& device) {
+    PotentialOptions options;
+    options.model = model;
+    options.device = device;
+    options.node_local_rank = node_ranks().local_rank;
+    if (param) options.declared.push_back(read_param_file(*param));
+    if (!fields.empty()) options.declared.push_back({"the arguments given", fields});
+    return options;
+  }
+
+  static py::dict edge_terms(Result const& result) {
+    auto const count = static_cast<py::ssize_t>(result.edge_terms.size());
+    py::array_t<int> i(count);
+    py::array_t<int> j(count);
+    py::array_t<double> r(count);
+    py::array_t<double> dedr(count);
+    py::array_t<double> vector(std::vector<py::ssize_t>{count, 3});
+    for (py::ssize_t e = 0; e < count; ++e) {
+      auto const& term = result.edge_terms[e];
+      i.mutable_at(e) = term.i;
+      j.mutable_at(e) = term.j;
+      r.mutable_at(e) = term.r;
+      dedr.mutable_at(e) = term.dedr;
+      for (int axis = 0; axis < 3; ++axis) vector.mutable_at(e, axis) = term.vector[axis];
+    }
+    py::dict terms;
+    terms["i"] = i;
+    terms["j"] = j;
+    terms["r"] = r;
+    terms["vector"] = vector;
+    terms["dedr"] = dedr;
+    return terms;
+  }
+
+  Potential potential_;
+  Evaluator evaluator_;
+};
+
+ShellGraph shell_graph(Array<double> const& coordinates, Array<int> const& contributing,
+                       Array<std::int64_t> const& offsets, Array<int> const& list, double cutoff,
+                       int layers) {
+  std::vector<int> const species(contributing.size(), 0);
+  ArraySystem const arrays(species, coordinates, contributing, offsets, list);
+  if (layers < 1) throw Error("layers is " + std::to_string(layers) + ", expected at least 1");
+  ShellGraph graph;
+  graph.build(arrays.system, cutoff, layers);
+  return graph;
+}
+
+}  // namespace
+}  // namespace torchml
+
+PYBIND11_MODULE(_core, module) {
+  using namespace torchml;
+  module.doc() = "The TorchML engine: the same C++ code that runs inside KIM simulators.";
+  py::register_exception<Error>(module, "Error", PyExc_RuntimeError);
+
+  py::class_<ModelSpec>(module, "ModelSpec", "What a model declares about itself.")
+      .def_readonly("species", &ModelSpec::species)
+      .def_readonly("cutoff", &ModelSpec::cutoff, "Å")
+      .def_readonly("layers", &ModelSpec::layers)
+      .def_property_readonly("influence_distance", &ModelSpec::influence_distance, "Å")
+      .def_property_readonly("convention",
+                             [](ModelSpec const& s) { return std::string(to_string(s.convention)); })
+      .def_property_readonly("dtype", [](ModelSpec const& s) { return std::string(to_string(s.dtype)); })
+      .def_property_readonly("species_input",
+                             [](ModelSpec const& s) { return std::string(to_string(s.species_input)); })
+      .def_readonly("directed", &ModelSpec::directed)
+      .def_readonly("returns_forces", &ModelSpec::returns_forces)
+      .def_readonly("radial", &ModelSpec::radial)
+      .def_readonly("extensions", &ModelSpec::extensions);
+
+  py::class_<PyPotential>(module, "Potential", "A model ready to evaluate particles.")
+      .def(py::init<std::string const&, std::optional<std::string> const&,
+                    std::map<std::string, std::string> const&, std::string const&>(),
+           py::arg("model_path"), py::arg("param_path") = std::nullopt,
+           py::arg("fields") = std::map<std::string, std::string>{}, py::arg("device") = "cpu")
+      .def_property_readonly("spec", [](PyPotential const& p) { return p.potential().spec(); })
+      .def_property_readonly("device", [](PyPotential const& p) { return p.potential().device().str(); })
+      .def_property_readonly(
+          "energy_kind",
+          [](PyPotential const& p) { return std::string(to_string(p.potential().energy_kind())); })
+      .def_property_readonly(
+          "argument_names", [](PyPotential const& p) { return p.potential().model().argument_names(); })
+      .def(
+          "evaluate",
+          [](PyPotential& p, Array<int> const& species, Array<double> const& coordinates,
+             Array<int> const& contributing, Array<std::int64_t> const& offsets,
+             Array<int> const& list, bool energy, bool particle_energies, bool forces, bool virial,
+             bool particle_virials, bool edge_terms) {
+            return p.evaluate(species, coordinates, contributing, offsets, list,
+                              {energy, particle_energies, forces, virial, particle_virials, edge_terms});
+          },
+          py::arg("species"), py::arg("coordinates"), py::arg("contributing"),
+          py::arg("neighbor_offsets"), py::arg("neighbors"), py::kw_only(), py::arg("energy") = true,
+          py::arg("particle_energies") = false, py::arg("forces") = true, py::arg("virial") = false,
+          py::arg("particle_virials") = false, py::arg("edge_terms") = false);
+
+  module.def(
+      "shell_graph",
+      [](Array<double> const& coordinates, Array<int> const& contributing,
+         Array<std::int64_t> const& offsets, Array<int> const& list, double cutoff, int layers) {
+        auto const graph = shell_graph(coordinates, contributing, offsets, list, cutoff, layers);
+        auto const edges = static_cast<py::ssize_t>(graph.sources.size());
+        auto index = graph.sources;
+        index.insert(index.end(), graph.targets.begin(), graph.targets.end());
+        py::dict answer;
+        answer["nodes"] = to_array(graph.nodes, {static_cast<py::ssize_t>(graph.nodes.size())});
+        answer["edge_index"] = to_array(index, {2, edges});
+        answer["node_counts"] = graph.node_counts;
+        answer["edge_counts"] = graph.edge_counts;
+        return answer;
+      },
+      py::arg("coordinates"), py::arg("contributing"), py::arg("neighbor_offsets"),
+      py::arg("neighbors"), py::arg("cutoff"), py::arg("layers"));
+
+  module.def(
+      "staged_graph",
+      [](Array<double> const& coordinates, Array<int> const& contributing,
+         Array<std::int64_t> const& offsets, Array<int> const& list, double cutoff, int layers,
+         bool directed) {
+        std::vector<EdgeIndex> stages;
+        stage_edges(shell_graph(coordinates, contributing, offsets, list, cutoff, layers), directed,
+                    stages);
+        py::list answer;
+        for (auto const& stage : stages)
+          answer.append(to_array(stage, {2, static_cast<py::ssize_t>(stage.size() / 2)}));
+        return answer;
+      },
+      py::arg("coordinates"), py::arg("contributing"), py::arg("neighbor_offsets"),
+      py::arg("neighbors"), py::arg("cutoff"), py::arg("layers"), py::arg("directed") = false);
+
+  module.def("atomic_number", [](std::string const& symbol) {
+    if (auto const number = atomic_number(symbol)) return *number;
+    throw Error("'" + symbol + "' is no chemical symbol, expected one from H to Og");
+  });
+  module.def("read_param_file",
+             [](std::string const& path) { return read_param_file(path).fields; });
+  module.def("read_metadata", [](std::string const& path) { return read_metadata(path).fields; });
+}
