@@ -1,0 +1,50 @@
+# What a developer does with this repository; `make help` lists it.
+# Everything that is made lies in PREFIX, outside the repository.
+
+SHELL  := /bin/bash
+PREFIX ?= $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/torchml
+JOBS   ?= $(shell nproc)
+# More options for install_dependencies.sh, for instance SETUP_FLAGS=--cuda
+SETUP_FLAGS ?=
+
+setup_command = ./install_dependencies.sh --prefix "$(PREFIX)" --jobs $(JOBS) $(SETUP_FLAGS)
+in_environment = . "$(PREFIX)/env.sh" &&
+
+# OpenMPI refuses to run as root and to start more ranks than there are cores unless it is told to.
+demo test bench: export OMPI_ALLOW_RUN_AS_ROOT = 1
+demo test bench: export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
+demo test bench: export OMPI_MCA_rmaps_base_oversubscribe = 1
+
+.PHONY: help setup demo test lint bench clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
+	@printf 'Variables: PREFIX=%s JOBS=%s SETUP_FLAGS=%s\n' "$(PREFIX)" "$(JOBS)" "$(SETUP_FLAGS)"
+
+setup: ## install all that is needed, the KIM driver and the Python package
+	@$(setup_command)
+
+demo: setup ## Stillinger-Weber silicon in LAMMPS, beside OpenKIM's native model
+	@$(in_environment) python examples/demo.py
+
+# Both suites run even if the first fails; the last lines say how each ended.
+test: ## set up, then run the C++ and the Python tests
+	@$(setup_command) --with-kliff
+	@$(in_environment) \
+	cpp=failed; python=failed; \
+	cmake -S tests/cpp -B "$(PREFIX)/build/cpp" && \
+	cmake --build "$(PREFIX)/build/cpp" --parallel $(JOBS) && \
+	ctest --test-dir "$(PREFIX)/build/cpp" --output-on-failure --no-tests=error && cpp=passed; \
+	python -m pytest tests && python=passed; \
+	echo "C++ tests (CTest) $$cpp, Python tests (pytest) $$python"; \
+	[[ $$cpp$$python == passedpassed ]]
+
+lint: setup ## ruff, mypy and clang-format
+	@$(in_environment) ruff check . && mypy && \
+	git ls-files -z '*.cpp' '*.hpp' | xargs -0 clang-format --dry-run -Werror
+
+bench: setup ## graph building and driver overhead
+	@$(in_environment) for file in benchmarks/*.py; do python "$$file" || exit 1; done
+
+clean: ## remove what was built, keeping the Python environment
+	rm -rf -- "$(PREFIX)/build" "$(PREFIX)/stamps/driver" "$(PREFIX)/stamps/package" demo-output
