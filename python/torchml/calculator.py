@@ -1,0 +1,78 @@
+"""The ASE calculator."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar
+
+from ase import Atoms
+from ase.calculators.calculator import Calculator as AseCalculator
+from ase.calculators.calculator import PropertyNotImplementedError, all_changes
+
+from torchml.potential import Potential
+
+
+class Calculator(AseCalculator):  # type: ignore[misc]  # ASE is not typed
+    """Energy, forces, stress and per-atom values of a model, for ASE.
+
+    `model` is the folder of a portable model, a `.pt` file, the name of an installed KIM model, or
+    a `Potential`. Units are ASE's: eV, eV/Å, eV/Å³. Only what is asked for is computed.
+    """
+
+    implemented_properties: ClassVar[list[str]] = [
+        "energy",
+        "free_energy",
+        "forces",
+        "stress",
+        "energies",
+        "stresses",
+    ]
+
+    def __init__(
+        self, model: str | Path | Potential, device: str = "cpu", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.potential = model if isinstance(model, Potential) else Potential(model, device)
+
+    def calculate(
+        self,
+        atoms: Atoms | None = None,
+        properties: list[str] | None = None,
+        system_changes: list[str] = all_changes,
+    ) -> None:
+        """Fill self.results with the properties asked for."""
+        super().calculate(atoms, properties, system_changes)
+        wanted = set(properties or ["energy"])
+        if wanted & {"stress", "stresses"} and not self.atoms.pbc.all():
+            raise PropertyNotImplementedError(
+                f"stress was asked for a structure with pbc {self.atoms.pbc.tolist()}, "
+                "expected one that is periodic in three directions"
+            )
+        if "energies" in wanted and self.potential.energy_kind == "total":
+            raise PropertyNotImplementedError(
+                f"the model '{self.potential.name}' returns only the total energy, "
+                "expected one energy per atom for the property 'energies'"
+            )
+        if "stresses" in wanted and self.potential.spec.convention != "edges":
+            raise PropertyNotImplementedError(
+                f"the model '{self.potential.name}' follows the convention "
+                f"'{self.potential.spec.convention}', expected 'edges' for the property 'stresses'"
+            )
+        found = self.potential.evaluate(
+            self.atoms,
+            energy=True,  # comes for free with anything else
+            forces="forces" in wanted,
+            virial="stress" in wanted,
+            particle_energies="energies" in wanted,
+            particle_virials="stresses" in wanted,
+        )
+        self.results |= {"energy": found.energy, "free_energy": found.energy}
+        if found.forces is not None:
+            self.results["forces"] = found.forces
+        if found.particle_energies is not None:
+            self.results["energies"] = found.particle_energies
+        # KIM's virial is dE/dstrain in the order xx yy zz yz xz xy, which is ASE's too.
+        if found.virial is not None:
+            self.results["stress"] = found.virial / self.atoms.get_volume()
+        if found.particle_virials is not None:
+            self.results["stresses"] = found.particle_virials / self.atoms.get_volume()

@@ -1,0 +1,289 @@
+"""`torchml validate MODEL`: the same structures through every door, in one table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from torchml import kim
+from torchml.errors import TorchMLError
+from torchml.potential import Evaluation, Potential, model_files
+from torchml.validation.checks import checks_for
+from torchml.validation.kim_client import KimModel, kim_log_explains
+from torchml.validation.lammps import evaluate_with_lammps
+from torchml.validation.reference import ReferenceModel
+from torchml.validation.report import Finding, failure, print_report
+from torchml.validation.structures import default_structures, read_structures
+from torchml.validation.tolerances import difference, tolerances
+
+RANKS = (1, 2)
+
+Evaluator = Callable[[Atoms], Evaluation]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of the command."""
+    parser.add_argument(
+        "model", help="folder of a portable model, .pt file, or name of an installed KIM model"
+    )
+    parser.add_argument(
+        "--structures",
+        metavar="FILE",
+        help="structures to evaluate, in any format that ASE reads (default: eight small ones "
+        "made for the model's species and cutoff)",
+    )
+    parser.add_argument(
+        "--device", default="cpu", help="cpu (default), cuda or cuda:K, for the C++, KIM and LAMMPS"
+    )
+    parser.add_argument(
+        "--no-lammps", action="store_true", help="leave LAMMPS out, where it is not installed"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Validate, print the table, and return 0 when everything agrees, else 1."""
+    console = Console()
+    with _progress(console) as progress, installed_model(args.model) as name:
+        findings = validate(
+            args.model,
+            name,
+            structures=read_structures(args.structures) if args.structures else None,
+            device=args.device,
+            lammps=not args.no_lammps,
+            progress=progress,
+        )
+    print_report(console, f"{name} on {args.device}", findings)
+    failed = len({finding.check for finding in findings if not finding.passed})
+    if args.no_lammps:
+        console.print("LAMMPS was left out on request.", style="yellow")
+    if failed:
+        console.print(f"{failed} checks failed.", style="bold red")
+    return 1 if failed else 0
+
+
+def validate(
+    model: str | Path,
+    name: str,
+    *,
+    structures: Mapping[str, Atoms] | None = None,
+    device: str = "cpu",
+    lammps: bool = True,
+    progress: Progress | None = None,
+) -> list[Finding]:
+    """All findings about a model that is installed in a KIM collection as `name`.
+
+    The C++ core is what the others are compared with.
+    """
+    potential = Potential(model, device)
+    with model_files(model) as (path, _):
+        reference = ReferenceModel(path, potential.spec)
+    if structures is None:
+        structures = default_structures(potential.spec.species, potential.spec.cutoff)
+    allowed = tolerances(potential.spec.dtype)
+    progress = progress or Progress(disable=True)
+
+    with environment(KIM_MODEL_EXECUTION_DEVICE=device):
+        clients = Clients(potential, reference, name)
+        steps = len(structures) * (len(clients.evaluators) + 2) + len(RANKS) * lammps
+        task = progress.add_task("", total=steps)
+
+        def begin(what: str) -> None:
+            progress.update(task, advance=1, description=what)
+
+        findings: list[Finding] = []
+        expected: dict[str, Evaluation] = {}
+        for structure, atoms in structures.items():
+            begin(f"C++ core: {structure}")
+            try:
+                expected[structure] = clients.core(atoms)
+            except TorchMLError as error:
+                findings.append(failure("C++ core", structure, error))
+        for structure, wanted in expected.items():
+            atoms = structures[structure]
+            for client, evaluate in clients.evaluators.items():
+                begin(f"{client}: {structure}")
+                try:
+                    found = evaluate(atoms)
+                except Exception as error:  # whatever a client dies of is a finding
+                    findings.append(failure(client, structure, error))
+                else:
+                    findings += compare(client, structure, found, wanted, allowed.parity)
+            begin(f"derivatives and symmetries: {structure}")
+            findings += _physics(clients.core, structure, atoms, allowed)
+        for ranks in RANKS if lammps else ():
+            begin(f"LAMMPS: {ranks} rank{'s' * (ranks > 1)}")
+            findings += _lammps(clients, ranks, structures, expected, allowed.parity)
+        progress.update(task, completed=steps, description="done")
+    order = {check: k for k, check in enumerate(dict.fromkeys(f.check for f in findings))}
+    return sorted(findings, key=lambda finding: order[finding.check])
+
+
+@dataclass
+class Clients:
+    """The doors to a model: each evaluates a structure."""
+
+    potential: Potential
+    reference: ReferenceModel
+    name: str
+
+    def core(self, atoms: Atoms) -> Evaluation:
+        """The C++ core through Python: everything that the model can give."""
+        return self.potential.evaluate(
+            atoms,
+            virial=True,
+            particle_energies=self.potential.energy_kind != "total",
+            particle_virials=self.potential.spec.convention == "edges",
+        )
+
+    @property
+    def evaluators(self) -> dict[str, Evaluator]:
+        """By name, all but LAMMPS, which takes several structures at once."""
+        return {
+            "TorchScript in Python": self.reference.evaluate,
+            "KIM": self._kim,
+            "KIM through ASE": self._ase,
+        }
+
+    def _kim(self, atoms: Atoms) -> Evaluation:
+        with kim_log_explains(self.name):
+            return KimModel(self.name).evaluate(atoms)
+
+    def _ase(self, atoms: Atoms) -> Evaluation:
+        from ase.calculators.kim import KIM  # looks for KIM-API when imported
+
+        with kim_log_explains(self.name):
+            atoms = atoms.copy()
+            atoms.calc = KIM(self.name)
+            energy, forces = atoms.get_potential_energy(), atoms.get_forces()
+            virial = atoms.get_stress() * atoms.get_volume() if atoms.pbc.all() else None
+        return Evaluation(energy=energy, forces=forces, virial=virial)
+
+
+def compare(
+    client: str, structure: str, found: Evaluation, expected: Evaluation, tolerance: float
+) -> list[Finding]:
+    """One finding per quantity that both know."""
+    assert expected.forces is not None
+    atoms = len(expected.forces)
+    findings = []
+    for quantity, sums in (
+        ("energy", atoms),
+        ("forces", 1),
+        ("virial", atoms),
+        ("particle_energies", 1),
+    ):
+        value, wanted = getattr(found, quantity), getattr(expected, quantity)
+        if value is not None and wanted is not None:
+            check = f"{client}: {quantity.replace('particle_energies', 'energies of atoms')}"
+            findings.append(Finding(check, structure, difference(value, wanted, sums), tolerance))
+    if found.particle_virials is not None and expected.virial is not None:
+        figure = difference(found.particle_virials.sum(axis=0), expected.virial, atoms)
+        findings.append(Finding(f"{client}: sum of atomic virials", structure, figure, tolerance))
+    return findings
+
+
+def _physics(evaluate: Evaluator, structure: str, atoms: Atoms, allowed: Any) -> list[Finding]:
+    findings = []
+    for check, (function, tolerance) in checks_for(atoms, allowed).items():
+        try:
+            findings.append(Finding(check, structure, function(evaluate, atoms), tolerance))
+        except TorchMLError as error:
+            findings.append(failure(check, structure, error))
+    first, second = evaluate(atoms), evaluate(atoms)
+    same = first.energy == second.energy and np.array_equal(first.forces, second.forces)
+    findings.append(Finding("repeated call, bit for bit", structure, 0.0 if same else 1.0, 0.0))
+    return findings
+
+
+def _lammps(
+    clients: Clients,
+    ranks: int,
+    structures: Mapping[str, Atoms],
+    expected: Mapping[str, Evaluation],
+    tolerance: float,
+) -> list[Finding]:
+    client = f"LAMMPS, {ranks} rank{'s' * (ranks > 1)}"
+    if not expected:
+        return [failure(client, "", "no structure could be evaluated by the C++ core")]
+    some = next(iter(expected.values()))
+    try:
+        results = evaluate_with_lammps(
+            clients.name,
+            [structures[structure] for structure in expected],
+            list(clients.potential.spec.species),
+            ranks=ranks,
+            particle_energies=some.particle_energies is not None,
+            particle_virials=some.particle_virials is not None,
+        )
+    except TorchMLError as error:
+        return [failure(client, "", error)]
+    findings = []
+    for (structure, wanted), found in zip(expected.items(), results, strict=True):
+        findings += compare(client, structure, found, wanted, tolerance)
+    return findings
+
+
+@contextmanager
+def installed_model(model: str | Path) -> Iterator[str]:
+    """The name of an installed KIM model; a folder or a `.pt` is installed for the time being.
+
+    It goes into a collection of its own, before the others in KIM_API_PORTABLE_MODELS_DIR.
+    """
+    path = Path(model)
+    if not path.exists():
+        if kim.installed_folder(str(model)) is None:
+            raise TorchMLError(
+                f"'{model}' is neither a folder, nor a file, nor a model in any KIM collection"
+            )
+        yield str(model)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = path.resolve() if path.is_dir() else _exported(path, Path(scratch))
+        collection = Path(scratch) / "collection"
+        collection.mkdir()
+        others = os.environ.get("KIM_API_PORTABLE_MODELS_DIR")
+        collections = f"{collection}:{others}" if others else str(collection)
+        with environment(KIM_API_PORTABLE_MODELS_DIR=collections):
+            kim.install(folder, "environment")
+            yield folder.name
+
+
+@contextmanager
+def environment(**variables: str) -> Iterator[None]:
+    """Environment variables for the time being."""
+    before = {key: os.environ.get(key) for key in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for key, value in before.items():
+            if value is None:
+                del os.environ[key]
+            else:
+                os.environ[key] = value
+
+
+def _exported(path: Path, scratch: Path) -> Path:
+    raise NotImplementedError
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )

@@ -1,0 +1,193 @@
+"""A simulator in a few lines: a model evaluated through KIM-API, by kimpy."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import kimpy
+import numpy as np
+from ase import Atoms
+from numpy.typing import ArrayLike, NDArray
+
+from torchml.errors import TorchMLError
+from torchml.potential import Evaluation
+
+ARGUMENTS = {
+    "energy": kimpy.compute_argument_name.partialEnergy,
+    "forces": kimpy.compute_argument_name.partialForces,
+    "virial": kimpy.compute_argument_name.partialVirial,
+    "particle_energies": kimpy.compute_argument_name.partialParticleEnergy,
+    "particle_virials": kimpy.compute_argument_name.partialParticleVirial,
+}
+
+
+def output_arrays(particles: int) -> dict[str, NDArray[np.float64]]:
+    """Arrays for all outputs, filled with what must not survive a computation."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "energy": (1,),
+        "forces": (particles, 3),
+        "virial": (6,),
+        "particle_energies": (particles,),
+        "particle_virials": (particles, 6),
+    }
+    return {key: np.full(shape, np.nan) for key, shape in shapes.items()}
+
+
+class ComputeArguments:
+    """One KIM ComputeArguments object, and the arrays that it points to."""
+
+    def __init__(self, model: KimModel) -> None:
+        self.model = model
+        self.kim = model.kim.compute_arguments_create()
+        self._neighbors = kimpy.neighlist.create()
+        self._kept: Any = None
+
+    def supports(self, output: str) -> bool:
+        """Whether the model computes this output (a key of ARGUMENTS)."""
+        status = self.kim.get_argument_support_status(ARGUMENTS[output])
+        return str(status) != "notSupported"
+
+    def compute(
+        self,
+        species: Sequence[str] | NDArray[np.int32],
+        coordinates: ArrayLike,
+        contributing: ArrayLike | None = None,
+        outputs: Sequence[str] = ("energy", "forces"),
+        *,
+        skin: float = 0.0,
+        release_gil: bool = False,
+    ) -> dict[str, NDArray[np.float64]]:
+        """Outputs for all particles, in the model's units.
+
+        species are symbols or KIM codes; neighbour lists reach `skin` beyond the model's cutoff.
+        """
+        coordinates = np.ascontiguousarray(coordinates, dtype=np.double).reshape(-1, 3)
+        n = len(coordinates)
+        if len(species) and isinstance(species[0], str):
+            species = [self.model.species[symbol] for symbol in species]
+        codes = np.ascontiguousarray(species, dtype=np.intc)
+        flags = np.ones(n, np.intc) if contributing is None else np.asarray(contributing, np.intc)
+        count, arrays = np.array([n], np.intc), output_arrays(n)
+        name = kimpy.compute_argument_name
+        for argument, array in (
+            (name.numberOfParticles, count),
+            (name.particleSpeciesCodes, codes),
+            (name.particleContributing, flags),
+            (name.coordinates, coordinates),
+        ):
+            self.kim.set_argument_pointer(argument, array)
+        for key, argument in ARGUMENTS.items():
+            if key in outputs:
+                self.kim.set_argument_pointer(argument, arrays[key])
+            elif self.supports(key):
+                self.kim.set_argument_null_pointer(argument)
+        need = np.ones(n, np.intc) if self.model.wants_ghost_neighbors else flags
+        if n:  # kimpy's list builder does not take zero particles
+            reach = self.model.influence_distance + skin
+            self._neighbors.build(coordinates, reach, self.model.cutoffs + skin, need)
+        self.kim.set_callback_pointer(
+            kimpy.compute_callback_name.GetNeighborList,
+            kimpy.neighlist.get_neigh_kim(),
+            self._neighbors,
+        )
+        self._kept = (count, codes, flags, coordinates, arrays)  # KIM holds bare pointers to these
+        self.model.kim.compute(self.kim, release_gil)
+        return {key: arrays[key] for key in outputs}
+
+
+class KimModel:
+    """An installed KIM model."""
+
+    def __init__(
+        self,
+        name: str,
+        length: Any = kimpy.length_unit.A,
+        energy: Any = kimpy.energy_unit.eV,
+        time: Any = kimpy.time_unit.ps,
+    ) -> None:
+        self.name = name
+        self.units_accepted, self.kim = kimpy.model.create(
+            kimpy.numbering.zeroBased,
+            length,
+            energy,
+            kimpy.charge_unit.e,
+            kimpy.temperature_unit.K,
+            time,
+            name,
+        )
+        self.influence_distance = float(self.kim.get_influence_distance())
+        cutoffs, hints = self.kim.get_neighbor_list_cutoffs_and_hints()
+        self.cutoffs: NDArray[np.float64] = np.atleast_1d(cutoffs).astype(np.double)
+        self.wants_ghost_neighbors = not np.all(hints)
+        self.species = dict(self._supported_species())
+        self.arguments = ComputeArguments(self)
+
+    def _supported_species(self) -> Iterator[tuple[str, int]]:
+        for index in range(kimpy.species_name.get_number_of_species_names()):
+            species = kimpy.species_name.get_species_name(index)
+            supported, code = self.kim.get_species_support_and_code(species)
+            if supported:
+                yield str(species), code
+
+    def compute(self, *args: Any, **kwargs: Any) -> dict[str, NDArray[np.float64]]:
+        """See ComputeArguments.compute; one set of arguments comes with the model."""
+        return self.arguments.compute(*args, **kwargs)
+
+    def evaluate(self, atoms: Atoms) -> Evaluation:
+        """A structure, with KIM's own way to surround it by ghosts; whatever the model supports."""
+        positions = np.ascontiguousarray(atoms.positions, dtype=np.double)
+        codes = np.array([self.species[s] for s in atoms.get_chemical_symbols()], np.intc)
+        owners = np.arange(len(atoms))
+        if atoms.pbc.any():
+            cell = np.ascontiguousarray(atoms.cell.complete().array, dtype=np.double)
+            wrapped = atoms.copy()
+            wrapped.wrap(eps=0)
+            ghosts, ghost_codes, ghost_owners = kimpy.neighlist.create_paddings(
+                self.influence_distance,
+                cell,
+                np.asarray(atoms.pbc, np.intc),
+                np.ascontiguousarray(wrapped.positions, dtype=np.double),
+                codes,
+            )
+            positions = np.concatenate([wrapped.positions, np.reshape(ghosts, (-1, 3))])
+            codes = np.concatenate([codes, ghost_codes]).astype(np.intc)
+            owners = np.concatenate([owners, ghost_owners]).astype(np.int64)
+        contributing = (np.arange(len(positions)) < len(atoms)).astype(np.intc)
+        outputs = [key for key in ARGUMENTS if self.arguments.supports(key)]
+        found: dict[str, Any] = self.compute(codes, positions, contributing, outputs)
+        for key in ("forces", "particle_energies", "particle_virials"):
+            if key in found:
+                folded = np.zeros((len(atoms), *found[key].shape[1:]))
+                np.add.at(folded, owners, found[key])
+                found[key] = folded
+        found["energy"] = float(found["energy"][0])
+        return Evaluation(**found)
+
+
+@contextlib.contextmanager
+def kim_log_explains(doing: str) -> Iterator[None]:
+    """Turn KIM's "it failed" into an error with the line that its log holds about it.
+
+    KIM-API writes kim.log where the process stands, so it stands in a scratch folder meanwhile.
+    """
+    with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
+        try:
+            yield
+        except (kimpy.KimPyError, RuntimeError) as error:
+            reason = last_error(Path("kim.log")) or str(error)
+            raise TorchMLError(f"{doing}: {reason}") from error
+
+
+def last_error(log: Path) -> str:
+    """What the first error in a kim.log says: the model's own, those of KIM-API come after."""
+    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+    for line in lines:
+        # time * number * verbosity * object * file:line * message
+        entry = line.split(" * ", 5)
+        if len(entry) == 6 and entry[2] == "error":
+            return entry[5]
+    return ""

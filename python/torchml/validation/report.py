@@ -1,0 +1,61 @@
+"""Findings and their table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check on one structure: a figure that must not exceed its tolerance, or an error."""
+
+    check: str
+    structure: str
+    figure: float
+    tolerance: float
+    error: str = ""
+
+    @property
+    def passed(self) -> bool:
+        """Whether the check holds."""
+        return not self.error and self.figure <= self.tolerance
+
+
+def failure(check: str, structure: str, error: Exception | str) -> Finding:
+    """The finding of a check that could not be made."""
+    text = " ".join(str(error).split())
+    return Finding(check, structure, math.inf, 0.0, text or type(error).__name__)
+
+
+def print_report(console: Console, title: str, findings: Sequence[Finding]) -> None:
+    """One row per check with its worst figure; then every structure on which it failed."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("check")
+    table.add_column("structures", justify="right")
+    table.add_column("worst", justify="right")
+    table.add_column("allowed", justify="right")
+    table.add_column("on")
+    table.add_column("verdict")
+    for check in dict.fromkeys(finding.check for finding in findings):
+        group = [finding for finding in findings if finding.check == check]
+        good = sum(finding.passed for finding in group)
+        worst = max(group, key=lambda finding: (not finding.passed, finding.figure))
+        table.add_row(
+            check,
+            f"{good}/{len(group)}",
+            "error" if worst.error else f"{worst.figure:.1e}",
+            "" if worst.error else f"{worst.tolerance:.0e}",
+            worst.structure,
+            "[green]pass[/]" if good == len(group) else "[bold red]FAIL[/]",
+        )
+    console.print(table)
+    for finding in findings:
+        if not finding.passed:
+            reason = finding.error or f"{finding.figure:.3e} exceeds {finding.tolerance:.0e}"
+            where = f" on {finding.structure}" if finding.structure else ""
+            console.print(f"{finding.check}{where}: {reason}", style="red", markup=False)

@@ -1,0 +1,91 @@
+"""Structures that show what goes wrong: made for the species and the cutoff of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import ase.io
+import numpy as np
+from ase import Atoms
+from ase.build import bulk
+from ase.data import atomic_numbers, covalent_radii
+
+from torchml.errors import TorchMLError
+
+SEED = 13
+
+
+def default_structures(species: Sequence[str], cutoff: float) -> dict[str, Atoms]:
+    """Named structures, all at bond lengths that the elements are used to."""
+    rng = np.random.default_rng(SEED)
+    first = species[0]
+    crystal = _diamond(first)
+    structures = {
+        "crystal": _rattled(crystal.repeat(2), rng),
+        "strained triclinic": _rattled(_strained(crystal, rng), rng),
+        "cell within the cutoff": _rattled(_within(first, cutoff), rng),
+        "slab": _slab(_rattled(crystal.repeat((1, 1, 2)), rng)),
+        "cluster": _cluster(_rattled(crystal.repeat(2), rng)),
+        "isolated atom": Atoms([first]),
+        "atoms out of reach": Atoms([first] * 2, positions=[[0, 0, 0], [0, 0, cutoff + 1]]),
+    }
+    if len(species) > 1:
+        mixed = _rattled(crystal.repeat((2, 1, 1)), rng)
+        mixed.symbols = [species[i % len(species)] for i in rng.permutation(len(mixed))]
+        structures["mixed species"] = mixed
+    return structures
+
+
+def read_structures(path: str | Path) -> dict[str, Atoms]:
+    """Every structure of a file that ASE can read."""
+    if not Path(path).is_file():
+        raise TorchMLError(f"{path}: no such file, expected structures in a format that ASE reads")
+    try:
+        images = ase.io.read(path, index=":")
+    except Exception as error:  # ASE's readers raise whatever comes to hand
+        raise TorchMLError(f"{path}: ASE cannot read it ({error})") from error
+    if not images:
+        raise TorchMLError(f"{path}: holds no structure, expected at least one")
+    return {f"{Path(path).name}:{index}": atoms for index, atoms in enumerate(images)}
+
+
+def _diamond(symbol: str) -> Atoms:
+    """Eight atoms in a cube; open enough that no element's neighbours collide."""
+    bond = 2.1 * covalent_radii[atomic_numbers[symbol]]
+    return bulk(symbol, "diamond", a=4 * bond / np.sqrt(3), cubic=True)
+
+
+def _within(symbol: str, cutoff: float) -> Atoms:
+    """Two atoms in a primitive cell thinner than the cutoff: atoms neighbour their own images."""
+    cell = _diamond(symbol)
+    primitive = bulk(symbol, "diamond", a=cell.cell.lengths()[0])
+    thickness = 1 / np.linalg.norm(np.linalg.inv(primitive.cell.array), axis=0).max()
+    if thickness >= cutoff:
+        primitive.set_cell(primitive.cell * 0.95 * cutoff / thickness, scale_atoms=True)
+    return primitive
+
+
+def _rattled(atoms: Atoms, rng: np.random.Generator) -> Atoms:
+    atoms = atoms.copy()
+    atoms.positions += rng.uniform(-0.1, 0.1, atoms.positions.shape)
+    return atoms
+
+
+def _strained(atoms: Atoms, rng: np.random.Generator) -> Atoms:
+    atoms = atoms.copy()
+    atoms.set_cell(atoms.cell.array @ (np.eye(3) + rng.uniform(-0.08, 0.08, (3, 3))), True)
+    return atoms
+
+
+def _slab(atoms: Atoms) -> Atoms:
+    atoms = atoms.copy()
+    atoms.pbc = [True, True, False]
+    return atoms
+
+
+def _cluster(atoms: Atoms) -> Atoms:
+    """The 13 atoms nearest to the middle, in no cell."""
+    distances = np.linalg.norm(atoms.positions - atoms.positions.mean(axis=0), axis=1)
+    nearest = np.argsort(distances)[:13]
+    return Atoms(atoms.symbols[nearest], positions=atoms.positions[nearest])

@@ -1,0 +1,53 @@
+"""Models that many tests share: each is written and installed once per session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+import portable
+from torchml import kim
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """KIM-API writes kim.log where the process stands: tests stand in a folder of their own."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="session")
+def collection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A private KIM collection of portable models, the first of this process's environment."""
+    folder = tmp_path_factory.mktemp("portable-models")
+    others = os.environ.get("KIM_API_PORTABLE_MODELS_DIR")
+    with pytest.MonkeyPatch.context() as patch:
+        value = f"{folder}:{others}" if others else str(folder)
+        patch.setenv("KIM_API_PORTABLE_MODELS_DIR", value)
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], portable.Example]:
+    """example(kind, convention): a model of the package, not installed."""
+    parent = tmp_path_factory.mktemp("examples")
+    return cache(lambda kind, convention: portable.write_example(kind, convention, parent))
+
+
+@pytest.fixture(scope="session")
+def installed(
+    example: Callable[[str, str], portable.Example], collection: Path
+) -> Callable[[str, str], portable.Example]:
+    """installed(kind, convention): the same, in the private collection."""
+
+    @cache
+    def install(kind: str, convention: str) -> portable.Example:
+        found = example(kind, convention)
+        kim.install(found.folder, "environment")
+        return found
+
+    return install
