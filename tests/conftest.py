@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+import portable
 import pytest
 
-import portable
 from torchml import kim
 
 

@@ -1,4 +1,4 @@
-"""Portable models for tests: the package's examples, and hand-made ones that are wrong on purpose."""
+"""Portable models for tests: the package's examples, and hand-made ones."""
 
 from __future__ import annotations
 

@@ -28,9 +28,7 @@ class Calculator(AseCalculator):  # type: ignore[misc]  # ASE is not typed
         "stresses",
     ]
 
-    def __init__(
-        self, model: str | Path | Potential, device: str = "cpu", **kwargs: Any
-    ) -> None:
+    def __init__(self, model: str | Path | Potential, device: str = "cpu", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.potential = model if isinstance(model, Potential) else Potential(model, device)
 

@@ -55,9 +55,9 @@ def periodic_particles(
 ) -> ParticleSystem:
     """Wrap the atoms into the cell, surround them by their images, and list their neighbours.
 
-    positions [atoms, 3] and cell [3, 3] (rows are lattice vectors) in Å; pbc is one flag per lattice
-    vector or one for all. Ghosts are the images closer than influence_distance to any atom. Where
-    influence_distance exceeds the cutoff (message passing), ghosts have neighbour lists too.
+    positions [atoms, 3] and cell [3, 3] (rows are lattice vectors) in Å; pbc is one flag per
+    lattice vector or one for all. Ghosts are the images closer than influence_distance to any
+    atom. Where that exceeds the cutoff (message passing), ghosts have neighbour lists too.
     """
     positions = np.array(positions, dtype=np.float64).reshape(-1, 3)
     periodic = np.broadcast_to(np.asarray(pbc, dtype=bool), 3)

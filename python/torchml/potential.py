@@ -100,7 +100,7 @@ class Potential:
         particle_energies: bool = False,
         particle_virials: bool = False,
     ) -> Evaluation:
-        """Compute what is asked for, and nothing else; what belongs to ghosts goes to their atoms."""
+        """Compute what is asked for, nothing else; what belongs to ghosts goes to their atoms."""
         codes, particles = self.codes(atoms), self.particles(atoms)
         found = self.evaluate_particles(
             codes[particles.image_of],

@@ -112,7 +112,7 @@ def test_a_wire_needs_only_its_own_vector():
 
 
 def test_fold_gives_the_values_of_ghosts_to_their_atoms():
-    particles = periodic_particles(np.zeros((2, 3)) + [[0], [1]], np.eye(3) * 3, True, 2.9, 2.9)
+    particles = periodic_particles(np.outer([0, 1], np.ones(3)), np.eye(3) * 3, True, 2.9, 2.9)
     values = np.random.default_rng(0).normal(size=(len(particles.image_of), 3))
     expected = [values[particles.image_of == atom].sum(axis=0) for atom in (0, 1)]
     np.testing.assert_allclose(particles.fold(values), expected)
@@ -121,7 +121,7 @@ def test_fold_gives_the_values_of_ghosts_to_their_atoms():
 def test_positions_that_are_not_finite_are_refused():
     positions = np.zeros((3, 3))
     positions[1, 2] = np.nan
-    with pytest.raises(TorchMLError, match="atom 1 is at .*nan.*, expected finite"):
+    with pytest.raises(TorchMLError, match=r"atom 1 is at .*nan.*, expected finite"):
         periodic_particles(positions, np.eye(3), False, 1.0, 1.0)
 
 

@@ -97,7 +97,7 @@ def permutation(evaluate: Evaluate, atoms: Atoms) -> float:
 
 
 def replication(evaluate: Evaluate, atoms: Atoms) -> float:
-    """A cell doubled along its first periodic direction has twice the energy and the same forces."""
+    """A cell doubled along a periodic direction has twice the energy and the same forces."""
     repeats = np.ones(3, dtype=int)
     repeats[int(np.argmax(atoms.pbc))] = 2
     once, twice = evaluate(atoms), evaluate(atoms.repeat(tuple(repeats)))

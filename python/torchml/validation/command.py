@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from torchml import kim
 from torchml.errors import TorchMLError
+from torchml.export import Export, export
 from torchml.potential import Evaluation, Potential, model_files
 from torchml.validation.checks import checks_for
 from torchml.validation.kim_client import KimModel, kim_log_explains
@@ -125,8 +127,7 @@ def validate(
             begin(f"LAMMPS: {ranks} rank{'s' * (ranks > 1)}")
             findings += _lammps(clients, ranks, structures, expected, allowed.parity)
         progress.update(task, completed=steps, description="done")
-    order = {check: k for k, check in enumerate(dict.fromkeys(f.check for f in findings))}
-    return sorted(findings, key=lambda finding: order[finding.check])
+    return findings
 
 
 @dataclass
@@ -256,7 +257,7 @@ def installed_model(model: str | Path) -> Iterator[str]:
         collections = f"{collection}:{others}" if others else str(collection)
         with environment(KIM_API_PORTABLE_MODELS_DIR=collections):
             kim.install(folder, "environment")
-            yield folder.name
+            yield _project_name(folder)
 
 
 @contextmanager
@@ -274,8 +275,23 @@ def environment(**variables: str) -> Iterator[None]:
                 os.environ[key] = value
 
 
-def _exported(path: Path, scratch: Path) -> Path:
-    raise NotImplementedError
+def _exported(path: Path, parent: Path) -> Path:
+    """The folder of a portable model made from an archive that carries its metadata."""
+    words = re.findall("[A-Za-z0-9]+", path.stem)
+    result = export(Export(path, name="_".join(["Validation", *words]), output=parent))
+    if result.folder is None:
+        failed = next(check for check in result.checks if check.verdict == "fail")
+        raise TorchMLError(f"{path} cannot be exported: {failed.name}: {failed.detail}")
+    return result.folder
+
+
+def _project_name(folder: Path) -> str:
+    """The name under which CMake installs the portable model in a folder."""
+    file = folder / "CMakeLists.txt"
+    found = re.search(r"project\(\s*(\w+)", file.read_text()) if file.is_file() else None
+    if found is None:
+        raise TorchMLError(f"{file}: no project(NAME), expected the folder of a portable model")
+    return found[1]
 
 
 def _progress(console: Console) -> Progress:

@@ -1,4 +1,4 @@
-"""A model evaluated by LAMMPS, through `kim init` and `kim interactions`, on any number of ranks."""
+"""A model evaluated by LAMMPS through `kim init`, on any number of ranks."""
 
 from __future__ import annotations
 
@@ -175,7 +175,8 @@ def _data_file(box: Box, atoms: Atoms, species: Sequence[str], units: Units) -> 
     low, high = box.origin / units.length, (box.origin + np.diag(box.edges)) / units.length
     xy, xz, yz = box.edges[[1, 2, 2], [0, 0, 1]] / units.length
     lines = ["structure", "", f"{len(atoms)} atoms", f"{len(species)} atom types", ""]
-    lines += [f"{a!r} {b!r} {x}lo {x}hi" for x, a, b in zip("xyz", low.tolist(), high.tolist())]
+    for axis, a, b in zip("xyz", low.tolist(), high.tolist(), strict=True):
+        lines.append(f"{a!r} {b!r} {axis}lo {axis}hi")
     lines += [f"{float(xy)!r} {float(xz)!r} {float(yz)!r} xy xz yz", "", "Masses", ""]
     for number, symbol in enumerate(species, start=1):
         mass = float(atomic_masses[atomic_numbers[symbol]]) / units.mass

@@ -173,7 +173,13 @@ class ReferenceModel:
         else:
             counts = np.bincount(periodic.target, minlength=n).astype(np.int32)
             listed = image.edges[:, 0].astype(np.int32)
-            inputs = [species, coords, torch.from_numpy(counts), torch.from_numpy(listed), 1 - ghost]
+            inputs = [
+                species,
+                coords,
+                torch.from_numpy(counts),
+                torch.from_numpy(listed),
+                1 - ghost,
+            ]
         energy, particle_forces = self._run(inputs, coords, n, gradient_sign=-1.0)
         forces = np.zeros((n, 3))
         np.add.at(forces, image.owners, particle_forces)
@@ -207,7 +213,7 @@ class ReferenceModel:
             derivative = None if gradient is None else gradient_sign * gradient
         if derivative is None:
             derivative = torch.zeros_like(leaf)
-        return float(energy), derivative.detach().to(torch.float64).numpy()
+        return float(energy.detach()), derivative.detach().to(torch.float64).numpy()
 
 
 def _voigt(tensor: NDArray[np.float64]) -> NDArray[np.float64]:
