@@ -117,34 +117,53 @@ class ModelMetadata:
 
 
 def read(path: str | Path) -> ModelMetadata | None:
-    """Metadata of the archive at `path`; None when it carries none.
+    """Metadata of the archive at `path`; None when it carries none."""
+    try:
+        files = {
+            name: content.decode()
+            for name, content in extra_files(path).items()
+            if name.startswith(PREFIX)
+        }
+    except UnicodeDecodeError as error:
+        raise TorchMLError(f"{path}: the metadata is not text ({error})") from None
+    return ModelMetadata.from_extra_files(files, path) if files else None
+
+
+def extra_files(path: str | Path) -> dict[str, bytes]:
+    """All extra files of a TorchScript archive, by name.
 
     The archive is read as the zip file that it is: no model code runs.
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            marker = "/extra/" + PREFIX
-            files = {
-                name[name.index(marker) + len("/extra/") :]: archive.read(name).decode()
+            return {
+                name.split("/extra/", 1)[1]: archive.read(name)
                 for name in archive.namelist()
-                if marker in name
+                if "/extra/" in name
             }
     except FileNotFoundError:
         raise TorchMLError(f"{path}: no such file, expected a TorchScript archive") from None
-    except (zipfile.BadZipFile, OSError, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, OSError) as error:
         raise TorchMLError(f"{path}: not a readable TorchScript archive ({error})") from None
-    return ModelMetadata.from_extra_files(files, path) if files else None
 
 
-def save(model: torch.jit.ScriptModule, path: str | Path, metadata: ModelMetadata) -> None:
-    """Write the archive of `model` with its metadata; a crash leaves no half-written file."""
+def save(
+    model: torch.jit.ScriptModule,
+    path: str | Path,
+    metadata: ModelMetadata,
+    others: Mapping[str, bytes] | None = None,
+) -> None:
+    """Write the archive of `model` with its metadata; a crash leaves no half-written file.
+
+    `others` are extra files that are not ours and shall be in the archive too.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
         # The archive records its own name, so the temporary file bears the final one.
         temporary = Path(scratch) / path.name
         with quiet_torchscript():
-            model.save(str(temporary), _extra_files=metadata.to_extra_files())
+            model.save(str(temporary), _extra_files={**(others or {}), **metadata.to_extra_files()})
         os.replace(temporary, path)
 
 

@@ -22,7 +22,8 @@ def render(metadata: ModelMetadata, model_file: str, number_of_inputs: int) -> s
     for key in ("convention", "species", "cutoff", "layers"):
         if getattr(metadata, key) is None:
             raise TorchMLError(f"a .param file needs {key}, but the metadata does not give it")
-    assert metadata.convention and metadata.species
+    assert metadata.convention is not None
+    assert metadata.species is not None
     cutoff = [repr(metadata.cutoff)]
     if metadata.convention in _HAS_LAYERS:
         cutoff.append(str(metadata.layers))

@@ -70,8 +70,14 @@ def graphs(positions: np.ndarray, contributing: np.ndarray, cutoff: float, layer
 
 
 def evaluate(
-    forward, convention: str, species: Tensor, positions: np.ndarray, contributing: np.ndarray,
-    cutoff: float, layers: int, dtype: torch.dtype = torch.float64,
+    forward,
+    convention: str,
+    species: Tensor,
+    positions: np.ndarray,
+    contributing: np.ndarray,
+    cutoff: float,
+    layers: int,
+    dtype: torch.dtype = torch.float64,
 ) -> tuple[Tensor, Tensor]:
     """Energies of the contributing atoms and forces on all atoms, through a scripted `forward`."""
     found = graphs(positions, contributing, cutoff, layers)
@@ -85,8 +91,12 @@ def evaluate(
         local = x[found.nodes]
         vectors = local[found.edge_index[0]] - local[found.edge_index[1]]
         energies = forward(
-            species[found.nodes], vectors, found.edge_index, 1 - owns[found.nodes],
-            found.node_counts, found.edge_counts,
+            species[found.nodes],
+            vectors,
+            found.edge_index,
+            1 - owns[found.nodes],
+            found.node_counts,
+            found.edge_counts,
         )[: found.node_counts[0]]
     (gradient,) = torch.autograd.grad(energies.sum(), x)
     return energies.detach(), -gradient

@@ -8,8 +8,8 @@ import torch
 from ase.build import bulk
 from ase.calculators.kim import KIM
 from ase.neighborlist import primitive_neighbor_list
-
 from brute_force import graphs
+
 from torchml.models import SchNet, StillingerWeber
 
 NATIVE = "SW_StillingerWeber_1985_Si__MO_405512056662_005"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
 from brute_force import evaluate
+
 from torchml.errors import TorchMLError
 from torchml.models import SchNet, StillingerWeber, describe, script
 
@@ -33,13 +33,27 @@ def schnet():
 def test_forward_has_the_arguments_of_the_convention(schnet):
     one_layer = StillingerWeber()
     assert arguments(script(one_layer, "none")) == [
-        "species", "coords", "n_neigh", "nlist", "contributing",
+        "species",
+        "coords",
+        "n_neigh",
+        "nlist",
+        "contributing",
     ]
     assert arguments(script(schnet, "graph")) == [
-        "species", "coords", "edge_index0", "edge_index1", "edge_index2", "contributing",
+        "species",
+        "coords",
+        "edge_index0",
+        "edge_index1",
+        "edge_index2",
+        "contributing",
     ]
     assert arguments(script(schnet, "edges")) == [
-        "species", "edge_vectors", "edge_index", "contributing", "node_counts", "edge_counts",
+        "species",
+        "edge_vectors",
+        "edge_index",
+        "contributing",
+        "node_counts",
+        "edge_counts",
     ]
 
 
@@ -115,8 +129,13 @@ def test_lonely_atoms(schnet, convention):
 def test_no_contributing_atom(schnet):
     module = script(schnet, "edges")
     energies, forces = evaluate(
-        module, "edges", torch.zeros(4, dtype=torch.int64), cluster(4, 0)[0],
-        np.zeros(4, dtype=bool), 3.0, 3,
+        module,
+        "edges",
+        torch.zeros(4, dtype=torch.int64),
+        cluster(4, 0)[0],
+        np.zeros(4, dtype=bool),
+        3.0,
+        3,
     )
     assert energies.shape == (0,)
     assert not forces.any()

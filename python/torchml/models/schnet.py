@@ -40,7 +40,8 @@ class Interaction(torch.nn.Module):
         filters = self.filter_out(shifted_softplus(self.filter_in(basis))) * envelope
         messages = self.message(x).index_select(0, edge_index[0]) * filters
         received = x.new_zeros([n_out, x.size(1)]).index_add(0, edge_index[1], messages)
-        return x[:n_out] + self.update_out(shifted_softplus(self.update_in(received)))
+        update: Tensor = self.update_out(shifted_softplus(self.update_in(received)))
+        return x[:n_out] + update
 
 
 class SchNet(EdgeModel):

@@ -5,8 +5,6 @@ OpenKIM's `SW_StillingerWeber_1985_Si__MO_405512056662_005`, with the energy and
 the paper (epsilon = 2.1682 eV, sigma = 2.0951 Å) multiplied in.
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -43,6 +41,15 @@ class StillingerWeber(EdgeModel):
         dtype: float type of the constants, and so of the model.
     """
 
+    # TorchScript reads these annotations, so this file must not turn them into strings.
+    # Buffers rather than numbers: they move between devices and dtypes with the model.
+    A: Tensor
+    B: Tensor
+    sigma: Tensor
+    lam: Tensor
+    gamma: Tensor
+    c0: Tensor
+
     def __init__(
         self,
         A: float = 15.2848479197914,
@@ -60,7 +67,6 @@ class StillingerWeber(EdgeModel):
         super().__init__([species], cutoff, layers=1)
         self.p = float(p)
         self.q = float(q)
-        # Buffers rather than numbers: they move between devices and dtypes with the model.
         constants = {"A": A, "B": B, "sigma": sigma, "lam": lam, "gamma": gamma, "c0": cos_theta0}
         for name, value in constants.items():
             self.register_buffer(name, torch.tensor(value, dtype=dtype))

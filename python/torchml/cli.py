@@ -1,0 +1,234 @@
+"""The commands `torchml export` (also `python -m torchml_export`) and `torchml validate`.
+
+Only the chosen command imports what it needs, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torchml.export import Result
+
+_EXPORT_HELP = "make a KIM portable model of a TorchScript archive"
+_VALIDATE_HELP = "compare Python, C++, KIM and LAMMPS on the same structures"
+
+_EXPORT_DESCRIPTION = """\
+Make a KIM portable model of a TorchScript archive, so that LAMMPS, ASE and every other simulator
+with KIM-API can run it. The model is checked first; if a check fails, nothing is written.
+
+What the archive says about itself (files torchml/... inside it) need not be said again, and what
+its forward() tells by the names of its inputs is understood:
+
+  none    forward(species, coords, n_neigh, nlist, contributing)
+  graph   forward(species, coords, edge_index0, ..., edge_index{n-1}, contributing)   n layers
+  edges   forward(species, edge_vectors, edge_index, contributing[, node_counts, edge_counts])
+
+A first input named z or atomic_numbers receives atomic numbers, one named species the 0-based
+position in --species. forward() returns the energy (total, or one per atom; eV), or the tuple
+(energy, forces). With 'edges' the second entry is dE/d(edge_vectors).
+"""
+
+_EXPORT_EXAMPLES = """\
+examples:
+  a model scripted with torchml.models, or any archive that carries its metadata:
+    python -m torchml_export schnet.pt --name SchNet_Si --install user
+  any other staged-graph model:
+    python -m torchml_export model.pt --name MyModel_SiO --species Si O --cutoff 4.0 --layers 3
+  the same, its edges only (source, target) as our own models want them, in another folder:
+    python -m torchml_export model.pt --name MyModel_SiO --species Si O --cutoff 4.0 \\
+        --edges directed --output exported --overwrite
+
+then, in LAMMPS:
+    kim init MyModel_SiO__MO_000000000000_000 metal
+    kim interactions Si O
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The console command `torchml`."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = argparse.ArgumentParser(
+        prog="torchml", description="Machine-learning potentials for KIM-API simulators."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    _add_export_arguments(commands.add_parser("export", help=_EXPORT_HELP, **_export_texts()))
+    validate = commands.add_parser("validate", help=_VALIDATE_HELP, description=_VALIDATE_HELP)
+    if arguments[:1] == ["validate"]:
+        command = import_module("torchml.validation.command")
+        command.add_arguments(validate)
+        validate.set_defaults(run=command.run)
+    return _run(parser, arguments)
+
+
+def export_main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m torchml_export`."""
+    parser = argparse.ArgumentParser(prog="python -m torchml_export", **_export_texts())
+    _add_export_arguments(parser)
+    return _run(parser, sys.argv[1:] if arguments is None else arguments)
+
+
+def _run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
+    options = parser.parse_args(arguments)
+    from torchml.errors import TorchMLError
+
+    try:
+        return int(options.run(options) or 0)
+    except TorchMLError as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return 1
+
+
+def _export_texts() -> dict[str, Any]:
+    return {
+        "description": _EXPORT_DESCRIPTION,
+        "epilog": _EXPORT_EXAMPLES,
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
+
+
+def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.set_defaults(run=_export)
+    parser.add_argument("model", type=Path, help="TorchScript archive (torch.jit.save)")
+    parser.add_argument(
+        "--name",
+        required=True,
+        help="KIM name: a short one such as SW_Si, or a full one with its ID",
+    )
+
+    facts = parser.add_argument_group("facts about the model (only what the archive does not tell)")
+    facts.add_argument(
+        "--species", nargs="+", metavar="Si", help="chemical symbols; code k means the k-th"
+    )
+    facts.add_argument("--cutoff", type=float, metavar="Å", help="radius of one neighbour list")
+    facts.add_argument(
+        "--layers",
+        type=int,
+        metavar="N",
+        help="message-passing layers (influence distance: layers x cutoff)",
+    )
+    facts.add_argument(
+        "--convention",
+        choices=("none", "graph", "edges", "descriptor"),
+        help="how forward() is called",
+    )
+    facts.add_argument(
+        "--species-input",
+        choices=("code", "atomic_number"),
+        help="what the first input of forward() holds",
+    )
+    facts.add_argument(
+        "--edges",
+        choices=("symmetric", "directed"),
+        help="graph: both (i,j) and (j,i), as KLIFF and the original driver (default), or edges "
+        "into the atoms a stage needs only, row 0 source, row 1 target",
+    )
+    facts.add_argument(
+        "--dtype", choices=("float32", "float64"), help="for models without parameters"
+    )
+    facts.add_argument(
+        "--extensions",
+        nargs="+",
+        metavar="LIBRARY",
+        help="operator libraries the model needs: paths, or Python packages such as torch_scatter",
+    )
+
+    result = parser.add_argument_group("result")
+    result.add_argument(
+        "--output",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="where the model folder is made (default: here)",
+    )
+    result.add_argument(
+        "--install",
+        choices=("user", "environment", "system"),
+        help="also install the model into this KIM collection",
+    )
+    result.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace the folder, and the installed model, of this name",
+    )
+    result.add_argument(
+        "--driver", metavar="ID", help="KIM ID of the model driver (default: that of TorchML)"
+    )
+    result.add_argument("--title", help="title in kimspec.edn")
+    result.add_argument("--description", help="description in kimspec.edn")
+    result.add_argument("--author", help="author in kimspec.edn")
+
+
+def _export(options: argparse.Namespace) -> int:
+    from torchml import kim
+    from torchml.export import Export, export
+    from torchml.metadata import ModelMetadata
+
+    facts = ModelMetadata(
+        convention=options.convention,
+        species=tuple(" ".join(options.species).split()) if options.species else None,
+        cutoff=options.cutoff,
+        layers=options.layers,
+        dtype=options.dtype,
+        species_input=options.species_input,
+        edges=options.edges,
+        extensions=_absolute(options.extensions) if options.extensions else None,
+    )
+    result = export(
+        Export(
+            model=options.model,
+            name=options.name,
+            facts=facts,
+            output=options.output,
+            driver=options.driver or kim.DRIVER,
+            collection=options.install,
+            overwrite=options.overwrite,
+            title=options.title,
+            description=options.description,
+            author=options.author,
+        )
+    )
+    _print_report(options.model, result)
+    if result.folder is None:
+        failure = next(check for check in result.checks if check.verdict == "fail")
+        print(
+            f"nothing was written: the check '{failure.name}' failed: {failure.detail}",
+            file=sys.stderr,
+        )
+        return 1
+    print(f"wrote {result.folder}")
+    if options.install:
+        print(f"installed into the KIM collection '{options.install}'")
+    else:
+        print(f"install it with: kim-api-collections-management install user {result.folder}")
+    return 0
+
+
+def _absolute(extensions: Sequence[str]) -> tuple[str, ...]:
+    """Paths of libraries must hold in the simulator's folder too; names stay names."""
+    return tuple(str(Path(one).resolve()) if Path(one).exists() else one for one in extensions)
+
+
+def _print_report(model: Path, result: Result) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    colors = {"pass": "green", "warn": "yellow", "fail": "red"}
+    table = Table(title=Text(f"checks of {model}"), title_justify="left")
+    table.add_column("check", no_wrap=True)
+    table.add_column("verdict")
+    table.add_column("figures", overflow="fold")
+    for check in result.checks:
+        verdict = Text(check.verdict, style=colors[check.verdict])
+        table.add_row(check.name, verdict, Text(check.detail))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""Export a TorchScript archive as a KIM portable model, after checking that it will run.
+
+    archive --probe--> Signature --complete--> ModelMetadata --check--> model folder
+
+Nothing is written unless every check passes.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+
+import torch
+
+from torchml import kim, metadata, param_file
+from torchml.errors import TorchMLError
+from torchml.export_checks import Check, check_numbers, check_radial, failed
+from torchml.metadata import ModelMetadata, quiet_torchscript
+from torchml.signature import complete, merge, probe
+
+MODEL_FILE = "model.pt"
+PARAM_FILE = "model.param"
+
+
+@dataclass(frozen=True)
+class Export:
+    """What to export, and under which name.
+
+    Attributes:
+        model: TorchScript archive.
+        name: KIM name of the model, with or without its ID.
+        facts: what the caller says about the model; the rest is read from the archive.
+        output: folder in which the model folder is made.
+        driver: KIM ID of the model driver that will run it.
+        collection: KIM collection to install the model into; None leaves it at the folder.
+        overwrite: replace a model folder, and an installed model, of this name.
+    """
+
+    model: Path
+    name: str
+    facts: ModelMetadata = field(default_factory=ModelMetadata)
+    output: Path = Path()
+    driver: str = kim.DRIVER
+    collection: str | None = None
+    overwrite: bool = False
+    title: str | None = None
+    description: str | None = None
+    author: str | None = None
+
+
+@dataclass(frozen=True)
+class Result:
+    """`folder` is None when a check failed, and then nothing was written."""
+
+    checks: list[Check]
+    facts: ModelMetadata | None = None
+    folder: Path | None = None
+
+
+def export(order: Export) -> Result:
+    """Check the model, write its folder, and install it where the order says so."""
+    name = kim.model_name(order.name)
+    folder = order.output / name
+    if folder.exists() and not order.overwrite:
+        raise TorchMLError(f"{folder} exists already; pass --overwrite to replace it")
+    if order.collection is not None:
+        kim.require_driver(order.driver)
+        if (installed := kim.installed_folder(name)) and not order.overwrite:
+            raise TorchMLError(f"{installed} is installed already; pass --overwrite to replace it")
+
+    told = merge(metadata.read(order.model) or ModelMetadata(), order.facts, order.model)
+    try:
+        signature = probe(order.model, told.extensions or ())
+    except TorchMLError as error:
+        return Result([Check("loads with torch alone", "fail", str(error))])
+    facts = complete(told, signature, order.model)
+    checks = [
+        Check("loads with torch alone", "pass", "in a fresh Python process"),
+        Check("signature", "pass", f"{facts.convention}: ({', '.join(signature.arguments)})"),
+        Check("dtype", "pass", f"{facts.dtype}"),
+    ]
+
+    with tempfile.TemporaryDirectory() as scratch:
+        model_file = Path(scratch) / MODEL_FILE
+        parameters = Path(scratch) / PARAM_FILE
+        module = _load(order.model, facts.extensions or ())
+        if facts.convention == "edges":
+            check, facts = check_radial(module, facts)
+            checks.append(check)
+        others = metadata.extra_files(order.model)
+        others = {k: v for k, v in others.items() if not k.startswith(metadata.PREFIX)}
+        metadata.save(module, model_file, facts, others)
+        parameters.write_text(param_file.render(facts, MODEL_FILE, len(signature.arguments)))
+        if not failed(checks):
+            checks += check_numbers(model_file, parameters)
+        if failed(checks):
+            return Result(checks, facts)
+        kim.write_portable_model(
+            folder,
+            driver=order.driver,
+            species=facts.species or (),
+            parameter_files={PARAM_FILE: parameters, MODEL_FILE: model_file},
+            title=order.title or f"TorchScript potential for {' '.join(facts.species or ())}",
+            description=order.description or _describe(facts),
+            author=order.author,
+            overwrite=order.overwrite,
+        )
+    if order.collection is not None:
+        kim.install(folder, order.collection, force=order.overwrite)
+    return Result(checks, facts, folder)
+
+
+def _load(model: Path, extensions: tuple[str, ...]) -> torch.jit.ScriptModule:
+    for library in extensions:
+        if Path(library).exists():
+            torch.ops.load_library(library)  # type: ignore[no-untyped-call]
+        else:
+            import_module(library)
+    with quiet_torchscript():
+        module: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
+            str(model), map_location="cpu"
+        )
+    return module
+
+
+def _describe(facts: ModelMetadata) -> str:
+    layers = f" and {facts.layers} message-passing layers" if (facts.layers or 1) > 1 else ""
+    return (
+        f"TorchScript model for {' '.join(facts.species or ())} with a cutoff of {facts.cutoff} Å"
+        f"{layers}, exported by TorchML for the calling convention '{facts.convention}'."
+    )

@@ -1,0 +1,264 @@
+"""Checks that a model passes before it is exported.
+
+The numbers come from `torchml._core`, the code that the model driver runs inside the simulator.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+import torchml._core as core
+from torchml.errors import TorchMLError
+from torchml.metadata import ModelMetadata
+from torchml.signature import SHELL_COUNTS
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report; `verdict` is pass, warn or fail."""
+
+    name: str
+    verdict: str
+    detail: str
+
+
+def failed(checks: Sequence[Check]) -> bool:
+    return any(check.verdict == "fail" for check in checks)
+
+
+@dataclass(frozen=True)
+class _Precision:
+    """What a float type allows: step of differences (Å), relative error of results."""
+
+    step: float
+    relative: float
+    epsilon: float
+
+
+_PRECISION = {
+    "float64": _Precision(step=1e-3, relative=1e-6, epsilon=2.2e-16),
+    "float32": _Precision(step=2e-2, relative=2e-3, epsilon=1.2e-7),
+}
+
+
+def check_numbers(model_file: Path, parameters: Path) -> list[Check]:
+    """Checks through the engine of the driver; the first failure ends them."""
+    checks: list[Check] = []
+    try:
+        potential = core.Potential(str(model_file), str(parameters))
+    except TorchMLError as error:
+        return [Check("loads in the driver's engine", "fail", str(error))]
+    checks.append(Check("loads in the driver's engine", "pass", f"on {potential.device}"))
+    steps: list[Callable[[_Cluster], Check]] = [
+        _check_energy,
+        _check_partition,
+        _check_forces,
+        _check_lone_atom,
+        _check_smooth,
+    ]
+    cluster = _Cluster.random(potential)
+    for step in steps:
+        try:
+            checks.append(step(cluster))
+        except TorchMLError as error:
+            name = step.__name__.removeprefix("_check_").replace("_", " ")
+            checks.append(Check(name, "fail", str(error)))
+        if failed(checks):
+            break
+    return checks
+
+
+@dataclass(frozen=True)
+class _Cluster:
+    """A non-periodic structure and the potential that is asked about it.
+
+    Attributes:
+        positions: float[N, 3] (Å).
+        species: codes, integer[N].
+    """
+
+    potential: core.Potential
+    positions: npt.NDArray[Any]
+    species: npt.NDArray[Any]
+
+    @property
+    def precision(self) -> _Precision:
+        return _PRECISION[self.potential.spec.dtype]
+
+    @classmethod
+    def random(cls, potential: core.Potential) -> _Cluster:
+        """Atoms at random in a box 3 cutoffs long, so that its ends do not see each other.
+
+        No two are closer than half a cutoff, and none sits where a difference step would carry
+        it over the cutoff of another.
+        """
+        generator = np.random.default_rng(0)
+        cutoff = potential.spec.cutoff
+        box = np.array([3.0, 1.0, 1.0]) * cutoff
+        positions = np.empty((0, 3))
+        for candidate in generator.uniform(0, 1, (2000, 3)) * box:
+            r = np.linalg.norm(positions - candidate, axis=1)
+            if (r > 0.5 * cutoff).all() and (np.abs(r - cutoff) > 0.03 * cutoff).all():
+                positions = np.vstack([positions, candidate])
+            if len(positions) == 16:
+                break
+        species = np.arange(len(positions)) % len(potential.spec.species)
+        return cls(potential, positions, species)
+
+    def evaluate(
+        self, contributing: npt.NDArray[Any] | None = None, *, forces: bool = False
+    ) -> tuple[float, npt.NDArray[Any]]:
+        """Energy (eV) and, if wanted, forces on all atoms (eV/Å)."""
+        n = len(self.positions)
+        r = np.linalg.norm(self.positions[:, None] - self.positions[None], axis=2)
+        # The engine applies the cutoff; the list reaches beyond it, as that of a simulator.
+        near = (r < self.potential.spec.cutoff * 1.2) & ~np.eye(n, dtype=bool)
+        result = self.potential.evaluate(
+            self.species.astype(np.int32),
+            self.positions,
+            np.ones(n, np.int32) if contributing is None else contributing.astype(np.int32),
+            np.concatenate([[0], near.sum(1).cumsum()]).astype(np.int64),
+            np.nonzero(near)[1].astype(np.int32),
+            energy=True,
+            forces=forces,
+        )
+        return result["energy"], result.get("forces", np.zeros((n, 3)))
+
+    def energy(self, contributing: npt.NDArray[Any] | None = None) -> float:
+        return self.evaluate(contributing)[0]
+
+
+def _check_energy(cluster: _Cluster) -> Check:
+    energy = cluster.energy()
+    verdict = "pass" if math.isfinite(energy) else "fail"
+    return Check("energy", verdict, f"{energy:.6g} eV for a cluster of {len(cluster.positions)}")
+
+
+def _check_partition(cluster: _Cluster) -> Check:
+    """Two ranks that own one half each must find the energy of one rank that owns all."""
+    left = cluster.positions[:, 0] < np.median(cluster.positions[:, 0])
+    whole = cluster.energy()
+    parts = cluster.energy(left), cluster.energy(~left)
+    error = abs(sum(parts) - whole)
+    scale = max(abs(whole), *map(abs, parts))
+    bad = error > 1e3 * cluster.precision.epsilon * scale + 1e-12
+    hint = "; are the layers, the cutoff and the use of 'contributing' right?" if bad else ""
+    return Check(
+        "domain decomposition",
+        "fail" if bad else "pass",
+        f"energies of two halves sum to the whole within {error:.1e} eV{hint}",
+    )
+
+
+def _check_forces(cluster: _Cluster) -> Check:
+    """Forces, on ghosts too, against a five-point difference of the energy."""
+    owns = np.arange(len(cluster.positions)) % 3 != 0
+    energy, forces = cluster.evaluate(owns, forces=True)
+    step = cluster.precision.step
+    generator = np.random.default_rng(1)
+    worst = 0.0
+    for index in generator.choice(forces.size, 12, replace=False):
+        energies = {}
+        for k in (-2, -1, 1, 2):
+            positions = cluster.positions.copy()
+            positions.flat[index] += k * step
+            energies[k] = replace(cluster, positions=positions).energy(owns)
+        slope = (energies[-2] - energies[2] + 8 * (energies[1] - energies[-1])) / (12 * step)
+        worst = max(worst, abs(slope + forces.flat[index]))
+    largest = float(np.abs(forces).max())
+    noise = 50 * cluster.precision.epsilon * abs(energy) / step
+    good = worst <= cluster.precision.relative * largest + noise  # False for NaN
+    detail = f"largest error {worst:.1e} eV/Å, largest force {largest:.3g} eV/Å"
+    if good and largest == 0.0:
+        return Check("forces", "fail", "all zero: the energy does not depend on the positions")
+    return Check("forces", "pass" if good else "fail", f"finite differences: {detail}")
+
+
+def _check_lone_atom(cluster: _Cluster) -> Check:
+    try:
+        energies = [
+            replace(cluster, positions=np.zeros((1, 3)), species=np.array([code])).energy()
+            for code in range(len(cluster.potential.spec.species))
+        ]
+    except TorchMLError as error:
+        return Check("lone atom", "warn", f"an atom without neighbours stops the model: {error}")
+    verdict = "pass" if all(map(math.isfinite, energies)) else "warn"
+    return Check("lone atom", verdict, " ".join(f"{energy:.6g}" for energy in energies[:8]) + " eV")
+
+
+def _check_smooth(cluster: _Cluster) -> Check:
+    """Energy and force that a pair still has just inside the cutoff."""
+    cutoff = cluster.potential.spec.cutoff
+    count = len(cluster.potential.spec.species)
+    energy_jump = force_jump = scale = 0.0
+    for pair in itertools.islice(itertools.combinations_with_replacement(range(count), 2), 10):
+        codes = np.array(pair)
+
+        def dimer(r: float, codes: npt.NDArray[Any] = codes) -> tuple[float, npt.NDArray[Any]]:
+            positions = np.array([[0.0, 0.0, 0.0], [r, 0.0, 0.0]])
+            return replace(cluster, positions=positions, species=codes).evaluate(forces=True)
+
+        inside, forces = dimer(cutoff * (1 - 1e-6))
+        apart, _ = dimer(cutoff * 1.1)
+        energy_jump = max(energy_jump, abs(inside - apart))
+        force_jump = max(force_jump, float(np.abs(forces).max()))
+        scale = max(scale, abs(inside), abs(apart))
+    limit = 1e-4 + 10 * cluster.precision.epsilon * scale
+    smooth = energy_jump < limit and force_jump < 1e-3
+    return Check(
+        "smooth at the cutoff",
+        "pass" if smooth else "warn",
+        f"a pair loses {energy_jump:.1e} eV and {force_jump:.1e} eV/Å there",
+    )
+
+
+def check_radial(
+    module: torch.jit.ScriptModule, facts: ModelMetadata
+) -> tuple[Check, ModelMetadata]:
+    """Turn each edge vector on its own: only a function of the lengths does not notice."""
+    generator = torch.Generator().manual_seed(0)
+    dtype = torch.float64 if facts.dtype == "float64" else torch.float32
+    n = 6
+    pairs = torch.tensor(list(itertools.permutations(range(n), 2))).T
+    lengths = torch.rand(pairs.size(1), 1, generator=generator, dtype=dtype) * 0.4 + 0.5
+    lengths *= facts.cutoff or 0.0
+
+    species = torch.arange(n) % len(facts.species or ())
+    if facts.species_input == "atomic_number":
+        numbers = [core.atomic_number(symbol) for symbol in facts.species or ()]
+        species = torch.tensor(numbers)[species]
+    arguments = [one.name for one in module.forward.schema.arguments]  # type: ignore[attr-defined]
+    counts = {"node_counts": [n] * ((facts.layers or 1) + 1)}
+    counts["edge_counts"] = [pairs.size(1)] * (facts.layers or 1)
+    extra = [counts[name] for name in SHELL_COUNTS if name in arguments]
+
+    energies = []
+    for _ in range(3):
+        vectors = torch.randn(pairs.size(1), 3, generator=generator, dtype=dtype)
+        vectors *= lengths / vectors.norm(dim=1, keepdim=True)
+        try:
+            output = module(species, vectors, pairs, torch.zeros_like(species), *extra)
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            return Check("edge vectors", "fail", f"forward stops: {reason}"), facts
+        energy = output[0] if facts.returns_forces else output
+        energies.append(energy.detach().double().sum().item())
+    spread = max(energies) - min(energies)
+    scale = max(map(abs, energies))
+    radial = spread <= 1e3 * _PRECISION[facts.dtype or ""].epsilon * scale
+    if facts.radial and not radial:
+        detail = f"said to matter by length only, but turning them changes {spread:.1e} eV"
+        return Check("edge vectors", "fail", detail), facts
+    detail = "only their lengths matter" if radial else "their directions matter"
+    if facts.radial is None:
+        facts = replace(facts, radial=radial)
+    return Check("edge vectors", "pass", detail), facts

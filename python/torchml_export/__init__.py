@@ -1,0 +1,1 @@
+"""`python -m torchml_export`: a thin door to `torchml.export`."""

@@ -1,0 +1,6 @@
+import sys
+
+from torchml.cli import export_main
+
+if __name__ == "__main__":
+    sys.exit(export_main())
