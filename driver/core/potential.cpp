@@ -11,8 +11,9 @@
 #include "device.hpp"
 #include "elements.hpp"
 #include "error.hpp"
-#include "tensors.hpp"
+#include "inputs.hpp"
 #include "torch_error.hpp"
+#include "torchscript_model.hpp"
 
 namespace torchml {
 namespace {
@@ -122,84 +123,13 @@ class AllOthers final : public NeighborSource {
   std::vector<std::vector<int>> lists_;
 };
 
-}  // namespace
-
-std::string_view to_string(EnergyKind kind) {
-  switch (kind) {
-    case EnergyKind::total: return "total";
-    case EnergyKind::per_contributing: return "per_contributing";
-    case EnergyKind::per_particle: return "per_particle";
-  }
-  return "?";
-}
-
-Potential::Potential(PotentialOptions const& options) {
-  auto declared = options.declared;
-  declared.push_back(read_metadata(options.model));
-  auto& spec = settings_.spec;
-  spec = merge(declared);
-  model_ = std::make_unique<TorchScriptModel>(options.model, spec.extensions,
-                                              pick_device(options.device, options.node_local_rank));
-
-  reconcile(declared, "dtype", spec.dtype, model_->dtype());
-  auto const is_declared = [&](std::string const& key) {
-    return std::any_of(declared.begin(), declared.end(),
-                       [&](auto const& declaration) { return declaration.fields.contains(key); });
-  };
-  if (!is_declared("returns_forces")) spec.returns_forces = model_->returns_tuple();
-  settings_.argument_names = model_->argument_names();
-  if (!is_declared("species_input") && !settings_.argument_names.empty()) {
-    auto const& first = settings_.argument_names.front();
-    if (first == "z" || first == "atomic_numbers") spec.species_input = SpeciesInput::atomic_number;
-  }
-  if (options.force_atomic_numbers) spec.species_input = SpeciesInput::atomic_number;
-  settings_.species_codes = codes_for(spec);
-  settings_.device = model_->device();
-  probe();
-}
-
-void Potential::probe() {
-  // Three contributing particles and a ghost, all within the cutoff of each other, so that the
-  // forms of the energy differ in length.
-  auto const& spec = settings_.spec;
-  double const a = 0.55 * spec.cutoff;
-  std::vector<double> const coordinates = {0.0, 0.0,     0.0, a,   0.1 * a, 0.0,
-                                           0.2 * a, a, 0.1 * a, 0.1 * a, 0.3 * a, 0.9 * a};
-  std::vector<int> species(4);
-  for (int i = 0; i < 4; ++i) species[i] = i % static_cast<int>(spec.species.size());
-  std::vector<int> const contributing = {1, 1, 1, 0};
-  AllOthers const neighbors(4);
-  Request request;
-  request.forces = false;
-  Result result;
-  energy_kind_ = Evaluator(*this).run({species, coordinates, contributing, &neighbors}, request, result);
-}
-
-Evaluator::Evaluator(Potential const& potential)
-    : potential_(potential), inputs_(make_input_builder(potential.input_settings())) {}
-
-void Evaluator::evaluate(System const& system, Request const& request, Result& result) {
-  check_system(system, potential_.spec());
-  clear(system, request, result);
-  // An empty rank, or ghosts alone: nothing contributes.
-  if (std::none_of(system.contributing.begin(), system.contributing.end(),
-                   [](int flag) { return flag != 0; }))
-    return;
-  run(system, request, result);
-  if (!std::isfinite(result.energy))
-    throw Error("the model returned an energy that is not finite, expected a number");
-  if ((request.forces && !all_finite(result.forces)) ||
-      (request.gradient() && !all_finite(result.virial)))
-    throw Error("the model's forces are not all finite, expected numbers");
-}
-
-EnergyKind Evaluator::run(System const& system, Request const& request, Result& result) {
-  auto const& model = potential_.model();
-  bool const returns_derivative = potential_.spec().returns_forces;
+/// One call of the model and everything that follows from it.
+EnergyKind run(TorchScriptModel const& model, InputBuilder& builder, bool returns_derivative,
+               System const& system, Request const& request, Result& result) {
   bool const backward = request.gradient() && !returns_derivative;
   torch::AutoGradMode const grad_mode(backward || model.differentiates());
 
-  auto const inputs = inputs_->build(system, backward || model.differentiates());
+  auto const inputs = builder.build(system, backward || model.differentiates());
   auto const output = model.forward(inputs.arguments);
   auto const energy = energy_vector(output.energy);
   auto const kind = kind_of(energy, inputs);
@@ -216,7 +146,7 @@ EnergyKind Evaluator::run(System const& system, Request const& request, Result& 
     auto const values = on_cpu(rows).reshape({-1});
     auto const* const contributing = inputs.contributing_rows.data_ptr<std::int64_t>();
     for (std::int64_t k = 0; k < inputs.contributing; ++k)
-      result.particle_energies[inputs_->particle_of_row(contributing[k])] =
+      result.particle_energies[builder.particle_of_row(contributing[k])] =
           values.data_ptr<double>()[k];
   }
   if (!request.gradient()) return kind;
@@ -230,7 +160,7 @@ EnergyKind Evaluator::run(System const& system, Request const& request, Result& 
         !output.derivative.is_floating_point())
       throw Error("the model returned forces of shape " + shape_text(output.derivative) +
                   ", expected " + shape_text(inputs.differentiable));
-    derivative = inputs_->returned_sign() * output.derivative;
+    derivative = builder.returned_sign() * output.derivative;
   } else if (total.requires_grad()) {
     try {
       derivative = torch::autograd::grad({total}, {inputs.differentiable}, {}, std::nullopt, false,
@@ -241,8 +171,105 @@ EnergyKind Evaluator::run(System const& system, Request const& request, Result& 
   }
   // An energy that does not depend on the input has no gradient: zero forces.
   if (!derivative.defined()) derivative = torch::zeros_like(inputs.differentiable);
-  inputs_->pull_back(system, on_cpu(derivative), request, result);
+  builder.pull_back(system, on_cpu(derivative), request, result);
   return kind;
+}
+
+/// Runs the model on three contributing particles and a ghost, all within the cutoff of each
+/// other, so that the forms of the energy differ in length.
+EnergyKind probe(TorchScriptModel const& model, InputSettings const& settings) {
+  auto const& spec = settings.spec;
+  double const a = 0.55 * spec.cutoff;
+  std::vector<double> const coordinates = {0.0,     0.0, 0.0,     a,       0.1 * a, 0.0,
+                                           0.2 * a, a,   0.1 * a, 0.1 * a, 0.3 * a, 0.9 * a};
+  std::vector<int> species(4);
+  for (int i = 0; i < 4; ++i) species[i] = i % static_cast<int>(spec.species.size());
+  std::vector<int> const contributing = {1, 1, 1, 0};
+  AllOthers const neighbors(4);
+  Result result;
+  return run(model, *make_input_builder(settings), spec.returns_forces,
+             {species, coordinates, contributing, &neighbors}, {.forces = false}, result);
+}
+
+}  // namespace
+
+/// An opened model is all a potential is.
+struct Potential::Opened {
+  explicit Opened(PotentialOptions const& options);
+
+  InputSettings settings;
+  std::unique_ptr<TorchScriptModel const> model;
+  EnergyKind energy_kind;
+};
+
+std::string_view to_string(EnergyKind kind) {
+  switch (kind) {
+    case EnergyKind::total: return "total";
+    case EnergyKind::per_contributing: return "per_contributing";
+    case EnergyKind::per_particle: return "per_particle";
+  }
+  return "?";
+}
+
+Potential::Opened::Opened(PotentialOptions const& options) {
+  auto declared = options.declared;
+  declared.push_back(read_metadata(options.model));
+  auto& spec = settings.spec;
+  spec = merge(declared);
+  model = std::make_unique<TorchScriptModel>(options.model, spec.extensions,
+                                             pick_device(options.device, options.node_local_rank));
+  settings.device = model->device();
+  settings.argument_names = model->argument_names();
+
+  reconcile(declared, "dtype", spec.dtype, model->dtype());
+  auto const is_declared = [&](std::string const& key) {
+    return std::any_of(declared.begin(), declared.end(),
+                       [&](auto const& declaration) { return declaration.fields.contains(key); });
+  };
+  if (!is_declared("returns_forces")) spec.returns_forces = model->returns_tuple();
+  if (!is_declared("species_input") && !settings.argument_names.empty()) {
+    auto const& first = settings.argument_names.front();
+    if (first == "z" || first == "atomic_numbers") spec.species_input = SpeciesInput::atomic_number;
+  }
+  if (options.force_atomic_numbers) spec.species_input = SpeciesInput::atomic_number;
+  settings.species_codes = codes_for(spec);
+  energy_kind = probe(*model, settings);
+}
+
+Potential::Potential(PotentialOptions const& options)
+    : opened_(std::make_unique<Opened const>(options)) {}
+
+Potential::~Potential() = default;
+
+ModelSpec const& Potential::spec() const { return opened_->settings.spec; }
+
+EnergyKind Potential::energy_kind() const { return opened_->energy_kind; }
+
+std::string Potential::device() const { return opened_->settings.device.str(); }
+
+std::vector<std::string> const& Potential::argument_names() const {
+  return opened_->settings.argument_names;
+}
+
+Evaluator::Evaluator(Potential const& potential)
+    : opened_(*potential.opened_), inputs_(make_input_builder(opened_.settings)) {}
+
+Evaluator::~Evaluator() = default;
+
+void Evaluator::evaluate(System const& system, Request const& request, Result& result) {
+  auto const& spec = opened_.settings.spec;
+  check_system(system, spec);
+  clear(system, request, result);
+  // An empty rank, or ghosts alone: nothing contributes.
+  if (std::none_of(system.contributing.begin(), system.contributing.end(),
+                   [](int flag) { return flag != 0; }))
+    return;
+  run(*opened_.model, *inputs_, spec.returns_forces, system, request, result);
+  if (!std::isfinite(result.energy))
+    throw Error("the model returned an energy that is not finite, expected a number");
+  if ((request.forces && !all_finite(result.forces)) ||
+      (request.gradient() && !all_finite(result.virial)))
+    throw Error("the model's forces are not all finite, expected numbers");
 }
 
 }  // namespace torchml

@@ -3,15 +3,13 @@
 
 #include <filesystem>
 #include <memory>
-#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "inputs.hpp"
 #include "model_spec.hpp"
 #include "result.hpp"
 #include "system.hpp"
-#include "torchscript_model.hpp"
 
 namespace torchml {
 
@@ -36,37 +34,39 @@ class Potential {
   /// once on a few particles, so that a model that cannot work is refused here and not in the
   /// middle of a simulation. Throws Error.
   explicit Potential(PotentialOptions const& options);
+  ~Potential();
+  Potential(Potential const&) = delete;
+  Potential& operator=(Potential const&) = delete;
 
-  [[nodiscard]] ModelSpec const& spec() const { return settings_.spec; }
-  [[nodiscard]] EnergyKind energy_kind() const { return energy_kind_; }
-  [[nodiscard]] torch::Device device() const { return model_->device(); }
-  [[nodiscard]] TorchScriptModel const& model() const { return *model_; }
-  [[nodiscard]] InputSettings const& input_settings() const { return settings_; }
+  [[nodiscard]] ModelSpec const& spec() const;
+  [[nodiscard]] EnergyKind energy_kind() const;
+  [[nodiscard]] std::string device() const;  ///< cpu or cuda:K
+
+  /// Names of the arguments of forward.
+  [[nodiscard]] std::vector<std::string> const& argument_names() const;
 
  private:
-  void probe();
-
-  InputSettings settings_;
-  std::unique_ptr<TorchScriptModel> model_;
-  EnergyKind energy_kind_ = EnergyKind::per_particle;
+  friend class Evaluator;
+  struct Opened;
+  std::unique_ptr<Opened const> opened_;
 };
 
 /// Evaluates one system after the other; not to be shared between threads, but many may share a
-/// Potential.
+/// Potential, which must outlive them.
 class Evaluator {
  public:
   explicit Evaluator(Potential const& potential);
+  ~Evaluator();
+  Evaluator(Evaluator const&) = delete;
+  Evaluator& operator=(Evaluator const&) = delete;
 
   /// Computes what is requested of `system`. Throws Error (non-finite input or output, output of
   /// a wrong shape or type, a failing model) and then leaves `result` unspecified.
   void evaluate(System const& system, Request const& request, Result& result);
 
  private:
-  friend class Potential;
-  EnergyKind run(System const& system, Request const& request, Result& result);
-
-  Potential const& potential_;
-  std::unique_ptr<InputBuilder> inputs_;
+  Potential::Opened const& opened_;
+  std::unique_ptr<class InputBuilder> inputs_;
 };
 
 }  // namespace torchml

@@ -72,7 +72,7 @@ std::unique_ptr<Model> create_model(KIM::ModelDriverCreate const& create, KIM::L
   auto const ranks = node_ranks();
   auto const units = accept_units(length, energy);
   auto model = std::unique_ptr<Model>(
-      new Model{Potential({.model = model_file_of(files, declared),
+      new Model{Potential(PotentialOptions{.model = model_file_of(files, declared),
                            .declared = {declared},
                            .device = environment.device,
                            .node_local_rank = ranks.local_rank,

@@ -191,12 +191,12 @@ PYBIND11_MODULE(_core, module) {
            py::arg("model_path"), py::arg("param_path") = std::nullopt,
            py::arg("fields") = std::map<std::string, std::string>{}, py::arg("device") = "cpu")
       .def_property_readonly("spec", [](PyPotential const& p) { return p.potential().spec(); })
-      .def_property_readonly("device", [](PyPotential const& p) { return p.potential().device().str(); })
+      .def_property_readonly("device", [](PyPotential const& p) { return p.potential().device(); })
       .def_property_readonly(
           "energy_kind",
           [](PyPotential const& p) { return std::string(to_string(p.potential().energy_kind())); })
       .def_property_readonly(
-          "argument_names", [](PyPotential const& p) { return p.potential().model().argument_names(); })
+          "argument_names", [](PyPotential const& p) { return p.potential().argument_names(); })
       .def(
           "evaluate",
           [](PyPotential& p, Array<int> const& species, Array<double> const& coordinates,
