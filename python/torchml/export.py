@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -18,7 +17,7 @@ from torchml import kim, metadata, param_file
 from torchml.errors import TorchMLError
 from torchml.export_checks import Check, check_numbers, check_radial, failed
 from torchml.metadata import ModelMetadata, quiet_torchscript
-from torchml.signature import complete, merge, probe
+from torchml.signature import complete, load_extensions, merge, probe
 
 MODEL_FILE = "model.pt"
 PARAM_FILE = "model.param"
@@ -113,11 +112,7 @@ def export(order: Export) -> Result:
 
 
 def _load(model: Path, extensions: tuple[str, ...]) -> torch.jit.ScriptModule:
-    for library in extensions:
-        if Path(library).exists():
-            torch.ops.load_library(library)  # type: ignore[no-untyped-call]
-        else:
-            import_module(library)
+    load_extensions(extensions)
     with quiet_torchscript():
         module: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
             str(model), map_location="cpu"

@@ -7,7 +7,9 @@ open is asked for; what contradicts them is refused.
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -46,16 +48,33 @@ class Signature:
         return cls(**{key: tuple(value) for key, value in json.loads(text).items()})
 
 
-# Runs where nothing but torch is imported, as in the simulator.
-_PROBE = """
-import importlib, json, os, sys, warnings
+def load_extensions(libraries: Sequence[str]) -> None:
+    """Load operator libraries: paths, files in TORCHML_EXTENSION_PATH, or Python packages."""
+    import importlib
+    import os
+
+    import torch
+
+    for library in libraries:
+        folders = ["", *os.environ.get("TORCHML_EXTENSION_PATH", "").split(":")]
+        paths = [os.path.join(f, file) for f in folders for file in (library, f"lib{library}.so")]
+        if path := next(filter(os.path.isfile, paths), None):
+            torch.ops.load_library(os.path.abspath(path))  # type: ignore[no-untyped-call]
+        else:
+            importlib.import_module(library)
+
+
+# Runs where nothing of this package is imported, as in the simulator.
+_PROBE = (
+    f"""
+import json, sys, warnings
+from collections.abc import Sequence
 warnings.simplefilter("ignore")
 import torch
-for library in sys.argv[2:]:
-    if os.path.exists(library):
-        torch.ops.load_library(library)
-    else:
-        importlib.import_module(library)
+{inspect.getsource(load_extensions)}
+load_extensions(sys.argv[2:])
+"""
+    + """
 module = torch.jit.load(sys.argv[1], map_location="cpu")
 schema = module.forward.schema
 inputs = [one for one in schema.arguments[1:] if not one.has_default_value()]
@@ -70,6 +89,7 @@ print(json.dumps({
     "dtypes": floats(module.parameters()) or floats(module.buffers()),
 }))
 """
+)
 
 
 def probe(model: Path, extensions: tuple[str, ...] = ()) -> Signature:
@@ -78,6 +98,11 @@ def probe(model: Path, extensions: tuple[str, ...] = ()) -> Signature:
     with tempfile.TemporaryDirectory() as scratch:
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
     if done.returncode != 0:
+        if missing := re.search(r"Unknown builtin op: ([\w:]+)", done.stderr):
+            raise TorchMLError(
+                f"{model} needs the operator {missing[1]}, which is not part of torch; "
+                "pass --extensions with the library that has it"
+            )
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         reason = next((line for line in reversed(lines) if "Error" in line), "it crashed")
         raise TorchMLError(f"{model} cannot be loaded as TorchScript by torch alone: {reason}")

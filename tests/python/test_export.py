@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+import zipfile
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from ase.build import bulk
+from ase.calculators.kim import KIM
 
 import torchml.export
 import torchml.signature
@@ -391,6 +396,18 @@ def test_missing_operator_library_is_named(tmp_path, pair_model, real_probe):
     assert result.folder is None
 
 
+def test_operator_without_library_is_named(tmp_path, pair_model):
+    needy = tmp_path / "needy.pt"
+    with zipfile.ZipFile(pair_model) as source, zipfile.ZipFile(needy, "w") as target:
+        for name in source.namelist():
+            content = source.read(name)
+            if name.endswith(".py"):
+                content = content.replace(b"torch.square(", b"ops.my_operators.square(")
+            target.writestr(name, content)
+    with pytest.raises(TorchMLError, match=r"operator my_operators::square.* pass --extensions"):
+        probe(needy)
+
+
 def test_nothing_is_overwritten_unasked(ours, tmp_path):
     folder = tmp_path / "out" / NAME
     folder.mkdir(parents=True)
@@ -408,6 +425,29 @@ def test_missing_driver_is_said_before_anything_is_written(ours, tmp_path):
     with pytest.raises(TorchMLError, match=f"{driver} is not installed .* install it with"):
         export(order(ours("none"), tmp_path, collection="environment", driver=driver))
     assert not (tmp_path / "out").exists()
+
+
+def test_exported_model_runs_in_kim_like_the_native_one(ours, tmp_path, collection):
+    driver = os.environ.get("TORCHML_TEST_DRIVER", kim.DRIVER)
+    wish = order(ours("none"), tmp_path, collection="environment", driver=driver)
+    result = export(wish)
+    assert result.folder is not None
+    assert kim.installed_folder(NAME) == collection / NAME
+    for path in kim.extract_parameter_files(NAME, tmp_path / "back"):
+        assert path.read_bytes() == (result.folder / path.name).read_bytes()
+
+    atoms = bulk("Si", cubic=True)
+    atoms.rattle(0.1, seed=2)
+    forces = []
+    for name in (NAME, "SW_StillingerWeber_1985_Si__MO_405512056662_005"):
+        atoms.calc = KIM(name)
+        forces.append(atoms.get_forces())
+    np.testing.assert_allclose(forces[0], forces[1], rtol=0, atol=1e-12 * abs(forces[1]).max())
+
+    shutil.rmtree(result.folder)
+    with pytest.raises(TorchMLError, match="is installed already; pass --overwrite"):
+        export(wish)
+    assert export(replace(wish, overwrite=True)).folder == result.folder
 
 
 # --- The command ---------------------------------------------------------------------------------

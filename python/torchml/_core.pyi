@@ -1,0 +1,95 @@
+"""The engine, compiled from driver/core: the same C++ code that runs inside KIM simulators."""
+
+from typing import Any, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+class Error(RuntimeError): ...
+
+class ModelSpec:
+    """What a model declares about itself."""
+
+    @property
+    def species(self) -> list[str]: ...
+    @property
+    def cutoff(self) -> float: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def influence_distance(self) -> float: ...
+    @property
+    def convention(self) -> str: ...
+    @property
+    def dtype(self) -> str: ...
+    @property
+    def species_input(self) -> str: ...
+    @property
+    def directed(self) -> bool: ...
+    @property
+    def returns_forces(self) -> bool: ...
+    @property
+    def radial(self) -> bool: ...
+    @property
+    def extensions(self) -> list[str]: ...
+
+class Potential:
+    """A model ready to evaluate particles."""
+
+    def __init__(
+        self,
+        model_path: str,
+        param_path: str | None = None,
+        fields: dict[str, str] = ...,
+        device: str = "cpu",
+    ) -> None: ...
+    @property
+    def spec(self) -> ModelSpec: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def energy_kind(self) -> str: ...
+    @property
+    def argument_names(self) -> list[str]: ...
+    def evaluate(
+        self,
+        species: npt.ArrayLike,
+        coordinates: npt.ArrayLike,
+        contributing: npt.ArrayLike,
+        neighbor_offsets: npt.ArrayLike,
+        neighbors: npt.ArrayLike,
+        *,
+        energy: bool = True,
+        particle_energies: bool = False,
+        forces: bool = True,
+        virial: bool = False,
+        particle_virials: bool = False,
+        edge_terms: bool = False,
+    ) -> dict[str, Any]: ...
+
+class _ShellGraph(TypedDict):
+    nodes: npt.NDArray[np.int64]
+    edge_index: npt.NDArray[np.int64]
+    node_counts: list[int]
+    edge_counts: list[int]
+
+def shell_graph(
+    coordinates: npt.ArrayLike,
+    contributing: npt.ArrayLike,
+    neighbor_offsets: npt.ArrayLike,
+    neighbors: npt.ArrayLike,
+    cutoff: float,
+    layers: int,
+) -> _ShellGraph: ...
+def staged_graph(
+    coordinates: npt.ArrayLike,
+    contributing: npt.ArrayLike,
+    neighbor_offsets: npt.ArrayLike,
+    neighbors: npt.ArrayLike,
+    cutoff: float,
+    layers: int,
+    directed: bool = False,
+) -> list[npt.NDArray[np.int64]]: ...
+def atomic_number(symbol: str) -> int: ...
+def read_param_file(path: str) -> dict[str, str]: ...
+def read_metadata(path: str) -> dict[str, str]: ...
