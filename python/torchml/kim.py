@@ -14,7 +14,6 @@ from pathlib import Path
 from torchml.errors import TorchMLError
 
 DRIVER = "TorchML__MD_173118614730_000"
-COLLECTIONS = ("user", "environment", "system", "CWD")
 
 _EXTENDED_ID = re.compile(r"(?P<prefix>[A-Za-z][A-Za-z0-9_]*?)__(?P<kind>MO|MD)_\d{12}_\d{3}")
 _PREFIX = re.compile(r"(?!.*__)[A-Za-z][A-Za-z0-9_]*")

@@ -20,7 +20,7 @@ from typing import TypeVar
 
 import torchml._core as core
 from torchml.errors import TorchMLError
-from torchml.metadata import ModelMetadata
+from torchml.metadata import CHOICES, ModelMetadata
 
 SHELL_COUNTS = ("node_counts", "edge_counts")  # optional inputs of the convention `edges`
 
@@ -183,6 +183,10 @@ def _infer_dtype(signature: Signature, model: Path) -> str | None:
         raise TorchMLError(
             f"the parameters of {model} are of several types ({', '.join(signature.dtypes)}), "
             "expected one: float32 or float64"
+        )
+    if signature.dtypes and signature.dtypes[0] not in CHOICES["dtype"]:
+        raise TorchMLError(
+            f"the parameters of {model} are {signature.dtypes[0]}, expected float32 or float64"
         )
     return signature.dtypes[0] if signature.dtypes else None
 

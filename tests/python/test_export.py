@@ -258,6 +258,7 @@ def test_edges_convention_is_recognised(counts):
         (signature(*NONE), {"cutoff": None}, "does not say its cutoff; pass --cutoff"),
         (signature("descriptor"), {}, "descriptor models cannot be exported yet"),
         (signature(*NONE, dtypes=("float32", "float64")), {}, "several types"),
+        (signature(*NONE, dtypes=("bfloat16",)), {}, "of m.pt are bfloat16, expected float32 or"),
         (signature(*NONE, outputs=("Dict[str, Tensor]",)), {}, r"returns \(Dict\[str, Tensor\]\)"),
         (signature(*NONE, outputs=("Tensor",) * 3), {}, "expected a tensor, or a tuple"),
     ],
