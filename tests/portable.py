@@ -115,6 +115,13 @@ def silicon(repeat: int = 1, amplitude: float = 0.1, seed: int = 3) -> Atoms:
     return atoms
 
 
+def dense() -> Atoms:
+    """8 atoms in a cube that is smaller than the cutoffs: 3.7 Å."""
+    atoms = silicon()
+    atoms.set_cell(atoms.cell * (3.7 / atoms.cell[0, 0]), scale_atoms=True)
+    return atoms
+
+
 def cluster(atoms: int = 12, seed: int = 3) -> Atoms:
     """A piece of rattled silicon in no cell."""
     piece = silicon(2, seed=seed)

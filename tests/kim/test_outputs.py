@@ -185,7 +185,7 @@ def test_edge_terms_give_the_virial_of_radial_models(installed):
 
     model.arguments.kim.set_callback(callback, collect, {})
     species, x, flags = cluster()
-    virial = model.compute(species, x, flags, OUTPUTS)["virial"]
+    virial = model.compute(species, x, flags, OUTPUTS, release_gil=False)["virial"]
     assert relative(summed[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]], virial) < 1e-10
     other = KimModel(installed("sw", "edges").name).arguments.kim
     assert str(other.get_callback_support_status(callback)) == "notSupported"
@@ -211,7 +211,7 @@ def test_one_model_serves_several_threads_exactly(few):
     def work(k):
         start.wait()
         for _ in range(8):
-            found = arguments[k].compute(species, *jobs[k], OUTPUTS, release_gil=True)
+            found = arguments[k].compute(species, *jobs[k], OUTPUTS)
             wrong.extend(o for o in OUTPUTS if not np.array_equal(found[o], expected[k][o]))
 
     threads = [threading.Thread(target=work, args=(k,)) for k in range(len(jobs))]

@@ -36,13 +36,16 @@ def structures():
     return {"8 atoms": small, "thin": thin, "slab": slab, "cluster": portable.cluster()}
 
 
+PARITY = {**structures(), "dense": portable.dense()}
+
+
 def everything(potential, atoms):
     return potential.evaluate(atoms, virial=True, particle_energies=True, particle_virials=True)
 
 
-@pytest.mark.parametrize("name", structures())
+@pytest.mark.parametrize("name", PARITY)
 def test_agrees_with_the_model_in_python_on_minimum_image_edges(model, name):
-    atoms = structures()[name]
+    atoms = PARITY[name]
     potential = Potential(model.archive)
     found, expected = (
         potential.evaluate(atoms, virial=True),

@@ -23,6 +23,7 @@ ARGUMENTS = {
     "particle_energies": kimpy.compute_argument_name.partialParticleEnergy,
     "particle_virials": kimpy.compute_argument_name.partialParticleVirial,
 }
+PER_PARTICLE = ("forces", "particle_energies", "particle_virials")
 
 
 def output_arrays(particles: int) -> dict[str, NDArray[np.float64]]:
@@ -44,6 +45,8 @@ class ComputeArguments:
         self.model = model
         self.kim = model.kim.compute_arguments_create()
         self._neighbors = kimpy.neighlist.create()
+        self.coordinates = np.zeros((1, 3))
+        self.arrays: dict[str, NDArray[np.float64]] = {}
         self._kept: Any = None
 
     def supports(self, output: str) -> bool:
@@ -59,25 +62,30 @@ class ComputeArguments:
         outputs: Sequence[str] = ("energy", "forces"),
         *,
         skin: float = 0.0,
-        release_gil: bool = False,
+        release_gil: bool = True,
     ) -> dict[str, NDArray[np.float64]]:
         """Outputs for all particles, in the model's units.
 
         species are symbols or KIM codes; neighbour lists reach `skin` beyond the model's cutoff.
+        Python's lock is released meanwhile, unless a callback into Python was set.
         """
         coordinates = np.ascontiguousarray(coordinates, dtype=np.double).reshape(-1, 3)
         n = len(coordinates)
         if len(species) and isinstance(species[0], str):
             species = [self.model.species[symbol] for symbol in species]
-        codes = np.ascontiguousarray(species, dtype=np.intc)
-        flags = np.ones(n, np.intc) if contributing is None else np.asarray(contributing, np.intc)
-        count, arrays = np.array([n], np.intc), output_arrays(n)
+        # kimpy does not take empty arrays: there is always room for one particle.
+        room = max(n, 1)
+        codes, flags, x = np.zeros(room, np.intc), np.ones(room, np.intc), np.zeros((room, 3))
+        codes[:n], x[:n] = species, coordinates
+        if contributing is not None:
+            flags[:n] = contributing
+        count, arrays = np.array([n], np.intc), output_arrays(room)
         name = kimpy.compute_argument_name
         for argument, array in (
             (name.numberOfParticles, count),
             (name.particleSpeciesCodes, codes),
             (name.particleContributing, flags),
-            (name.coordinates, coordinates),
+            (name.coordinates, x),
         ):
             self.kim.set_argument_pointer(argument, array)
         for key, argument in ARGUMENTS.items():
@@ -85,18 +93,20 @@ class ComputeArguments:
                 self.kim.set_argument_pointer(argument, arrays[key])
             elif self.supports(key):
                 self.kim.set_argument_null_pointer(argument)
-        need = np.ones(n, np.intc) if self.model.wants_ghost_neighbors else flags
-        if n:  # kimpy's list builder does not take zero particles
-            reach = self.model.influence_distance + skin
-            self._neighbors.build(coordinates, reach, self.model.cutoffs + skin, need)
+        need = np.ones(room, np.intc) if self.model.wants_ghost_neighbors else flags
+        # Its list builder does not take lengths in metres: small ones are measured in cutoffs.
+        unit = min(1.0, self.model.cutoffs.max())
+        reach = (self.model.influence_distance + skin) / unit
+        self._neighbors.build(x / unit, reach, (self.model.cutoffs + skin) / unit, need)
         self.kim.set_callback_pointer(
             kimpy.compute_callback_name.GetNeighborList,
             kimpy.neighlist.get_neigh_kim(),
             self._neighbors,
         )
-        self._kept = (count, codes, flags, coordinates, arrays)  # KIM holds bare pointers to these
+        # KIM holds bare pointers to all of these.
+        self.coordinates, self.arrays, self._kept = x, arrays, (count, codes, flags)
         self.model.kim.compute(self.kim, release_gil)
-        return {key: arrays[key] for key in outputs}
+        return {key: arrays[key][:n] if key in PER_PARTICLE else arrays[key] for key in outputs}
 
 
 class KimModel:
@@ -159,7 +169,7 @@ class KimModel:
         contributing = (np.arange(len(positions)) < len(atoms)).astype(np.intc)
         outputs = [key for key in ARGUMENTS if self.arguments.supports(key)]
         found: dict[str, Any] = self.compute(codes, positions, contributing, outputs)
-        for key in ("forces", "particle_energies", "particle_virials"):
+        for key in PER_PARTICLE:
             if key in found:
                 folded = np.zeros((len(atoms), *found[key].shape[1:]))
                 np.add.at(folded, owners, found[key])
