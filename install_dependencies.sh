@@ -2,6 +2,7 @@
 # Sets up all that TorchML needs on a Debian or Ubuntu machine and installs TorchML itself:
 # system packages, KIM-API, a Python environment with torch, the KIM model driver and the
 # Python package. Nothing is asked; what is already there is kept, so run it again at will.
+# shellcheck disable=SC2317 # `need` calls some functions by their names
 set -Eeuo pipefail
 trap 'die "stopped unexpectedly at line $LINENO; please report this."' ERR
 
@@ -576,6 +577,7 @@ main() {
         install_kliff
     fi
     summarize
+    exit # before bash reads on, as the file may have changed meanwhile
 }
 
 main "$@"
