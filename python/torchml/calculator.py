@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator as AseCalculator
@@ -12,14 +12,14 @@ from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 from torchml.potential import Potential
 
 
-class Calculator(AseCalculator):  # type: ignore[misc]  # ASE is not typed
+class Calculator(AseCalculator):
     """Energy, forces, stress and per-atom values of a model, for ASE.
 
     `model` is the folder of a portable model, a `.pt` file, the name of an installed KIM model, or
     a `Potential`. Units are ASE's: eV, eV/Å, eV/Å³. Only what is asked for is computed.
     """
 
-    implemented_properties: ClassVar[list[str]] = [
+    implemented_properties = [  # noqa: RUF012 (ASE declares it so)
         "energy",
         "free_energy",
         "forces",
@@ -29,7 +29,7 @@ class Calculator(AseCalculator):  # type: ignore[misc]  # ASE is not typed
     ]
 
     def __init__(self, model: str | Path | Potential, device: str = "cpu", **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
         self.potential = model if isinstance(model, Potential) else Potential(model, device)
 
     def calculate(
@@ -39,11 +39,13 @@ class Calculator(AseCalculator):  # type: ignore[misc]  # ASE is not typed
         system_changes: list[str] = all_changes,
     ) -> None:
         """Fill self.results with the properties asked for."""
-        super().calculate(atoms, properties, system_changes)
+        super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
+        structure = self.atoms
+        assert structure is not None  # ASE hands it over at the latest here
         wanted = set(properties or ["energy"])
-        if wanted & {"stress", "stresses"} and not self.atoms.pbc.all():
+        if wanted & {"stress", "stresses"} and not structure.pbc.all():
             raise PropertyNotImplementedError(
-                f"stress was asked for a structure with pbc {self.atoms.pbc.tolist()}, "
+                f"stress was asked for a structure with pbc {structure.pbc.tolist()}, "
                 "expected one that is periodic in three directions"
             )
         if "energies" in wanted and self.potential.energy_kind == "total":
@@ -57,7 +59,7 @@ class Calculator(AseCalculator):  # type: ignore[misc]  # ASE is not typed
                 f"'{self.potential.spec.convention}', expected 'edges' for the property 'stresses'"
             )
         found = self.potential.evaluate(
-            self.atoms,
+            structure,
             energy=True,  # comes for free with anything else
             forces="forces" in wanted,
             virial="stress" in wanted,
@@ -71,6 +73,6 @@ class Calculator(AseCalculator):  # type: ignore[misc]  # ASE is not typed
             self.results["energies"] = found.particle_energies
         # KIM's virial is dE/dstrain in the order xx yy zz yz xz xy, which is ASE's too.
         if found.virial is not None:
-            self.results["stress"] = found.virial / self.atoms.get_volume()
+            self.results["stress"] = found.virial / structure.get_volume()
         if found.particle_virials is not None:
-            self.results["stresses"] = found.particle_virials / self.atoms.get_volume()
+            self.results["stresses"] = found.particle_virials / structure.get_volume()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+from types import SimpleNamespace
 
 import ase.io
 import numpy as np
@@ -48,10 +49,10 @@ def test_single_precision_is_allowed_more():
 def test_default_structures_show_what_goes_wrong():
     structures = default_structures(["Si", "O"], 4.0)
     assert set(structures["mixed species"].symbols) == {"Si", "O"}
-    thin = structures["cell within the cutoff"]
+    thin = structures["thin cell"]
     assert (1 / np.linalg.norm(np.linalg.inv(thin.cell.array), axis=0)).min() < 4.0
     assert not structures["cluster"].pbc.any()
-    assert len(structures["isolated atom"]) == 1
+    assert len(structures["lone atom"]) == 1
     for name, atoms in structures.items():
         if len(atoms) > 1:
             distances = atoms.get_all_distances(mic=True)[np.triu_indices(len(atoms), 1)]
@@ -159,10 +160,10 @@ def test_the_report_names_what_failed():
 
 def test_a_good_model_passes_everywhere(example, capsys):
     """A .pt: exported, installed for the time being, compared through every door."""
-    model = example("schnet", "edges")
+    model = example("sw", "edges")
     assert command.run(arguments(model.archive)) == 0
     shown = capsys.readouterr().out
-    for row in ("TorchScript in Python", "KIM", "KIM through ASE", "LAMMPS, 1 rank", "2 ranks"):
+    for row in ("Python: energy", "KIM: forces", "ASE: forces", "LAMMPS 1 rank:", "2 ranks:"):
         assert row in shown
     assert "FAIL" not in shown
 
@@ -189,7 +190,8 @@ def test_wrong_forces_fail(tmp_path, capsys):
 
 
 def test_lammps_that_is_missing_is_a_failure(example, monkeypatch, capsys, tmp_path):
-    monkeypatch.setattr("torchml.validation.lammps.shutil.which", lambda name: None)
+    nowhere = SimpleNamespace(which=lambda name: None)
+    monkeypatch.setattr("torchml.validation.lammps.shutil", nowhere)
     ase.io.write(tmp_path / "one.xyz", portable.cluster())
     words = [example("sw", "edges").archive, "--structures", tmp_path / "one.xyz"]
     assert command.run(arguments(*words)) == 1

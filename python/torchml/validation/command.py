@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             lammps=not args.no_lammps,
             progress=progress,
         )
-    print_report(console, f"{name} on {args.device}", findings)
+    print_report(console, f"{name} on {args.device}, compared with the C++ core", findings)
     failed = len({finding.check for finding in findings if not finding.passed})
     if args.no_lammps:
         console.print("LAMMPS was left out on request.", style="yellow")
@@ -121,11 +121,12 @@ def validate(
                     findings.append(failure(client, structure, error))
                 else:
                     findings += compare(client, structure, found, wanted, allowed.parity)
-            begin(f"derivatives and symmetries: {structure}")
-            findings += _physics(clients.core, structure, atoms, allowed)
         for ranks in RANKS if lammps else ():
             begin(f"LAMMPS: {ranks} rank{'s' * (ranks > 1)}")
             findings += _lammps(clients, ranks, structures, expected, allowed.parity)
+        for structure in expected:
+            begin(f"derivatives and symmetries: {structure}")
+            findings += _physics(clients.core, structure, structures[structure], allowed)
         progress.update(task, completed=steps, description="done")
     return findings
 
@@ -151,9 +152,9 @@ class Clients:
     def evaluators(self) -> dict[str, Evaluator]:
         """By name, all but LAMMPS, which takes several structures at once."""
         return {
-            "TorchScript in Python": self.reference.evaluate,
+            "Python": self.reference.evaluate,
             "KIM": self._kim,
-            "KIM through ASE": self._ase,
+            "ASE": self._ase,
         }
 
     def _kim(self, atoms: Atoms) -> Evaluation:
@@ -186,11 +187,11 @@ def compare(
     ):
         value, wanted = getattr(found, quantity), getattr(expected, quantity)
         if value is not None and wanted is not None:
-            check = f"{client}: {quantity.replace('particle_energies', 'energies of atoms')}"
+            check = f"{client}: {quantity.replace('particle', 'atomic').replace('_', ' ')}"
             findings.append(Finding(check, structure, difference(value, wanted, sums), tolerance))
     if found.particle_virials is not None and expected.virial is not None:
         figure = difference(found.particle_virials.sum(axis=0), expected.virial, atoms)
-        findings.append(Finding(f"{client}: sum of atomic virials", structure, figure, tolerance))
+        findings.append(Finding(f"{client}: atomic virials", structure, figure, tolerance))
     return findings
 
 
@@ -202,6 +203,8 @@ def _physics(evaluate: Evaluator, structure: str, atoms: Atoms, allowed: Any) ->
         except TorchMLError as error:
             findings.append(failure(check, structure, error))
     first, second = evaluate(atoms), evaluate(atoms)
+    assert first.forces is not None
+    assert second.forces is not None
     same = first.energy == second.energy and np.array_equal(first.forces, second.forces)
     findings.append(Finding("repeated call, bit for bit", structure, 0.0 if same else 1.0, 0.0))
     return findings
@@ -214,7 +217,7 @@ def _lammps(
     expected: Mapping[str, Evaluation],
     tolerance: float,
 ) -> list[Finding]:
-    client = f"LAMMPS, {ranks} rank{'s' * (ranks > 1)}"
+    client = f"LAMMPS {ranks} rank{'s' * (ranks > 1)}"
     if not expected:
         return [failure(client, "", "no structure could be evaluated by the C++ core")]
     some = next(iter(expected.values()))
@@ -288,7 +291,8 @@ def _exported(path: Path, parent: Path) -> Path:
 def _project_name(folder: Path) -> str:
     """The name under which CMake installs the portable model in a folder."""
     file = folder / "CMakeLists.txt"
-    found = re.search(r"project\(\s*(\w+)", file.read_text()) if file.is_file() else None
+    text = file.read_text() if file.is_file() else ""
+    found = re.search(r"^\s*project\(\s*(\w+)", text, re.MULTILINE)
     if found is None:
         raise TorchMLError(f"{file}: no project(NAME), expected the folder of a portable model")
     return found[1]

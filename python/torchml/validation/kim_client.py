@@ -71,12 +71,11 @@ class ComputeArguments:
         """
         coordinates = np.ascontiguousarray(coordinates, dtype=np.double).reshape(-1, 3)
         n = len(coordinates)
-        if len(species) and isinstance(species[0], str):
-            species = [self.model.species[symbol] for symbol in species]
         # kimpy does not take empty arrays: there is always room for one particle.
         room = max(n, 1)
         codes, flags, x = np.zeros(room, np.intc), np.ones(room, np.intc), np.zeros((room, 3))
-        codes[:n], x[:n] = species, coordinates
+        codes[:n] = [self.model.species[s] if isinstance(s, str) else s for s in species]
+        x[:n] = coordinates
         if contributing is not None:
             flags[:n] = contributing
         count, arrays = np.array([n], np.intc), output_arrays(room)
@@ -193,11 +192,10 @@ def kim_log_explains(doing: str) -> Iterator[None]:
 
 
 def last_error(log: Path) -> str:
-    """What the first error in a kim.log says: the model's own, those of KIM-API come after."""
+    """What a kim.log says went wrong: the last words of a model, else the first of KIM-API."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    for line in lines:
-        # time * number * verbosity * object * file:line * message
-        entry = line.split(" * ", 5)
-        if len(entry) == 6 and entry[2] == "error":
-            return entry[5]
-    return ""
+    # time * number * verbosity * object * file:line * message
+    entries = [line.split(" * ", 5) for line in lines]
+    errors = [entry for entry in entries if len(entry) == 6 and entry[2] == "error"]
+    by_model = [message for *_, file, message in errors if not file.startswith("KIM_")]
+    return by_model[-1] if by_model else errors[0][5] if errors else ""

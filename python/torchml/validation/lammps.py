@@ -110,12 +110,17 @@ def run_lammps(
     log_file = folder / "log.lammps"
     log = log_file.read_text(errors="replace") if log_file.exists() else ""
     if done.returncode != 0:
-        lines = [line.strip() for line in log.splitlines() if line.strip()][-LAST_LINES:]
-        spoken = [line.strip() for line in done.stderr.splitlines() if line.strip()][:LAST_LINES]
-        explained = last_error(folder / "kim.log")
-        reasons = " / ".join(dict.fromkeys([*([explained] if explained else []), *lines, *spoken]))
-        raise TorchMLError(f"LAMMPS on {ranks} ranks ended with {done.returncode}: {reasons}")
+        reason = " / ".join(filter(None, [last_error(folder / "kim.log"), _last_lines(log)]))
+        raise TorchMLError(
+            f"LAMMPS on {ranks} rank{'s' * (ranks > 1)} ended with {done.returncode}: "
+            + (reason or _last_lines(done.stderr) or "it said nothing")
+        )
     return log
+
+
+def _last_lines(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return " / ".join([line for line in lines if line.startswith("ERROR")] or lines[-LAST_LINES:])
 
 
 def mpi_environment() -> dict[str, str]:
@@ -248,4 +253,4 @@ def _turned(voigt: NDArray[np.float64], turn: NDArray[np.float64]) -> NDArray[np
     """A symmetric tensor xx yy zz yz xz xy, from LAMMPS' frame back to the structure's."""
     xx, yy, zz, yz, xz, xy = voigt
     tensor = turn @ np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) @ turn.T
-    return tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+    return np.asarray(tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]])

@@ -50,7 +50,9 @@ def periodic_edges(atoms: Atoms, cutoff: float) -> PeriodicEdges:
     shifts = np.stack(
         np.meshgrid(*[np.arange(-n, n + 1) for n in reach], indexing="ij"), axis=-1
     ).reshape(-1, 3)
-    targets, sources, used, vectors = [], [], [], []
+    # Each starts with an empty piece, for structures without atoms.
+    targets, sources = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
+    used, vectors = [np.empty((0, 3), dtype=np.int64)], [np.empty((0, 3))]
     for i, here in enumerate(positions):
         vector = positions[None, :, :] + (shifts @ cell)[:, None, :] - here
         near = (vector**2).sum(axis=2) < cutoff**2
@@ -61,10 +63,10 @@ def periodic_edges(atoms: Atoms, cutoff: float) -> PeriodicEdges:
         used.append(shifts[shift])
         vectors.append(vector[near])
     return PeriodicEdges(
-        target=np.concatenate(targets or [np.empty(0)]).astype(np.int64),
-        source=np.concatenate(sources or [np.empty(0)]).astype(np.int64),
-        shifts=np.concatenate(used or [np.empty((0, 3))]).astype(np.int64),
-        vectors=np.concatenate(vectors or [np.empty((0, 3))]),
+        target=np.concatenate(targets),
+        source=np.concatenate(sources),
+        shifts=np.concatenate(used),
+        vectors=np.concatenate(vectors),
     )
 
 
@@ -139,7 +141,7 @@ class ReferenceModel:
 
     def _species(self, atoms: Atoms) -> NDArray[np.int64]:
         if self.spec.species_input == "atomic_number":
-            return atoms.numbers.astype(np.int64)
+            return np.asarray(atoms.numbers, dtype=np.int64)
         symbols = atoms.get_chemical_symbols()
         return np.array([self.spec.species.index(symbol) for symbol in symbols], dtype=np.int64)
 

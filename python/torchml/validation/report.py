@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import rich.box
 from rich.console import Console
 from rich.table import Table
 
@@ -33,14 +34,13 @@ def failure(check: str, structure: str, error: Exception | str) -> Finding:
 
 
 def print_report(console: Console, title: str, findings: Sequence[Finding]) -> None:
-    """One row per check with its worst figure; then every structure on which it failed."""
-    table = Table(title=title, title_justify="left")
-    table.add_column("check")
-    table.add_column("structures", justify="right")
-    table.add_column("worst", justify="right")
-    table.add_column("allowed", justify="right")
-    table.add_column("on")
-    table.add_column("verdict")
+    """One row per check with its worst figure; then why, and on which structures, it failed."""
+    table = Table(title=title, title_justify="left", box=rich.box.SIMPLE_HEAD, show_edge=False)
+    table.add_column("check", no_wrap=True)
+    for column in ("good", "worst", "limit"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("on", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for check in dict.fromkeys(finding.check for finding in findings):
         group = [finding for finding in findings if finding.check == check]
         good = sum(finding.passed for finding in group)
@@ -54,8 +54,11 @@ def print_report(console: Console, title: str, findings: Sequence[Finding]) -> N
             "[green]pass[/]" if good == len(group) else "[bold red]FAIL[/]",
         )
     console.print(table)
+    reasons: dict[tuple[str, str], list[str]] = {}
     for finding in findings:
         if not finding.passed:
             reason = finding.error or f"{finding.figure:.3e} exceeds {finding.tolerance:.0e}"
-            where = f" on {finding.structure}" if finding.structure else ""
-            console.print(f"{finding.check}{where}: {reason}", style="red", markup=False)
+            reasons.setdefault((finding.check, reason), []).append(finding.structure)
+    for (check, reason), structures in reasons.items():
+        where = f" on {', '.join(structures)}" if any(structures) else ""
+        console.print(f"{check}{where}: {reason}", style="red", markup=False, highlight=False)

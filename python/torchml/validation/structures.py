@@ -23,12 +23,12 @@ def default_structures(species: Sequence[str], cutoff: float) -> dict[str, Atoms
     crystal = _diamond(first)
     structures = {
         "crystal": _rattled(crystal.repeat(2), rng),
-        "strained triclinic": _rattled(_strained(crystal, rng), rng),
-        "cell within the cutoff": _rattled(_within(first, cutoff), rng),
+        "triclinic": _rattled(_strained(crystal, rng), rng),
+        "thin cell": _rattled(_within(first, cutoff), rng),
         "slab": _slab(_rattled(crystal.repeat((1, 1, 2)), rng)),
         "cluster": _cluster(_rattled(crystal.repeat(2), rng)),
-        "isolated atom": Atoms([first]),
-        "atoms out of reach": Atoms([first] * 2, positions=[[0, 0, 0], [0, 0, cutoff + 1]]),
+        "lone atom": Atoms([first]),
+        "far apart": Atoms([first] * 2, positions=[[0, 0, 0], [0, 0, cutoff + 1]]),
     }
     if len(species) > 1:
         mixed = _rattled(crystal.repeat((2, 1, 1)), rng)
