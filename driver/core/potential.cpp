@@ -12,6 +12,7 @@
 #include "elements.hpp"
 #include "error.hpp"
 #include "inputs.hpp"
+#include "python_lock.hpp"
 #include "torch_error.hpp"
 #include "torchscript_model.hpp"
 
@@ -163,6 +164,7 @@ EnergyKind run(TorchScriptModel const& model, InputBuilder& builder, bool return
     derivative = builder.returned_sign() * output.derivative;
   } else if (total.requires_grad()) {
     try {
+      PythonLockRelease const no_lock;
       derivative = torch::autograd::grad({total}, {inputs.differentiable}, {}, std::nullopt, false,
                                          /*allow_unused=*/true)[0];
     } catch (std::exception const& exception) {

@@ -161,3 +161,30 @@ def test_impossible_conventions_are_refused(schnet):
         script(schnet, "none")
     with pytest.raises(TorchMLError, match="'descriptor'; expected 'none', 'graph' or 'edges'"):
         script(schnet, "descriptor")
+
+
+def test_a_graph_model_without_its_metadata_is_slower_but_right(schnet, tmp_path):
+    """`torch.jit.save` of a loaded archive drops the metadata: the driver then gives symmetric
+    edges, as the original driver does."""
+    from torchml._core import Potential
+
+    module = script(schnet, "graph")
+    module.save(str(tmp_path / "model.pt"))
+    positions, contributing = cluster()
+    near = np.linalg.norm(positions[:, None] - positions[None], axis=2) < schnet.cutoff
+    np.fill_diagonal(near, False)
+    offsets = np.concatenate([[0], near.sum(axis=1).cumsum()])
+    particles = (
+        (np.arange(len(positions)) % 2).astype(np.int32),
+        positions,
+        contributing.astype(np.int32),
+        offsets,
+        np.nonzero(near)[1].astype(np.int32),
+    )
+    fields = {"convention": "graph", "species": "Si O", "cutoff": "3.0", "layers": "3"}
+    results = [
+        Potential(str(tmp_path / "model.pt"), None, {**fields, "edges": edges}).evaluate(*particles)
+        for edges in ("symmetric", "directed")
+    ]
+    assert results[0]["energy"] == pytest.approx(results[1]["energy"], rel=1e-13)
+    np.testing.assert_allclose(results[0]["forces"], results[1]["forces"], rtol=0, atol=1e-13)

@@ -24,14 +24,19 @@ def forward(self, species: Tensor, coords: Tensor, n_neigh: Tensor, nlist: Tenso
     return self.model(species, edge_vectors, edge_index, [n_nodes, n_nodes], [source.size(0)])
 """
 
-# The directed stages are prefixes of one another, so the last one holds every edge.
+# The last stage holds every edge. Directed stages are prefixes of one another; symmetric ones, which
+# the driver gives to an archive that lost its metadata, are not, and every layer takes all edges.
 _GRAPH = """
 def forward(self, species: Tensor, coords: Tensor, {stages},
             contributing: Tensor) -> Tensor:
     edges = edge_index{last}
+    edge_counts = [{edge_counts}]
+    for stage in [{names}]:
+        if not torch.equal(stage, edges[:, :stage.size(1)]):
+            edge_counts = [edges.size(1)] * len(edge_counts)
     edge_vectors = coords.index_select(0, edges[0]) - coords.index_select(0, edges[1])
     n_nodes = coords.size(0)
-    return self.model(species, edge_vectors, edges, [{node_counts}], [{edge_counts}])
+    return self.model(species, edge_vectors, edges, [{node_counts}], edge_counts)
 """
 
 _EDGES = """
@@ -44,8 +49,9 @@ def forward(self, species: Tensor, edge_vectors: Tensor, edge_index: Tensor, con
 def script(model: EdgeModel, convention: str) -> torch.jit.ScriptModule:
     """TorchScript module that holds `model` and is called as `convention` says.
 
-    `none` hands over one neighbour list, so it is for models of one layer. `graph` expects the
-    directed staged graph: the metadata of the archive has to say so (see `describe`).
+    `none` hands over one neighbour list, so it is for models of one layer. `graph` is right for
+    directed and symmetric stages and faster for directed ones, which the metadata of the archive
+    asks for (see `describe`).
     """
     source = _source(model, convention)
 
@@ -82,6 +88,7 @@ def _source(model: EdgeModel, convention: str) -> str:
         stages = range(model.layers)
         return _GRAPH.format(
             stages=", ".join(f"edge_index{k}: Tensor" for k in stages),
+            names=", ".join(f"edge_index{k}" for k in stages),
             last=model.layers - 1,
             node_counts=", ".join(["n_nodes"] * (model.layers + 1)),
             edge_counts=", ".join(f"edge_index{k}.size(1)" for k in stages),
