@@ -9,7 +9,7 @@ trap 'die "stopped unexpectedly at line $LINENO; please report this."' ERR
 readonly torch_version=2.13.0
 readonly system_packages=(
     cmake ninja-build g++ make pkg-config git curl ca-certificates xz-utils xxd
-    libkim-api-dev openkim-models lammps openmpi-bin libopenmpi-dev catch2 python3-venv python3-dev
+    libkim-api-dev openkim-models lammps openmpi-bin libopenmpi-dev libgtest-dev python3-venv python3-dev
 )
 # What KLIFF's graph trainer imports. KLIFF's own pins (numpy<2, ase<3.23) are older than what it
 # runs with, so it is installed without its dependencies and these are installed beside it.
