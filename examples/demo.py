@@ -128,6 +128,8 @@ def simulate(console: Console) -> dict[str, dict[int, Run]]:
             "KIM_API_PORTABLE_MODELS_DIR is not set, expected the collection to install into; "
             "'. env.sh' of the installation sets it"
         )
+    # A few hundred atoms gain nothing from threads, and lose much where cores are shared.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     native = find_native()
     torch.manual_seed(2018)
     schnet = SchNet(["Si"], cutoff=4.0, layers=3, features=32)

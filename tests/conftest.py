@@ -9,8 +9,18 @@ from pathlib import Path
 
 import portable
 import pytest
+import torch
 
 from torchml import kim
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> Iterator[None]:
+    """Small systems gain nothing from threads, and lose much where cores are shared."""
+    torch.set_num_threads(1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OMP_NUM_THREADS", "1")
+        yield
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -8,6 +8,7 @@ import kimpy
 import numpy as np
 import portable
 import pytest
+import torch
 from ase.calculators.kim import KIM as AseKim
 from portable import relative
 
@@ -229,6 +230,38 @@ def test_two_sets_of_arguments_do_not_disturb_each_other(few):
     other.compute(species[:5], x[:5])
     again = few.compute(species, x, flags, OUTPUTS)
     assert all(np.array_equal(first[output], again[output]) for output in OUTPUTS)
+
+
+def test_a_simulator_that_fails_to_list_neighbours_is_survived(few):
+    species, x, flags = cluster()
+    other = ComputeArguments(few)
+    other.compute(species, x, flags)
+    refuse = lambda data, cutoffs, index, particle: (np.zeros(0, np.intc), 1)  # noqa: E731
+    other.kim.set_callback(kimpy.compute_callback_name.GetNeighborList, refuse, {})
+    with pytest.raises(RuntimeError):
+        few.kim.compute(other.kim, False)
+    assert np.isfinite(few.compute(species, x, flags)["energy"][0])
+
+
+def test_single_precision_runs_too(installed):
+    example = installed("schnet32", "graph")
+    atoms = portable.silicon()
+    expected = Potential(example.archive).evaluate(atoms)
+    found = KimModel(example.name).evaluate(atoms)
+    assert found.energy == pytest.approx(expected.energy, rel=1e-6)
+    assert relative(found.forces, expected.forces) < 1e-4
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("device", ["cuda", "cuda:0"])
+def test_a_gpu_gives_the_same(device, few, monkeypatch):
+    species, x, flags = cluster()
+    expected = few.compute(species, x, flags, OUTPUTS)
+    monkeypatch.setenv("KIM_MODEL_EXECUTION_DEVICE", device)
+    found = KimModel(few.name).compute(species, x, flags, OUTPUTS)
+    for output in OUTPUTS:
+        assert relative(found[output], expected[output]) < 1e-10
 
 
 def test_no_routine_is_offered_that_has_nothing_to_do(few):

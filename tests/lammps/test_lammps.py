@@ -160,6 +160,12 @@ def test_what_the_driver_says_is_passed_on(installed, monkeypatch):
         run(installed("sw", "edges").name)
 
 
+def test_an_element_that_the_model_does_not_know_stops_lammps(installed, tmp_path):
+    script = NVE.replace("interactions Si", "interactions C")
+    with pytest.raises(TorchMLError, match=r"(?i)ERROR.*species"):
+        run_lammps(script, tmp_path, 1, {"model": installed("sw", "edges").name})
+
+
 def test_a_missing_program_is_an_error(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(TorchMLError, match="'lmp' is not on the PATH"):

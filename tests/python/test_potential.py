@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import portable
 import pytest
+import torch
 from ase import Atoms
 from portable import relative
 
@@ -188,6 +189,19 @@ def test_elements_are_told_apart(example):
     before = potential.evaluate(atoms).energy
     atoms.symbols[2] = "O"
     assert abs(potential.evaluate(atoms).energy - before) > 1e-6
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_gives_the_same(model):
+    atoms = portable.silicon()
+    expected = everything(Potential(model.archive), atoms)
+    potential = Potential(model.archive, device="cuda")
+    found = everything(potential, atoms)
+    assert potential.device.startswith("cuda")
+    assert found.energy == pytest.approx(expected.energy, rel=1e-12)
+    assert relative(found.forces, expected.forces) < 1e-10
+    assert relative(found.virial, expected.virial) < 1e-10
 
 
 def test_an_unknown_element_is_named(example):
