@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--structures",
         metavar="FILE",
-        help="structures to evaluate, in any format that ASE reads (default: eight small ones "
+        help="structures to evaluate, in any format that ASE reads (default: small ones "
         "made for the model's species and cutoff)",
     )
     parser.add_argument(
