@@ -14,6 +14,8 @@ in_environment = . "$(PREFIX)/env.sh" &&
 demo test bench: export OMPI_ALLOW_RUN_AS_ROOT = 1
 demo test bench: export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
 demo test bench: export OMPI_MCA_rmaps_base_oversubscribe = 1
+# A user's compiler may know warnings that ours does not; here they are errors.
+test: export TORCHML_WARNINGS_AS_ERRORS = ON
 
 .PHONY: help setup demo test lint bench clean
 

@@ -51,12 +51,28 @@ std::vector<fs::path> libraries_in(fs::path const& folder, std::string const& na
   return libraries;
 }
 
+/// Global, so that libraries of one package find each other; never closed, since operators stay
+/// registered.
+bool try_open(std::string const& file) {
+  return dlopen(file.c_str(), RTLD_NOW | RTLD_GLOBAL) != nullptr;
+}
+
+/// Libraries that pip built refer to Python's own symbols, which a simulator need not have loaded:
+/// brings in the libpython of the .../python3.X/... folder they lie in.
+bool load_python_of(fs::path const& path) {
+  for (auto const& part : path)
+    if (part.string().starts_with("python3.")) return try_open("lib" + part.string() + ".so.1.0");
+  return false;
+}
+
 void open_library(fs::path const& path) {
-  // Global, so that libraries of one package find each other; never closed, since operators
-  // stay registered.
-  if (dlopen(path.c_str(), RTLD_NOW | RTLD_GLOBAL) == nullptr)
-    throw Error("cannot load operator library " + path.string() + " (" + dlerror() +
-                "), expected a library built for this libtorch");
+  if (try_open(path)) return;
+  std::string const reason = dlerror();
+  bool const wants_python = reason.find("undefined symbol: Py") != std::string::npos ||
+                            reason.find("undefined symbol: _Py") != std::string::npos;
+  if (wants_python && load_python_of(path) && try_open(path)) return;
+  throw Error("cannot load operator library " + path.string() + " (" + reason +
+              "), expected a library built for this libtorch");
 }
 
 }  // namespace
