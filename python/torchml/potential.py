@@ -154,7 +154,7 @@ def model_files(model: str | Path) -> Iterator[tuple[Path, Path | None]]:
     """
     path = Path(model)
     if path.is_dir():
-        yield _files_of_folder(path)
+        yield _files_of_folder(path, model)
     elif path.is_file():
         yield path, None
     elif path.suffix or path.parent != Path():
@@ -166,11 +166,13 @@ def model_files(model: str | Path) -> Iterator[tuple[Path, Path | None]]:
     else:
         with tempfile.TemporaryDirectory() as scratch:
             extract_parameter_files(str(model), Path(scratch))
-            yield _files_of_folder(Path(scratch))
+            yield _files_of_folder(Path(scratch), model)
 
 
-def _files_of_folder(folder: Path) -> tuple[Path, Path]:
+def _files_of_folder(folder: Path, model: str | Path) -> tuple[Path, Path]:
     found = sorted(folder.glob("*.param"))
     if len(found) != 1:
-        raise TorchMLError(f"{folder} holds {len(found)} .param files, expected exactly one")
+        raise TorchMLError(
+            f"{model} holds {len(found)} .param files, expected exactly one: a model for TorchML"
+        )
     return folder / _core.read_param_file(str(found[0]))["model"], found[0]

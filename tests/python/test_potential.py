@@ -223,6 +223,11 @@ def test_a_model_that_is_not_there_is_named(missing):
         Potential(missing)
 
 
+def test_a_folder_without_a_model_is_named(tmp_path):
+    with pytest.raises(TorchMLError, match=rf"{tmp_path} holds 0 \.param files"):
+        Potential(tmp_path)
+
+
 def test_keywords_that_contradict_the_archive_are_refused(example):
     with pytest.raises(TorchMLError, match=r"cutoff.*5\.5"):
         Potential(example("sw", "edges").archive, cutoff="5.5")

@@ -198,6 +198,11 @@ def test_lammps_that_is_missing_is_a_failure(example, monkeypatch, capsys, tmp_p
     assert "the program 'lmp' is not on the PATH" in " ".join(capsys.readouterr().out.split())
 
 
+def test_a_folder_that_is_no_model_is_an_error(tmp_path):
+    with pytest.raises(TorchMLError, match=r"CMakeLists.txt.*expected the folder of a portable"):
+        command.run(arguments(tmp_path))
+
+
 def test_a_model_that_is_not_there_is_an_error():
     with pytest.raises(TorchMLError, match="Nothing"):
         command.run(arguments("Nothing__MO_000000000000_000"))

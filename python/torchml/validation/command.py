@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
             lammps=not args.no_lammps,
             progress=progress,
         )
-    print_report(console, f"{name} on {args.device}, compared with the C++ core", findings)
+    print_report(console, f"{name} on {args.device} against the C++ core", findings)
     failed = len({finding.check for finding in findings if not finding.passed})
     if args.no_lammps:
         console.print("LAMMPS was left out on request.", style="yellow")
@@ -256,13 +256,14 @@ def installed_model(model: str | Path) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory() as scratch:
         folder = path.resolve() if path.is_dir() else _exported(path, Path(scratch))
+        name = _project_name(folder)
         collection = Path(scratch) / "collection"
         collection.mkdir()
         others = os.environ.get("KIM_API_PORTABLE_MODELS_DIR")
         collections = f"{collection}:{others}" if others else str(collection)
         with environment(KIM_API_PORTABLE_MODELS_DIR=collections):
             kim.install(folder, "environment")
-            yield _project_name(folder)
+            yield name
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import rich.box
 from rich.console import Console
 from rich.table import Table
 
@@ -35,7 +34,7 @@ def failure(check: str, structure: str, error: Exception | str) -> Finding:
 
 def print_report(console: Console, title: str, findings: Sequence[Finding]) -> None:
     """One row per check with its worst figure; then why, and on which structures, it failed."""
-    table = Table(title=title, title_justify="left", box=rich.box.SIMPLE_HEAD, show_edge=False)
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("check", no_wrap=True)
     for column in ("good", "worst", "limit"):
         table.add_column(column, justify="right", no_wrap=True)
