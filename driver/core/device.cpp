@@ -12,14 +12,16 @@ torch::Device pick_device(std::string const& name, int node_local_rank) {
   if (wanted.empty() || wanted == "cpu") return torch::kCPU;
 
   bool const any = wanted == "cuda";
-  auto const index = wanted.starts_with("cuda:") ? parse_number<int>(wanted.substr(5)) : std::nullopt;
+  auto const index =
+      wanted.starts_with("cuda:") ? parse_number<int>(wanted.substr(5)) : std::nullopt;
   if (!any && (!index || *index < 0))
     throw Error("execution device '" + name + "' is unknown, expected cpu, cuda or cuda:K");
 
   int const count = torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
   if (count == 0)
     throw Error("execution device '" + name + "' was asked for but " +
-                (torch::hasCUDA() ? "no CUDA GPU is visible" : "this libtorch has no CUDA or finds no GPU") +
+                (torch::hasCUDA() ? "no CUDA GPU is visible"
+                                  : "this libtorch has no CUDA or finds no GPU") +
                 ", expected a CUDA build of libtorch and a GPU, or the device cpu");
   if (!any && *index >= count)
     throw Error("execution device '" + name + "' was asked for but " + std::to_string(count) +

@@ -107,8 +107,9 @@ void EdgeInputs::pull_back(System const& system, torch::Tensor const& derivative
 
 void EdgeInputs::collect_edge_terms(double const* gradient, Result& result) const {
   if (!settings_.spec.radial)
-    throw Error("dE/dr of pairs was asked for, expected a model of the convention 'edges' whose "
-                "metadata says that it depends on distances alone (radial = true)");
+    throw Error(
+        "dE/dr of pairs was asked for, expected a model of the convention 'edges' whose "
+        "metadata says that it depends on distances alone (radial = true)");
   double const tolerance = settings_.spec.dtype == ScalarType::float32 ? 1e-3 : 1e-8;
   result.edge_terms.clear();
   for (std::size_t e = 0; e < graph_.sources.size(); ++e) {
@@ -118,11 +119,14 @@ void EdgeInputs::collect_edge_terms(double const* gradient, Result& result) cons
     double const dedr = (g[0] * v[0] + g[1] * v[1] + g[2] * v[2]) / r;
     double const norm = std::hypot(g[0], g[1], g[2]);
     if (norm - std::abs(dedr) > tolerance * (1.0 + norm))
-      throw Error("the gradient of an edge is not parallel to the edge although the metadata says "
-                  "radial = true, expected an energy that depends on distances alone");
+      throw Error(
+          "the gradient of an edge is not parallel to the edge although the metadata says "
+          "radial = true, expected an energy that depends on distances alone");
     result.edge_terms.push_back({static_cast<int>(graph_.nodes[graph_.targets[e]]),
-                                 static_cast<int>(graph_.nodes[graph_.sources[e]]), r,
-                                 {v[0], v[1], v[2]}, dedr});
+                                 static_cast<int>(graph_.nodes[graph_.sources[e]]),
+                                 r,
+                                 {v[0], v[1], v[2]},
+                                 dedr});
   }
 }
 

@@ -46,13 +46,18 @@ void check_number_of_arguments(InputSettings const& settings) {
 std::unique_ptr<InputBuilder> make_input_builder(InputSettings settings) {
   check_number_of_arguments(settings);
   switch (settings.spec.convention) {
-    case Convention::none: return make_raw_inputs(std::move(settings));
-    case Convention::graph: return make_graph_inputs(std::move(settings));
-    case Convention::edges: return make_edge_inputs(std::move(settings));
-    case Convention::descriptor: break;
+    case Convention::none:
+      return make_raw_inputs(std::move(settings));
+    case Convention::graph:
+      return make_graph_inputs(std::move(settings));
+    case Convention::edges:
+      return make_edge_inputs(std::move(settings));
+    case Convention::descriptor:
+      break;
   }
-  throw Error("the convention 'descriptor' is not in this version of TorchML, expected none, graph "
-              "or edges");
+  throw Error(
+      "the convention 'descriptor' is not in this version of TorchML, expected none, graph "
+      "or edges");
 }
 
 }  // namespace torchml

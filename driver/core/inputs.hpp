@@ -17,9 +17,9 @@ namespace torchml {
 /// Arguments of one call of forward.
 struct ModelInputs {
   std::vector<c10::IValue> arguments;
-  torch::Tensor differentiable;    ///< the leaf dE/d(.) is taken of
-  std::int64_t particles = 0;     ///< rows of a per-particle energy
-  std::int64_t contributing = 0;  ///< rows of a per-contributing-atom energy
+  torch::Tensor differentiable;     ///< the leaf dE/d(.) is taken of
+  std::int64_t particles = 0;       ///< rows of a per-particle energy
+  std::int64_t contributing = 0;    ///< rows of a per-contributing-atom energy
   torch::Tensor contributing_rows;  ///< i64 [contributing] on the CPU: rows of the contributing
 };
 

@@ -62,7 +62,8 @@ std::vector<std::string> parse_species(Field const& field) {
 /// Two spellings of the same value do not contradict each other.
 std::string canonical(std::string const& key, Field const& field) {
   if (key == "cutoff") return std::to_string(parse_cutoff(field));
-  if (key == "layers" || key == "number_of_inputs") return std::to_string(parse_count(key, field, 0));
+  if (key == "layers" || key == "number_of_inputs")
+    return std::to_string(parse_count(key, field, 0));
   if (key == "species" || key == "extensions") {
     std::string words;
     for (auto const& word : split_words(field.value)) words += word + ' ';
@@ -75,10 +76,14 @@ std::string canonical(std::string const& key, Field const& field) {
 
 std::string_view to_string(Convention value) {
   switch (value) {
-    case Convention::none: return "none";
-    case Convention::descriptor: return "descriptor";
-    case Convention::graph: return "graph";
-    case Convention::edges: return "edges";
+    case Convention::none:
+      return "none";
+    case Convention::descriptor:
+      return "descriptor";
+    case Convention::graph:
+      return "graph";
+    case Convention::edges:
+      return "edges";
   }
   return "?";
 }
@@ -93,8 +98,8 @@ std::string_view to_string(SpeciesInput value) {
 
 std::vector<std::string> const& metadata_keys() {
   static std::vector<std::string> const keys = {
-      "format", "convention", "species", "cutoff", "layers", "dtype",
-      "species_input", "edges", "returns_forces", "radial", "extensions"};
+      "format",        "convention", "species",        "cutoff", "layers",    "dtype",
+      "species_input", "edges",      "returns_forces", "radial", "extensions"};
   return keys;
 }
 
@@ -131,9 +136,9 @@ ModelSpec merge(std::vector<Declaration> const& declarations) {
   ModelSpec spec;
   if (auto const* field = find("format"); field && field->value != "1")
     refuse("format", *field, "1, the only metadata format this version reads");
-  spec.convention = parse_choice("convention", require("convention"),
-                                 {Convention::none, Convention::descriptor, Convention::graph,
-                                  Convention::edges});
+  spec.convention = parse_choice(
+      "convention", require("convention"),
+      {Convention::none, Convention::descriptor, Convention::graph, Convention::edges});
   spec.species = parse_species(require("species"));
   spec.cutoff = parse_cutoff(require("cutoff"));
 
@@ -153,7 +158,8 @@ ModelSpec merge(std::vector<Declaration> const& declarations) {
         parse_choice("species_input", *field, {SpeciesInput::code, SpeciesInput::atomic_number});
   if (auto const* field = find("edges")) {
     auto const value = lower(field->value);
-    if (value != "symmetric" && value != "directed") refuse("edges", *field, "symmetric or directed");
+    if (value != "symmetric" && value != "directed")
+      refuse("edges", *field, "symmetric or directed");
     spec.directed = value == "directed";
   }
   if (auto const* field = find("returns_forces"))

@@ -28,11 +28,11 @@ struct ModelSpec {
   Convention convention = Convention::none;
   ScalarType dtype = ScalarType::float64;
   SpeciesInput species_input = SpeciesInput::code;
-  bool directed = false;         ///< `graph`: only edges into the atoms a stage needs
-  bool returns_forces = false;   ///< forward returns (energy, derivative)
-  bool radial = false;           ///< `edges`: energy depends on the lengths of edges only
+  bool directed = false;                ///< `graph`: only edges into the atoms a stage needs
+  bool returns_forces = false;          ///< forward returns (energy, derivative)
+  bool radial = false;                  ///< `edges`: energy depends on the lengths of edges only
   std::vector<std::string> extensions;  ///< operator libraries, names or paths
-  int number_of_inputs = 0;      ///< arguments of forward announced in `.param`, 0 if unknown
+  int number_of_inputs = 0;  ///< arguments of forward announced in `.param`, 0 if unknown
 
   /// Ghosts are needed out to here (Å): each layer looks one cutoff further.
   [[nodiscard]] double influence_distance() const { return cutoff * layers; }

@@ -77,7 +77,8 @@ Declaration read_param_file(std::filesystem::path const& path) {
   fields["model"] = lines.next("the name of the model file");
   fields["returns_forces"] = lower(lines.next("whether the model returns forces"));
   if (fields["returns_forces"] != "true" && fields["returns_forces"] != "false")
-    lines.refuse("'" + fields["returns_forces"] + "'", "True or False (does the model return forces)");
+    lines.refuse("'" + fields["returns_forces"] + "'",
+                 "True or False (does the model return forces)");
   fields["number_of_inputs"] = lines.next("the number of inputs");
   if (auto const inputs = parse_number<int>(fields["number_of_inputs"]); !inputs || *inputs < 1)
     lines.refuse("number of inputs '" + fields["number_of_inputs"] + "'", "a positive integer");

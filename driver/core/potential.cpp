@@ -28,8 +28,8 @@ std::string shape_text(torch::Tensor const& tensor) {
 /// The energy as a vector, [rows, 1] taken for [rows].
 torch::Tensor energy_vector(torch::Tensor const& energy) {
   if (!energy.is_floating_point())
-    throw Error(std::string("the model returned an energy of type ") + toString(energy.scalar_type()) +
-                ", expected a floating-point tensor");
+    throw Error(std::string("the model returned an energy of type ") +
+                toString(energy.scalar_type()) + ", expected a floating-point tensor");
   return energy.dim() == 2 && energy.size(1) == 1 ? energy.squeeze(1) : energy;
 }
 
@@ -142,8 +142,9 @@ EnergyKind run(TorchScriptModel const& model, InputBuilder& builder, bool return
 
   if (request.particle_energies) {
     if (kind == EnergyKind::total && inputs.contributing != 1)
-      throw Error("energies of particles were asked for but the model returns their sum, expected "
-                  "a model that returns one energy per particle");
+      throw Error(
+          "energies of particles were asked for but the model returns their sum, expected "
+          "a model that returns one energy per particle");
     auto const values = on_cpu(rows).reshape({-1});
     auto const* const contributing = inputs.contributing_rows.data_ptr<std::int64_t>();
     for (std::int64_t k = 0; k < inputs.contributing; ++k)
@@ -155,8 +156,9 @@ EnergyKind run(TorchScriptModel const& model, InputBuilder& builder, bool return
   torch::Tensor derivative;
   if (returns_derivative) {
     if (!output.derivative.defined())
-      throw Error("the model returned no forces although it is declared to, expected a tuple "
-                  "(energy, forces)");
+      throw Error(
+          "the model returned no forces although it is declared to, expected a tuple "
+          "(energy, forces)");
     if (output.derivative.sizes() != inputs.differentiable.sizes() ||
         !output.derivative.is_floating_point())
       throw Error("the model returned forces of shape " + shape_text(output.derivative) +
@@ -206,9 +208,12 @@ struct Potential::Opened {
 
 std::string_view to_string(EnergyKind kind) {
   switch (kind) {
-    case EnergyKind::total: return "total";
-    case EnergyKind::per_contributing: return "per_contributing";
-    case EnergyKind::per_particle: return "per_particle";
+    case EnergyKind::total:
+      return "total";
+    case EnergyKind::per_contributing:
+      return "per_contributing";
+    case EnergyKind::per_particle:
+      return "per_particle";
   }
   return "?";
 }
@@ -243,11 +248,17 @@ Potential::Potential(PotentialOptions const& options)
 
 Potential::~Potential() = default;
 
-ModelSpec const& Potential::spec() const { return opened_->settings.spec; }
+ModelSpec const& Potential::spec() const {
+  return opened_->settings.spec;
+}
 
-EnergyKind Potential::energy_kind() const { return opened_->energy_kind; }
+EnergyKind Potential::energy_kind() const {
+  return opened_->energy_kind;
+}
 
-std::string Potential::device() const { return opened_->settings.device.str(); }
+std::string Potential::device() const {
+  return opened_->settings.device.str();
+}
 
 std::vector<std::string> const& Potential::argument_names() const {
   return opened_->settings.argument_names;

@@ -20,11 +20,11 @@ std::string_view to_string(EnergyKind kind);
 
 /// Everything that decides how a model is opened.
 struct PotentialOptions {
-  std::filesystem::path model = {};    ///< the TorchScript archive
+  std::filesystem::path model = {};        ///< the TorchScript archive
   std::vector<Declaration> declared = {};  ///< from a .param file or keywords; metadata is added
-  std::string device = "cpu";          ///< cpu, cuda or cuda:K
-  int node_local_rank = 0;             ///< chooses among GPUs for the device "cuda"
-  bool force_atomic_numbers = false;   ///< give forward atomic numbers whatever it declares
+  std::string device = "cpu";              ///< cpu, cuda or cuda:K
+  int node_local_rank = 0;                 ///< chooses among GPUs for the device "cuda"
+  bool force_atomic_numbers = false;       ///< give forward atomic numbers whatever it declares
 };
 
 /// Immutable once made; evaluations keep their state in an Evaluator each.

@@ -23,10 +23,9 @@ class RawInputs final : public ParticleInputs {
       list_.push_back(static_cast<std::int32_t>(graph_.nodes[graph_.sources[e]]));
     }
     auto const& device = settings_.device;
-    inputs.arguments = {species(), inputs.differentiable,
-                        view_of(counts_, {inputs.contributing}, device),
-                        view_of(list_, {static_cast<std::int64_t>(list_.size())}, device),
-                        contributing(1, 0)};
+    inputs.arguments = {
+        species(), inputs.differentiable, view_of(counts_, {inputs.contributing}, device),
+        view_of(list_, {static_cast<std::int64_t>(list_.size())}, device), contributing(1, 0)};
     return inputs;
   }
 

@@ -15,9 +15,7 @@ struct Request {
   bool particle_virials = false;
   bool edge_terms = false;  ///< only of models whose energy depends on distances alone
 
-  [[nodiscard]] bool gradient() const {
-    return forces || virial || particle_virials || edge_terms;
-  }
+  [[nodiscard]] bool gradient() const { return forces || virial || particle_virials || edge_terms; }
 };
 
 /// dE/dr of one directed edge; summed over all edges it gives the virial.

@@ -22,7 +22,8 @@ void require_file(fs::path const& path) {
     throw Error("model file " + path.string() + " does not exist, expected a TorchScript archive");
 }
 
-void visit_nodes(torch::jit::Block const* block, std::function<void(torch::jit::Node const*)> const& visit) {
+void visit_nodes(torch::jit::Block const* block,
+                 std::function<void(torch::jit::Node const*)> const& visit) {
   for (auto const* node : block->nodes()) {
     visit(node);
     for (auto const* inner : node->blocks()) visit_nodes(inner, visit);
@@ -58,8 +59,8 @@ torch::jit::Module load_archive(fs::path const& path, torch::Device device) {
       load_extensions({missing});
       return torch::jit::load(path.string(), device);
     } catch (std::exception const& second) {
-      throw Error("model " + path.filename().string() + " needs operators of '" + missing +
-                  "' (" + describe(second) +
+      throw Error("model " + path.filename().string() + " needs operators of '" + missing + "' (" +
+                  describe(second) +
                   "), expected their library in the model's metadata key 'extensions' or in "
                   "TORCHML_EXTENSIONS");
     }
@@ -138,7 +139,8 @@ ModelOutput TorchScriptModel::forward(std::vector<c10::IValue> const& inputs) co
     auto const& elements = output.toTupleRef().elements();
     if (!elements.empty() && elements.size() <= 2 &&
         std::all_of(elements.begin(), elements.end(), [](auto const& e) { return e.isTensor(); }))
-      return {elements[0].toTensor(), elements.size() == 2 ? elements[1].toTensor() : torch::Tensor{}};
+      return {elements[0].toTensor(),
+              elements.size() == 2 ? elements[1].toTensor() : torch::Tensor{}};
   }
   throw Error("forward of model " + name_ + " returned " + output.tagKind() +
               ", expected a tensor or a tuple (energy, forces)");

@@ -53,8 +53,10 @@ fs::path model_file_of(std::vector<fs::path> const& files, Declaration const& de
     if (file.filename() == wanted) return file;
     present += (present.empty() ? "" : ", ") + file.filename().string();
   }
-  throw Error(declared.source + " names the model file '" + wanted + "', expected one of the "
-              "model's parameter files (" + present + ")");
+  throw Error(declared.source + " names the model file '" + wanted +
+              "', expected one of the "
+              "model's parameter files (" +
+              present + ")");
 }
 
 }  // namespace
@@ -65,19 +67,20 @@ std::unique_ptr<Model> create_model(KIM::ModelDriverCreate const& create, KIM::L
   auto const declared = read_param_file(param_file_of(files));
 #ifdef TORCHML_DISABLE_GRAPH
   if (auto const& kind = declared.fields.at("convention"); kind == "graph" || kind == "edges")
-    throw Error("the model passes messages (" + kind + ") but this driver was built with "
+    throw Error("the model passes messages (" + kind +
+                ") but this driver was built with "
                 "KIM_MODEL_DISABLE_GRAPH, expected None or Descriptor");
 #endif
   auto const environment = read_environment();
   auto const ranks = node_ranks();
   auto const units = accept_units(length, energy);
-  auto model = std::unique_ptr<Model>(
-      new Model{Potential(PotentialOptions{.model = model_file_of(files, declared),
-                           .declared = {declared},
-                           .device = environment.device,
-                           .node_local_rank = ranks.local_rank,
-                           .force_atomic_numbers = environment.force_atomic_numbers}),
-                units, default_threads(ranks), 0.0, 0.0, 0});
+  auto model = std::unique_ptr<Model>(new Model{
+      Potential(PotentialOptions{.model = model_file_of(files, declared),
+                                 .declared = {declared},
+                                 .device = environment.device,
+                                 .node_local_rank = ranks.local_rank,
+                                 .force_atomic_numbers = environment.force_atomic_numbers}),
+      units, default_threads(ranks), 0.0, 0.0, 0});
   auto const& spec = model->potential.spec();
   model->cutoff = spec.cutoff * units.length;
   model->influence_distance = spec.influence_distance() * units.length;
@@ -87,15 +90,16 @@ std::unique_ptr<Model> create_model(KIM::ModelDriverCreate const& create, KIM::L
 
 void register_model(KIM::ModelDriverCreate& create, Model const& model) {
   require(create.SetModelNumbering(KIM::NUMBERING::zeroBased), "the numbering");
-  require(create.SetUnits(model.units.length_unit, model.units.energy_unit,
-                          KIM::CHARGE_UNIT::unused, KIM::TEMPERATURE_UNIT::unused,
-                          KIM::TIME_UNIT::unused),
-          "the units");
+  require(
+      create.SetUnits(model.units.length_unit, model.units.energy_unit, KIM::CHARGE_UNIT::unused,
+                      KIM::TEMPERATURE_UNIT::unused, KIM::TIME_UNIT::unused),
+      "the units");
   auto const& species = model.potential.spec().species;
   for (std::size_t code = 0; code < species.size(); ++code) {
     KIM::SpeciesName const name(species[code]);
     if (!name.Known())
-      throw Error("species '" + species[code] + "' is unknown to KIM-API, expected a chemical symbol");
+      throw Error("species '" + species[code] +
+                  "' is unknown to KIM-API, expected a chemical symbol");
     require(create.SetSpeciesCode(name, static_cast<int>(code)), "species " + species[code]);
   }
   create.SetInfluenceDistancePointer(&model.influence_distance);

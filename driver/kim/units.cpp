@@ -40,11 +40,11 @@ double energy_in_ev(KIM::EnergyUnit unit) {
 double agreed_factor(KIM::LengthUnit length, KIM::EnergyUnit energy, double length_exponent,
                      double energy_exponent, double expected) {
   double factor = 0.0;
-  bool const failed = KIM::ModelDriverCreate::ConvertUnit(
-                          KIM::LENGTH_UNIT::A, KIM::ENERGY_UNIT::eV, KIM::CHARGE_UNIT::e,
-                          KIM::TEMPERATURE_UNIT::K, KIM::TIME_UNIT::ps, length, energy,
-                          KIM::CHARGE_UNIT::e, KIM::TEMPERATURE_UNIT::K, KIM::TIME_UNIT::ps,
-                          length_exponent, energy_exponent, 0.0, 0.0, 0.0, &factor) != 0;
+  bool const failed =
+      KIM::ModelDriverCreate::ConvertUnit(
+          KIM::LENGTH_UNIT::A, KIM::ENERGY_UNIT::eV, KIM::CHARGE_UNIT::e, KIM::TEMPERATURE_UNIT::K,
+          KIM::TIME_UNIT::ps, length, energy, KIM::CHARGE_UNIT::e, KIM::TEMPERATURE_UNIT::K,
+          KIM::TIME_UNIT::ps, length_exponent, energy_exponent, 0.0, 0.0, 0.0, &factor) != 0;
   // Revisions of CODATA differ by less.
   bool const right = !failed && std::abs(factor / expected - 1.0) < 1e-6;
   return right ? factor : expected;

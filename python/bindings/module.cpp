@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -31,7 +32,8 @@ std::span<Element const> span_of(Array<Element> const& array) {
 }
 
 template <class Element>
-py::array_t<Element> to_array(std::vector<Element> const& values, std::vector<py::ssize_t> const& shape) {
+py::array_t<Element> to_array(std::vector<Element> const& values,
+                              std::vector<py::ssize_t> const& shape) {
   py::array_t<Element> array(shape);
   std::copy(values.begin(), values.end(), array.mutable_data());
   return array;
@@ -64,7 +66,8 @@ struct ArraySystem {
                   " elements, expected 3 for each of " + std::to_string(particles) + " particles");
     auto const row = span_of(offsets);
     if (row.size() != particles + 1 || row.front() != 0 ||
-        row.back() != static_cast<std::int64_t>(list.size()) || !std::is_sorted(row.begin(), row.end()))
+        row.back() != static_cast<std::int64_t>(list.size()) ||
+        !std::is_sorted(row.begin(), row.end()))
       throw Error("neighbor_offsets do not fit, expected " + std::to_string(particles + 1) +
                   " ascending numbers from 0 to the number of neighbours");
   }
@@ -75,8 +78,8 @@ struct ArraySystem {
   System system;
 };
 
-/// A potential with the evaluator of this Python object; calls may come from any thread, one at a
-/// time.
+/// A potential with the evaluator of this Python object. Calls may come from any thread; they
+/// wait for each other.
 class PyPotential {
  public:
   PyPotential(std::string const& model, std::optional<std::string> const& param,
@@ -95,6 +98,7 @@ class PyPotential {
     Result result;
     {
       py::gil_scoped_release const release;
+      std::scoped_lock const one_at_a_time(mutex_);
       evaluator_.evaluate(arrays.system, request, result);
     }
     auto const particles = static_cast<py::ssize_t>(species.size());
@@ -149,6 +153,7 @@ class PyPotential {
 
   Potential potential_;
   Evaluator evaluator_;
+  std::mutex mutex_;
 };
 
 ShellGraph shell_graph(Array<double> const& coordinates, Array<int> const& contributing,
@@ -175,11 +180,13 @@ PYBIND11_MODULE(_core, module) {
       .def_readonly("cutoff", &ModelSpec::cutoff, "Å")
       .def_readonly("layers", &ModelSpec::layers)
       .def_property_readonly("influence_distance", &ModelSpec::influence_distance, "Å")
-      .def_property_readonly("convention",
-                             [](ModelSpec const& s) { return std::string(to_string(s.convention)); })
-      .def_property_readonly("dtype", [](ModelSpec const& s) { return std::string(to_string(s.dtype)); })
-      .def_property_readonly("species_input",
-                             [](ModelSpec const& s) { return std::string(to_string(s.species_input)); })
+      .def_property_readonly(
+          "convention", [](ModelSpec const& s) { return std::string(to_string(s.convention)); })
+      .def_property_readonly("dtype",
+                             [](ModelSpec const& s) { return std::string(to_string(s.dtype)); })
+      .def_property_readonly(
+          "species_input",
+          [](ModelSpec const& s) { return std::string(to_string(s.species_input)); })
       .def_readonly("directed", &ModelSpec::directed)
       .def_readonly("returns_forces", &ModelSpec::returns_forces)
       .def_readonly("radial", &ModelSpec::radial)
@@ -195,21 +202,23 @@ PYBIND11_MODULE(_core, module) {
       .def_property_readonly(
           "energy_kind",
           [](PyPotential const& p) { return std::string(to_string(p.potential().energy_kind())); })
-      .def_property_readonly(
-          "argument_names", [](PyPotential const& p) { return p.potential().argument_names(); })
+      .def_property_readonly("argument_names",
+                             [](PyPotential const& p) { return p.potential().argument_names(); })
       .def(
           "evaluate",
           [](PyPotential& p, Array<int> const& species, Array<double> const& coordinates,
              Array<int> const& contributing, Array<std::int64_t> const& offsets,
              Array<int> const& list, bool energy, bool particle_energies, bool forces, bool virial,
              bool particle_virials, bool edge_terms) {
-            return p.evaluate(species, coordinates, contributing, offsets, list,
-                              {energy, particle_energies, forces, virial, particle_virials, edge_terms});
+            return p.evaluate(
+                species, coordinates, contributing, offsets, list,
+                {energy, particle_energies, forces, virial, particle_virials, edge_terms});
           },
           py::arg("species"), py::arg("coordinates"), py::arg("contributing"),
-          py::arg("neighbor_offsets"), py::arg("neighbors"), py::kw_only(), py::arg("energy") = true,
-          py::arg("particle_energies") = false, py::arg("forces") = true, py::arg("virial") = false,
-          py::arg("particle_virials") = false, py::arg("edge_terms") = false);
+          py::arg("neighbor_offsets"), py::arg("neighbors"), py::kw_only(),
+          py::arg("energy") = true, py::arg("particle_energies") = false, py::arg("forces") = true,
+          py::arg("virial") = false, py::arg("particle_virials") = false,
+          py::arg("edge_terms") = false);
 
   module.def(
       "shell_graph",

@@ -14,7 +14,8 @@ TEST(Device, CpuIsTheDefault) {
 
 TEST(Device, UnknownNamesAreErrors) {
   for (auto const* name : {"gpu", "cuda:", "cuda:x", "cuda:-1", "cuda0", "nonsense"})
-    EXPECT_TRUE(contains(error_of([&] { pick_device(name, 0); }), "expected cpu, cuda or cuda:K")) << name;
+    EXPECT_TRUE(contains(error_of([&] { pick_device(name, 0); }), "expected cpu, cuda or cuda:K"))
+        << name;
 }
 
 TEST(Device, AbsentCudaSaysWhatWasFound) {
@@ -26,8 +27,10 @@ TEST(Device, AbsentCudaSaysWhatWasFound) {
 TEST(Device, RanksTakeGpusInTurn) {
   if (!torch::cuda::is_available()) GTEST_SKIP() << "needs a GPU";
   int const count = static_cast<int>(torch::cuda::device_count());
-  for (int rank = 0; rank < 2 * count; ++rank) EXPECT_EQ(pick_device("cuda", rank).index(), rank % count);
-  EXPECT_TRUE(contains(error_of([&] { pick_device("cuda:" + std::to_string(count), 0); }), "are visible"));
+  for (int rank = 0; rank < 2 * count; ++rank)
+    EXPECT_EQ(pick_device("cuda", rank).index(), rank % count);
+  EXPECT_TRUE(
+      contains(error_of([&] { pick_device("cuda:" + std::to_string(count), 0); }), "are visible"));
 }
 
 }  // namespace

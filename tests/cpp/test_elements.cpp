@@ -17,5 +17,6 @@ TEST(Elements, AreComplete) {
 }
 
 TEST(Elements, OthersAreNone) {
-  for (auto const* name : {"", "A", "si", "Qq", "user01"}) EXPECT_FALSE(atomic_number(name)) << name;
+  for (auto const* name : {"", "A", "si", "Qq", "user01"})
+    EXPECT_FALSE(atomic_number(name)) << name;
 }

@@ -1,5 +1,4 @@
 #include <gtest/gtest.h>
-
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -66,7 +65,9 @@ TEST(Extensions, AreFoundByTheNameInTheMetadata) {
 
 TEST(Extensions, AreFoundByPath) {
   TemporaryFolder const folder;
-  EXPECT_EQ(error_of([&] { Potential const p({.model = write_operator_model(folder, TEST_OPERATORS)}); }), "");
+  EXPECT_EQ(
+      error_of([&] { Potential const p({.model = write_operator_model(folder, TEST_OPERATORS)}); }),
+      "");
 }
 
 TEST(Extensions, AreFoundThroughTheEnvironment) {

@@ -24,16 +24,22 @@ TEST(ModelSpec, InfluenceDistanceIsLayersTimesCutoff) {
 }
 
 TEST(ModelSpec, SourcesComplementEachOther) {
-  auto const spec = merge({{"a.param", graph}, {"metadata", {{"edges", "directed"}, {"cutoff", "4"}}}});
+  auto const spec =
+      merge({{"a.param", graph}, {"metadata", {{"edges", "directed"}, {"cutoff", "4"}}}});
   EXPECT_TRUE(spec.directed);
   EXPECT_EQ(spec.species, (std::vector<std::string>{"Si", "O"}));
 }
 
 TEST(ModelSpec, ContradictionsNameBothValuesAndPlaces) {
-  auto const message = error_of([] { merge({{"a.param", graph}, {"metadata of m.pt", {{"cutoff", "5.0"}}}}); });
+  auto const message = error_of([] {
+    merge({{"a.param", graph}, {"metadata of m.pt", {{"cutoff", "5.0"}}}});
+  });
   for (auto const* part : {"'cutoff'", "'4.0' in a.param", "'5.0' in metadata of m.pt"})
     EXPECT_TRUE(contains(message, part)) << message;
-  EXPECT_TRUE(contains(error_of([] { merge({{"a", graph}, {"b", {{"species", "O Si"}}}}); }), "'O Si' in b"));
+  EXPECT_TRUE(contains(error_of([] {
+                         merge({{"a", graph}, {"b", {{"species", "O Si"}}}});
+                       }),
+                       "'O Si' in b"));
 }
 
 TEST(ModelSpec, BadValuesAreErrors) {
@@ -46,7 +52,8 @@ TEST(ModelSpec, BadValuesAreErrors) {
   EXPECT_TRUE(contains(error_for(with(graph, "dtype", "float16")), "float32, float64"));
   EXPECT_TRUE(contains(error_for(with(graph, "edges", "both")), "symmetric or directed"));
   EXPECT_TRUE(contains(error_for(with(graph, "format", "2")), "the only metadata format"));
-  EXPECT_TRUE(contains(error_for(with(with(graph, "convention", "none"), "layers", "3")), "passes no messages"));
+  EXPECT_TRUE(contains(error_for(with(with(graph, "convention", "none"), "layers", "3")),
+                       "passes no messages"));
 }
 
 TEST(ModelSpec, MissingValuesAreErrors) {

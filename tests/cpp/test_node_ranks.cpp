@@ -10,11 +10,10 @@ namespace {
 class NodeRanksTest : public testing::Test {
  protected:
   void SetUp() override {
-    for (auto const* name :
-         {"OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALRANKID",
-          "MPI_LOCALNRANKS", "MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE",
-          "PALS_LOCAL_RANKID", "PALS_LOCAL_SIZE", "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE",
-          "OMP_NUM_THREADS"})
+    for (auto const* name : {"OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE",
+                             "MPI_LOCALRANKID", "MPI_LOCALNRANKS", "MV2_COMM_WORLD_LOCAL_RANK",
+                             "MV2_COMM_WORLD_LOCAL_SIZE", "PALS_LOCAL_RANKID", "PALS_LOCAL_SIZE",
+                             "SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE", "OMP_NUM_THREADS"})
       unsetenv(name);
   }
 };

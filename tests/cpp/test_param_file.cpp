@@ -43,12 +43,16 @@ TEST(ParamFile, LayoutIsForgiving) {
 }
 
 TEST(ParamFile, ErrorsNameFileAndLine) {
-  EXPECT_TRUE(contains(error_for(replaced(kliff, "2\nSi", "abc\nSi")), "kliff_graph.param line 2: 'abc'"));
-  EXPECT_TRUE(contains(error_for(replaced(kliff, "Si O", "Si")), "line 3: 1 species named, expected 2"));
-  EXPECT_TRUE(contains(error_for(replaced(kliff, "Graph", "Wavelet")), "line 6: unknown preprocessing 'wavelet'"));
+  EXPECT_TRUE(
+      contains(error_for(replaced(kliff, "2\nSi", "abc\nSi")), "kliff_graph.param line 2: 'abc'"));
+  EXPECT_TRUE(
+      contains(error_for(replaced(kliff, "Si O", "Si")), "line 3: 1 species named, expected 2"));
+  EXPECT_TRUE(contains(error_for(replaced(kliff, "Graph", "Wavelet")),
+                       "line 6: unknown preprocessing 'wavelet'"));
   EXPECT_TRUE(contains(error_for(replaced(kliff, "4.0", "-4.0")), "line 9: cutoff '-4.0'"));
   EXPECT_TRUE(contains(error_for(replaced(kliff, "4.0", "4,0")), "line 9: cutoff '4,0'"));
-  EXPECT_TRUE(contains(error_for(replaced(kliff, "\n3\n", "\n0\n")), "line 10: number of layers '0'"));
+  EXPECT_TRUE(
+      contains(error_for(replaced(kliff, "\n3\n", "\n0\n")), "line 10: number of layers '0'"));
   EXPECT_TRUE(contains(error_for(replaced(kliff, "False", "maybe")), "True or False"));
   EXPECT_TRUE(contains(error_for(replaced(kliff, "6\n\n", "six\n\n")), "number of inputs 'six'"));
 }
@@ -56,7 +60,8 @@ TEST(ParamFile, ErrorsNameFileAndLine) {
 TEST(ParamFile, AFileThatEndsEarlySaysWhatIsMissing) {
   EXPECT_TRUE(contains(error_for(""), "expected the number of species"));
   EXPECT_TRUE(contains(error_for("# only a comment"), "expected the number of species"));
-  EXPECT_TRUE(contains(error_for("1\nSi\n# Preprocessing kind"), "expected the preprocessing kind"));
+  EXPECT_TRUE(
+      contains(error_for("1\nSi\n# Preprocessing kind"), "expected the preprocessing kind"));
   EXPECT_TRUE(contains(error_for("1\nSi\nNone\n"), "expected the cutoff"));
   EXPECT_TRUE(contains(error_of([] { read_param_file("/nowhere/a.param"); }), "cannot open"));
 }

@@ -35,7 +35,8 @@ std::string const raw_pairs = raw_head + R"(
 
 /// Two layers: the first counts neighbours smoothly, the second weighs pairs by the counts.
 std::string const edge_layers =
-    "def forward(self, species, edge_vectors, edge_index, contributing):\n" R"(
+    "def forward(self, species, edge_vectors, edge_index, contributing):\n"
+    R"(
     source = edge_index[0]
     target = edge_index[1]
     r = edge_vectors.norm(2, 1)
@@ -46,7 +47,8 @@ std::string const edge_layers =
 )";
 
 std::string const graph_layers =
-    "def forward(self, species, coords, edge_index0, edge_index1, contributing):\n" R"(
+    "def forward(self, species, coords, edge_index0, edge_index1, contributing):\n"
+    R"(
     outer = edge_index1
     r = (coords.index_select(0, outer[0]) - coords.index_select(0, outer[1])).norm(2, 1)
     density = torch.zeros(species.size(0), dtype=r.dtype).index_add(0, outer[1], self.w * (2.0 - r) ** 2)
@@ -56,10 +58,14 @@ std::string const graph_layers =
     return torch.zeros(species.size(0), dtype=r.dtype).index_add(0, inner[1], message)
 )";
 
-Request const everything = {.energy = true, .particle_energies = true, .forces = true,
-                            .virial = true, .particle_virials = true};
+Request const everything = {.energy = true,
+                            .particle_energies = true,
+                            .forces = true,
+                            .virial = true,
+                            .particle_virials = true};
 
-Result evaluate(fs::path const& model, Particles const& particles, Request const& request = everything) {
+Result evaluate(fs::path const& model, Particles const& particles,
+                Request const& request = everything) {
   Potential const potential({.model = model});
   Result result;
   Evaluator(potential).evaluate(particles.view(), request, result);
@@ -88,7 +94,8 @@ void expect_forces_are_derivatives(fs::path const& model, Particles particles) {
 
 void expect_virial_is_strain_derivative(fs::path const& model, Particles const& particles) {
   auto const result = evaluate(model, particles);
-  constexpr std::array<std::array<int, 2>, 6> voigt = {{{0, 0}, {1, 1}, {2, 2}, {1, 2}, {0, 2}, {0, 1}}};
+  constexpr std::array<std::array<int, 2>, 6> voigt = {
+      {{0, 0}, {1, 1}, {2, 2}, {1, 2}, {0, 2}, {0, 1}}};
   double const h = 1e-5;
   for (std::size_t c = 0; c < 6; ++c) {
     double energy[2];
@@ -104,14 +111,21 @@ void expect_virial_is_strain_derivative(fs::path const& model, Particles const& 
     }
     EXPECT_NEAR(result.virial[c], (energy[0] - energy[1]) / (2 * h), 2e-5) << "component " << c;
     double sum = 0.0;
-    for (std::size_t i = 0; i < particles.species.size(); ++i) sum += result.particle_virials[6 * i + c];
+    for (std::size_t i = 0; i < particles.species.size(); ++i)
+      sum += result.particle_virials[6 * i + c];
     EXPECT_NEAR(sum, result.virial[c], 1e-10);
   }
 }
 
-struct Case { char const* name; std::string forward; std::map<std::string, std::string> metadata; };
+struct Case {
+  char const* name;
+  std::string forward;
+  std::map<std::string, std::string> metadata;
+};
 
-void PrintTo(Case const& one, std::ostream* out) { *out << one.name; }
+void PrintTo(Case const& one, std::ostream* out) {
+  *out << one.name;
+}
 
 class Conventions : public testing::TestWithParam<Case> {};
 
@@ -149,7 +163,8 @@ TEST_P(Conventions, HalvesOfADomainAddUpToTheWhole) {
   for (std::size_t c = 0; c < expected.forces.size(); ++c)
     EXPECT_NEAR(a.forces[c] + b.forces[c], expected.forces[c], 1e-11);
   for (std::size_t i = 0; i < whole.species.size(); ++i)
-    EXPECT_NEAR(a.particle_energies[i] + b.particle_energies[i], expected.particle_energies[i], 1e-11);
+    EXPECT_NEAR(a.particle_energies[i] + b.particle_energies[i], expected.particle_energies[i],
+                1e-11);
 }
 
 TEST_P(Conventions, EmptyAndLonelySystemsAreNormal) {
@@ -196,11 +211,12 @@ TEST_P(Conventions, RepeatsBitForBitFromTheFirstCallAndInThreads) {
     }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, Conventions,
-                         testing::Values(Case{"raw", raw_pairs, raw}, Case{"edges", edge_layers, edges},
-                                         Case{"symmetric", graph_layers, graph},
-                                         Case{"directed", graph_layers, with(graph, "edges", "directed")}),
-                         [](auto const& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    All, Conventions,
+    testing::Values(Case{"raw", raw_pairs, raw}, Case{"edges", edge_layers, edges},
+                    Case{"symmetric", graph_layers, graph},
+                    Case{"directed", graph_layers, with(graph, "edges", "directed")}),
+    [](auto const& info) { return info.param.name; });
 
 TEST(Potential, GraphAndEdgesAgree) {
   TemporaryFolder const first;
@@ -233,7 +249,8 @@ TEST(Potential, EdgeTermsGiveTheVirialOfRadialModels) {
 TEST(Potential, Float32ModelsAreAskedAndAnsweredInTheirOwnType) {
   TemporaryFolder const first;
   TemporaryFolder const second;
-  for (auto const& [forward, metadata] : {std::pair{raw_pairs, raw}, {graph_layers, graph}, {edge_layers, edges}}) {
+  for (auto const& [forward, metadata] :
+       {std::pair{raw_pairs, raw}, {graph_layers, graph}, {edge_layers, edges}}) {
     auto const exact = evaluate(write_model(first, forward, metadata), sample());
     auto shifted = sample();
     for (auto& x : shifted.coordinates) x += 5000.0;  // float32 keeps 5e-4 Å there
@@ -248,17 +265,19 @@ TEST(Potential, Float32ModelsAreAskedAndAnsweredInTheirOwnType) {
 }
 
 TEST(Potential, FirstInputFollowsItsName) {
-  std::string const body =
-      "coords, n_neigh, nlist, contributing):\n    return self.w * FIRST\n";
-  auto const energy_of = [&](std::string const& first, std::map<std::string, std::string> const& metadata,
+  std::string const body = "coords, n_neigh, nlist, contributing):\n    return self.w * FIRST\n";
+  auto const energy_of = [&](std::string const& first,
+                             std::map<std::string, std::string> const& metadata,
                              bool forced = false) {
     TemporaryFolder const folder;
     auto text = "def forward(self, " + first + ", " + body;
     text.replace(text.find("FIRST"), 5, first);
-    Potential const potential({.model = write_model(folder, text, metadata), .force_atomic_numbers = forced});
+    Potential const potential(
+        {.model = write_model(folder, text, metadata), .force_atomic_numbers = forced});
     Particles pair = sample(0);
     Result result;
-    Evaluator(potential).evaluate(pair.view(), {.particle_energies = true, .forces = false}, result);
+    Evaluator(potential).evaluate(pair.view(), {.particle_energies = true, .forces = false},
+                                  result);
     return result.particle_energies[1];  // an oxygen
   };
   EXPECT_EQ(energy_of("species", raw), 1.0);
@@ -267,54 +286,73 @@ TEST(Potential, FirstInputFollowsItsName) {
   EXPECT_EQ(energy_of("z", with(raw, "species_input", "code")), 1.0);
   EXPECT_EQ(energy_of("species", with(raw, "species_input", "atomic_number")), 8.0);
   EXPECT_EQ(energy_of("species", raw, true), 8.0);
-  EXPECT_TRUE(contains(error_of([&] { energy_of("z", with(raw, "species", "Si user01")); }), "user01"));
+  EXPECT_TRUE(
+      contains(error_of([&] { energy_of("z", with(raw, "species", "Si user01")); }), "user01"));
 }
 
 TEST(Potential, EnergiesOfEveryShape) {
   auto const particles = sample();
   auto const evaluate_forward = [&](std::string const& result, Request const& request) {
     TemporaryFolder const folder;
-    return evaluate(write_model(folder, raw_head + "    e = self.w * (coords * coords).sum(1)\n    return " + result + "\n", raw),
-                    particles, request);
+    return evaluate(
+        write_model(
+            folder,
+            raw_head + "    e = self.w * (coords * coords).sum(1)\n    return " + result + "\n",
+            raw),
+        particles, request);
   };
   Request const forces_only = {.energy = true, .forces = true};
   auto const all = evaluate_forward("e", everything);
   EXPECT_NEAR(evaluate_forward("e.unsqueeze(1)", everything).energy, all.energy, 1e-10);
-  EXPECT_NEAR(evaluate_forward("e.index_select(0, contributing.nonzero().squeeze(1))", everything).energy, all.energy, 1e-10);
+  EXPECT_NEAR(
+      evaluate_forward("e.index_select(0, contributing.nonzero().squeeze(1))", everything).energy,
+      all.energy, 1e-10);
   for (auto const* total : {"(e * contributing).sum()", "(e * contributing).sum().reshape(1, 1)"}) {
     auto const result = evaluate_forward(total, forces_only);
     EXPECT_NEAR(result.energy, all.energy, 1e-10);
-    EXPECT_TRUE(contains(error_of([&] { evaluate_forward(total, everything); }), "energies of particles"));
+    EXPECT_TRUE(
+        contains(error_of([&] { evaluate_forward(total, everything); }), "energies of particles"));
   }
   EXPECT_TRUE(contains(error_of([&] { evaluate_forward("e[:2]", forces_only); }), "shape [2]"));
   EXPECT_TRUE(contains(error_of([&] { evaluate_forward("coords", forces_only); }), "shape [4, 3]"));
   EXPECT_TRUE(contains(error_of([&] { evaluate_forward("species", forces_only); }), "type Long"));
-  EXPECT_TRUE(contains(error_of([&] { evaluate_forward("[e]", forces_only); }), "expected a tensor or a tuple"));
+  EXPECT_TRUE(contains(error_of([&] { evaluate_forward("[e]", forces_only); }),
+                       "expected a tensor or a tuple"));
 }
 
 TEST(Potential, ReturnedForcesAreTaken) {
   TemporaryFolder const folder;
   auto const particles = sample();
   auto const model = write_model(
-      folder, raw_head + "    assert not coords.requires_grad\n"
-                         "    return (self.w * coords.sum(1), self.w * torch.ones_like(coords) * 3.0)\n", raw);
+      folder,
+      raw_head +
+          "    assert not coords.requires_grad\n"
+          "    return (self.w * coords.sum(1), self.w * torch.ones_like(coords) * 3.0)\n",
+      raw);
   EXPECT_EQ(evaluate(model, particles).forces, std::vector<double>(72, 3.0));
-  auto const wrong = write_model(folder, raw_head + "    return (self.w * coords.sum(1), coords[:, :2])\n", raw);
-  EXPECT_TRUE(contains(error_of([&] { evaluate(wrong, particles); }), "forces of shape [24, 2], expected [24, 3]"));
-  auto const absent = write_model(folder, raw_head + "    return self.w * coords.sum(1)\n", with(raw, "returns_forces", "true"));
+  auto const wrong =
+      write_model(folder, raw_head + "    return (self.w * coords.sum(1), coords[:, :2])\n", raw);
+  EXPECT_TRUE(contains(error_of([&] { evaluate(wrong, particles); }),
+                       "forces of shape [24, 2], expected [24, 3]"));
+  auto const absent = write_model(folder, raw_head + "    return self.w * coords.sum(1)\n",
+                                  with(raw, "returns_forces", "true"));
   EXPECT_TRUE(contains(error_of([&] { evaluate(absent, particles); }), "returned no forces"));
 }
 
 TEST(Potential, AnEnergyAloneNeedsNoGradient) {
   TemporaryFolder const folder;
-  auto const model = write_model(folder, raw_head + "    assert not coords.requires_grad\n    return self.w * coords.sum(1)\n", raw);
+  auto const model = write_model(
+      folder, raw_head + "    assert not coords.requires_grad\n    return self.w * coords.sum(1)\n",
+      raw);
   EXPECT_EQ(error_of([&] { evaluate(model, sample(), {.forces = false}); }), "");
   EXPECT_TRUE(contains(error_of([&] { evaluate(model, sample()); }), "AssertionError"));
 }
 
 TEST(Potential, AnEnergyWithoutCoordinatesHasNoForces) {
   TemporaryFolder const folder;
-  auto const model = write_model(folder, raw_head + "    return self.w * torch.ones(coords.size(0), dtype=self.w.dtype)\n", raw);
+  auto const model = write_model(
+      folder, raw_head + "    return self.w * torch.ones(coords.size(0), dtype=self.w.dtype)\n",
+      raw);
   EXPECT_EQ(evaluate(model, sample()).forces, std::vector<double>(72, 0.0));
 }
 
@@ -326,8 +364,10 @@ TEST(Potential, BadNumbersAreErrors) {
   EXPECT_TRUE(contains(error_of([&] { evaluate(model, particles); }), "coordinate of particle 2"));
   particles = sample();
   particles.species[3] = 2;
-  EXPECT_TRUE(contains(error_of([&] { evaluate(model, particles); }), "particle 3 has species code 2"));
-  auto const nan = write_model(folder, raw_head + "    return self.w * coords.sum(1) * (0.0 / self.w - 1.0).log()\n", raw);
+  EXPECT_TRUE(
+      contains(error_of([&] { evaluate(model, particles); }), "particle 3 has species code 2"));
+  auto const nan = write_model(
+      folder, raw_head + "    return self.w * coords.sum(1) * (0.0 / self.w - 1.0).log()\n", raw);
   EXPECT_TRUE(contains(error_of([&] { evaluate(nan, sample()); }), "not finite"));
 }
 
@@ -342,12 +382,19 @@ TEST(Potential, ModelsThatCannotWorkAreRefusedWhenOpened) {
   auto const good = write_model(folder, raw_pairs, raw);
   fs::resize_file(good, 2000);
   expect_refused(good, "model.pt");
-  expect_refused(write_model(folder, raw_head + "    assert coords.size(0) < 0, 'model says no'\n    return coords.sum(1)\n", raw),
-                 "AssertionError: model says no");
-  expect_refused(write_model(folder, raw_head + "    return coords.sum(1)\n", with(graph, "layers", "3")),
-                 "forward takes 5 arguments, expected (species, coords, edge_index0..edge_index2");
-  expect_refused(write_model(folder, graph_layers, edges), "expected only node_counts and edge_counts");
-  expect_refused(write_model(folder, "def forward(self, d):\n    return self.w * d\n", with(raw, "convention", "descriptor")),
+  expect_refused(
+      write_model(
+          folder,
+          raw_head + "    assert coords.size(0) < 0, 'model says no'\n    return coords.sum(1)\n",
+          raw),
+      "AssertionError: model says no");
+  expect_refused(
+      write_model(folder, raw_head + "    return coords.sum(1)\n", with(graph, "layers", "3")),
+      "forward takes 5 arguments, expected (species, coords, edge_index0..edge_index2");
+  expect_refused(write_model(folder, graph_layers, edges),
+                 "expected only node_counts and edge_counts");
+  expect_refused(write_model(folder, "def forward(self, d):\n    return self.w * d\n",
+                             with(raw, "convention", "descriptor")),
                  "'descriptor'");
   expect_refused(write_model(folder, raw_pairs, {}), "given nowhere");
   expect_refused(write_model(folder, raw_pairs, with(raw, "cutof", "4.0")), "unknown key 'cutof'");

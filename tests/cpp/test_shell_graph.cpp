@@ -78,7 +78,8 @@ TEST_P(Graphs, DirectedStagesAreNestedPrefixes) {
       EXPECT_EQ(stages[k][edges + e], last[last.size() / 2 + e]);
     }
     // Every edge into a particle of shells 0..k, none into others.
-    std::set<std::int64_t> const inner(graph.nodes.begin(), graph.nodes.begin() + graph.node_counts[k]);
+    std::set<std::int64_t> const inner(graph.nodes.begin(),
+                                       graph.nodes.begin() + graph.node_counts[k]);
     Pairs expected;
     for (auto const i : inner)
       for (int j = 0; j < static_cast<int>(particles_.species.size()); ++j)
@@ -158,7 +159,8 @@ TEST(ShellGraph, AForeignNeighbourIsAnError) {
   auto particles = random_particles(3, 2.0, 0, 1);
   particles.lists = {{1, 7}, {0}, {}};
   ShellGraph graph;
-  EXPECT_TRUE(contains(error_of([&] { graph.build(particles.view(), 2.0, 1); }), "neighbour 7 of particle 0"));
+  EXPECT_TRUE(contains(error_of([&] { graph.build(particles.view(), 2.0, 1); }),
+                       "neighbour 7 of particle 0"));
 }
 
 }  // namespace

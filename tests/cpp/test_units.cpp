@@ -6,8 +6,14 @@ namespace torchml::kim {
 namespace {
 
 // CODATA 2018, in Å and eV.
-struct Length { KIM::LengthUnit unit; double angstrom; };
-struct Energy { KIM::EnergyUnit unit; double ev; };
+struct Length {
+  KIM::LengthUnit unit;
+  double angstrom;
+};
+struct Energy {
+  KIM::EnergyUnit unit;
+  double ev;
+};
 
 TEST(Units, AllThirtySetsAreConverted) {
   Length const lengths[] = {{KIM::LENGTH_UNIT::A, 1.0},
@@ -15,12 +21,13 @@ TEST(Units, AllThirtySetsAreConverted) {
                             {KIM::LENGTH_UNIT::cm, 1e8},
                             {KIM::LENGTH_UNIT::m, 1e10},
                             {KIM::LENGTH_UNIT::nm, 10.0}};
-  Energy const energies[] = {{KIM::ENERGY_UNIT::eV, 1.0},
-                             {KIM::ENERGY_UNIT::amu_A2_per_ps2, 1.03642696562e-4},
-                             {KIM::ENERGY_UNIT::erg, 6.241509074461e11},  // KIM-API 2.3: 1e14 too small
-                             {KIM::ENERGY_UNIT::Hartree, 27.211386245988},
-                             {KIM::ENERGY_UNIT::J, 6.241509074461e18},
-                             {KIM::ENERGY_UNIT::kcal_mol, 0.0433641043}};
+  Energy const energies[] = {
+      {KIM::ENERGY_UNIT::eV, 1.0},
+      {KIM::ENERGY_UNIT::amu_A2_per_ps2, 1.03642696562e-4},
+      {KIM::ENERGY_UNIT::erg, 6.241509074461e11},  // KIM-API 2.3: 1e14 too small
+      {KIM::ENERGY_UNIT::Hartree, 27.211386245988},
+      {KIM::ENERGY_UNIT::J, 6.241509074461e18},
+      {KIM::ENERGY_UNIT::kcal_mol, 0.0433641043}};
   for (auto const& length : lengths)
     for (auto const& energy : energies) {
       auto const units = accept_units(length.unit, energy.unit);
