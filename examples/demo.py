@@ -159,11 +159,11 @@ def simulate(console: Console) -> dict[str, dict[int, Run]]:
             yield
             progress.advance(task)
 
-        models = {OPENKIM: (native, 3, 300)}
+        models = {OPENKIM: (native, 4, 500)}
         for name, model, convention in ours:
             with step(f"exporting and installing {name}"):
                 installed = install(name, model, convention, Path(scratch))
-            size = (2, 60) if model is schnet else (3, 300)
+            size = (2, 100) if model is schnet else (4, 500)
             models[name] = (installed, *size)
         for name, (model, cells, steps) in models.items():
             runs[name] = {}
@@ -270,7 +270,7 @@ def called(name: str, ranks: int) -> str:
 def runs_table(runs: dict[str, dict[int, Run]]) -> Table:
     """What was run."""
     table = new_table(
-        "Runs of LAMMPS, all from in.compare (* of the total energy, eV/atom/ps)", "model", ""
+        "Runs of in.compare (* of the total energy, eV per atom and ps)", "model", ""
     )
     for column in ("atoms", "steps", "energy/eV", "press./bar", "drift*", "s"):
         table.add_column(column, justify="right", no_wrap=True)

@@ -144,7 +144,7 @@ fix nve all nve
 thermo 1
 variable ke equal ke
 variable pe equal pe
-fix write all print 1 "$(v_ke:%.17g) $(v_pe:%.17g)" file energies.txt screen no
+fix write all print 1 "${ke} ${pe}" file energies.txt screen no
 run 10
 """
 
