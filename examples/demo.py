@@ -269,9 +269,7 @@ def called(name: str, ranks: int) -> str:
 
 def runs_table(runs: dict[str, dict[int, Run]]) -> Table:
     """What was run."""
-    table = new_table(
-        "Runs of in.compare (* of the total energy, eV per atom and ps)", "model", ""
-    )
+    table = new_table("Runs of in.compare (* of the total energy, eV per atom and ps)", "model", "")
     for column in ("atoms", "steps", "energy/eV", "press./bar", "drift*", "s"):
         table.add_column(column, justify="right", no_wrap=True)
     for name, by_ranks in runs.items():

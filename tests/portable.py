@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
@@ -106,6 +110,17 @@ False
 # Any descriptors?
 None
 """
+
+
+@cache
+def openkim_sw() -> str:
+    """OpenKIM's own Stillinger-Weber silicon, in the version that is installed."""
+    with TemporaryDirectory() as scratch:  # KIM-API leaves a log
+        command = ["kim-api-collections-management", "list"]
+        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=True)
+    found = re.findall(r"SW_StillingerWeber_1985_Si__MO_405512056662_\d{3}", done.stdout)
+    assert found, "the package openkim-models is not installed"
+    return max(found)
 
 
 def silicon(repeat: int = 1, amplitude: float = 0.1, seed: int = 3) -> Atoms:

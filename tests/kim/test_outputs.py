@@ -49,7 +49,7 @@ def test_agrees_with_the_engine_in_python(installed, model):
 
 
 def test_stillinger_weber_is_that_of_openkim(installed):
-    native = KimModel(native_name())
+    native = KimModel(portable.openkim_sw())
     for convention in ("none", "graph", "edges"):
         ours = KimModel(installed("sw", convention).name)
         assert ours.influence_distance == pytest.approx(native.influence_distance, rel=1e-5)
@@ -58,10 +58,6 @@ def test_stillinger_weber_is_that_of_openkim(installed):
             assert found.energy == pytest.approx(expected.energy, rel=1e-9)
             assert relative(found.forces, expected.forces) < 1e-8
             assert relative(found.virial, expected.virial) < 1e-8
-
-
-def native_name():
-    return "SW_StillingerWeber_1985_Si__MO_405512056662_005"
 
 
 def test_forces_and_virial_are_derivatives_of_the_energy(few):
