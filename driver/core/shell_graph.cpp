@@ -34,13 +34,15 @@ void ShellGraph::build(System const& system, double cutoff, int layers) {
   for (int shell = 0; shell < layers; ++shell) {
     for (; target < node_counts.back(); ++target) {
       auto const i = nodes[target];
+      double const* const xi = x + 3 * i;
       for (int const j : system.neighbors->neighbors(static_cast<int>(i))) {
         if (j < 0 || j >= particles)
           throw Error("neighbour " + std::to_string(j) + " of particle " + std::to_string(i) +
                       " does not exist, expected an index below " + std::to_string(particles));
-        double const dx = x[3 * j] - x[3 * i];
-        double const dy = x[3 * j + 1] - x[3 * i + 1];
-        double const dz = x[3 * j + 2] - x[3 * i + 2];
+        double const* const xj = x + 3 * std::int64_t{j};
+        double const dx = xj[0] - xi[0];
+        double const dy = xj[1] - xi[1];
+        double const dz = xj[2] - xi[2];
         if (!(dx * dx + dy * dy + dz * dz < cutoff_squared)) continue;
         sources.push_back(visit(j));
         targets.push_back(target);

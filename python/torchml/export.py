@@ -114,9 +114,7 @@ def export(order: Export) -> Result:
 def _load(model: Path, extensions: tuple[str, ...]) -> torch.jit.ScriptModule:
     load_extensions(extensions)
     with quiet_torchscript():
-        module: torch.jit.ScriptModule = torch.jit.load(  # type: ignore[no-untyped-call]
-            str(model), map_location="cpu"
-        )
+        module: torch.jit.ScriptModule = torch.jit.load(str(model), map_location="cpu")
     return module
 
 

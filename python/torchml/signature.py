@@ -59,7 +59,7 @@ def load_extensions(libraries: Sequence[str]) -> None:
         folders = ["", *os.environ.get("TORCHML_EXTENSION_PATH", "").split(":")]
         paths = [os.path.join(f, file) for f in folders for file in (library, f"lib{library}.so")]
         if path := next(filter(os.path.isfile, paths), None):
-            torch.ops.load_library(os.path.abspath(path))  # type: ignore[no-untyped-call]
+            torch.ops.load_library(os.path.abspath(path))
         else:
             importlib.import_module(library)
 

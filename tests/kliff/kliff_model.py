@@ -18,7 +18,9 @@ class KliffNetwork(nn.Module):
         self.radial1 = nn.Sequential(nn.Linear(6, features), nn.SiLU())
         self.update0 = nn.Linear(features, features)
         self.update1 = nn.Linear(features, features)
-        self.readout = nn.Sequential(nn.Linear(features, features), nn.SiLU(), nn.Linear(features, 1))
+        self.readout = nn.Sequential(
+            nn.Linear(features, features), nn.SiLU(), nn.Linear(features, 1)
+        )
 
     def filters(self, coords: Tensor, edge_index: Tensor) -> Tensor:
         r = (coords[edge_index[0]] - coords[edge_index[1]]).square().sum(1).sqrt()
@@ -27,7 +29,12 @@ class KliffNetwork(nn.Module):
         return smooth.unsqueeze(1) * torch.sin(r.unsqueeze(1) * orders)
 
     def forward(
-        self, z: Tensor, coords: Tensor, edge_index0: Tensor, edge_index1: Tensor, contributions: Tensor
+        self,
+        z: Tensor,
+        coords: Tensor,
+        edge_index0: Tensor,
+        edge_index1: Tensor,
+        contributions: Tensor,
     ) -> Tensor:
         h = self.embedding(z)
         w = self.radial0(self.filters(coords, edge_index1))
@@ -40,5 +47,7 @@ class KliffNetwork(nn.Module):
         )
         energies = self.readout(h).squeeze()
         graphs = int(contributions.max().item()) + 1
-        sums = torch.zeros(graphs, dtype=h.dtype, device=h.device).index_add(0, contributions, energies)
+        sums = torch.zeros(graphs, dtype=h.dtype, device=h.device).index_add(
+            0, contributions, energies
+        )
         return sums[::2]

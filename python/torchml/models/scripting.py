@@ -24,8 +24,8 @@ def forward(self, species: Tensor, coords: Tensor, n_neigh: Tensor, nlist: Tenso
     return self.model(species, edge_vectors, edge_index, [n_nodes, n_nodes], [source.size(0)])
 """
 
-# The last stage holds every edge. Directed stages are prefixes of one another; symmetric ones, which
-# the driver gives to an archive that lost its metadata, are not, and every layer takes all edges.
+# The last stage holds every edge. Directed stages are prefixes of one another; symmetric ones,
+# which the driver gives to an archive that lost its metadata, are not: all layers take all edges.
 _GRAPH = """
 def forward(self, species: Tensor, coords: Tensor, {stages},
             contributing: Tensor) -> Tensor:
