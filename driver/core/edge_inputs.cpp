@@ -88,12 +88,7 @@ void EdgeInputs::pull_back(System const& system, torch::Tensor const& derivative
       }
     }
     if (!request.virial && !request.particle_virials) continue;
-    Virial const share = {g[0] * v[0],
-                          g[1] * v[1],
-                          g[2] * v[2],
-                          0.5 * (g[1] * v[2] + g[2] * v[1]),
-                          0.5 * (g[0] * v[2] + g[2] * v[0]),
-                          0.5 * (g[0] * v[1] + g[1] * v[0])};
+    Virial const share = symmetric_product(g, v);
     for (std::size_t c = 0; c < 6; ++c) {
       result.virial[c] += share[c];
       if (request.particle_virials) {  // half to either end, as LAMMPS divides pairs

@@ -77,12 +77,7 @@ void ParticleInputs::pull_back(System const& system, torch::Tensor const& deriva
   for (std::size_t i = 0; i < particles; ++i) {
     double const* const g = gradient + 3 * i;
     double const* const r = x + 3 * i;
-    Virial const share = {g[0] * r[0],
-                          g[1] * r[1],
-                          g[2] * r[2],
-                          0.5 * (g[1] * r[2] + g[2] * r[1]),
-                          0.5 * (g[0] * r[2] + g[2] * r[0]),
-                          0.5 * (g[0] * r[1] + g[1] * r[0])};
+    Virial const share = symmetric_product(g, r);
     for (std::size_t c = 0; c < 6; ++c) result.virial[c] += share[c];
     if (request.particle_virials)
       std::copy(share.begin(), share.end(), result.particle_virials.begin() + 6 * i);

@@ -1,53 +1,19 @@
 #include "potential.hpp"
 
-#include <torch/csrc/autograd/autograd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <span>
-#include <sstream>
 
 #include "device.hpp"
 #include "elements.hpp"
 #include "error.hpp"
 #include "inputs.hpp"
-#include "python_lock.hpp"
-#include "torch_error.hpp"
+#include "model_call.hpp"
 #include "torchscript_model.hpp"
 
 namespace torchml {
 namespace {
-
-std::string shape_text(torch::Tensor const& tensor) {
-  std::ostringstream text;
-  text << tensor.sizes();
-  return text.str();
-}
-
-/// The energy as a vector, [rows, 1] taken for [rows].
-torch::Tensor energy_vector(torch::Tensor const& energy) {
-  if (!energy.is_floating_point())
-    throw Error(std::string("the model returned an energy of type ") +
-                toString(energy.scalar_type()) + ", expected a floating-point tensor");
-  return energy.dim() == 2 && energy.size(1) == 1 ? energy.squeeze(1) : energy;
-}
-
-EnergyKind kind_of(torch::Tensor const& energy, ModelInputs const& inputs) {
-  if (energy.dim() == 1 && energy.size(0) == inputs.contributing &&
-      inputs.contributing != inputs.particles)
-    return EnergyKind::per_contributing;
-  if (energy.dim() == 1 && energy.size(0) == inputs.particles) return EnergyKind::per_particle;
-  if (energy.numel() == 1) return EnergyKind::total;
-  throw Error("the model returned an energy of shape " + shape_text(energy) +
-              ", expected one element, [" + std::to_string(inputs.contributing) +
-              "] (contributing particles) or [" + std::to_string(inputs.particles) +
-              "] (all particles)");
-}
-
-torch::Tensor on_cpu(torch::Tensor const& tensor) {
-  return tensor.detach().to(torch::kCPU, torch::kFloat64).contiguous();
-}
 
 bool all_finite(std::span<double const> values) {
   // A sum is finite only if its terms are; overflow of finite terms is caught one by one.
@@ -124,61 +90,6 @@ class AllOthers final : public NeighborSource {
   std::vector<std::vector<int>> lists_;
 };
 
-/// One call of the model and everything that follows from it.
-EnergyKind run(TorchScriptModel const& model, InputBuilder& builder, bool returns_derivative,
-               System const& system, Request const& request, Result& result) {
-  bool const backward = request.gradient() && !returns_derivative;
-  torch::AutoGradMode const grad_mode(backward || model.differentiates());
-
-  auto const inputs = builder.build(system, backward || model.differentiates());
-  auto const output = model.forward(inputs.arguments);
-  auto const energy = energy_vector(output.energy);
-  auto const kind = kind_of(energy, inputs);
-  auto const rows = kind == EnergyKind::per_particle && inputs.contributing != inputs.particles
-                        ? energy.index_select(0, inputs.contributing_rows.to(model.device()))
-                        : energy;
-  auto const total = rows.to(torch::kFloat64).sum();
-  result.energy = total.item<double>();
-
-  if (request.particle_energies) {
-    if (kind == EnergyKind::total && inputs.contributing != 1)
-      throw Error(
-          "energies of particles were asked for but the model returns their sum, expected "
-          "a model that returns one energy per particle");
-    auto const values = on_cpu(rows).reshape({-1});
-    auto const* const contributing = inputs.contributing_rows.data_ptr<std::int64_t>();
-    for (std::int64_t k = 0; k < inputs.contributing; ++k)
-      result.particle_energies[builder.particle_of_row(contributing[k])] =
-          values.data_ptr<double>()[k];
-  }
-  if (!request.gradient()) return kind;
-
-  torch::Tensor derivative;
-  if (returns_derivative) {
-    if (!output.derivative.defined())
-      throw Error(
-          "the model returned no forces although it is declared to, expected a tuple "
-          "(energy, forces)");
-    if (output.derivative.sizes() != inputs.differentiable.sizes() ||
-        !output.derivative.is_floating_point())
-      throw Error("the model returned forces of shape " + shape_text(output.derivative) +
-                  ", expected " + shape_text(inputs.differentiable));
-    derivative = builder.returned_sign() * output.derivative;
-  } else if (total.requires_grad()) {
-    try {
-      PythonLockRelease const no_lock;
-      derivative = torch::autograd::grad({total}, {inputs.differentiable}, {}, std::nullopt, false,
-                                         /*allow_unused=*/true)[0];
-    } catch (std::exception const& exception) {
-      throw Error("the model's energy cannot be differentiated: " + describe(exception));
-    }
-  }
-  // An energy that does not depend on the input has no gradient: zero forces.
-  if (!derivative.defined()) derivative = torch::zeros_like(inputs.differentiable);
-  builder.pull_back(system, on_cpu(derivative), request, result);
-  return kind;
-}
-
 /// Runs the model on three contributing particles and a ghost, all within the cutoff of each
 /// other, so that the forms of the energy differ in length.
 EnergyKind probe(TorchScriptModel const& model, InputSettings const& settings) {
@@ -191,8 +102,8 @@ EnergyKind probe(TorchScriptModel const& model, InputSettings const& settings) {
   std::vector<int> const contributing = {1, 1, 1, 0};
   AllOthers const neighbors(4);
   Result result;
-  return run(model, *make_input_builder(settings), spec.returns_forces,
-             {species, coordinates, contributing, &neighbors}, {.forces = false}, result);
+  return call_model(model, *make_input_builder(settings), spec.returns_forces,
+                    {species, coordinates, contributing, &neighbors}, {.forces = false}, result);
 }
 
 }  // namespace
@@ -205,18 +116,6 @@ struct Potential::Opened {
   std::unique_ptr<TorchScriptModel const> model;
   EnergyKind energy_kind;
 };
-
-std::string_view to_string(EnergyKind kind) {
-  switch (kind) {
-    case EnergyKind::total:
-      return "total";
-    case EnergyKind::per_contributing:
-      return "per_contributing";
-    case EnergyKind::per_particle:
-      return "per_particle";
-  }
-  return "?";
-}
 
 Potential::Opened::Opened(PotentialOptions const& options) {
   auto declared = options.declared;
@@ -277,7 +176,7 @@ void Evaluator::evaluate(System const& system, Request const& request, Result& r
   if (std::none_of(system.contributing.begin(), system.contributing.end(),
                    [](int flag) { return flag != 0; }))
     return;
-  run(*opened_.model, *inputs_, spec.returns_forces, system, request, result);
+  call_model(*opened_.model, *inputs_, spec.returns_forces, system, request, result);
   if (!std::isfinite(result.energy))
     throw Error("the model returned an energy that is not finite, expected a number");
   if ((request.forces && !all_finite(result.forces)) ||

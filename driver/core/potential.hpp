@@ -4,19 +4,14 @@
 #include <filesystem>
 #include <memory>
 #include <string>
-#include <string_view>
 #include <vector>
 
+#include "energy_kind.hpp"
 #include "model_spec.hpp"
 #include "result.hpp"
 #include "system.hpp"
 
 namespace torchml {
-
-/// How a model gives its energy.
-enum class EnergyKind { total, per_contributing, per_particle };
-
-std::string_view to_string(EnergyKind kind);
 
 /// Everything that decides how a model is opened.
 struct PotentialOptions {

@@ -4,6 +4,8 @@
 #include <array>
 #include <vector>
 
+#include "virial.hpp"
+
 namespace torchml {
 
 /// Nothing that is not asked for is computed: an energy alone needs no backward pass.
@@ -26,9 +28,6 @@ struct EdgeTerm {
   std::array<double, 3> vector;  ///< x_j - x_i, Å
   double dedr;                   ///< eV/Å
 };
-
-/// Components of a symmetric tensor in KIM-API's order: xx yy zz yz xz xy.
-using Virial = std::array<double, 6>;
 
 /// Only what was requested is meaningful; vectors keep their memory between evaluations.
 struct Result {

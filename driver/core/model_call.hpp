@@ -1,0 +1,16 @@
+// One call of a model: its energy, in whatever form it comes, and the derivatives that follow.
+#pragma once
+
+#include "energy_kind.hpp"
+#include "inputs.hpp"
+#include "torchscript_model.hpp"
+
+namespace torchml {
+
+/// Builds the inputs, calls forward, and fills what is requested of `result`; differentiates only
+/// if a derivative is requested that the model does not return itself. Returns the form of the
+/// energy. Throws Error when the model fails or returns something of a wrong shape or type.
+EnergyKind call_model(TorchScriptModel const& model, InputBuilder& builder, bool returns_derivative,
+                      System const& system, Request const& request, Result& result);
+
+}  // namespace torchml
