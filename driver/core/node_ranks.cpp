@@ -1,6 +1,5 @@
 #include "node_ranks.hpp"
 
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,6 +11,9 @@
 
 #include "text.hpp"
 
+#ifdef __linux__
+#include <sched.h>
+#endif
 #ifdef TORCHML_WITH_MPI
 #include <mpi.h>
 #endif
@@ -28,12 +30,14 @@ std::optional<int> number_from(char const* variable) {
   return parse_number<int>(trim(value));
 }
 
-int cores_allowed(pid_t process) {
+/// Cores that a process may use; all that are there where the system does not say.
+int cores_allowed([[maybe_unused]] pid_t process) {
+#ifdef __linux__
   cpu_set_t mask;
   CPU_ZERO(&mask);
-  if (sched_getaffinity(process, sizeof mask, &mask) != 0)
-    return static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
-  return std::max(1, CPU_COUNT(&mask));
+  if (sched_getaffinity(process, sizeof mask, &mask) == 0) return std::max(1, CPU_COUNT(&mask));
+#endif
+  return static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
 }
 
 }  // namespace
