@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from dataclasses import dataclass
@@ -58,11 +57,13 @@ def write_example(kind: str, convention: str, parent: Path) -> Example:
     return Example(model, archive, parent / name, name)
 
 
-def write_folder(folder: Path, files: dict[str, str | Path], species: list[str]) -> None:
+def write_folder(
+    folder: Path, files: dict[str, str | Path], species: list[str], driver: str = kim.DRIVER
+) -> None:
     """The folder of a portable model with these parameter files, whatever they hold."""
     kim.write_portable_model(
         folder,
-        driver=os.environ.get("TORCHML_TEST_DRIVER", kim.DRIVER),
+        driver=driver,
         species=species,
         parameter_files=files,
         title="Made by a test",

@@ -429,7 +429,7 @@ def test_missing_driver_is_said_before_anything_is_written(ours, tmp_path):
 
 
 def test_exported_model_runs_in_kim_like_the_native_one(ours, tmp_path, collection):
-    driver = os.environ.get("TORCHML_TEST_DRIVER", kim.DRIVER)
+    driver = kim.DRIVER
     wish = order(ours("none"), tmp_path, collection="environment", driver=driver)
     result = export(wish)
     assert result.folder is not None
