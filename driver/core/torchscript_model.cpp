@@ -120,8 +120,9 @@ TorchScriptModel::TorchScriptModel(fs::path const& path, std::vector<std::string
     if (dtype_ = scalar_type(tensor); dtype_) break;
 
   auto const& schema = method.function().getSchema();
-  for (auto const& argument : schema.arguments()) arguments_.push_back(argument.name());
-  arguments_.erase(arguments_.begin());
+  for (auto const& argument : schema.arguments())
+    if (argument.name() != "self" && !argument.default_value())
+      arguments_.push_back(argument.name());
   returns_tuple_ = schema.returns().size() == 1 &&
                    schema.returns().front().type()->kind() == c10::TypeKind::TupleType;
 }

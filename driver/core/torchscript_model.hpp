@@ -30,7 +30,7 @@ class TorchScriptModel {
   TorchScriptModel(std::filesystem::path const& path, std::vector<std::string> const& extensions,
                    torch::Device device);
 
-  /// Names of forward's arguments without self.
+  /// Names of forward's arguments without self and those with a default.
   [[nodiscard]] std::vector<std::string> const& argument_names() const { return arguments_; }
 
   /// Element type of the parameters (of buffers or constants if there are none); nothing for a

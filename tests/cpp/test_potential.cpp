@@ -320,6 +320,16 @@ TEST(Potential, EnergiesOfEveryShape) {
                        "expected a tensor or a tuple"));
 }
 
+TEST(Potential, ArgumentsWithDefaultsAreLeftAlone) {
+  TemporaryFolder const folder;
+  auto const model = write_model(
+      folder,
+      "def forward(self, species, coords, n_neigh, nlist, contributing, scale: float = 2.0):\n"
+      "    return scale * self.w * coords.sum(1)\n",
+      raw);
+  EXPECT_EQ(evaluate(model, sample(0)).forces, std::vector<double>(72, -2.0));
+}
+
 TEST(Potential, ReturnedForcesAreTaken) {
   TemporaryFolder const folder;
   auto const particles = sample();
