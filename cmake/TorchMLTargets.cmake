@@ -27,7 +27,8 @@ function(torchml_target_defaults target)
   target_compile_options(${target} PRIVATE -O3 -Wall -Wextra
     $<$<BOOL:${TORCHML_WARNINGS_AS_ERRORS}>:-Werror>)
   if(TORCHML_SANITIZE)
-    target_compile_options(${target} PRIVATE -g -fno-omit-frame-pointer -fsanitize=${TORCHML_SANITIZE})
+    target_compile_options(${target} PRIVATE -g -fno-omit-frame-pointer -fsanitize=${TORCHML_SANITIZE}
+      -fno-sanitize=vptr)  # libtorch hides the type information of some classes
     target_link_options(${target} PUBLIC -fsanitize=${TORCHML_SANITIZE})
   else()
     target_compile_definitions(${target} PRIVATE NDEBUG)

@@ -43,8 +43,9 @@ class EdgeInputs final : public InputBuilder {
         leaf_of(graph_.vectors, {edges, 3}, settings_.spec.dtype, device, gradient);
     flags_.assign(nodes, 1);
     std::fill_n(flags_.begin(), inputs.contributing, 0);
-    inputs.arguments = {view_of(species_, {nodes}, device), inputs.differentiable,
-                        view_of(edge_index_, {2, edges}, device), view_of(flags_, {nodes}, device)};
+    inputs.arguments = {tensor_of(species_, {nodes}, device), inputs.differentiable,
+                        tensor_of(edge_index_, {2, edges}, device),
+                        tensor_of(flags_, {nodes}, device)};
     auto const& names = settings_.argument_names;
     for (auto name = names.begin() + 4; name != names.end(); ++name)
       inputs.arguments.emplace_back(*name == "node_counts" ? graph_.node_counts
@@ -113,7 +114,9 @@ void EdgeInputs::collect_edge_terms(double const* gradient, Result& result) cons
     double const r = std::hypot(v[0], v[1], v[2]);
     double const dedr = (g[0] * v[0] + g[1] * v[1] + g[2] * v[2]) / r;
     double const norm = std::hypot(g[0], g[1], g[2]);
-    if (norm - std::abs(dedr) > tolerance * (1.0 + norm))
+    double const along = dedr / r;
+    double const across = std::hypot(g[0] - along * v[0], g[1] - along * v[1], g[2] - along * v[2]);
+    if (!(across <= tolerance * (1.0 + norm)))
       throw Error(
           "the gradient of an edge is not parallel to the edge although the metadata says "
           "radial = true, expected an energy that depends on distances alone");

@@ -22,7 +22,7 @@ class GraphInputs final : public ParticleInputs {
     inputs.arguments = {species(), inputs.differentiable};
     for (auto& stage : stages_)
       inputs.arguments.emplace_back(
-          view_of(stage, {2, static_cast<std::int64_t>(stage.size() / 2)}, settings_.device));
+          tensor_of(stage, {2, static_cast<std::int64_t>(stage.size() / 2)}, settings_.device));
     inputs.arguments.emplace_back(contributing(0, 1));
     return inputs;
   }

@@ -29,7 +29,6 @@ class InputBuilder {
   virtual ~InputBuilder() = default;
 
   /// Prepares forward's arguments; the differentiable one requires a gradient if `gradient`.
-  /// The tensors may share this builder's memory until the next call.
   virtual ModelInputs build(System const& system, bool gradient) = 0;
 
   /// Fills forces, virials and edge terms, as far as requested, from `derivative`, which has the

@@ -58,6 +58,10 @@ std::string_view to_string(EnergyKind kind) {
 EnergyKind call_model(TorchScriptModel const& model, InputBuilder& builder, bool returns_derivative,
                       System const& system, Request const& request, Result& result) {
   bool const backward = request.gradient() && !returns_derivative;
+  // A caller in Python may have switched these on for itself.
+  c10::InferenceMode const normal(false);
+  c10::impl::ExcludeDispatchKeyGuard const no_autocast(c10::autocast_dispatch_keyset);
+  c10::OptionalDeviceGuard const on_device(model.device());
   torch::AutoGradMode const grad_mode(backward || model.differentiates());
 
   auto const inputs = builder.build(system, backward || model.differentiates());

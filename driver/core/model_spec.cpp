@@ -1,7 +1,9 @@
 #include "model_spec.hpp"
 
 #include <cmath>
+#include <locale>
 #include <set>
+#include <sstream>
 
 #include "error.hpp"
 #include "text.hpp"
@@ -61,7 +63,12 @@ std::vector<std::string> parse_species(Field const& field) {
 
 /// Two spellings of the same value do not contradict each other.
 std::string canonical(std::string const& key, Field const& field) {
-  if (key == "cutoff") return std::to_string(parse_cutoff(field));
+  if (key == "cutoff") {
+    std::ostringstream text;
+    text.imbue(std::locale::classic());
+    text << std::hexfloat << parse_cutoff(field);
+    return text.str();
+  }
   if (key == "layers" || key == "number_of_inputs")
     return std::to_string(parse_count(key, field, 0));
   if (key == "species" || key == "extensions") {
@@ -164,7 +171,11 @@ ModelSpec merge(std::vector<Declaration> const& declarations) {
   }
   if (auto const* field = find("returns_forces"))
     spec.returns_forces = parse_bool("returns_forces", *field);
-  if (auto const* field = find("radial")) spec.radial = parse_bool("radial", *field);
+  if (auto const* field = find("radial")) {
+    spec.radial = parse_bool("radial", *field);
+    if (spec.radial && spec.convention != Convention::edges)
+      refuse("radial", *field, "false, since only models of the convention 'edges' can be");
+  }
   if (auto const* field = find("extensions")) spec.extensions = split_words(field->value);
   if (auto const* field = find("number_of_inputs"))
     spec.number_of_inputs = parse_count("number_of_inputs", *field, 1);

@@ -26,6 +26,7 @@ class Lines {
   std::string next_if_any() {
     for (std::string line; std::getline(stream_, line);) {
       ++number_;
+      if (number_ == 1 && line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);  // a BOM
       auto const text = trim(line);
       if (!text.empty() && text.front() != '#') return std::string(text);
     }

@@ -1,8 +1,8 @@
 #include "particle_inputs.hpp"
 
 #include <algorithm>
-#include <limits>
 
+#include "error.hpp"
 #include "tensors.hpp"
 
 namespace torchml {
@@ -19,26 +19,13 @@ void ParticleInputs::begin(System const& system, bool gradient, std::int64_t pad
   }
   std::fill(species_.begin() + particles, species_.end(), species_.front());
   inputs.contributing = static_cast<std::int64_t>(rows_.size());
-  inputs.contributing_rows = view_of(rows_, {inputs.contributing}, torch::kCPU);
+  inputs.contributing_rows = tensor_of(rows_, {inputs.contributing}, torch::kCPU);
 
   std::span<double const> coordinates = system.coordinates;
   bool const single = settings_.spec.dtype == ScalarType::float32;
   if (padding > 0 || single) {
     coordinates_.assign(coordinates.begin(), coordinates.end());
-    // Far from the origin float32 has no digits left for distances; a potential does not see the
-    // origin.
-    if (single) {
-      for (int axis = 0; axis < 3; ++axis) {
-        double low = std::numeric_limits<double>::max();
-        double high = std::numeric_limits<double>::lowest();
-        for (std::int64_t i = 0; i < particles; ++i) {
-          low = std::min(low, coordinates_[3 * i + axis]);
-          high = std::max(high, coordinates_[3 * i + axis]);
-        }
-        for (std::int64_t i = 0; i < particles; ++i)
-          coordinates_[3 * i + axis] -= 0.5 * (low + high);
-      }
-    }
+    if (single) centre(particles);
     constexpr double far_away = 1000.0;  // Å, so that models that look at distances see none
     for (std::int64_t i = 0; i < 3 * padding; ++i)
       coordinates_.push_back(coordinates_[i % 3] + far_away);
@@ -48,15 +35,27 @@ void ParticleInputs::begin(System const& system, bool gradient, std::int64_t pad
       leaf_of(coordinates, {inputs.particles, 3}, settings_.spec.dtype, settings_.device, gradient);
 }
 
+void ParticleInputs::centre(std::int64_t particles) {
+  // Far from the origin float32 has no digits left for distances; a potential does not see the
+  // origin. The median, because one stray particle must not move it away from the others.
+  std::vector<double> values(particles);
+  for (int axis = 0; axis < 3; ++axis) {
+    for (std::int64_t i = 0; i < particles; ++i) values[i] = coordinates_[3 * i + axis];
+    auto const median = values.begin() + particles / 2;
+    std::nth_element(values.begin(), median, values.end());
+    for (std::int64_t i = 0; i < particles; ++i) coordinates_[3 * i + axis] -= *median;
+  }
+}
+
 torch::Tensor ParticleInputs::species() {
-  return view_of(species_, {static_cast<std::int64_t>(species_.size())}, settings_.device);
+  return tensor_of(species_, {static_cast<std::int64_t>(species_.size())}, settings_.device);
 }
 
 torch::Tensor ParticleInputs::contributing(std::int64_t contributing_flag,
                                            std::int64_t ghost_flag) {
   flags_.assign(species_.size(), ghost_flag);
   for (auto const row : rows_) flags_[row] = contributing_flag;
-  return view_of(flags_, {static_cast<std::int64_t>(flags_.size())}, settings_.device);
+  return tensor_of(flags_, {static_cast<std::int64_t>(flags_.size())}, settings_.device);
 }
 
 void ParticleInputs::pull_back(System const& system, torch::Tensor const& derivative,
@@ -68,6 +67,8 @@ void ParticleInputs::pull_back(System const& system, torch::Tensor const& deriva
     result.forces.resize(3 * particles);
     for (std::size_t i = 0; i < 3 * particles; ++i) result.forces[i] = -gradient[i];
   }
+  if (request.edge_terms)
+    throw Error("dE/dr of pairs was asked for, expected a model of the convention 'edges'");
   if (!request.virial && !request.particle_virials) return;
 
   // The share of a particle is its own dE/dx (x) x: all that dE/dx tells. KIM-API asks only that

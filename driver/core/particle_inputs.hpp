@@ -29,6 +29,8 @@ class ParticleInputs : public InputBuilder {
   InputSettings settings_;
 
  private:
+  void centre(std::int64_t particles);
+
   std::vector<std::int64_t> species_;
   std::vector<std::int64_t> flags_;
   std::vector<std::int64_t> rows_;

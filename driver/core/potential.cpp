@@ -59,17 +59,18 @@ std::vector<std::int64_t> codes_for(ModelSpec const& spec) {
   return codes;
 }
 
-/// A declared value must be the one found in the model; an undeclared one is taken from it.
-template <class Value>
-void reconcile(std::vector<Declaration> const& declared, std::string const& key, Value& value,
-               std::optional<Value> found) {
-  if (!found) return;
-  for (auto const& [source, fields] : declared)
-    if (fields.contains(key) && value != *found)
-      throw Error("'" + key + "' is '" + std::string(to_string(value)) + "' in " + source +
-                  " but the model's own is '" + std::string(to_string(*found)) +
-                  "', expected the same value in both");
-  value = *found;
+/// The model's own element type, unless a declared one (of a model that mixes them) says which.
+void reconcile_dtype(std::vector<Declaration> const& declared, TorchScriptModel const& model,
+                     ModelSpec& spec) {
+  if (!model.dtype()) return;
+  for (auto const& [source, fields] : declared) {
+    if (!fields.contains("dtype")) continue;
+    if (model.holds(spec.dtype)) return;
+    throw Error("'dtype' is '" + std::string(to_string(spec.dtype)) + "' in " + source +
+                " but the model's own is '" + std::string(to_string(*model.dtype())) +
+                "', expected the same value in both");
+  }
+  spec.dtype = *model.dtype();
 }
 
 /// Every particle sees every other.
@@ -91,19 +92,32 @@ class AllOthers final : public NeighborSource {
 };
 
 /// Runs the model on three contributing particles and a ghost, all within the cutoff of each
-/// other, so that the forms of the energy differ in length.
+/// other, so that the forms of the energy differ in length. Throws Error when the model fails, or
+/// when its energy changes with the positions although its forces are zero.
 EnergyKind probe(TorchScriptModel const& model, InputSettings const& settings) {
   auto const& spec = settings.spec;
   double const a = 0.55 * spec.cutoff;
-  std::vector<double> const coordinates = {0.0,     0.0, 0.0,     a,       0.1 * a, 0.0,
-                                           0.2 * a, a,   0.1 * a, 0.1 * a, 0.3 * a, 0.9 * a};
+  std::vector<double> coordinates = {0.0,     0.0, 0.0,     a,       0.1 * a, 0.0,
+                                     0.2 * a, a,   0.1 * a, 0.1 * a, 0.3 * a, 0.9 * a};
   std::vector<int> species(4);
   for (int i = 0; i < 4; ++i) species[i] = i % static_cast<int>(spec.species.size());
   std::vector<int> const contributing = {1, 1, 1, 0};
   AllOthers const neighbors(4);
+  System const system{species, coordinates, contributing, &neighbors};
+  auto const inputs = make_input_builder(settings);
   Result result;
-  return call_model(model, *make_input_builder(settings), spec.returns_forces,
-                    {species, coordinates, contributing, &neighbors}, {.forces = false}, result);
+  auto const kind = call_model(model, *inputs, spec.returns_forces, system, {}, result);
+
+  auto const is_zero = [](double force) { return force == 0.0; };
+  if (!std::all_of(result.forces.begin(), result.forces.end(), is_zero)) return kind;
+  double const energy = result.energy;
+  for (double& x : coordinates) x *= 1.05;
+  call_model(model, *inputs, spec.returns_forces, system, {.forces = false}, result);
+  if (std::abs(result.energy - energy) > 1e-5 * (std::abs(energy) + 1e-12))
+    throw Error(
+        "the model's energy changes with the positions but its forces are zero, expected "
+        "an energy that can be differentiated (no detach() or no_grad() in forward)");
+  return kind;
 }
 
 }  // namespace
@@ -127,7 +141,7 @@ Potential::Opened::Opened(PotentialOptions const& options) {
   settings.device = model->device();
   settings.argument_names = model->argument_names();
 
-  reconcile(declared, "dtype", spec.dtype, model->dtype());
+  reconcile_dtype(declared, *model, spec);
   auto const is_declared = [&](std::string const& key) {
     return std::any_of(declared.begin(), declared.end(),
                        [&](auto const& declaration) { return declaration.fields.contains(key); });

@@ -24,8 +24,8 @@ class RawInputs final : public ParticleInputs {
     }
     auto const& device = settings_.device;
     inputs.arguments = {
-        species(), inputs.differentiable, view_of(counts_, {inputs.contributing}, device),
-        view_of(list_, {static_cast<std::int64_t>(list_.size())}, device), contributing(1, 0)};
+        species(), inputs.differentiable, tensor_of(counts_, {inputs.contributing}, device),
+        tensor_of(list_, {static_cast<std::int64_t>(list_.size())}, device), contributing(1, 0)};
     return inputs;
   }
 

@@ -15,12 +15,12 @@ inline torch::ScalarType torch_dtype(ScalarType dtype) {
   return dtype == ScalarType::float32 ? torch::kFloat32 : torch::kFloat64;
 }
 
-/// A tensor on `device` of a vector's elements; on the CPU it is a view, so the vector must
-/// outlive it.
+/// A tensor on `device` of a vector's elements; a copy, since a model may keep what it is given.
 template <class Element>
-torch::Tensor view_of(std::vector<Element>& data, torch::IntArrayRef shape, torch::Device device) {
+torch::Tensor tensor_of(std::vector<Element>& data, torch::IntArrayRef shape,
+                        torch::Device device) {
   return torch::from_blob(data.data(), shape, torch::CppTypeToScalarType<Element>::value)
-      .to(device);
+      .to(torch::TensorOptions(device), /*non_blocking=*/false, /*copy=*/true);
 }
 
 /// The differentiable input: float64 data in the model's own type and place, as a leaf.

@@ -9,6 +9,7 @@
 
 #include "error.hpp"
 #include "extensions.hpp"
+#include "python_lock.hpp"
 #include "torch_error.hpp"
 
 namespace torchml {
@@ -30,11 +31,19 @@ void visit_nodes(torch::jit::Block const* block,
   }
 }
 
-std::optional<ScalarType> scalar_type(torch::Tensor const& tensor) {
-  if (tensor.scalar_type() == torch::kFloat32) return ScalarType::float32;
-  if (tensor.scalar_type() == torch::kFloat64) return ScalarType::float64;
-  return std::nullopt;
-}
+/// How many numbers of each type some tensors hold.
+struct FloatCount {
+  std::int64_t half = 0;
+  std::int64_t single = 0;
+  std::int64_t twice = 0;
+
+  void add(torch::Tensor const& tensor) {
+    auto const type = tensor.scalar_type();
+    if (type == torch::kFloat16 || type == torch::kBFloat16) half += tensor.numel();
+    if (type == torch::kFloat32) single += tensor.numel();
+    if (type == torch::kFloat64) twice += tensor.numel();
+  }
+};
 
 /// Namespace of the first operator that no loaded library registers, from libtorch's message.
 std::string missing_namespace(std::string const& message) {
@@ -94,42 +103,58 @@ TorchScriptModel::TorchScriptModel(fs::path const& path, std::vector<std::string
   require_file(path);
   load_extensions(extensions);
   load_extensions(extensions_from_environment());
+  c10::InferenceMode const normal(false);  // whatever mode a caller in Python is in
   module_ = load_archive(path, device);
   if (!module_.find_method("forward"))
     throw Error("model " + name_ + " has no method forward, expected one");
   module_.eval();
 
-  std::vector<torch::Tensor> data;
+  FloatCount parameters;
+  FloatCount buffers;
+  FloatCount constants;
   for (auto parameter : module_.parameters()) {
     parameter.set_requires_grad(false);  // or every backward would also differentiate the weights
-    data.push_back(parameter);
+    parameters.add(parameter);
   }
-  for (auto const& buffer : module_.buffers()) data.push_back(buffer);
+  for (auto const& buffer : module_.buffers()) buffers.add(buffer);
 
   auto const method = module_.get_method("forward");
   auto const graph = method.graph()->copy();
   torch::jit::Inline(*graph);
   visit_nodes(graph->block(), [&](torch::jit::Node const* node) {
-    if (node->kind() == c10::aten::backward || node->kind() == c10::Symbol::aten("grad"))
+    // What a call through an interface does is not seen here.
+    if (node->kind() == c10::aten::backward || node->kind() == c10::Symbol::aten("grad") ||
+        node->kind() == c10::prim::CallMethod)
       differentiates_ = true;
     if (node->kind() == c10::prim::Constant && node->hasAttribute(c10::attr::value) &&
         node->kindOf(c10::attr::value) == torch::jit::AttributeKind::t)
-      data.push_back(node->t(c10::attr::value));
+      constants.add(node->t(c10::attr::value));
   });
-  for (auto const& tensor : data)
-    if (dtype_ = scalar_type(tensor); dtype_) break;
+  for (auto const& floats : {parameters, buffers, constants}) {
+    if (floats.half > 0 && floats.single + floats.twice == 0)
+      throw Error("model " + name_ + " holds 16-bit numbers, expected float32 or float64");
+    holds_[0] = holds_[0] || floats.single > 0;
+    holds_[1] = holds_[1] || floats.twice > 0;
+    if (!dtype_ && floats.single + floats.twice > 0)
+      dtype_ = floats.single > floats.twice ? ScalarType::float32 : ScalarType::float64;
+  }
 
   auto const& schema = method.function().getSchema();
-  for (auto const& argument : schema.arguments())
-    if (argument.name() != "self" && !argument.default_value())
-      arguments_.push_back(argument.name());
-  returns_tuple_ = schema.returns().size() == 1 &&
-                   schema.returns().front().type()->kind() == c10::TypeKind::TupleType;
+  auto const& arguments = schema.arguments();
+  for (auto argument = arguments.begin() + 1; argument != arguments.end(); ++argument) {
+    bool const wanted = argument->name() == "node_counts" || argument->name() == "edge_counts";
+    if (argument->default_value() && !wanted) break;  // forward knows better
+    arguments_.push_back(argument->name());
+  }
+  auto const& returns = schema.returns();
+  auto const tuple = returns.size() == 1 ? returns.front().type()->cast<c10::TupleType>() : nullptr;
+  returns_tuple_ = tuple != nullptr && tuple->elements().size() == 2;
 }
 
 ModelOutput TorchScriptModel::forward(std::vector<c10::IValue> const& inputs) const {
   c10::IValue output;
   try {
+    PythonLockRelease const no_lock;  // forward may differentiate by itself
     torch::jit::GraphOptimizerEnabledGuard const no_profiling(false);
     output = module_.get_method("forward")(inputs);
   } catch (std::exception const& exception) {
@@ -143,8 +168,8 @@ ModelOutput TorchScriptModel::forward(std::vector<c10::IValue> const& inputs) co
       return {elements[0].toTensor(),
               elements.size() == 2 ? elements[1].toTensor() : torch::Tensor{}};
   }
-  throw Error("forward of model " + name_ + " returned " + output.tagKind() +
-              ", expected a tensor or a tuple (energy, forces)");
+  throw Error("forward of model " + name_ + " returned " + output.type()->repr_str() +
+              ", expected a tensor or two tensors (energy, forces)");
 }
 
 }  // namespace torchml

@@ -3,6 +3,7 @@
 
 #include <torch/script.h>
 
+#include <array>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -33,11 +34,16 @@ class TorchScriptModel {
   /// Names of forward's arguments without self and those with a default.
   [[nodiscard]] std::vector<std::string> const& argument_names() const { return arguments_; }
 
-  /// Element type of the parameters (of buffers or constants if there are none); nothing for a
-  /// model without floating-point data.
+  /// Element type of most of the parameters (of buffers or constants if there are none); nothing
+  /// for a model without floating-point data.
   [[nodiscard]] std::optional<ScalarType> dtype() const { return dtype_; }
 
-  /// forward is declared to return a tuple.
+  /// Some of the model's data are of this type.
+  [[nodiscard]] bool holds(ScalarType dtype) const {
+    return holds_[dtype == ScalarType::float32 ? 0 : 1];
+  }
+
+  /// forward is declared to return two values.
   [[nodiscard]] bool returns_tuple() const { return returns_tuple_; }
 
   /// forward differentiates by itself, so it needs gradients switched on.
@@ -56,6 +62,7 @@ class TorchScriptModel {
   torch::jit::Module module_;
   std::vector<std::string> arguments_;
   std::optional<ScalarType> dtype_;
+  std::array<bool, 2> holds_{};
   bool returns_tuple_ = false;
   bool differentiates_ = false;
 };

@@ -61,9 +61,10 @@ struct ArraySystem {
       : rows(span_of(offsets), span_of(list)),
         system{species, span_of(coordinates), span_of(contributing), &rows} {
     auto const particles = static_cast<std::size_t>(contributing.size());
-    if (coordinates.size() != static_cast<py::ssize_t>(3 * particles))
-      throw Error("coordinates have " + std::to_string(coordinates.size()) +
-                  " elements, expected 3 for each of " + std::to_string(particles) + " particles");
+    auto const rows_given = static_cast<py::ssize_t>(particles);
+    if (coordinates.ndim() != 2 || coordinates.shape(0) != rows_given || coordinates.shape(1) != 3)
+      throw Error("coordinates do not fit, expected an array of shape [" +
+                  std::to_string(particles) + ", 3]");
     auto const row = span_of(offsets);
     if (row.size() != particles + 1 || row.front() != 0 ||
         row.back() != static_cast<std::int64_t>(list.size()) ||
@@ -161,6 +162,7 @@ ShellGraph shell_graph(Array<double> const& coordinates, Array<int> const& contr
                        int layers) {
   std::vector<int> const species(contributing.size(), 0);
   ArraySystem const arrays(species, coordinates, contributing, offsets, list);
+  if (!(cutoff > 0.0)) throw Error("cutoff is not a positive length, expected a number of Å");
   if (layers < 1) throw Error("layers is " + std::to_string(layers) + ", expected at least 1");
   ShellGraph graph;
   graph.build(arrays.system, cutoff, layers);

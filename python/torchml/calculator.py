@@ -43,10 +43,10 @@ class Calculator(AseCalculator):
         structure = self.atoms
         assert structure is not None  # ASE hands it over at the latest here
         wanted = set(properties or ["energy"])
-        if wanted & {"stress", "stresses"} and not structure.pbc.all():
+        if wanted & {"stress", "stresses"} and structure.cell.rank < 3:
             raise PropertyNotImplementedError(
-                f"stress was asked for a structure with pbc {structure.pbc.tolist()}, "
-                "expected one that is periodic in three directions"
+                f"stress was asked for a structure with the cell {structure.cell.tolist()}, "
+                "expected three vectors that span a volume"
             )
         if "energies" in wanted and self.potential.energy_kind == "total":
             raise PropertyNotImplementedError(

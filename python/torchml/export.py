@@ -64,6 +64,7 @@ def export(order: Export) -> Result:
     folder = order.output / name
     if folder.exists() and not order.overwrite:
         raise TorchMLError(f"{folder} exists already; pass --overwrite to replace it")
+    kim.require_writable(order.output)
     if order.collection is not None:
         kim.require_driver(order.driver)
         if (installed := kim.installed_folder(name)) and not order.overwrite:
@@ -115,6 +116,8 @@ def _load(model: Path, extensions: tuple[str, ...]) -> torch.jit.ScriptModule:
     load_extensions(extensions)
     with quiet_torchscript():
         module: torch.jit.ScriptModule = torch.jit.load(str(model), map_location="cpu")
+    # As the engine runs it: without dropout, with the averages of batch normalisation.
+    module.eval()
     return module
 
 

@@ -247,7 +247,7 @@ def check_radial(
         vectors *= lengths / vectors.norm(dim=1, keepdim=True)
         try:
             output = module(species, vectors, pairs, torch.zeros_like(species), *extra)
-        except RuntimeError as error:
+        except (RuntimeError, torch.jit.Error) as error:
             reason = str(error).strip().splitlines()[-1]
             return Check("edge vectors", "fail", f"forward stops: {reason}"), facts
         energy = output[0] if facts.returns_forces else output

@@ -60,7 +60,7 @@ def write_portable_model(
         "kimspec.edn": _kimspec(name, driver, species, title, description, author),
         **parameter_files,
     }
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    require_writable(folder.parent)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}.") as scratch:
         new = Path(scratch) / "new"
         new.mkdir()
@@ -72,6 +72,18 @@ def write_portable_model(
         if folder.exists():
             os.rename(folder, Path(scratch) / "old")
         os.rename(new, folder)
+
+
+def require_writable(folder: Path) -> None:
+    """Make the folder if it is not there; refuse one that cannot be written to."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise TorchMLError(
+            f"cannot write to {folder} ({error.strerror}), expected a folder for the model"
+        ) from None
 
 
 def require_driver(driver: str) -> None:
@@ -87,8 +99,11 @@ def require_driver(driver: str) -> None:
 def install(folder: Path, collection: str, *, force: bool = False) -> None:
     """Build the portable model in `folder` and install it into a KIM collection."""
     command = [_find_tool("kim-api-collections-management"), "install"]
-    command += [*(["--force"] if force else []), collection, str(folder.resolve())]
+    command += [*(["--force"] if force else []), collection]
     with tempfile.TemporaryDirectory() as scratch:  # KIM-API writes its log where it stands
+        # A copy, because KIM-API's scripts cannot handle white space in paths.
+        item = shutil.copytree(folder, Path(scratch) / folder.resolve().name.replace(" ", "_"))
+        command.append(str(item))
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]

@@ -41,13 +41,16 @@ class Potential:
     """A TorchScript potential.
 
     `model` is the folder of a portable model, a `.pt` file, or the name of an installed KIM model.
-    `device` is "cpu", "cuda" or "cuda:K". Further keywords (`cutoff="4.0"`, `species="Si"`, ...)
+    `device` is "cpu", "cuda" or "cuda:K". Further keywords (`cutoff=4.0`, `species=["Si"]`, ...)
     are what a `.pt` without metadata does not say about itself.
     """
 
-    def __init__(self, model: str | Path, device: str = "cpu", **fields: str) -> None:
+    def __init__(self, model: str | Path, device: str = "cpu", **fields: Any) -> None:
         self.name = str(model)
-        texts = {key: str(value) for key, value in fields.items()}
+        texts = {
+            key: value if isinstance(value, str) else " ".join(map(str, np.atleast_1d(value)))
+            for key, value in fields.items()
+        }
         with model_files(model) as (model_path, param_path):
             self._core = _core.Potential(
                 str(model_path), None if param_path is None else str(param_path), texts, device

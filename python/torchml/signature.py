@@ -60,6 +60,8 @@ def load_extensions(libraries: Sequence[str]) -> None:
         paths = [os.path.join(f, file) for f in folders for file in (library, f"lib{library}.so")]
         if path := next(filter(os.path.isfile, paths), None):
             torch.ops.load_library(os.path.abspath(path))
+        elif "/" in library:
+            raise FileNotFoundError(f"there is no operator library {library}")
         else:
             importlib.import_module(library)
 
@@ -104,7 +106,9 @@ def probe(model: Path, extensions: tuple[str, ...] = ()) -> Signature:
                 "pass --extensions with the library that has it"
             )
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-        reason = next((line for line in reversed(lines) if "Error" in line), "it crashed")
+        reason = next(
+            (line for line in reversed(lines) if re.match(r"[\w.]*Error", line)), "it crashed"
+        )
         raise TorchMLError(f"{model} cannot be loaded as TorchScript by torch alone: {reason}")
     return Signature.from_json(done.stdout.splitlines()[-1])
 

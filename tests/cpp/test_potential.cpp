@@ -317,7 +317,7 @@ TEST(Potential, EnergiesOfEveryShape) {
   EXPECT_TRUE(contains(error_of([&] { evaluate_forward("coords", forces_only); }), "shape [4, 3]"));
   EXPECT_TRUE(contains(error_of([&] { evaluate_forward("species", forces_only); }), "type Long"));
   EXPECT_TRUE(contains(error_of([&] { evaluate_forward("[e]", forces_only); }),
-                       "expected a tensor or a tuple"));
+                       "expected a tensor or two tensors"));
 }
 
 TEST(Potential, ArgumentsWithDefaultsAreLeftAlone) {
@@ -343,7 +343,7 @@ TEST(Potential, ReturnedForcesAreTaken) {
   auto const wrong =
       write_model(folder, raw_head + "    return (self.w * coords.sum(1), coords[:, :2])\n", raw);
   EXPECT_TRUE(contains(error_of([&] { evaluate(wrong, particles); }),
-                       "forces of shape [24, 2], expected [24, 3]"));
+                       "forces of shape [4, 2], expected [4, 3]"));
   auto const absent = write_model(folder, raw_head + "    return self.w * coords.sum(1)\n",
                                   with(raw, "returns_forces", "true"));
   EXPECT_TRUE(contains(error_of([&] { evaluate(absent, particles); }), "returned no forces"));
@@ -351,11 +351,43 @@ TEST(Potential, ReturnedForcesAreTaken) {
 
 TEST(Potential, AnEnergyAloneNeedsNoGradient) {
   TemporaryFolder const folder;
+  // 100 eV for each contributing particle when a gradient is prepared.
   auto const model = write_model(
-      folder, raw_head + "    assert not coords.requires_grad\n    return self.w * coords.sum(1)\n",
+      folder,
+      raw_head + "    return self.w * (coords.sum(1) + (100.0 if coords.requires_grad else 0.0))\n",
       raw);
-  EXPECT_EQ(error_of([&] { evaluate(model, sample(), {.forces = false}); }), "");
-  EXPECT_TRUE(contains(error_of([&] { evaluate(model, sample()); }), "AssertionError"));
+  auto const particles = sample(0);
+  EXPECT_NEAR(
+      evaluate(model, particles).energy - evaluate(model, particles, {.forces = false}).energy,
+      2400.0, 1e-9);
+}
+
+TEST(Potential, AnEnergyThatCannotBeDifferentiatedIsRefused) {
+  TemporaryFolder const folder;
+  auto const model = write_model(
+      folder, raw_head + "    return self.w * (coords.detach() * coords.detach()).sum(1)\n", raw);
+  EXPECT_TRUE(contains(error_of([&] { evaluate(model, sample()); }), "can be differentiated"));
+}
+
+TEST(Potential, AModelMayKeepItsInputs) {
+  TemporaryFolder const folder;
+  torch::jit::Module module("model");
+  module.register_attribute("last", c10::TensorType::get(), torch::zeros({1}, torch::kInt64));
+  module.define(raw_head +
+                "    kept = self.last.sum()\n    self.last = species\n"
+                "    return coords.sum(1) + 0.0 * kept + kept\n");
+  module.save(
+      (folder / "model.pt").string(),
+      {{"torchml/convention", "none"}, {"torchml/species", "Si O"}, {"torchml/cutoff", "2.0"}});
+  Potential const potential({.model = folder / "model.pt"});
+  Evaluator evaluator(potential);
+  auto const particles = sample(0);
+  Result first;
+  Result second;
+  evaluator.evaluate(particles.view(), {.forces = false}, first);
+  evaluator.evaluate(particles.view(), {.forces = false}, second);
+  // 12 of the 24 particles have code 1; the probe before had two of four.
+  EXPECT_NEAR(second.energy - first.energy, 24 * (12.0 - 2.0), 1e-9);
 }
 
 TEST(Potential, AnEnergyWithoutCoordinatesHasNoForces) {

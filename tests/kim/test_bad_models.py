@@ -87,7 +87,7 @@ CASES = {
         model=graph_model("    assert coords.size(0) < 0, 'the model says no'\n" + GOOD),
     ),
     "NoTensor": Case(
-        "forward .* returned String", model=graph_model("    return 'energy'\n", result="str")
+        "forward .* returned str", model=graph_model("    return 'energy'\n", result="str")
     ),
     "Constant": Case("", model=graph_model("    return torch.ones_like(coords[:, 0])\n")),
     "Scalar": Case("", model=graph_model("    return (coords ** 2).sum() * self.scale[0]\n")),

@@ -16,7 +16,7 @@ from ase import Atoms
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from torchml import kim
+from torchml import kim, metadata
 from torchml.errors import TorchMLError
 from torchml.export import Export, export
 from torchml.potential import Evaluation, Potential, model_files
@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Validate, print the table, and return 0 when everything agrees, else 1."""
-    console = Console()
+    console = Console(emoji=False)
     with _progress(console) as progress, installed_model(args.model) as name:
         findings = validate(
             args.model,
@@ -261,8 +261,10 @@ def installed_model(model: str | Path) -> Iterator[str]:
         collection.mkdir()
         others = os.environ.get("KIM_API_PORTABLE_MODELS_DIR")
         collections = f"{collection}:{others}" if others else str(collection)
-        with environment(KIM_API_PORTABLE_MODELS_DIR=collections):
+        # KIM-API refuses a name that any of its collections holds: it is shown this one alone.
+        with environment(KIM_API_PORTABLE_MODELS_DIR=str(collection)):
             kim.install(folder, "environment")
+        with environment(KIM_API_PORTABLE_MODELS_DIR=collections):
             yield name
 
 
@@ -283,6 +285,11 @@ def environment(**variables: str) -> Iterator[None]:
 
 def _exported(path: Path, parent: Path) -> Path:
     """The folder of a portable model made from an archive that carries its metadata."""
+    if metadata.read(path) is None:
+        raise TorchMLError(
+            f"{path} does not say how it is called, expected metadata in the archive: export it "
+            "with 'python -m torchml_export' and validate the folder that this writes"
+        )
     words = re.findall("[A-Za-z0-9]+", path.stem)
     result = export(Export(path, name="_".join(["Validation", *words]), output=parent))
     if result.folder is None:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from torchml.errors import TorchMLError
 from torchml.metadata import quiet_torchscript
 from torchml.potential import Evaluation
+from torchml.signature import load_extensions
 
 Shift = tuple[int, int, int]
 Node = tuple[int, Shift]
@@ -119,10 +120,9 @@ class ReferenceModel:
     """A TorchScript archive and what it declares (the `spec` of a Potential)."""
 
     def __init__(self, path: str | Path, spec: Any) -> None:
-        for library in spec.extensions:
-            torch.ops.load_library(library)
+        load_extensions(spec.extensions)
         with quiet_torchscript():
-            self.module = torch.jit.load(str(path), map_location="cpu")
+            self.module = torch.jit.load(str(path), map_location="cpu").eval()
         self.spec = spec
         self.dtype = getattr(torch, spec.dtype)
         arguments = self.module.forward.schema.arguments[1:]  # the first is self

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def print_report(console: Console, title: str, findings: Sequence[Finding]) -> N
     table.add_column("check", no_wrap=True)
     for column in ("good", "worst", "limit"):
         table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("on", no_wrap=True)
+    table.add_column("on", overflow="fold")
     table.add_column("verdict", no_wrap=True)
     for check in dict.fromkeys(finding.check for finding in findings):
         group = [finding for finding in findings if finding.check == check]
@@ -49,7 +50,7 @@ def print_report(console: Console, title: str, findings: Sequence[Finding]) -> N
             f"{good}/{len(group)}",
             "error" if worst.error else f"{worst.figure:.1e}",
             "" if worst.error else f"{worst.tolerance:.0e}",
-            worst.structure,
+            Text(worst.structure),
             "[green]pass[/]" if good == len(group) else "[bold red]FAIL[/]",
         )
     console.print(table)
