@@ -93,7 +93,7 @@ class AllOthers final : public NeighborSource {
 
 /// Runs the model on three contributing particles and a ghost, all within the cutoff of each
 /// other, so that the forms of the energy differ in length. Throws Error when the model fails, or
-/// when its energy changes with the positions although its forces are zero.
+/// when its energy changes with the positions although its derivative is zero.
 EnergyKind probe(TorchScriptModel const& model, InputSettings const& settings) {
   auto const& spec = settings.spec;
   double const a = 0.55 * spec.cutoff;
@@ -108,6 +108,7 @@ EnergyKind probe(TorchScriptModel const& model, InputSettings const& settings) {
   Result result;
   auto const kind = call_model(model, *inputs, spec.returns_forces, system, {}, result);
 
+  if (spec.returns_forces) return kind;
   auto const is_zero = [](double force) { return force == 0.0; };
   if (!std::all_of(result.forces.begin(), result.forces.end(), is_zero)) return kind;
   double const energy = result.energy;

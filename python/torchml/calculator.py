@@ -43,10 +43,11 @@ class Calculator(AseCalculator):
         structure = self.atoms
         assert structure is not None  # ASE hands it over at the latest here
         wanted = set(properties or ["energy"])
-        if wanted & {"stress", "stresses"} and structure.cell.rank < 3:
+        periodic = structure.pbc.any() and structure.cell.rank == 3
+        if wanted & {"stress", "stresses"} and not periodic:
             raise PropertyNotImplementedError(
-                f"stress was asked for a structure with the cell {structure.cell.tolist()}, "
-                "expected three vectors that span a volume"
+                f"stress was asked for a structure with pbc {structure.pbc.tolist()} and the cell "
+                f"{structure.cell.tolist()}, expected a periodic one whose cell has a volume"
             )
         if "energies" in wanted and self.potential.energy_kind == "total":
             raise PropertyNotImplementedError(

@@ -61,6 +61,12 @@ def write_portable_model(
         **parameter_files,
     }
     require_writable(folder.parent)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TorchMLError(
+            f"cannot make {folder.parent} ({error.strerror}), expected a folder for the model"
+        ) from None
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}.") as scratch:
         new = Path(scratch) / "new"
         new.mkdir()
@@ -75,15 +81,10 @@ def write_portable_model(
 
 
 def require_writable(folder: Path) -> None:
-    """Make the folder if it is not there; refuse one that cannot be written to."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise TorchMLError(
-            f"cannot write to {folder} ({error.strerror}), expected a folder for the model"
-        ) from None
+    """Refuse a folder that cannot be written to, or be made; nothing is made yet."""
+    place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not place.is_dir() or not os.access(place, os.W_OK):
+        raise TorchMLError(f"cannot write to {folder}, expected a folder for the model")
 
 
 def require_driver(driver: str) -> None:
