@@ -29,11 +29,13 @@ setup: ## install all that is needed, the KIM driver and the Python package
 demo: setup ## Stillinger-Weber silicon in LAMMPS, beside OpenKIM's native model
 	@$(in_environment) python examples/demo.py
 
-# Both suites run even if the first fails; the last lines say how each ended.
+# Both suites run even if the first fails; the last lines say how each ended. CMake's cache goes,
+# because another clone may have used this prefix.
 test: ## set up, then run the C++ and the Python tests
 	@$(setup_command) --with-kliff
 	@$(in_environment) \
 	cpp=failed; python=failed; \
+	rm -f "$(PREFIX)/build/cpp/CMakeCache.txt"; \
 	cmake -S tests/cpp -B "$(PREFIX)/build/cpp" && \
 	cmake --build "$(PREFIX)/build/cpp" --parallel $(JOBS) && \
 	ctest --test-dir "$(PREFIX)/build/cpp" --output-on-failure --no-tests=error && cpp=passed; \
