@@ -17,25 +17,24 @@ difference are timed by themselves: building the inputs, and carrying the deriva
 from __future__ import annotations
 
 import argparse
-import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
-from common.programs import build, default_build_folder, objects
-from common.reports import OUTPUT, machine, new_table, progress_bar, write_json
+from common.options import parse_with_common_options
+from common.programs import build, objects
+from common.reports import machine, new_table, progress_bar, write_json
 from rich.console import Console
 from rich.table import Table
 
 from torchml import TorchMLError, metadata
 from torchml.export import Export, export
 from torchml.models import SchNet, describe, script
+from torchml.validation.command import environment
 from torchml.validation.lammps import run_lammps
 
 CELLS = {64: 2, 1000: 5, 8000: 10}
@@ -167,37 +166,7 @@ def parse_options() -> argparse.Namespace:
         default=list(CONVENTIONS),
         help="calling conventions (default: %(default)s)",
     )
-    parser.add_argument(
-        "--rounds", type=int, default=ROUNDS, help="repetitions (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--output", type=Path, default=OUTPUT, help="folder for driver.json (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--build",
-        type=Path,
-        default=default_build_folder(),
-        help="folder to compile in, outside the repository (default: %(default)s)",
-    )
-    options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error("--rounds must be at least 1")
-    return options
-
-
-@contextmanager
-def environment(**variables: str) -> Iterator[None]:
-    """Environment variables for the programs that are started within."""
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+    return parse_with_common_options(parser, rounds=ROUNDS, result="driver.json")
 
 
 def install(convention: str, folder: Path) -> str:

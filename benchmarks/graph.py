@@ -11,12 +11,12 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from common.programs import build, default_build_folder, objects
-from common.reports import OUTPUT, machine, new_table, progress_bar, write_json
+from common.options import parse_with_common_options
+from common.programs import build, objects
+from common.reports import machine, new_table, progress_bar, write_json
 from rich.console import Console
 from rich.table import Table
 
@@ -86,22 +86,7 @@ def parse_options() -> argparse.Namespace:
         default=list(CELLS),
         help="contributing atoms (default: %(default)s)",
     )
-    parser.add_argument(
-        "--rounds", type=int, default=ROUNDS, help="repetitions (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--output", type=Path, default=OUTPUT, help="folder for graph.json (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--build",
-        type=Path,
-        default=default_build_folder(),
-        help="folder to compile in, outside the repository (default: %(default)s)",
-    )
-    options = parser.parse_args()
-    if options.rounds < 1:
-        parser.error("--rounds must be at least 1")
-    return options
+    return parse_with_common_options(parser, rounds=ROUNDS, result="graph.json")
 
 
 def summarize(system: dict[str, Any], rounds: list[dict[str, float]]) -> Figures:
