@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
 import torch
 from torch import Tensor
+
+import torchml._core as core
+from torchml.errors import TorchMLError
 
 
 class EdgeModel(torch.nn.Module):
@@ -14,17 +22,43 @@ class EdgeModel(torch.nn.Module):
     simulator hands over its atoms: `torchml.models.scripting.script` wraps them in one of the
     calling conventions.
 
+    The arguments of the constructor are recorded, so that a checkpoint can build the model again:
+    they should be plain values (texts, numbers, lists) or other models.
+
     Attributes:
         species: chemical symbols; species code `k` in the input means `species[k]`.
         cutoff: neighbours are closer than this (Å).
         layers: message-passing layers; the influence distance is `layers * cutoff`.
         radial: True when the energy depends on the edge vectors through their lengths only.
+        width: columns of `node_features`; 0 where a model has none.
+        arguments: what the constructor was called with, defaults included, as plain values.
     """
 
-    radial: bool = False
+    radial = False
+    width = 0
+    arguments: dict[str, Any]
+
+    __jit_ignored_attributes__ = ("arguments",)
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        model = super().__new__(cls)
+        object.__setattr__(model, "arguments", _recorded(cls, args, kwargs))
+        return model
 
     def __init__(self, species: list[str], cutoff: float, layers: int) -> None:
         super().__init__()
+        name = type(self).__name__
+        if isinstance(species, str) or len(species) == 0:
+            raise TorchMLError(
+                f"{name}: species is {species!r}, expected a list of chemical symbols"
+            )
+        for symbol in species:
+            core.atomic_number(symbol)  # refuses what is no element
+        if len(set(species)) != len(species):
+            raise TorchMLError(f"{name}: species is '{' '.join(species)}': a symbol occurs twice")
+        if not (math.isfinite(cutoff) and cutoff > 0):
+            raise TorchMLError(f"{name}: cutoff is {cutoff}, expected a positive length in Å")
+        require_positive(self, layers=layers)
         self.species = list(species)
         self.cutoff = float(cutoff)
         self.layers = int(layers)
@@ -53,3 +87,82 @@ class EdgeModel(torch.nn.Module):
             float[M]; only the first `node_counts[0]` values have to be right.
         """
         raise NotImplementedError
+
+    def node_features(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> Tensor:
+        """What the model knows of each atom before its energy: float[>= node_counts[0], width].
+
+        Invariant under rotations. Heads for other properties start from here; a model that is
+        used for energies alone need not have it. The arguments are those of `forward`.
+        """
+        raise NotImplementedError
+
+
+def per_node(energies: Tensor, species: Tensor) -> Tensor:
+    """Energies [n, 1] of the first n nodes as [M]: nodes beyond only passed messages on."""
+    flat = energies.squeeze(1)
+    return torch.nn.functional.pad(flat, [0, species.size(0) - flat.size(0)])
+
+
+def require_positive(model: torch.nn.Module, **counts: int) -> None:
+    """Refuse a count below one, by its name."""
+    for name, value in counts.items():
+        if isinstance(value, bool) or int(value) != value or value < 1:
+            raise TorchMLError(
+                f"{type(model).__name__}: {name} is {value!r}, expected a whole number, at least 1"
+            )
+
+
+def require_choice(model: torch.nn.Module, name: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse a text that is none of the choices."""
+    if value not in choices:
+        raise TorchMLError(
+            f"{type(model).__name__}: {name} is {value!r}, expected {' | '.join(choices)}"
+        )
+
+
+def float_type(dtype: str | torch.dtype) -> torch.dtype:
+    """The torch type that "float32" or "float64" names; a torch type stays what it is."""
+    for known in (torch.float32, torch.float64):
+        if dtype in (known, str(known).removeprefix("torch.")):
+            return known
+    raise TorchMLError(f"dtype is {dtype!r}, expected float32 | float64")
+
+
+def _recorded(cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments by name. What does not fit the constructor is left for it to refuse."""
+    signature = inspect.signature(cls.__init__)
+    try:
+        bound = signature.bind_partial(None, *args, **kwargs)
+    except TypeError:
+        return {}
+    bound.apply_defaults()
+    values: dict[str, Any] = {}
+    for name, value in list(bound.arguments.items())[1:]:
+        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
+            values.update({key: _plain(one) for key, one in value.items()})
+        elif signature.parameters[name].kind is not inspect.Parameter.VAR_POSITIONAL or value:
+            values[name] = _plain(value)
+    return values
+
+
+def _plain(value: Any) -> Any:
+    """The same in types that YAML and JSON know; what has no such form stays what it is."""
+    if isinstance(value, torch.dtype):
+        return str(value).removeprefix("torch.")
+    if isinstance(value, EdgeModel):
+        cls = type(value)
+        return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": value.arguments}
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    if hasattr(value, "tolist"):  # numpy numbers and arrays, tensors
+        return value.tolist()
+    return value

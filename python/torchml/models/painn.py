@@ -1,0 +1,161 @@
+"""PaiNN: messages of scalars and vectors.
+
+K. T. Schütt, O. T. Unke and M. Gastegger, ICML 2021 (arXiv:2102.03150).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import silu
+
+from torchml.models.base import EdgeModel, float_type, per_node, require_positive
+from torchml.models.radial import Bessel, lengths, polynomial_envelope
+
+
+class Message(torch.nn.Module):
+    """Scalars and vectors that the neighbours send (eqs. 7 and 8 of the paper).
+
+    With the features s and v of the source, the filter W and the direction u of the edge::
+
+        (a, b, c) = phi(s) * W        ds = sum a        dv = sum (b v + c u)
+
+    In the first layer all vectors are zero: b is not computed.
+    """
+
+    def __init__(self, features: int, radial: int, first: bool) -> None:
+        super().__init__()
+        self.features = features
+        self.first = first
+        parts = 2 if first else 3
+        self.source_in = torch.nn.Linear(features, features)
+        self.source_out = torch.nn.Linear(features, parts * features)
+        self.filter = torch.nn.Linear(radial, parts * features, bias=False)
+
+    def forward(
+        self, s: Tensor, v: Tensor, basis: Tensor, unit: Tensor, edge_index: Tensor, n_out: int
+    ) -> tuple[Tensor, Tensor]:
+        """What the first `n_out` nodes receive.
+
+        Shapes: s [M, F], v [M, 3, F], basis [E, R], unit [E, 3, 1], edge_index [2, E]; result
+        [n_out, F] and [n_out, 3, F].
+        """
+        source, target = edge_index[0], edge_index[1]
+        phi = self.source_out(silu(self.source_in(s)))
+        parts = phi.index_select(0, source) * self.filter(basis)
+        f = self.features
+        ds = parts[:, :f]
+        dv = parts[:, f : 2 * f].unsqueeze(1) * unit
+        if not self.first:
+            dv = torch.addcmul(dv, parts[:, 2 * f :].unsqueeze(1), v.index_select(0, source))
+        ds = ds.new_zeros([n_out, f]).index_add(0, target, ds)
+        dv = dv.new_zeros([n_out, 3, f]).index_add(0, target, dv)
+        return ds, dv
+
+
+class Update(torch.nn.Module):
+    """Scalars and vectors of one atom talk to each other (eqs. 9 and 10 of the paper).
+
+    The last layer's vectors are read by nobody: they are not updated.
+    """
+
+    def __init__(self, features: int, last: bool) -> None:
+        super().__init__()
+        self.features = features
+        self.last = last
+        self.mix = torch.nn.Linear(features, 2 * features, bias=False)
+        self.gate_in = torch.nn.Linear(2 * features, features)
+        self.gate_out = torch.nn.Linear(features, (2 if last else 3) * features)
+
+    def forward(self, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Shapes: s [M, F], v [M, 3, F]; result the same."""
+        f = self.features
+        mixed = self.mix(v)
+        left, right = mixed[:, :, :f], mixed[:, :, f:]
+        # Smooth where the vector vanishes, as it does in symmetric surroundings.
+        norm = torch.sqrt(right.square().sum(1) + 1e-4)
+        gates = self.gate_out(silu(self.gate_in(torch.cat([s, norm], dim=1))))
+        s = s + gates[:, :f] + gates[:, f : 2 * f] * (left * right).sum(1)
+        if not self.last:
+            v = v + gates[:, 2 * f :].unsqueeze(1) * left
+        return s, v
+
+
+class PaiNN(EdgeModel):
+    """Equivariant message passing with scalar and vector features; energies from the scalars.
+
+    The filters are linear in Bessel functions of the distance and carry a polynomial envelope, so
+    that atoms enter and leave the neighbourhood with zero energy, force and curvature.
+
+    Args:
+        species: chemical symbols, in the order of the species codes.
+        cutoff: radius of one message (Å).
+        layers: number of message and update blocks.
+        features: width of the scalar and of the vector features.
+        radial_functions: number of Bessel functions that expand a distance.
+        dtype: float type of the weights, float32 or float64.
+    """
+
+    def __init__(
+        self,
+        species: list[str],
+        cutoff: float,
+        layers: int = 3,
+        features: int = 64,
+        radial_functions: int = 20,
+        dtype: str = "float64",
+    ) -> None:
+        super().__init__(species, cutoff, layers)
+        require_positive(self, features=features, radial_functions=radial_functions)
+        self.width = features
+        self.embedding = torch.nn.Embedding(len(species), features)
+        self.bessel = Bessel(radial_functions, cutoff)
+        last = layers - 1
+        self.messages = torch.nn.ModuleList(
+            Message(features, radial_functions + 1, first=k == 0) for k in range(layers)
+        )
+        self.updates = torch.nn.ModuleList(
+            Update(features, last=k == last) for k in range(layers)
+        )
+        self.readout = torch.nn.Sequential(
+            torch.nn.Linear(features, max(features // 2, 1)),
+            torch.nn.SiLU(),
+            torch.nn.Linear(max(features // 2, 1), 1),
+        )
+        self.to(float_type(dtype))
+
+    def forward(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> Tensor:
+        features = self.node_features(species, edge_vectors, edge_index, node_counts, edge_counts)
+        return per_node(self.readout(features), species)
+
+    def node_features(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> Tensor:
+        r = lengths(edge_vectors)
+        unit = (edge_vectors / r.unsqueeze(1)).unsqueeze(2)
+        envelope = polynomial_envelope(r, self.cutoff).unsqueeze(1)
+        # The last column is the bias of the filters: it ends at the cutoff as the others do.
+        basis = torch.cat([self.bessel(r) * envelope, envelope], dim=1)
+
+        s = self.embedding(species)
+        v = s.new_zeros([0, 3, s.size(1)])
+        shell = self.layers
+        for message, update in zip(self.messages, self.updates):
+            shell -= 1
+            n, m = edge_counts[shell], node_counts[shell]
+            ds, dv = message(s, v, basis[:n], unit[:n], edge_index[:, :n], m)
+            v = v[:m] + dv if shell < self.layers - 1 else dv
+            s, v = update(s[:m] + ds, v)
+        return s
