@@ -1,0 +1,181 @@
+"""A labelled structure: the one type between the files people have and the graphs models see."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from torchml.errors import TorchMLError
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from torchml.data.keys import Keys
+
+LAST_ELEMENT = 118
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Factors of the three terms that a configuration adds to a loss: finite, 0 or more."""
+
+    energy: float = 1.0
+    forces: float = 1.0
+    stress: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("energy", "forces", "stress"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value >= 0):
+                raise TorchMLError(
+                    f"the {name} weight is {value}, expected a finite number of 0 or more"
+                )
+            object.__setattr__(self, name, float(value))
+
+
+@dataclass(frozen=True, eq=False)
+class Configuration:
+    """N atoms, what is known about them, and where that was read.
+
+    numbers    [N], int64, atomic numbers
+    positions  [N, 3], Å
+    cell       [3, 3], Å, rows are lattice vectors; zeros where there are none
+    pbc        [3], whether the structure repeats along each lattice vector
+    energy     eV, total
+    forces     [N, 3], eV/Å
+    stress     [6], eV/Å³, order xx yy zz yz xz xy, ASE's sign: dE/d(strain)/volume
+    fixed      [N], atoms that do not move
+    tags       [N], int64, the author's own classes of atoms (of a slab: surface, adsorbate, ...)
+    targets    further labels by name, float64 of any shape; NaN stands for a missing value
+    weights    of the configuration in a loss
+    source     the file, and index the place in it: what errors call this configuration by
+    group      the author's name for this kind of configuration
+
+    Anything may be given that numpy makes such arrays of. Wrong shapes, values that are not
+    finite, structures without atoms, and periodic cells that span no volume are errors.
+    """
+
+    numbers: NDArray[np.int64]
+    positions: NDArray[np.float64]
+    cell: NDArray[np.float64] = field(default_factory=lambda: np.zeros((3, 3)))
+    pbc: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(3, dtype=bool))
+    energy: float | None = None
+    forces: NDArray[np.float64] | None = None
+    stress: NDArray[np.float64] | None = None
+    fixed: NDArray[np.bool_] | None = None
+    tags: NDArray[np.int64] | None = None
+    targets: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    weights: Weights = field(default_factory=Weights)
+    source: str = "memory"
+    index: int = 0
+    group: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What errors call it: its file and its place there, from 0."""
+        return f"{self.source}, configuration {self.index}"
+
+    @property
+    def volume(self) -> float | None:
+        """Volume of the cell in Å³, None unless the structure repeats along all three vectors."""
+        return float(abs(np.linalg.det(self.cell))) if self.pbc.all() else None
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def __post_init__(self) -> None:
+        atoms = np.size(self.numbers)
+        if atoms == 0:
+            raise TorchMLError(f"{self.name} has no atoms, expected at least one")
+        # The class is frozen for its users; these are the arrays it promises.
+        put = object.__setattr__
+        put(self, "numbers", self._array("numbers", self.numbers, np.int64, (atoms,)))
+        put(self, "positions", self._array("positions", self.positions, np.float64, (atoms, 3)))
+        put(self, "cell", self._array("cell", self.cell, np.float64, (3, 3)))
+        put(self, "pbc", self._array("pbc", np.broadcast_to(self.pbc, 3), np.bool_, (3,)))
+        if self.energy is not None:
+            put(self, "energy", float(self._array("energy", self.energy, np.float64, ())))
+        optional: dict[str, tuple[Any, tuple[int, ...]]] = {
+            "forces": (np.float64, (atoms, 3)),
+            "stress": (np.float64, (6,)),
+            "fixed": (np.bool_, (atoms,)),
+            "tags": (np.int64, (atoms,)),
+        }
+        for name, (dtype, shape) in optional.items():
+            value = getattr(self, name)
+            if value is not None:
+                put(self, name, self._array(name, value, dtype, shape))
+        put(self, "targets", {k: self._target(k, v) for k, v in self.targets.items()})
+        self._check_numbers()
+        self._check_cell()
+
+    def _array(
+        self, name: str, value: ArrayLike, dtype: Any, shape: tuple[int, ...]
+    ) -> NDArray[Any]:
+        """The value as the array it must be, or an error that says what it is instead."""
+        try:
+            array = np.asarray(value)
+            array = np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
+        except (TypeError, ValueError):
+            raise TorchMLError(
+                f"{self.name}: {name} cannot be read as {np.dtype(dtype).name} numbers"
+            ) from None
+        if array.shape != shape:
+            raise TorchMLError(
+                f"{self.name}: {name} have the shape {list(array.shape)}, expected {list(shape)}"
+            )
+        if dtype is np.float64 and not np.isfinite(array).all():
+            place = np.argwhere(~np.isfinite(array))[0].tolist()
+            what = f"{name}[{', '.join(map(str, place))}]" if place else name
+            raise TorchMLError(
+                f"{self.name}: {what} is {array[tuple(place)]}, expected finite values"
+            )
+        return array
+
+    def _target(self, name: str, value: ArrayLike) -> NDArray[np.float64]:
+        try:
+            return np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            raise TorchMLError(
+                f"{self.name}: the target '{name}' cannot be read as numbers"
+            ) from None
+
+    def _check_numbers(self) -> None:
+        wrong = (self.numbers < 1) | (self.numbers > LAST_ELEMENT)
+        if wrong.any():
+            atom = int(np.argmax(wrong))
+            raise TorchMLError(
+                f"{self.name}: atom {atom} has the atomic number {self.numbers[atom]}, "
+                f"expected 1 to {LAST_ELEMENT}"
+            )
+
+    def _check_cell(self) -> None:
+        vectors = self.cell[self.pbc]
+        if len(vectors) == 0:
+            return
+        gram = vectors @ vectors.T
+        # Squared volume that unit vectors along them span; 1e-6 rad is flatter than any real cell.
+        if np.linalg.det(gram) <= 1e-12 * np.prod(np.diagonal(gram)):
+            raise TorchMLError(
+                f"{self.name}: the periodic cell vectors {vectors.tolist()} are zero or linearly "
+                "dependent, expected vectors that span a volume"
+            )
+
+    def to_atoms(self) -> Atoms:
+        """As ASE's Atoms: labels in a SinglePointCalculator, targets in info or arrays."""
+        from torchml.data.atoms import to_atoms
+
+        return to_atoms(self)
+
+    @classmethod
+    def from_atoms(
+        cls, atoms: Atoms, keys: Keys | None = None, source: str = "memory", index: int = 0
+    ) -> Configuration:
+        """From ASE's Atoms: labels found in its calculator, info and arrays under these keys."""
+        from torchml.data.atoms import from_atoms
+        from torchml.data.keys import Keys
+
+        return from_atoms(atoms, keys or Keys(), source, index)

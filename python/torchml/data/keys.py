@@ -1,0 +1,161 @@
+"""What labels are called in a file, and in which units they stand there."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from ase import units
+
+from torchml.errors import TorchMLError
+
+AUTO = "auto"
+
+# Names under which files keep a label, compared without regard to case.
+ALIASES = {
+    "energy": (
+        "energy",
+        "ref_energy",
+        "dft_energy",
+        "total_energy",
+        "potential_energy",
+        "potential-energy",
+    ),
+    "forces": (
+        *("forces", "force", "for"),
+        *("ref_forces", "ref_force", "dft_forces", "dft_force"),
+        *("atomic_forces", "atomic-forces"),
+    ),
+    "stress": (
+        *("stress", "ref_stress", "dft_stress", "cauchy_stress", "cauchy-stress"),
+        *("virial", "virials", "ref_virial", "ref_virials", "dft_virial", "dft_virials"),
+    ),
+    "group": ("group", "config_type"),
+}
+
+_ENERGIES = {
+    "ev": 1.0,
+    "mev": 1e-3,
+    "ha": units.Hartree,
+    "hartree": units.Hartree,
+    "ry": units.Rydberg,
+    "rydberg": units.Rydberg,
+    "kcal/mol": units.kcal / units.mol,
+    "kj/mol": units.kJ / units.mol,
+    "j": units.J,
+}
+_LENGTHS = {
+    "å": 1.0,
+    "a": 1.0,
+    "angstrom": 1.0,
+    "ang": 1.0,
+    "bohr": units.Bohr,
+    "a0": units.Bohr,
+    "nm": units.nm,
+    "pm": units.nm / 1000,
+    "m": units.m,
+}
+_PRESSURES = {
+    "gpa": units.GPa,
+    "mpa": units.GPa / 1e3,
+    "pa": units.Pascal,
+    "bar": units.bar,
+    "kbar": 1e3 * units.bar,
+}
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Names of the labels in a file, and their units.
+
+    energy, forces, stress, group: the name, exactly as it stands in the file; "auto" finds the
+    usual names and complains where several are there; None leaves the label out. A stress whose
+    name contains "virial" is -stress * volume in units of energy.
+    targets: names of further labels to read. weight: name of a number, the configuration's weight.
+    energy_unit: eV, meV, Ha, Ry, kcal/mol, kJ/mol or J; length_unit: Å, Bohr, nm, pm or m.
+    force_unit, stress_unit: "Ha/Bohr", "GPa", ...; None follows from energy and length.
+    allow_missing: labels that are NaN are left out, instead of an error.
+    """
+
+    energy: str | None = AUTO
+    forces: str | None = AUTO
+    stress: str | None = AUTO
+    targets: list[str] = field(default_factory=list)
+    weight: str | None = None
+    group: str | None = AUTO
+    energy_unit: str = "eV"
+    length_unit: str = "Å"
+    force_unit: str | None = None
+    stress_unit: str | None = None
+    allow_missing: bool = False
+
+    def __post_init__(self) -> None:
+        _ = self.energy_factor, self.length_factor, self.force_factor, self.stress_factor
+
+    @property
+    def energy_factor(self) -> float:
+        """eV per unit of energy of the file."""
+        return _factor(self.energy_unit, _ENERGIES, "energy_unit", "eV, Ha, Ry, kcal/mol, kJ/mol")
+
+    @property
+    def length_factor(self) -> float:
+        """Å per unit of length of the file."""
+        return _factor(self.length_unit, _LENGTHS, "length_unit", "Å, Bohr, nm, pm, m")
+
+    @property
+    def force_factor(self) -> float:
+        """eV/Å per unit of force of the file."""
+        if self.force_unit is None:
+            return self.energy_factor / self.length_factor
+        return _quotient(self.force_unit, "force_unit", "eV/Å or Ha/Bohr", power=1)
+
+    @property
+    def stress_factor(self) -> float:
+        """eV/Å³ per unit of stress of the file."""
+        if self.stress_unit is None:
+            return self.energy_factor / self.length_factor**3
+        if _plain(self.stress_unit) in _PRESSURES:
+            return _PRESSURES[_plain(self.stress_unit)]
+        return _quotient(self.stress_unit, "stress_unit", "eV/Å³, GPa or kbar", power=3)
+
+
+def find_key(wanted: str | None, label: str, present: Iterable[str], where: str) -> str | None:
+    """The name under which `present` has the label, None where it has not.
+
+    wanted is Keys' entry for the label; where names the configuration in the error about a file
+    that has several of the usual names.
+    """
+    if wanted is None:
+        return None
+    if wanted != AUTO:
+        return wanted if wanted in present else None
+    found = [name for name in present if name.lower() in ALIASES[label]]
+    if len(found) > 1:
+        raise TorchMLError(
+            f"{where} has {' and '.join(map(repr, sorted(found)))}, expected one name for the "
+            f"{label}: say which by keys.{label}"
+        )
+    return found[0] if found else None
+
+
+def _plain(unit: str) -> str:
+    """One spelling of each unit: the ångström sign and raised digits have several."""
+    return unicodedata.normalize("NFKC", unit).strip().lower()
+
+
+def _factor(unit: str, table: dict[str, float], name: str, known: str) -> float:
+    if _plain(unit) not in table:
+        raise TorchMLError(f"keys.{name} is '{unit}', expected one of {known}")
+    return table[_plain(unit)]
+
+
+def _quotient(unit: str, name: str, known: str, power: int) -> float:
+    """Factor of energy/length (power 1) or energy/length³ (power 3)."""
+    energy, slash, length = _plain(unit).rpartition("/")
+    match = re.fullmatch(r"(.+?)(?:\^|\*\*)?(3)?", length)
+    found = match is not None and (match[2] is not None) == (power == 3)
+    if not (slash and found and match and energy in _ENERGIES and match[1] in _LENGTHS):
+        raise TorchMLError(f"keys.{name} is '{unit}', expected a unit such as {known}")
+    return _ENERGIES[energy] / _LENGTHS[match[1]] ** power

@@ -1,0 +1,250 @@
+"""The data of a training run: where it comes from, how it is split, and how it is batched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import lightning.pytorch as L
+from torch.utils.data import Dataset
+
+from torchml.data.batch import GraphBatch
+from torchml.data.checks import check_duplicates, check_labels
+from torchml.data.configuration import Configuration
+from torchml.data.dataset import GraphDataset, PreBatched
+from torchml.data.graph import GraphBuilder, Kind
+from torchml.data.keys import Keys
+from torchml.data.reading import read
+from torchml.data.sampler import Batches, ResumableLoader
+from torchml.data.splits import Split
+from torchml.data.weights import apply_weights
+from torchml.errors import TorchMLError
+
+if TYPE_CHECKING:
+    from torchml.training.task import Task
+
+Part = Literal["train", "val", "test", "predict"]
+
+
+class DataModule(L.LightningDataModule):
+    """Configurations from files, as batches of graphs for the model that is trained.
+
+    Cutoff, species and number of layers are the model's; what labels must be there is the task's.
+
+    Args:
+        train: file or folder, or a list of them: extxyz, anything ASE reads, LMDB, HDF5, parquet.
+        val: the same for validation; without it, a part of `train` (see `split`).
+        test: the same for tests; without it, the part of `train` that `split` says, if any.
+        predict: structures whose labels are wanted; without it, those of `test`.
+        keys: names and units of the labels in the files.
+        format: of the files, if their names do not tell.
+        split: how validation and test configurations are cut from `train`.
+        weights: of the training configurations: a number, a mapping or the path of a file.
+        batch_size: configurations (or atoms, or edges) per batch and rank.
+        batch_by: what `batch_size` counts; by atoms or edges, batches are even in these.
+        num_workers: processes that prepare batches; "all" takes the cores this process may use.
+        pre_batch: put batches together once, and keep them in memory or on disk; then only their
+            order changes from epoch to epoch.
+        graphs: minimum_image (fast) or staged (with ghosts, as in a simulator): equal energies.
+        duplicates: whether equal structures within and between train, val and test are an error.
+        seed: of the split and of the order of the batches.
+    """
+
+    def __init__(
+        self,
+        train: str | list[str] | None = None,
+        val: str | list[str] | None = None,
+        test: str | list[str] | None = None,
+        predict: str | list[str] | None = None,
+        keys: Keys | None = None,
+        format: str | None = None,
+        split: Split | None = None,
+        weights: float | dict[str, float] | str | None = None,
+        batch_size: int = 8,
+        batch_by: Literal["configurations", "atoms", "edges"] = "configurations",
+        num_workers: int | Literal["all"] = 0,
+        pre_batch: Literal["in_memory", "on_disk"] | None = None,
+        graphs: Kind = "minimum_image",
+        duplicates: Literal["error", "allow"] = "error",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise TorchMLError(f"data.batch_size is {batch_size}, expected at least 1")
+        if num_workers != "all" and num_workers < 0:
+            raise TorchMLError(f'data.num_workers is {num_workers}, expected 0, 1, ... or "all"')
+        self.sources: dict[str, Any] = {
+            "train": train,
+            "val": val,
+            "test": test,
+            "predict": predict,
+        }
+        self.keys = keys or Keys()
+        self.format = format
+        self.split = split or Split()
+        self.weights = weights
+        self.batch_size = batch_size
+        self.batch_by = batch_by
+        self.num_workers = (
+            len(os.sched_getaffinity(0)) if num_workers == "all" else int(num_workers)
+        )
+        self.pre_batch = pre_batch
+        self.graphs: Kind = graphs
+        self.duplicates = duplicates
+        self.seed = seed
+        self._configurations: dict[str, Sequence[Configuration]] = {}
+        self._datasets: dict[str, GraphDataset] = {}
+
+    @classmethod
+    def from_configurations(
+        cls,
+        train: Sequence[Configuration] = (),
+        val: Sequence[Configuration] = (),
+        test: Sequence[Configuration] = (),
+        predict: Sequence[Configuration] = (),
+        **options: Any,
+    ) -> DataModule:
+        """From configurations that are in memory already; the options are those of the class."""
+        module = cls(**options)
+        given = {"train": train, "val": val, "test": test, "predict": predict}
+        module.sources |= {part: some for part, some in given.items() if len(some)}
+        return module
+
+    def configurations(self, part: Part) -> Sequence[Configuration]:
+        """The configurations of a part; empty where there are none."""
+        if part not in self._configurations:
+            if part == "predict" and self.sources["predict"] is None:
+                return self.configurations("test")
+            if part == "train" or self.sources[part] is None:
+                self._configurations |= self._split_train()
+            else:
+                self._configurations[part] = self._read(part)
+        return self._configurations[part]
+
+    def setup(self, stage: str) -> None:
+        """Read, check and build graphs of what the stage needs; Lightning calls it."""
+        assert self.trainer is not None
+        task: Task = self.trainer.lightning_module  # type: ignore[assignment]
+        parts: dict[str, tuple[Part, ...]] = {
+            "fit": ("train", "val"),
+            "validate": ("val",),
+            "test": ("test",),
+            "predict": ("predict",),
+        }
+        self.prepare(task.graph_builder(self.graphs), parts[stage], task.labels, task.target_names)
+
+    def prepare(
+        self,
+        builder: GraphBuilder,
+        parts: Sequence[Part],
+        labels: Sequence[str] = (),
+        targets: Sequence[str] = (),
+    ) -> None:
+        """Read, check and build the graphs of these parts.
+
+        `labels` are those of energy, forces and stress that every configuration must have.
+        """
+        for part in parts:
+            if part in self._datasets:
+                continue
+            found = self.configurations(part)
+            if not len(found) and part != "val":
+                raise TorchMLError(f"there are no configurations to {part}: set data.{part}")
+            if part != "predict" and isinstance(found, list):
+                check_labels(found, [*labels, *targets])
+        if self.duplicates == "error":
+            known = [self._configurations.get(part, []) for part in ("train", "val", "test")]
+            check_duplicates([one for some in known if isinstance(some, list) for one in some])
+        for part in parts:
+            if part not in self._datasets:
+                names = () if part == "predict" else targets
+                self._datasets[part] = GraphDataset(self.configurations(part), builder, names)
+
+    def dataset(self, part: Part) -> GraphDataset:
+        """The graphs of a part that was prepared."""
+        return self._datasets[part]
+
+    def train_dataloader(self) -> ResumableLoader:
+        return self._loader("train", shuffle=True)
+
+    def val_dataloader(self) -> ResumableLoader | list[Any]:
+        return self._loader("val") if len(self._datasets["val"]) else []
+
+    def test_dataloader(self) -> ResumableLoader:
+        return self._loader("test")
+
+    def predict_dataloader(self) -> ResumableLoader:
+        return self._loader("predict")
+
+    def _loader(self, part: Part, shuffle: bool = False) -> ResumableLoader:
+        dataset = self._datasets[part]
+        trainer = self.trainer
+        batches = Batches(
+            dataset.sizes(self.batch_by),
+            self.batch_size,
+            by_size=self.batch_by != "configurations",
+            shuffle=shuffle,
+            fixed=self.pre_batch is not None,
+            seed=self.seed,
+            rank=trainer.global_rank if trainer else 0,
+            ranks=trainer.world_size if trainer else 1,
+        )
+        source: Dataset[GraphBatch] = dataset
+        if self.pre_batch is not None:
+            root = Path(trainer.default_root_dir) if trainer else Path()
+            folder = root / "pre_batched" if self.pre_batch == "on_disk" else None
+            source = PreBatched(dataset, batches.epoch_batches(0), folder)
+        gpu = trainer is not None and trainer.strategy.root_device.type == "cuda"
+        # The sampler yields whole batches, so the loader does no batching of its own.
+        return ResumableLoader(
+            source,
+            sampler=batches,
+            batch_size=None,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=gpu,
+        )
+
+    def _read(self, part: str) -> Sequence[Configuration]:
+        source = self.sources[part]
+        if source is None:
+            return []
+        if isinstance(source, str) or (source and isinstance(source[0], str)):
+            return read(source, self.keys, self.format)
+        return list(source)
+
+    def _split_train(self) -> dict[str, Sequence[Configuration]]:
+        found = self._read("train")
+        cut = {part for part in ("val", "test") if self.sources[part] is None}
+        parts = self.split.indices(len(found), cut) if len(found) else {}
+        some: dict[str, Sequence[Configuration]] = {
+            part: _pick(found, parts.get(part, ())) for part in ("train", *sorted(cut))
+        }
+        if self.weights is not None:
+            some["train"] = apply_weights(some["train"], self.weights)
+        return some
+
+
+def _pick(configurations: Sequence[Configuration], indices: Any) -> Sequence[Configuration]:
+    if len(indices) == len(configurations):
+        return configurations
+    if isinstance(configurations, list):
+        return [configurations[k] for k in indices]
+    return _Subset(configurations, indices)
+
+
+class _Subset(Sequence[Configuration]):
+    """Some configurations of a sequence that reads them when asked."""
+
+    def __init__(self, whole: Sequence[Configuration], indices: Sequence[int]) -> None:
+        self.whole, self.chosen = whole, [int(k) for k in indices]
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return _Subset(self.whole, self.chosen[index])
+        return self.whole[self.chosen[index]]
