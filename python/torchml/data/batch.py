@@ -39,7 +39,7 @@ class GraphBatch:
     real                    bool[G], False for a copy that only fills up a batch
     index                   i64[G], positions in the data set
     targets                 further labels by name: per configuration [G, k], per atom [A, k] or
-                            per edge [E, k]
+                            per edge into an atom [edge_counts[0], k]
     coordinates, stages     what models of the convention `graph` take (see `Graph`); there the
                             nodes are sorted by configuration alone
     contributing            i64[M], 2 g for the atoms and 2 g + 1 for the ghosts of configuration g
@@ -82,6 +82,10 @@ class GraphBatch:
     def pin_memory(self) -> GraphBatch:
         """The batch in memory from which a GPU copies faster."""
         return self._map(lambda tensor: tensor.pin_memory())
+
+    def clone(self) -> GraphBatch:
+        """A copy that shares no memory."""
+        return self._map(lambda tensor: tensor.clone())
 
     def to_fields(self) -> dict[str, Any]:
         """Tensors and plain values by name, which `torch.load(weights_only=True)` accepts."""
@@ -141,6 +145,11 @@ def collate(samples: Sequence[Sample], padding: int = 0) -> GraphBatch:
     atoms = torch.tensor([graph.n_atoms for graph in graphs])
     real = torch.ones(len(graphs), dtype=torch.bool)
     real[len(graphs) - padding :] = False
+    labels = {
+        name: torch.cat([sample.labels[name] for sample in samples]) for name in samples[0].labels
+    }
+    for name in ("energy_weight", "forces_weight", "stress_weight"):
+        labels[name] = labels[name] * real
     return GraphBatch(
         **parts,
         configuration_of_atom=torch.arange(len(graphs)).repeat_interleave(atoms),
@@ -150,10 +159,7 @@ def collate(samples: Sequence[Sample], padding: int = 0) -> GraphBatch:
             name: torch.cat([sample.targets[name] for sample in samples])
             for name in samples[0].targets
         },
-        **{
-            name: torch.cat([sample.labels[name] for sample in samples])
-            for name in samples[0].labels
-        },
+        **labels,
     )
 
 
@@ -253,7 +259,7 @@ def _target(configuration: Configuration, graph: Graph, name: str) -> Tensor:
     """A further label as rows: of the configuration, of its atoms, or of its edges.
 
     Labels of pairs are given as [N, N] or [N, N, k] with the target atom first, NaN where a pair
-    has none; every edge between two atoms gets the label of the pair.
+    has none; each edge into an atom gets the label of its pair.
     """
     if name not in configuration.targets:
         raise TorchMLError(
@@ -263,7 +269,8 @@ def _target(configuration: Configuration, graph: Graph, name: str) -> Tensor:
     values = np.asarray(configuration.targets[name], dtype=np.float64)
     n = graph.n_atoms
     if values.ndim >= 2 and values.shape[:2] == (n, n):
-        owners = graph.atom_of_node.numpy()[graph.edge_index.numpy()]
+        edges = graph.edge_index[:, : graph.edge_counts[0]]
+        owners = graph.atom_of_node.numpy()[edges.numpy()]
         return torch.from_numpy(values[owners[1], owners[0]].reshape(owners.shape[1], -1))
     if values.ndim >= 1 and values.shape[0] == n:
         return torch.from_numpy(values.reshape(n, -1))

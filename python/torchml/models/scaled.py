@@ -1,0 +1,64 @@
+"""A network with the energies of the elements and the scale of its output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from torchml.errors import TorchMLError
+from torchml.models.base import EdgeModel
+
+
+class Scaled(EdgeModel):
+    """reference[element] + scale * network, in float64.
+
+    Total energies are large and their differences small: they are added in float64 although the
+    network may compute in float32.
+
+    Args:
+        network: energies of the order of one.
+    """
+
+    def __init__(self, network: EdgeModel) -> None:
+        super().__init__(network.species, network.cutoff, network.layers)
+        self.network = network
+        self.width = network.width
+        self.radial = network.radial
+        self.register_buffer("scale", torch.ones((), dtype=torch.float64))
+        references = torch.zeros(len(network.species), dtype=torch.float64)
+        self.register_buffer("references", references)
+
+    def forward(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> Tensor:
+        energies = self.network(species, edge_vectors, edge_index, node_counts, edge_counts)
+        return energies.to(torch.float64) * self.scale + self.references.index_select(0, species)
+
+    def node_features(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> Tensor:
+        features: Tensor = self.network.node_features(
+            species, edge_vectors, edge_index, node_counts, edge_counts
+        )
+        return features
+
+    @torch.jit.unused
+    def set_normalization(self, references: Mapping[str, float], scale: float) -> None:
+        """Energies of the elements (eV) by symbol, and the scale (eV)."""
+        if missing := sorted(set(self.species) - set(references)):
+            raise TorchMLError(f"there is no reference energy of {' '.join(missing)}")
+        with torch.no_grad():
+            self.scale.fill_(float(scale))
+            self.references.copy_(torch.tensor([references[one] for one in self.species]))

@@ -1,0 +1,298 @@
+"""What is learned, from which labels, with which loss and optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
+
+import lightning.pytorch as L
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+from torchmetrics import MeanMetric, MetricCollection
+
+from torchml.data.batch import GraphBatch
+from torchml.data.configuration import Configuration
+from torchml.data.graph import GraphBuilder, Kind
+from torchml.errors import TorchMLError
+from torchml.models.base import EdgeModel
+from torchml.models.scaled import Scaled
+from torchml.models.staged import StagedModel
+from torchml.training import checkpoint
+from torchml.training.heads import Heads, Target
+from torchml.training.metrics import s2ef_metrics
+from torchml.training.normalization import Normalization, normalize
+from torchml.training.prediction import Prediction, predict
+from torchml.training.schedule import schedulers
+from torchml.training.terms import Sum, Term, global_mean
+
+
+class Task(L.LightningModule):
+    """Training of a potential: energies, forces, stress and further targets.
+
+    The loss is the sum of `coefficient * mean(loss(prediction, label))` over its terms, where
+    energies, forces and stress are taken in units of the normalisation's scale. Labels that a
+    configuration lacks, and terms with a coefficient of 0, cost nothing.
+
+    Args:
+        model: the potential, or any class with the same `forward`, by class_path.
+        energy_coefficient: of the energy term.
+        force_coefficient: of the force term.
+        stress_coefficient: of the stress term; stress is multiplied by the volume per atom.
+        energy_loss: loss of the energies, any of torch's by class_path.
+        force_loss: loss of the forces.
+        stress_loss: loss of the stress.
+        energy_per_atom: compare energies divided by the number of atoms.
+        free_atoms_only: leave the forces on fixed atoms out, in training and in metrics.
+        targets: further labels to learn, from the same node features.
+        normalization: reference energies and scale.
+        optimizer: any optimiser of torch.
+        scheduler: any learning-rate scheduler of torch; None is what `schedule` says.
+        schedule: cosine goes down to 0 over all steps of the run; constant does not change.
+        scheduler_interval: what `scheduler` counts, epochs or steps.
+        monitor: what schedulers that wait for an improvement look at.
+        warmup_steps: steps in which the learning rate rises to its value.
+        missing: what to do with configurations that lack a label: stop, or leave that term out.
+    """
+
+    kind = "s2ef"
+
+    def __init__(
+        self,
+        model: torch.nn.Module,
+        energy_coefficient: float = 1.0,
+        force_coefficient: float = 1.0,
+        stress_coefficient: float = 0.0,
+        energy_loss: torch.nn.Module | None = None,
+        force_loss: torch.nn.Module | None = None,
+        stress_loss: torch.nn.Module | None = None,
+        energy_per_atom: bool = True,
+        free_atoms_only: bool = True,
+        targets: list[Target] | None = None,
+        normalization: Normalization | None = None,
+        optimizer: OptimizerCallable | None = None,
+        scheduler: LRSchedulerCallable | None = None,
+        schedule: Literal["cosine", "constant"] = "cosine",
+        scheduler_interval: Literal["epoch", "step"] = "epoch",
+        monitor: str = "val/loss",
+        warmup_steps: int = 0,
+        missing: Literal["error", "mask"] = "error",
+    ) -> None:
+        super().__init__()
+        if not isinstance(model, StagedModel | Scaled):
+            model = Scaled(model)
+        self.model: Scaled | StagedModel = model
+        self.terms = torch.nn.ModuleDict()
+        for name, loss, coefficient in (
+            ("energy", energy_loss, energy_coefficient),
+            ("forces", force_loss, force_coefficient),
+            ("stress", stress_loss, stress_coefficient),
+        ):
+            if coefficient < 0:
+                raise TorchMLError(f"the coefficient of {name} is {coefficient}, expected >= 0")
+            if coefficient > 0:
+                self.terms[name] = Term(loss or torch.nn.HuberLoss(delta=0.1), coefficient)
+        self.heads = Heads(model, targets or [])
+        for target in targets or []:
+            self.terms[target.name] = Term(target.loss, target.coefficient)
+        if not self.terms:
+            raise TorchMLError("all coefficients are 0, expected at least one term in the loss")
+        self.energy_per_atom = energy_per_atom
+        self.free_atoms_only = free_atoms_only
+        self.normalization = normalization or Normalization()
+        self.optimizer = optimizer or (lambda parameters: torch.optim.AdamW(parameters, lr=1e-3))
+        self.scheduler = scheduler
+        self.schedule = schedule
+        self.scheduler_interval = scheduler_interval
+        self.monitor = monitor
+        self.warmup_steps = warmup_steps
+        self.missing = missing
+        self.metrics = torch.nn.ModuleDict(
+            {f"{stage}_metrics": self._make_metrics() for stage in ("val", "test")}
+        )
+        self.losses = torch.nn.ModuleDict(
+            {
+                f"{stage}_{name}": MeanMetric(nan_strategy="disable")
+                for stage in ("val", "test")
+                for name in self.terms
+            }
+        )
+
+    # --- What the data module asks -----------------------------------------------------------
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels that every configuration must have."""
+        if self.missing == "mask":
+            return []
+        return [name for name in ("energy", "forces", "stress") if name in self.terms]
+
+    @property
+    def target_names(self) -> list[str]:
+        """Names of the further labels."""
+        return [target.name for target in self.heads.targets]
+
+    def graph_builder(self, kind: Kind) -> GraphBuilder:
+        """Builds the graphs that the model takes."""
+        model = self.model
+        staged = isinstance(model, StagedModel)
+        return GraphBuilder(
+            species=model.species,
+            cutoff=model.cutoff,
+            layers=model.layers,
+            kind="staged" if staged else kind,
+            dtype=float_dtype(model),
+            symmetric=staged,
+            atomic_numbers=isinstance(model, StagedModel) and model.species_input != "code",
+        )
+
+    def normalize(self, configurations: Sequence[Configuration]) -> None:
+        """Set reference energies and scale from the training configurations."""
+        if isinstance(self.model, Scaled):
+            references, scale = normalize(self.normalization, configurations, self.model.species)
+            self.model.set_normalization(references, scale)
+
+    # --- Steps ---------------------------------------------------------------------------------
+
+    def forward(self, batch: GraphBatch) -> Prediction:
+        """Everything the task is about, without the derivatives that training needs."""
+        return self.predict(batch, create_graph=False)
+
+    def predict(self, batch: GraphBatch, create_graph: bool) -> Prediction:
+        """Energies, forces, stress and further targets of a batch, as far as they are learned."""
+        prediction = predict(
+            self.model,
+            batch,
+            forces="forces" in self.terms,
+            stress="stress" in self.terms,
+            create_graph=create_graph,
+        )
+        prediction.targets = self.heads(self.model, batch)
+        return prediction
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit":
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            if data is not None:
+                self.normalize(data.configurations("train"))
+
+    def training_step(self, batch: GraphBatch, batch_idx: int) -> Tensor:
+        parts = self._parts(batch, create_graph=True)[0]
+        loss = torch.zeros((), device=self.device)
+        for name, part in parts.items():
+            mean = global_mean(part)
+            loss = loss + self.terms[name].coefficient * mean
+            self.log(
+                f"train/{name}_loss", mean.detach(), on_epoch=True, on_step=False, **_of(batch)
+            )
+        self.log(
+            "train/loss", loss.detach(), on_epoch=True, on_step=False, prog_bar=True, **_of(batch)
+        )
+        return loss
+
+    def validation_step(self, batch: GraphBatch, batch_idx: int) -> Prediction:
+        return self._evaluate(batch, "val")
+
+    def test_step(self, batch: GraphBatch, batch_idx: int) -> Prediction:
+        return self._evaluate(batch, "test")
+
+    def predict_step(self, batch: GraphBatch, batch_idx: int) -> Prediction:
+        return self(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_evaluation("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_evaluation("test")
+
+    # --- Optimisation --------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
+        return [optimizer], schedulers(self, optimizer)
+
+    def on_save_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
+        checkpoint_[checkpoint.KEY] = checkpoint.describe(self)
+
+    # --- Parts -----------------------------------------------------------------------------------
+
+    def _make_metrics(self) -> MetricCollection:
+        return s2ef_metrics(forces="forces" in self.terms, stress="stress" in self.terms)
+
+    def _parts(self, batch: GraphBatch, create_graph: bool) -> tuple[dict[str, Sum], Prediction]:
+        """The sums of each term, in units of the scale."""
+        prediction = self.predict(batch, create_graph)
+        scale = float(self.model.scale) if isinstance(self.model, Scaled) else 1.0
+        parts = {}
+        if "energy" in self.terms:
+            n = batch.atom_counts if self.energy_per_atom else 1
+            parts["energy"] = self.terms["energy"](
+                prediction.energy / n / scale, batch.energy / n / scale, batch.energy_weight
+            )
+        if prediction.forces is not None and "forces" in self.terms:
+            weight = batch.forces_weight[batch.configuration_of_atom]
+            if self.free_atoms_only:
+                weight = weight * batch.free
+            parts["forces"] = self.terms["forces"](
+                prediction.forces / scale, batch.forces / scale, weight
+            )
+        if prediction.stress is not None and "stress" in self.terms:
+            unit = (batch.volumes / batch.atom_counts / scale).unsqueeze(1)
+            parts["stress"] = self.terms["stress"](
+                prediction.stress * unit, batch.stress * unit, batch.stress_weight
+            )
+        for target in self.heads.targets:
+            value = prediction.targets[target.name]
+            weight = batch.real[self.heads.owners(target, batch)].to(value.dtype)
+            label = batch.targets[target.name].to(value.dtype)
+            parts[target.name] = self.terms[target.name](value, label, weight)
+        return parts, prediction
+
+    def _evaluate(self, batch: GraphBatch, stage: str) -> Prediction:
+        parts, prediction = self._parts(batch, create_graph=False)
+        for name, part in parts.items():
+            self.losses[f"{stage}_{name}"].update(part.mean().detach(), part.count)
+        self.metrics[f"{stage}_metrics"].update(batch, prediction)
+        return prediction
+
+    def _log_evaluation(self, stage: str) -> None:
+        means = {name: self.losses[f"{stage}_{name}"].compute() for name in self.terms}
+        loss = sum(self.terms[name].coefficient * mean for name, mean in means.items())
+        self.log(f"{stage}/loss", loss, prog_bar=True)
+        self.log_dict({f"{stage}/{name}_loss": mean for name, mean in means.items()})
+        collection = self.metrics[f"{stage}_metrics"]
+        self.log_dict({f"{stage}/{name}": value for name, value in collection.compute().items()})
+        for metric in (collection, *(self.losses[f"{stage}_{name}"] for name in self.terms)):
+            metric.reset()
+
+
+class S2EF(Task):
+    """Structure to energy and forces: the usual way to train a potential."""
+
+
+class IS2RE(Task):
+    """Initial structure to relaxed energy: energies only.
+
+    The label is that of the relaxed structure: `data.keys.energy: y_relaxed` for OCP's data.
+    """
+
+    kind = "is2re"
+
+    def __init__(
+        self, model: torch.nn.Module, energy_per_atom: bool = False, **options: Any
+    ) -> None:
+        super().__init__(model, energy_per_atom=energy_per_atom, force_coefficient=0.0, **options)
+
+
+def float_dtype(model: torch.nn.Module) -> torch.dtype:
+    """Float type of the network, whatever the buffers around it have."""
+    inner = model.network if isinstance(model, Scaled | StagedModel) else model
+    tensors: Iterable[Tensor] = (*inner.parameters(), *inner.buffers())
+    for tensor in tensors:
+        if tensor.is_floating_point():
+            return tensor.dtype
+    return torch.float64
+
+
+def _of(batch: GraphBatch) -> dict[str, int]:
+    return {"batch_size": len(batch)}
