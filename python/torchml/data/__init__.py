@@ -4,17 +4,51 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torchml.data.checks import check_duplicates, check_labels, check_species
     from torchml.data.configuration import Configuration, Weights
     from torchml.data.keys import Keys
+    from torchml.data.reading import read
+    from torchml.data.references import fit_references, reference_energy
+    from torchml.data.splits import Split
+    from torchml.data.weights import apply_weights, read_weights
+    from torchml.data.writing import write_extxyz, write_lmdb, write_parquet
 
 # Where each public name lives; it is imported when asked for.
 _HOMES = {
     "Configuration": "torchml.data.configuration",
-    "Weights": "torchml.data.configuration",
     "Keys": "torchml.data.keys",
+    "Split": "torchml.data.splits",
+    "Weights": "torchml.data.configuration",
+    "apply_weights": "torchml.data.weights",
+    "check_duplicates": "torchml.data.checks",
+    "check_labels": "torchml.data.checks",
+    "check_species": "torchml.data.checks",
+    "fit_references": "torchml.data.references",
+    "read": "torchml.data.reading",
+    "read_weights": "torchml.data.weights",
+    "reference_energy": "torchml.data.references",
+    "write_extxyz": "torchml.data.writing",
+    "write_lmdb": "torchml.data.writing",
+    "write_parquet": "torchml.data.writing",
 }
 
-__all__ = ["Configuration", "Keys", "Weights"]
+__all__ = [
+    "Configuration",
+    "Keys",
+    "Split",
+    "Weights",
+    "apply_weights",
+    "check_duplicates",
+    "check_labels",
+    "check_species",
+    "fit_references",
+    "read",
+    "read_weights",
+    "reference_energy",
+    "write_extxyz",
+    "write_lmdb",
+    "write_parquet",
+]
 
 
 def __getattr__(name: str) -> Any:

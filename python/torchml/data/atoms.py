@@ -1,0 +1,78 @@
+"""Configurations to and from ASE's Atoms."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from ase import Atoms
+from ase.calculators.singlepoint import SinglePointCalculator
+from ase.constraints import FixAtoms, FixCartesian
+from numpy.typing import NDArray
+
+from torchml.data.configuration import Configuration
+from torchml.data.keys import Keys
+from torchml.data.labels import configuration_of
+
+# Arrays of Atoms that are structure, or that ASE derives; everything else may be a label.
+_STRUCTURE = {"numbers", "positions", "tags"}
+
+
+def to_atoms(configuration: Configuration) -> Atoms:
+    """Labels in a SinglePointCalculator, targets of atoms in arrays and others in info."""
+    c = configuration
+    atoms = Atoms(numbers=c.numbers, positions=c.positions, cell=c.cell, pbc=c.pbc, tags=c.tags)
+    if c.fixed is not None and c.fixed.any():
+        atoms.set_constraint(FixAtoms(mask=c.fixed))
+    results: dict[str, Any] = {"energy": c.energy, "forces": c.forces, "stress": c.stress}
+    results = {name: value for name, value in results.items() if value is not None}
+    if results:
+        atoms.calc = SinglePointCalculator(atoms, **results)
+    if c.group is not None:
+        atoms.info["group"] = c.group
+    for term in ("energy", "forces", "stress"):
+        weight = getattr(c.weights, term)
+        if weight != 1:
+            atoms.info[f"{term}_weight"] = weight
+    for name, value in c.targets.items():
+        if value.ndim and len(value) == len(c):
+            atoms.set_array(name, value)
+        else:
+            atoms.info[name] = value.item() if value.ndim == 0 else value
+    return atoms
+
+
+def from_atoms(atoms: Atoms, keys: Keys, source: str, index: int) -> Configuration:
+    """What the calculator has computed, info and arrays are the labels; nothing is computed now.
+
+    Forces are those of the calculator, also of atoms that constraints hold.
+    """
+    labels = dict(atoms.info)
+    labels |= {name: value for name, value in atoms.arrays.items() if name not in _STRUCTURE}
+    if atoms.calc is not None:
+        labels |= {name: value for name, value in atoms.calc.results.items() if value is not None}
+    return configuration_of(
+        atoms.numbers,
+        atoms.positions,
+        atoms.cell.array,
+        atoms.pbc,
+        labels,
+        keys,
+        source,
+        index,
+        fixed=fixed_of(atoms),
+        tags=atoms.arrays.get("tags"),
+    )
+
+
+def fixed_of(atoms: Atoms) -> NDArray[np.bool_] | None:
+    """Which atoms the constraints hold in all directions, None where there are none."""
+    if not atoms.constraints:
+        return None
+    fixed = np.zeros(len(atoms), dtype=bool)
+    for constraint in atoms.constraints:
+        if isinstance(constraint, FixAtoms) or (
+            isinstance(constraint, FixCartesian) and np.all(constraint.mask)
+        ):
+            fixed[constraint.index] = True
+    return fixed

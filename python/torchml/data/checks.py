@@ -1,0 +1,78 @@
+"""What must be right about data before a day is spent on training with it.
+
+A configuration checks itself when it is made: shapes, finite values, known elements, at least one
+atom. Here is what depends on the task and on the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+
+import numpy as np
+from ase.data import chemical_symbols
+
+from torchml.data.configuration import Configuration
+from torchml.data.progress import track
+from torchml.errors import TorchMLError
+
+LABELS = ("energy", "forces", "stress")
+
+
+def check_labels(configurations: Sequence[Configuration], required: Collection[str]) -> None:
+    """An error that names the first configuration without one of the labels or targets."""
+    for configuration in track(configurations, "checking labels", len(configurations)):
+        for name in required:
+            _check_label(configuration, name)
+
+
+def check_species(configurations: Sequence[Configuration], species: Collection[str]) -> None:
+    """An error that names the first configuration with an element not among the symbols."""
+    known = np.array([chemical_symbols.index(symbol) for symbol in species])
+    for configuration in track(configurations, "checking elements", len(configurations)):
+        strange = ~np.isin(configuration.numbers, known)
+        if strange.any():
+            atom = int(np.argmax(strange))
+            symbol = chemical_symbols[configuration.numbers[atom]]
+            raise TorchMLError(
+                f"{configuration.name}: atom {atom} is {symbol}, expected one of "
+                f"{', '.join(species)}"
+            )
+
+
+def check_duplicates(configurations: Sequence[Configuration]) -> None:
+    """An error that names two configurations with the same atoms, positions, cell and pbc."""
+    seen: dict[bytes, str] = {}
+    for configuration in track(configurations, "looking for duplicates", len(configurations)):
+        digest = structure_digest(configuration)
+        if digest in seen:
+            raise TorchMLError(
+                f"{configuration.name} is a duplicate of {seen[digest]}: atoms, positions and cell "
+                "are the same, expected each structure once"
+            )
+        seen[digest] = configuration.name
+
+
+def structure_digest(configuration: Configuration) -> bytes:
+    """The same for two configurations if, and only if, their structures are bit by bit equal."""
+    c = configuration
+    digest = hashlib.blake2b(digest_size=16)
+    digest.update(c.numbers.tobytes())
+    for values in (c.positions, c.cell):
+        digest.update((values + 0.0).tobytes())  # -0 is 0
+    digest.update(c.pbc.tobytes())
+    return digest.digest()
+
+
+def _check_label(configuration: Configuration, name: str) -> None:
+    if name in LABELS:
+        if getattr(configuration, name) is None:
+            raise TorchMLError(
+                f"{configuration.name} has no {name}, expected it to be there: see keys.{name}"
+            )
+        return
+    if name not in configuration.targets:
+        there = ", ".join(f"'{target}'" for target in configuration.targets) or "no targets"
+        raise TorchMLError(
+            f"{configuration.name} has no target '{name}', it has {there}: see keys.targets"
+        )

@@ -1,0 +1,1 @@
+"""Readers: a file each, named by the format that it reads."""

@@ -1,0 +1,224 @@
+"""Extended XYZ, in the dialects of ASE, QUIP and KLIFF.
+
+A configuration is a line with the number of atoms, a line of key=value pairs, and a line per atom
+whose columns the key `Properties` describes.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.data import atomic_numbers
+from ase.io.extxyz import key_val_str_to_dict
+from numpy.typing import NDArray
+
+from torchml.data.configuration import Configuration
+from torchml.data.keys import Keys
+from torchml.data.labels import check_named_keys, configuration_of
+from torchml.data.progress import Progress
+from torchml.errors import TorchMLError
+
+_PLAIN = "species:S:1:pos:R:3"  # what a file without `Properties` holds
+_TRUE = {"T": True, "True": True, "true": True, "1": True}
+_FALSE = {"F": False, "False": False, "false": False, "0": False}
+_COLUMNS = {
+    "species": "symbols",
+    "symbols": "symbols",
+    "element": "symbols",
+    "Z": "numbers",
+    "numbers": "numbers",
+    "atomic_numbers": "numbers",
+    "pos": "positions",
+    "positions": "positions",
+}
+
+
+def read_extxyz(path: Path, keys: Keys) -> list[Configuration]:
+    """All configurations of a file; what is not as it must be is an error with line and atom."""
+    found: list[Configuration] = []
+    names: dict[str, Any] = {}
+    size = path.stat().st_size
+    with path.open(encoding="utf-8") as file, Progress(f"reading {path.name}", size) as bar:
+        try:
+            for index, (text, rows, line) in enumerate(_frames(file, path)):
+                where = f"{path}, configuration {index}"
+                found.append(_configuration(text, rows, where, line, keys, str(path), index, names))
+                bar.advance(len(text) + sum(map(len, rows)))
+        except UnicodeDecodeError:
+            raise TorchMLError(f"{path} is not text, expected extended XYZ") from None
+    if not found:
+        raise TorchMLError(f"{path} is empty, expected configurations in extended XYZ")
+    check_named_keys(keys, names, str(path))
+    return found
+
+
+def _frames(file: Iterator[str], path: Path) -> Iterator[tuple[str, list[str], int]]:
+    """Second line, lines of the atoms, and the number of the first of these, per configuration."""
+    line = 0
+    for index in itertools.count():
+        head = ""
+        for head in file:
+            line += 1
+            if head.strip():
+                break
+        if not head.strip():
+            return
+        where = f"{path}, configuration {index}"
+        try:
+            atoms = int(head)
+        except ValueError:
+            raise TorchMLError(
+                f"{where}: line {line} is {head.strip()!r:.40}, expected the number of atoms"
+            ) from None
+        text = next(file, None)
+        rows = list(itertools.islice(file, atoms))
+        if text is None or len(rows) < atoms:
+            raise TorchMLError(
+                f"{where}: the file ends after {len(rows)} of {atoms} atoms, it has been cut short"
+            )
+        yield text, rows, line + 2
+        line += 1 + atoms
+
+
+def _configuration(
+    text: str,
+    rows: list[str],
+    where: str,
+    line: int,
+    keys: Keys,
+    source: str,
+    index: int,
+    names: dict[str, Any],
+) -> Configuration:
+    try:
+        labels = key_val_str_to_dict(text.strip()) if text.strip() else {}
+    except Exception as error:
+        raise TorchMLError(f"{where}: line {line - 1} cannot be read: {error}") from None
+    columns = _columns(str(labels.pop("Properties", _PLAIN)), rows, where, line)
+    cell = _take(labels, "lattice")
+    pbc = _take(labels, "pbc")
+    if cell is not None:
+        if np.size(cell) != 9:
+            raise TorchMLError(f"{where}: Lattice holds {np.size(cell)} numbers, expected 9")
+        cell = np.asarray(cell).T  # ASE makes the matrix of columns that the format speaks of
+    numbers = columns.pop("numbers", None)
+    symbols = columns.pop("symbols", None)
+    if numbers is None and symbols is not None:
+        numbers = np.array(_atomic_numbers(symbols, where, line))
+    positions = columns.pop("positions", None)
+    if numbers is None or positions is None:
+        missing = "species" if numbers is None else "pos"
+        raise TorchMLError(f"{where}: Properties on line {line - 1} has no '{missing}'")
+    movable = columns.pop("move_mask", None)
+    tags = columns.pop("tags", None)
+    labels |= columns
+    names |= labels
+    return configuration_of(
+        numbers,
+        positions,
+        cell,
+        _flags(pbc, where) if pbc is not None else cell is not None,
+        labels,
+        keys,
+        source,
+        index,
+        # A mask of three columns speaks of directions: fixed is what moves in none of them.
+        fixed=None if movable is None else ~movable.reshape(len(rows), -1).any(axis=1),
+        tags=tags,
+    )
+
+
+def _take(labels: dict[str, Any], wanted: str) -> Any:
+    """Remove and return what has this name in any case: dialects write pbc and PBC."""
+    for name in list(labels):
+        if name.lower() == wanted:
+            return labels.pop(name)
+    return None
+
+
+def _flags(value: Any, where: str) -> list[bool]:
+    known = _TRUE | _FALSE
+    words = str(value).split() if isinstance(value, str) else np.ravel(value).tolist()
+    try:
+        flags = [known[str(word)] for word in words]
+    except KeyError:
+        flags = []
+    if len(flags) not in (1, 3):
+        raise TorchMLError(f"{where}: pbc is {value!r}, expected three of T and F")
+    return flags if len(flags) == 3 else flags * 3
+
+
+def _columns(properties: str, rows: list[str], where: str, line: int) -> dict[str, NDArray[Any]]:
+    """The columns of the atoms by name, as Properties describes them: name:type:count:..."""
+    fields = properties.split(":")
+    names, kinds = fields[0::3], fields[1::3]
+    try:
+        counts = [int(count) for count in fields[2::3]]
+    except ValueError:
+        counts = []
+    if not (len(names) == len(kinds) == len(counts)) or set(kinds) - set("SRIL"):
+        raise TorchMLError(
+            f"{where}: Properties on line {line - 1} is '{properties}', expected name:type:count "
+            "triplets with the types S, R, I or L"
+        )
+    words = [row.split() for row in rows]
+    width = sum(counts)
+    for atom, row in enumerate(words):
+        if len(row) != width:
+            raise TorchMLError(
+                f"{where}: line {line + atom} has {len(row)} columns, expected {width}"
+            )
+    flat = list(itertools.chain.from_iterable(words))
+    found: dict[str, NDArray[Any]] = {}
+    first = 0
+    for name, kind, count in zip(names, kinds, counts, strict=True):
+        columns = [flat[k::width] for k in range(first, first + count)]
+        first += count
+        values = np.empty((len(rows), count), dtype=_TYPES[kind])
+        for k, column in enumerate(columns):
+            try:
+                values[:, k] = list(map(_CONVERSIONS[kind], column))
+            except (ValueError, KeyError, OverflowError):
+                atom = next(i for i, word in enumerate(column) if not _fits(word, kind))
+                raise TorchMLError(
+                    f"{where}: line {line + atom} has {column[atom]!r:.30} as '{name}', "
+                    f"expected {_WORDS[kind]}"
+                ) from None
+        found[_COLUMNS.get(name, name)] = values[:, 0] if count == 1 else values
+    return found
+
+
+_TYPES: dict[str, Any] = {"S": object, "R": np.float64, "I": np.int64, "L": np.bool_}
+_WORDS = {"S": "a word", "R": "a number", "I": "an integer", "L": "T or F"}
+_CONVERSIONS: dict[str, Any] = {
+    "S": str,
+    "R": float,
+    "I": int,
+    "L": (_TRUE | _FALSE).__getitem__,
+}
+
+
+def _fits(word: str, kind: str) -> bool:
+    try:
+        _CONVERSIONS[kind](word)
+    except (ValueError, KeyError):
+        return False
+    return True
+
+
+def _atomic_numbers(symbols: NDArray[Any], where: str, line: int) -> list[int]:
+    """Of chemical symbols in any case, or of atomic numbers where the file has these instead."""
+    found = []
+    for atom, symbol in enumerate(symbols.tolist()):
+        number = int(symbol) if symbol.isdigit() else atomic_numbers.get(symbol.capitalize(), 0)
+        if number == 0:
+            raise TorchMLError(
+                f"{where}: line {line + atom} has the element '{symbol}', expected one of the "
+                "periodic table"
+            )
+        found.append(number)
+    return found

@@ -1,0 +1,108 @@
+"""One door to all readers: `read` looks at names and folders and asks the right one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from torchml.data.configuration import Configuration
+from torchml.data.keys import Keys
+from torchml.errors import TorchMLError
+
+SUFFIXES = {
+    ".extxyz": "extxyz",
+    ".xyz": "extxyz",
+    ".db": "ase-db",
+    ".aselmdb": "ase-db",
+    ".lmdb": "lmdb",
+    ".mdb": "lmdb",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+    ".parquet": "parquet",
+    ".traj": "ase",
+}
+
+
+def read(
+    paths: str | Path | Sequence[str | Path], keys: Keys | None = None, format: str | None = None
+) -> Sequence[Configuration]:
+    """The configurations of one or several files or folders, in their order.
+
+    A folder stands for all files of one format in it and in folders below, sorted by name. Names
+    may hold the wildcards *, ? and [].
+
+    format: extxyz, ase-db, lmdb, hdf5, parquet, ase, or one of ASE's own names of formats; by
+    default the ending of the file tells, and what is unknown is left to ASE.
+
+    LMDB and ASE databases are read when an element is asked for; else this is a list.
+    """
+    from torchml.data.sequences import Joined
+
+    keys = keys or Keys()
+    several = [paths] if isinstance(paths, str | Path) else list(paths)
+    files = [file for path in several for file in _files(path, format)]
+    if not files:
+        raise TorchMLError("there are no files to read, expected at least one path")
+    parts = [_read_file(path, keys, kind) for path, kind in files]
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, list) for part in parts):
+        return [configuration for part in parts for configuration in part]
+    return Joined(parts)
+
+
+def _read_file(path: Path, keys: Keys, format: str) -> Sequence[Configuration]:
+    if format == "extxyz":
+        from torchml.data.readers.extxyz import read_extxyz
+
+        return read_extxyz(path, keys)
+    if format == "lmdb":
+        from torchml.data.readers.lmdb_rows import LmdbConfigurations
+
+        return LmdbConfigurations(path, keys)
+    if format == "ase-db":
+        from torchml.data.readers.ase_files import DatabaseConfigurations
+
+        return DatabaseConfigurations(path, keys)
+    if format == "hdf5":
+        from torchml.data.readers.hdf5 import read_hdf5
+
+        return read_hdf5(path, keys)
+    if format == "parquet":
+        from torchml.data.readers.parquet import read_parquet
+
+        return read_parquet(path, keys)
+    from torchml.data.readers.ase_files import read_ase
+
+    return read_ase(path, keys, None if format == "ase" else format)
+
+
+def _files(path: str | Path, format: str | None) -> list[tuple[Path, str]]:
+    """The files that a path stands for, with their formats."""
+    path = Path(path).expanduser()
+    if not path.exists():
+        if re.search(r"[*?[]", path.name):
+            found = sorted(path.parent.glob(path.name))
+            if found:
+                return [file for one in found for file in _files(one, format)]
+        raise TorchMLError(f"{path} does not exist, expected a file or a folder")
+    if path.is_file():
+        return [(path, format or SUFFIXES.get(path.suffix.lower(), "ase"))]
+    if (path / "data.mdb").is_file():  # the folder is itself an LMDB environment
+        return [(path, "lmdb")]
+    inside = [file for file in path.rglob("*") if file.is_file() and not _hidden(file, path)]
+    known = [file for file in inside if file.suffix.lower() in SUFFIXES or format]
+    formats = {format or SUFFIXES[file.suffix.lower()] for file in known}
+    if len(formats) > 1:
+        raise TorchMLError(
+            f"{path} holds files of the formats {', '.join(sorted(formats))}, expected one: name "
+            "the files, or a format"
+        )
+    if not known:
+        raise TorchMLError(f"{path} holds no files to read, expected endings {', '.join(SUFFIXES)}")
+    return [(file, formats.copy().pop()) for file in sorted(known)]
+
+
+def _hidden(file: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in file.relative_to(folder).parts)

@@ -1,0 +1,200 @@
+"""Configurations into files that this package, ASE and OCP read again, bit by bit.
+
+Files are written under another name and then renamed: a crash leaves no half-written file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ase.data import chemical_symbols
+from ase.io.extxyz import key_val_dict_to_str
+from numpy.typing import NDArray
+
+from torchml.data.configuration import Configuration
+from torchml.errors import TorchMLError
+
+_TERMS = ("energy", "forces", "stress")
+# Names that mean something of their own in the files; a target must not take them.
+_RESERVED = {
+    *("lattice", "pbc", "properties", "species", "pos", "move_mask", "tags", "group", "energy"),
+    *("forces", "stress", "energy_weight", "forces_weight", "stress_weight", "cell", "natoms"),
+    *("atomic_numbers", "fixed", "y", "force", "sid", "fid", "positions", "numbers"),
+}
+
+
+def write_extxyz(configurations: Iterable[Configuration], path: str | Path) -> None:
+    """Extended XYZ with all digits: energy, forces, stress, tags, move_mask, group, targets.
+
+    Targets with a row for each atom become columns. Weights other than 1 become energy_weight,
+    forces_weight and stress_weight.
+    """
+    with _written_then_renamed(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        for configuration in configurations:
+            file.write(_frame(configuration))
+
+
+def write_lmdb(configurations: Iterable[Configuration], path: str | Path) -> None:
+    """An LMDB file with rows as OCP has them, as pickled mappings of numpy arrays.
+
+    pos [N, 3], cell [1, 3, 3], atomic_numbers [N], natoms, tags, fixed, y, force, sid and fid as
+    in OCP; pbc [3], stress [6], group, weights and targets under their names. Positions, cells
+    and labels keep double precision.
+    """
+    import lmdb
+
+    with _written_then_renamed(path) as temporary:
+        environment = lmdb.open(
+            str(temporary), subdir=False, lock=False, map_size=1 << 26, sync=False, meminit=False
+        )
+        count = 0
+        for count, configuration in enumerate(configurations, start=1):
+            row = _row(configuration, count - 1)
+            _put(environment, b"%d" % (count - 1), pickle.dumps(row, protocol=4))
+        _put(environment, b"length", pickle.dumps(count, protocol=4))
+        environment.sync(True)
+        environment.close()
+
+
+def write_parquet(configurations: Iterable[Configuration], path: str | Path) -> None:
+    """Parquet with a row for each configuration; arrays are lists, nested where they have rows."""
+    import pyarrow
+    from pyarrow import parquet
+
+    rows: list[dict[str, Any]] = []
+    for c in configurations:
+        row: dict[str, Any] = {"atomic_numbers": c.numbers, "positions": list(c.positions)}
+        row |= {"cell": list(c.cell), "pbc": c.pbc, "energy": c.energy, "stress": c.stress}
+        row |= {"forces": None if c.forces is None else list(c.forces), "group": c.group}
+        row |= {"fixed": c.fixed, "tags": c.tags, **_weights(c)}
+        row |= {name: value.tolist() for name, value in _targets(c).items()}
+        rows.append(row)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    columns = {name: [row.get(name) for row in rows] for name in names}
+    table = pyarrow.table(
+        {name: values for name, values in columns.items() if any(v is not None for v in values)}
+    )
+    with _written_then_renamed(path) as temporary:
+        parquet.write_table(table, temporary)
+
+
+@contextmanager
+def _written_then_renamed(path: str | Path) -> Iterator[Path]:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
+        temporary = Path(scratch) / path.name
+        yield temporary
+        os.replace(temporary, path)
+
+
+def _weights(configuration: Configuration) -> dict[str, float]:
+    """Weights that are not 1, under the names that the readers look for."""
+    found = {f"{term}_weight": getattr(configuration.weights, term) for term in _TERMS}
+    return {name: weight for name, weight in found.items() if weight != 1}
+
+
+def _targets(configuration: Configuration) -> dict[str, NDArray[np.float64]]:
+    for name in configuration.targets:
+        if name.lower() in _RESERVED:
+            raise TorchMLError(
+                f"{configuration.name}: the target '{name}' cannot be written under that name, "
+                "expected one that the file does not use itself"
+            )
+    return configuration.targets
+
+
+def _frame(c: Configuration) -> str:
+    """One configuration in extended XYZ; repr() of a float has as many digits as it needs."""
+    info: dict[str, Any] = {}
+    properties = "species:S:1:pos:R:3"
+    columns = [
+        [chemical_symbols[number] for number in c.numbers],
+        *(_words(column) for column in c.positions.T),
+    ]
+    if c.tags is not None:
+        properties += ":tags:I:1"
+        columns.append([str(tag) for tag in c.tags])
+    if c.fixed is not None:
+        properties += ":move_mask:L:1"
+        columns.append(["F" if fixed else "T" for fixed in c.fixed])
+    if c.forces is not None:
+        properties += ":forces:R:3"
+        columns += [_words(column) for column in c.forces.T]
+    for name, value in _targets(c).items():
+        if value.ndim in (1, 2) and len(value) == len(c) and value.size:
+            properties += f":{name}:R:{value[0].size}"
+            columns += [_words(column) for column in value.reshape(len(c), -1).T]
+        else:
+            info[name] = value
+    comment = []
+    if c.pbc.any() or c.cell.any():
+        comment.append(f'Lattice="{" ".join(_words(c.cell.ravel()))}"')
+    comment.append(f"Properties={properties}")
+    if c.energy is not None:
+        comment.append(f"energy={c.energy!r}")
+    if c.stress is not None:
+        matrix = c.stress[[0, 5, 4, 5, 1, 3, 4, 3, 2]]
+        comment.append(f'stress="{" ".join(_words(matrix))}"')
+    for name, weight in _weights(c).items():
+        comment.append(f"{name}={weight!r}")
+    if c.group is not None:
+        comment.append(key_val_dict_to_str({"group": c.group}))
+    comment += [f"{name}={_info(value)}" for name, value in info.items()]
+    comment.append(f'pbc="{" ".join("T" if flag else "F" for flag in c.pbc)}"')
+    lines = [str(len(c)), " ".join(comment), *map(" ".join, zip(*columns, strict=True)), ""]
+    return "\n".join(lines)
+
+
+def _words(values: NDArray[np.float64]) -> list[str]:
+    return [repr(value) for value in values.tolist()]
+
+
+def _info(value: NDArray[np.float64]) -> str:
+    if value.ndim == 0:
+        return repr(value.item())
+    if value.ndim == 1 and len(value) > 1:
+        return f'"{" ".join(_words(value))}"'
+    return f'"_JSON {json.dumps(value.tolist())}"'
+
+
+def _row(c: Configuration, index: int) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "pos": c.positions,
+        "cell": c.cell[None],
+        "atomic_numbers": c.numbers,
+        "natoms": len(c),
+        "pbc": c.pbc,
+        "sid": index,
+        "fid": 0,
+    }
+    labels: dict[str, Any] = {
+        "y": c.energy,
+        "force": c.forces,
+        "stress": c.stress,
+        "group": c.group,
+    }
+    labels |= {"tags": c.tags, "fixed": None if c.fixed is None else c.fixed.astype(np.int64)}
+    row |= {name: value for name, value in labels.items() if value is not None}
+    return row | _weights(c) | _targets(c)
+
+
+def _put(environment: Any, key: bytes, value: bytes) -> None:
+    """Store a row; the map, which limits how large the file may get, grows when it is full."""
+    import lmdb
+
+    while True:
+        try:
+            with environment.begin(write=True) as transaction:
+                transaction.put(key, value)
+            return
+        except lmdb.MapFullError:
+            environment.set_mapsize(2 * environment.info()["map_size"])
