@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from torchml.training.metrics import is2re_metrics, s2ef_metrics
+from torchml.training.metrics import make_metrics
 
 
 @dataclass
@@ -109,7 +109,7 @@ def reference(batch: Batch, prediction: Prediction) -> dict[str, float]:
 
 
 def evaluate(*batches: tuple[Batch, Prediction]) -> dict[str, float]:
-    metrics = s2ef_metrics(forces=True, stress=True)
+    metrics = make_metrics(forces=True, stress=True)
     for batch, prediction in batches:
         metrics.update(batch, prediction)
     return {name: float(value) for name, value in metrics.compute().items()}
@@ -202,7 +202,7 @@ def test_metrics_that_agree_on_the_first_batch_stay_apart() -> None:
 
 def test_states_are_sums_alone() -> None:
     """Memory stays the same however many batches come, and ranks exchange two numbers."""
-    for metric in s2ef_metrics(stress=True).values():
+    for metric in make_metrics(stress=True).values():
         assert {name: state.ndim for name, state in metric.metric_state.items()} == {
             "total": 0,
             "count": 0,
@@ -211,9 +211,9 @@ def test_states_are_sums_alone() -> None:
 
 def test_names() -> None:
     energies = ["energy_mae", "energy_rmse", "energy_per_atom_mae", "energy_per_atom_rmse", "ewt"]
-    assert sorted(is2re_metrics("val/")) == sorted(f"val/{name}" for name in energies)
-    assert set(s2ef_metrics(forces=False)) == set(energies)
+    assert sorted(make_metrics("is2re", prefix="val/")) == sorted(f"val/{name}" for name in energies)
+    assert set(make_metrics(forces=False)) == set(energies)
     batch, prediction = some_batch(0, [2])
-    metrics = s2ef_metrics(prefix="test/")
+    metrics = make_metrics(prefix="test/")
     metrics.update(batch, replace(prediction, stress=None))
     assert "test/forces_mae" in metrics.compute()

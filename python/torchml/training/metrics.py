@@ -67,12 +67,17 @@ class MeanError(Metric):
         return mean.sqrt() if self.root_mean_square else mean
 
 
-def s2ef_metrics(forces: bool = True, stress: bool = False, prefix: str = "") -> MetricCollection:
-    """What is reported of energies, forces and stress; `update(batch, prediction)`.
+def make_metrics(
+    kind: str = "s2ef", forces: bool = True, stress: bool = False, prefix: str = ""
+) -> MetricCollection:
+    """What is reported of a task of this kind; `update(batch, prediction)`.
 
+    Every kind:
     energy_mae, energy_rmse                      eV per configuration
     energy_per_atom_mae, energy_per_atom_rmse    eV per atom
     ewt                                          share of energies within 0.02 eV
+
+    All but "is2re", which is about energies, where the task predicts forces:
     forces_mae, forces_rmse                      eV/Å, over components of free atoms
     forces_x_mae, forces_y_mae, forces_z_mae     the same of one component
     forces_cosine                                mean cosine between predicted and true forces
@@ -80,12 +85,17 @@ def s2ef_metrics(forces: bool = True, stress: bool = False, prefix: str = "") ->
     efwt                                         share of configurations whose energy is within
                                                  0.02 eV and whose every force component is
                                                  within 0.03 eV/Å
+    and where it predicts the stress:
     stress_mae, stress_rmse                      eV/Å³, over the six components
-
-    The forces and the stress are left out where the task does not predict them.
     """
-    metrics: dict[str, Metric | MetricCollection] = dict(_energy_metrics())
-    if forces:
+    metrics: dict[str, Metric | MetricCollection] = {
+        "energy_mae": MeanError(_energy_error),
+        "energy_rmse": MeanError(_energy_error, root_mean_square=True),
+        "energy_per_atom_mae": MeanError(_energy_per_atom_error),
+        "energy_per_atom_rmse": MeanError(_energy_per_atom_error, root_mean_square=True),
+        "ewt": MeanError(_energy_is_within_threshold),
+    }
+    if forces and kind != "is2re":
         metrics |= {
             "forces_mae": MeanError(_forces_error),
             "forces_rmse": MeanError(_forces_error, root_mean_square=True),
@@ -96,30 +106,11 @@ def s2ef_metrics(forces: bool = True, stress: bool = False, prefix: str = "") ->
             "forces_magnitude": MeanError(_forces_magnitude_error),
             "efwt": MeanError(_energy_and_forces_are_within_threshold),
         }
-    if stress:
+    if stress and kind != "is2re":
         metrics |= {
             "stress_mae": MeanError(_stress_error),
             "stress_rmse": MeanError(_stress_error, root_mean_square=True),
         }
-    return _collection(metrics, prefix)
-
-
-def is2re_metrics(prefix: str = "") -> MetricCollection:
-    """What is reported of energies alone: the first five of `s2ef_metrics`."""
-    return _collection(dict(_energy_metrics()), prefix)
-
-
-def _energy_metrics() -> dict[str, MeanError]:
-    return {
-        "energy_mae": MeanError(_energy_error),
-        "energy_rmse": MeanError(_energy_error, root_mean_square=True),
-        "energy_per_atom_mae": MeanError(_energy_per_atom_error),
-        "energy_per_atom_rmse": MeanError(_energy_per_atom_error, root_mean_square=True),
-        "ewt": MeanError(_energy_is_within_threshold),
-    }
-
-
-def _collection(metrics: dict[str, Metric | MetricCollection], prefix: str) -> MetricCollection:
     # Metrics whose sums agree after the first batch would be merged for good, if they may be.
     return MetricCollection(metrics, prefix=prefix or None, compute_groups=False)
 
