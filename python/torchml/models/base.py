@@ -137,7 +137,7 @@ def float_type(dtype: str | torch.dtype) -> torch.dtype:
 
 def _recorded(cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments by name. What does not fit the constructor is left for it to refuse."""
-    signature = inspect.signature(cls.__init__)
+    signature = inspect.signature(cls.__init__)  # type: ignore[misc]
     try:
         bound = signature.bind_partial(None, *args, **kwargs)
     except TypeError:

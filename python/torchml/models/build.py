@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torchml.errors import TorchMLError
@@ -53,7 +53,7 @@ def _is_model(value: Any) -> bool:
     return isinstance(value, Mapping) and "class_path" in value
 
 
-def _find(path: str) -> type[EdgeModel]:
+def _find(path: str) -> Callable[..., EdgeModel]:
     module_name, _, name = path.rpartition(".")
     try:
         found = importlib.import_module(module_name or "torchml.models")

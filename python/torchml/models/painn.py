@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import silu
+from torch.nn.functional import linear, silu
 
 from torchml.models.base import EdgeModel, float_type, per_node, require_positive
+from torchml.models.perceptron import initialize, readout
 from torchml.models.radial import Bessel, lengths, polynomial_envelope
 
 
@@ -41,15 +42,17 @@ class Message(torch.nn.Module):
         [n_out, F] and [n_out, 3, F].
         """
         source, target = edge_index[0], edge_index[1]
-        phi = self.source_out(silu(self.source_in(s)))
-        parts = phi.index_select(0, source) * self.filter(basis)
-        f = self.features
-        ds = parts[:, :f]
-        dv = parts[:, f : 2 * f].unsqueeze(1) * unit
+        phi = self.source_out(silu(self.source_in(s))).split(self.features, 1)
+        weights = self.filter.weight.split(self.features, 0)
+        ds = phi[0].index_select(0, source) * linear(basis, weights[0])
+        c = phi[1].index_select(0, source) * linear(basis, weights[1])
+        dv = c.unsqueeze(1) * unit
         if not self.first:
-            dv = torch.addcmul(dv, parts[:, 2 * f :].unsqueeze(1), v.index_select(0, source))
-        ds = ds.new_zeros([n_out, f]).index_add(0, target, ds)
-        dv = dv.new_zeros([n_out, 3, f]).index_add(0, target, dv)
+            # The product with v belongs to the source: there are fewer atoms than edges.
+            b = (phi[2].unsqueeze(1) * v).index_select(0, source)
+            dv = dv + b * linear(basis, weights[2]).unsqueeze(1)
+        ds = ds.new_zeros([n_out, ds.size(1)]).index_add(0, target, ds)
+        dv = dv.new_zeros([n_out, 3, ds.size(1)]).index_add(0, target, dv)
         return ds, dv
 
 
@@ -69,16 +72,35 @@ class Update(torch.nn.Module):
 
     def forward(self, s: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Shapes: s [M, F], v [M, 3, F]; result the same."""
-        f = self.features
-        mixed = self.mix(v)
-        left, right = mixed[:, :, :f], mixed[:, :, f:]
+        left, right = self.mix(v).split(self.features, 2)
         # Smooth where the vector vanishes, as it does in symmetric surroundings.
         norm = torch.sqrt(right.square().sum(1) + 1e-4)
         gates = self.gate_out(silu(self.gate_in(torch.cat([s, norm], dim=1))))
-        s = s + gates[:, :f] + gates[:, f : 2 * f] * (left * right).sum(1)
+        parts = gates.split(self.features, 1)
+        s = s + parts[0] + parts[1] * (left * right).sum(1)
         if not self.last:
-            v = v + gates[:, 2 * f :].unsqueeze(1) * left
+            v = v + parts[2].unsqueeze(1) * left
         return s, v
+
+
+class Block(torch.nn.Module):
+    """One layer: what the neighbours send, and what the atom makes of it."""
+
+    def __init__(self, features: int, radial: int, first: bool, last: bool) -> None:
+        super().__init__()
+        self.first = first
+        self.message = Message(features, radial, first)
+        self.update = Update(features, last)
+
+    def forward(
+        self, s: Tensor, v: Tensor, basis: Tensor, unit: Tensor, edge_index: Tensor, n_out: int
+    ) -> tuple[Tensor, Tensor]:
+        """Scalars and vectors of the first `n_out` nodes after the layer; shapes as in Message."""
+        ds, dv = self.message(s, v, basis, unit, edge_index, n_out)
+        if not self.first:
+            dv = v[:n_out] + dv
+        result: tuple[Tensor, Tensor] = self.update(s[:n_out] + ds, dv)
+        return result
 
 
 class PaiNN(EdgeModel):
@@ -110,18 +132,11 @@ class PaiNN(EdgeModel):
         self.width = features
         self.embedding = torch.nn.Embedding(len(species), features)
         self.bessel = Bessel(radial_functions, cutoff)
-        last = layers - 1
-        self.messages = torch.nn.ModuleList(
-            Message(features, radial_functions + 1, first=k == 0) for k in range(layers)
+        self.blocks = torch.nn.ModuleList(
+            Block(features, radial_functions + 1, k == 0, k == layers - 1) for k in range(layers)
         )
-        self.updates = torch.nn.ModuleList(
-            Update(features, last=k == last) for k in range(layers)
-        )
-        self.readout = torch.nn.Sequential(
-            torch.nn.Linear(features, max(features // 2, 1)),
-            torch.nn.SiLU(),
-            torch.nn.Linear(max(features // 2, 1), 1),
-        )
+        self.readout = readout(features)
+        initialize(self)
         self.to(float_type(dtype))
 
     def forward(
@@ -149,13 +164,11 @@ class PaiNN(EdgeModel):
         # The last column is the bias of the filters: it ends at the cutoff as the others do.
         basis = torch.cat([self.bessel(r) * envelope, envelope], dim=1)
 
-        s = self.embedding(species)
+        s: Tensor = self.embedding(species)
         v = s.new_zeros([0, 3, s.size(1)])
         shell = self.layers
-        for message, update in zip(self.messages, self.updates):
+        for block in self.blocks:
             shell -= 1
-            n, m = edge_counts[shell], node_counts[shell]
-            ds, dv = message(s, v, basis[:n], unit[:n], edge_index[:, :n], m)
-            v = v[:m] + dv if shell < self.layers - 1 else dv
-            s, v = update(s[:m] + ds, v)
+            n = edge_counts[shell]
+            s, v = block(s, v, basis[:n], unit[:n], edge_index[:, :n], node_counts[shell])
         return s

@@ -10,13 +10,11 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear, softplus
 
-from torchml.models.base import EdgeModel
-
-
-def shifted_softplus(x: Tensor) -> Tensor:
-    """ln(1 + e^x) - ln 2: smooth, and zero at zero."""
-    return torch.nn.functional.softplus(x) - math.log(2.0)
+from torchml.models.base import EdgeModel, float_type, per_node, require_positive
+from torchml.models.perceptron import shifted_softplus
+from torchml.models.radial import Gaussians, cosine_envelope, lengths
 
 
 class Interaction(torch.nn.Module):
@@ -37,7 +35,10 @@ class Interaction(torch.nn.Module):
 
         Shapes: x [M, F], basis [E, G], envelope [E, 1], edge_index [2, E]; result [n_out, F].
         """
-        filters = self.filter_out(shifted_softplus(self.filter_in(basis))) * envelope
+        # The shift of the activation goes into the bias: one pass less over the edges.
+        out = self.filter_out
+        bias = out.bias - math.log(2.0) * out.weight.sum(1)
+        filters = linear(softplus(self.filter_in(basis)), out.weight, bias) * envelope
         messages = self.message(x).index_select(0, edge_index[0]) * filters
         received = x.new_zeros([n_out, x.size(1)]).index_add(0, edge_index[1], messages)
         update: Tensor = self.update_out(shifted_softplus(self.update_in(received)))
@@ -56,7 +57,7 @@ class SchNet(EdgeModel):
         layers: number of convolutions.
         features: width of the atomic features.
         gaussians: number of Gaussians that expand a distance, centred on 0 .. cutoff.
-        dtype: float type of the weights.
+        dtype: float type of the weights, float32 or float64.
     """
 
     radial = True
@@ -68,18 +69,19 @@ class SchNet(EdgeModel):
         layers: int = 3,
         features: int = 64,
         gaussians: int = 32,
-        dtype: torch.dtype = torch.float64,
+        dtype: str = "float64",
     ) -> None:
         super().__init__(species, cutoff, layers)
+        require_positive(self, features=features, gaussians=gaussians)
+        self.width = features
         self.embedding = torch.nn.Embedding(len(species), features)
         self.interactions = torch.nn.ModuleList(
             Interaction(features, gaussians) for _ in range(layers)
         )
-        self.readout_in = torch.nn.Linear(features, features // 2)
-        self.readout_out = torch.nn.Linear(features // 2, 1)
-        self.register_buffer("centers", torch.linspace(0.0, cutoff, gaussians))
-        self.gaussian_exponent = -0.5 * ((gaussians - 1) / cutoff) ** 2
-        self.to(dtype)
+        self.readout_in = torch.nn.Linear(features, max(features // 2, 1))
+        self.readout_out = torch.nn.Linear(max(features // 2, 1), 1)
+        self.basis = Gaussians(gaussians, cutoff)
+        self.to(float_type(dtype))
 
     def forward(
         self,
@@ -89,17 +91,24 @@ class SchNet(EdgeModel):
         node_counts: list[int],
         edge_counts: list[int],
     ) -> Tensor:
-        r = torch.linalg.vector_norm(edge_vectors, dim=1).unsqueeze(1)
-        basis = torch.exp(self.gaussian_exponent * (r - self.centers).square())
-        envelope = 0.5 * (torch.cos(r * (math.pi / self.cutoff)) + 1.0)
-        envelope = torch.where(r < self.cutoff, envelope, torch.zeros_like(envelope))
+        x = self.node_features(species, edge_vectors, edge_index, node_counts, edge_counts)
+        return per_node(self.readout_out(shifted_softplus(self.readout_in(x))), species)
 
-        x = self.embedding(species)
+    def node_features(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> Tensor:
+        r = lengths(edge_vectors)
+        basis = self.basis(r)
+        envelope = cosine_envelope(r, self.cutoff).unsqueeze(1)
+        x: Tensor = self.embedding(species)
         shell = self.layers
         for interaction in self.interactions:
             shell -= 1
             n = edge_counts[shell]
             x = interaction(x, basis[:n], envelope[:n], edge_index[:, :n], node_counts[shell])
-        energies = self.readout_out(shifted_softplus(self.readout_in(x))).squeeze(1)
-        # The nodes of the outer shells only passed messages on: they have no energy.
-        return torch.nn.functional.pad(energies, [0, species.size(0) - energies.size(0)])
+        return x

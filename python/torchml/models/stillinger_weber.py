@@ -8,7 +8,7 @@ the paper (epsilon = 2.1682 eV, sigma = 2.0951 Å) multiplied in.
 import torch
 from torch import Tensor
 
-from torchml.models.base import EdgeModel
+from torchml.models.base import EdgeModel, float_type
 
 
 class StillingerWeber(EdgeModel):
@@ -38,7 +38,7 @@ class StillingerWeber(EdgeModel):
         cos_theta0: cosine of the preferred angle.
         cutoff: where all terms have vanished with all their derivatives (Å).
         species: the one chemical symbol these constants belong to.
-        dtype: float type of the constants, and so of the model.
+        dtype: float type of the constants and so of the model, float32 or float64.
     """
 
     # TorchScript reads these annotations, so this file must not turn them into strings.
@@ -62,14 +62,14 @@ class StillingerWeber(EdgeModel):
         cos_theta0: float = -0.3333333333333333,
         cutoff: float = 3.77118,
         species: str = "Si",
-        dtype: torch.dtype = torch.float64,
+        dtype: str = "float64",
     ) -> None:
         super().__init__([species], cutoff, layers=1)
         self.p = float(p)
         self.q = float(q)
         constants = {"A": A, "B": B, "sigma": sigma, "lam": lam, "gamma": gamma, "c0": cos_theta0}
         for name, value in constants.items():
-            self.register_buffer(name, torch.tensor(value, dtype=dtype))
+            self.register_buffer(name, torch.tensor(value, dtype=float_type(dtype)))
 
     def forward(
         self,
