@@ -10,14 +10,12 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rich.progress import track
 from torch.utils.data import Dataset
 
 from torchml.data.batch import GraphBatch, Sample, collate, make_sample
 from torchml.data.configuration import Configuration
 from torchml.data.graph import GraphBuilder
-
-SLOW = 2000  # configurations after which building graphs takes seconds and shows its progress
+from torchml.data.progress import track
 
 
 class GraphDataset(Dataset[GraphBatch]):
@@ -39,7 +37,10 @@ class GraphDataset(Dataset[GraphBatch]):
         self.samples: list[Sample] | None = None
         if isinstance(configurations, list):
             self.samples = [
-                self._sample(k, one) for k, one in enumerate(_progress(configurations, "graphs"))
+                self._sample(k, one)
+                for k, one in enumerate(
+                    track(configurations, "building graphs", len(configurations))
+                )
             ]
 
     def __len__(self) -> int:
@@ -79,7 +80,7 @@ class GraphDataset(Dataset[GraphBatch]):
         return make_sample(configuration, self.builder(configuration), index, self.targets)
 
     def _indices(self, unit: str) -> Iterable[int]:
-        return _progress(range(len(self)), f"counting {unit}")
+        return track(range(len(self)), f"counting {unit}", len(self))
 
 
 class PreBatched(Dataset[GraphBatch]):
@@ -96,7 +97,7 @@ class PreBatched(Dataset[GraphBatch]):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             self._scratch = tempfile.TemporaryDirectory(dir=folder, prefix="batches-")
-        for number, indices in enumerate(_progress(batches, "batches")):
+        for number, indices in enumerate(track(batches, "building batches", len(batches))):
             batch: Any = dataset[indices]
             if self._scratch is not None:
                 path = Path(self._scratch.name) / f"{number}.pt"
@@ -113,8 +114,3 @@ class PreBatched(Dataset[GraphBatch]):
             return GraphBatch(**torch.load(batch, weights_only=True))
         assert isinstance(batch, GraphBatch)
         return batch
-
-
-def _progress(items: Sequence[Any], what: str) -> Iterable[Any]:
-    """The items, with a progress bar where there are many."""
-    return track(items, what, transient=True, disable=len(items) < SLOW)

@@ -18,6 +18,7 @@ from torchml.data.graph import GraphBuilder, Kind
 from torchml.data.keys import Keys
 from torchml.data.reading import read
 from torchml.data.sampler import Batches, ResumableLoader
+from torchml.data.sequences import Selection
 from torchml.data.splits import Split
 from torchml.data.weights import apply_weights
 from torchml.errors import TorchMLError
@@ -40,8 +41,9 @@ class DataModule(L.LightningDataModule):
         predict: structures whose labels are wanted; without it, those of `test`.
         keys: names and units of the labels in the files.
         format: of the files, if their names do not tell.
-        split: how validation and test configurations are cut from `train`.
-        weights: of the training configurations: a number, a mapping or the path of a file.
+        split: how validation and test configurations are cut from `train`; by default, a tenth of
+            it validates where `val` is not given.
+        weights: of the configurations of `train`: a number, a mapping or the path of a file.
         batch_size: configurations (or atoms, or edges) per batch and rank.
         batch_by: what `batch_size` counts; by atoms or edges, batches are even in these.
         num_workers: processes that prepare batches; "all" takes the cores this process may use.
@@ -83,7 +85,7 @@ class DataModule(L.LightningDataModule):
         }
         self.keys = keys or Keys()
         self.format = format
-        self.split = split or Split()
+        self.split = split
         self.weights = weights
         self.batch_size = batch_size
         self.batch_by = batch_by
@@ -217,34 +219,24 @@ class DataModule(L.LightningDataModule):
 
     def _split_train(self) -> dict[str, Sequence[Configuration]]:
         found = self._read("train")
+        if self.weights is not None and len(found):
+            found = apply_weights(found, self.weights)
         cut = {part for part in ("val", "test") if self.sources[part] is None}
-        parts = self.split.indices(len(found), cut) if len(found) else {}
-        some: dict[str, Sequence[Configuration]] = {
-            part: _pick(found, parts.get(part, ())) for part in ("train", *sorted(cut))
-        }
-        if self.weights is not None:
-            some["train"] = apply_weights(some["train"], self.weights)
-        return some
+        if not len(found):
+            return dict.fromkeys(("train", *cut), ())
+        parts = self._split(len(found), cut).indices(len(found), cut)
+        return {part: _pick(found, parts[part]) for part in ("train", *cut)}
+
+    def _split(self, count: int, cut: set[str]) -> Split:
+        """The split that was asked for; else every tenth configuration validates."""
+        if self.split is not None:
+            return self.split
+        if "val" not in cut or count == 1:
+            return Split()
+        return Split(val=max(1, count // 10), seed=self.seed)
 
 
 def _pick(configurations: Sequence[Configuration], indices: Any) -> Sequence[Configuration]:
-    if len(indices) == len(configurations):
-        return configurations
     if isinstance(configurations, list):
         return [configurations[k] for k in indices]
-    return _Subset(configurations, indices)
-
-
-class _Subset(Sequence[Configuration]):
-    """Some configurations of a sequence that reads them when asked."""
-
-    def __init__(self, whole: Sequence[Configuration], indices: Sequence[int]) -> None:
-        self.whole, self.chosen = whole, [int(k) for k in indices]
-
-    def __len__(self) -> int:
-        return len(self.chosen)
-
-    def __getitem__(self, index: Any) -> Any:
-        if isinstance(index, slice):
-            return _Subset(self.whole, self.chosen[index])
-        return self.whole[self.chosen[index]]
+    return Selection(configurations, indices)

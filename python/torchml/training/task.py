@@ -20,6 +20,7 @@ from torchml.models.scaled import Scaled
 from torchml.models.staged import StagedModel
 from torchml.training import checkpoint
 from torchml.training.heads import Heads, Target
+from torchml.training.memory import keep_freed_memory
 from torchml.training.metrics import s2ef_metrics
 from torchml.training.normalization import Normalization, normalize
 from torchml.training.prediction import Prediction, predict
@@ -172,6 +173,7 @@ class Task(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         if stage == "fit":
+            keep_freed_memory()
             data = self.trainer.datamodule  # type: ignore[attr-defined]
             if data is not None:
                 self.normalize(data.configurations("train"))
