@@ -67,7 +67,7 @@ def configuration_of(
         weights=_weights(labels, keys, where),
         source=source,
         index=index,
-        group=None if group is None else str(labels[group]),
+        group=None if group is None or labels[group] is None else str(labels[group]),
     )
 
 

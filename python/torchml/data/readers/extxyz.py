@@ -104,7 +104,9 @@ def _configuration(
     if cell is not None:
         if np.size(cell) != 9:
             raise TorchMLError(f"{where}: Lattice holds {np.size(cell)} numbers, expected 9")
-        cell = np.asarray(cell).T  # ASE makes the matrix of columns that the format speaks of
+        # ASE makes a matrix of columns of what is called Lattice, and none of other spellings.
+        cell = np.asarray(cell)
+        cell = cell.T if cell.ndim == 2 else cell.reshape(3, 3)
     numbers = columns.pop("numbers", None)
     symbols = columns.pop("symbols", None)
     if numbers is None and symbols is not None:

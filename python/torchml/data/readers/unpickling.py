@@ -64,10 +64,12 @@ def _storage(data: bytes) -> Any:
 
 
 def _reconstruct(kind: type, base: type, state: Any) -> Any:
-    """Objects of the oldest pickle protocols: only empty records, whose state follows."""
-    if kind is not Record or base is not object:
-        raise pickle.UnpicklingError(f"an object of the class {kind.__name__} in an old protocol")
-    return Record()
+    """Objects of the oldest pickle protocols: only records, whose state follows."""
+    if kind is not Record or base not in (object, dict):
+        raise pickle.UnpicklingError(f"it makes a {kind!r:.60}, which is not allowed")
+    record = Record()
+    record.update(state or {})
+    return record
 
 
 def _encode(text: str, encoding: str) -> bytes:
