@@ -1,15 +1,27 @@
 """Potentials that come with the package, and their way into TorchScript."""
 
 from torchml.models.base import EdgeModel
+from torchml.models.behler_parrinello import BehlerParrinello
 from torchml.models.build import build, class_path, describe_class
+from torchml.models.dimenet import DimeNetPP
+from torchml.models.egnn import EGNN
+from torchml.models.gaanet import GAANet
+from torchml.models.gcn import GCN
 from torchml.models.painn import PaiNN
+from torchml.models.scaled import Scaled
 from torchml.models.schnet import SchNet
 from torchml.models.scripting import describe, script
 from torchml.models.stillinger_weber import StillingerWeber
 
 __all__ = [
+    "EGNN",
+    "GCN",
+    "BehlerParrinello",
+    "DimeNetPP",
     "EdgeModel",
+    "GAANet",
     "PaiNN",
+    "Scaled",
     "SchNet",
     "StillingerWeber",
     "build",

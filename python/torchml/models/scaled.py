@@ -1,7 +1,5 @@
 """A network with the energies of the elements and the scale of its output."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch
@@ -21,6 +19,9 @@ class Scaled(EdgeModel):
         network: energies of the order of one.
     """
 
+    scale: Tensor
+    references: Tensor
+
     def __init__(self, network: EdgeModel) -> None:
         super().__init__(network.species, network.cutoff, network.layers)
         self.network = network
@@ -38,7 +39,7 @@ class Scaled(EdgeModel):
         node_counts: list[int],
         edge_counts: list[int],
     ) -> Tensor:
-        energies = self.network(species, edge_vectors, edge_index, node_counts, edge_counts)
+        energies: Tensor = self.network(species, edge_vectors, edge_index, node_counts, edge_counts)
         return energies.to(torch.float64) * self.scale + self.references.index_select(0, species)
 
     def node_features(

@@ -11,6 +11,7 @@ import torch
 from torchml.errors import TorchMLError
 from torchml.metadata import ModelMetadata, quiet_torchscript
 from torchml.models.base import EdgeModel
+from torchml.models.scaled import Scaled
 
 _NONE = """
 def forward(self, species: Tensor, coords: Tensor, n_neigh: Tensor, nlist: Tensor,
@@ -107,6 +108,8 @@ def _source(model: EdgeModel, convention: str) -> str:
 
 
 def _dtype(model: EdgeModel) -> str:
+    if isinstance(model, Scaled):
+        return _dtype(model.network)  # it adds in float64 what the network returns
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
             return str(tensor.dtype).removeprefix("torch.")

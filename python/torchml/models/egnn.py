@@ -1,0 +1,146 @@
+"""EGNN: equivariant by moving the atoms.
+
+V. G. Satorras, E. Hoogeboom and M. Welling, ICML 2021 (arXiv:2102.09844).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import silu
+
+from torchml.models.base import EdgeModel, float_type, per_node, require_positive
+from torchml.models.perceptron import initialize, perceptron, readout
+from torchml.models.radial import Gaussians, lengths, polynomial_envelope
+
+
+class Layer(torch.nn.Module):
+    """Messages, what they do to the features, and where they move the atoms (eqs. 3 to 6)."""
+
+    def __init__(self, features: int, radial: int, attention: bool, moves: bool) -> None:
+        super().__init__()
+        self.attention = attention
+        self.moves = moves
+        self.source = torch.nn.Linear(features, features)
+        self.target = torch.nn.Linear(features, features, bias=False)
+        self.length = torch.nn.Linear(radial, features, bias=False)
+        self.message = torch.nn.Linear(features, features)
+        self.gate = torch.nn.Linear(features, 1) if attention else torch.nn.Identity()
+        last = torch.nn.Linear(features, 1)
+        hidden = torch.nn.Linear(features, features)
+        push = torch.nn.Sequential(hidden, torch.nn.SiLU(), last)
+        self.push = push if moves else torch.nn.Identity()
+        self.update = perceptron(2 * features, features, features)
+        initialize(self)
+        with torch.no_grad():
+            last.weight.mul_(0.01)  # The pushes of many neighbours add up: begin with small ones.
+
+    def forward(
+        self,
+        h: Tensor,
+        basis: Tensor,
+        directions: Tensor,
+        envelope: Tensor,
+        edge_index: Tensor,
+        n_out: int,
+    ) -> tuple[Tensor, Tensor]:
+        """Features and displacements of the first `n_out` nodes.
+
+        Shapes: h [M, F], basis [E, R], directions [E, 3], envelope [E, 1]; result [n_out, F] and
+        [n_out, 3] (Å).
+        """
+        source, target = edge_index[0], edge_index[1]
+        ends = self.source(h).index_select(0, source) + self.target(h).index_select(0, target)
+        message = silu(self.message(silu(ends + self.length(basis))))
+        if self.attention:
+            message = message * torch.sigmoid(self.gate(message))
+        message = message * envelope
+        received = h.new_zeros([n_out, h.size(1)]).index_add(0, target, message)
+        h = h[:n_out]
+        moved = h.new_zeros([n_out, 3])
+        if self.moves:
+            pushes = directions * (self.push(message) * envelope)
+            moved = moved.index_add(0, target, pushes)
+        return h + self.update(torch.cat([h, received], dim=1)), moved
+
+
+class EGNN(EdgeModel):
+    """Messages depend on distances; the atoms they measure distances between are moved by them.
+
+    Messages carry a polynomial envelope of the true distance, in every layer, so that atoms enter
+    and leave the neighbourhood smoothly wherever they were moved. Distances are expanded in
+    Gaussians, and moves are along r / (1 Å + |r|), which keeps them bounded.
+
+    Args:
+        species: chemical symbols, in the order of the species codes.
+        cutoff: radius of one layer (Å).
+        layers: number of layers.
+        features: width of the atomic features.
+        radial_functions: number of Gaussians that expand a distance.
+        attention: weigh each message by a number between 0 and 1 that it decides on itself.
+        dtype: float type of the weights, float32 or float64.
+    """
+
+    def __init__(
+        self,
+        species: list[str],
+        cutoff: float,
+        layers: int = 3,
+        features: int = 64,
+        radial_functions: int = 20,
+        attention: bool = False,
+        dtype: str = "float64",
+    ) -> None:
+        super().__init__(species, cutoff, layers)
+        require_positive(self, features=features, radial_functions=radial_functions)
+        self.width = features
+        # Nobody looks at the positions after the last layer; with one layer nothing ever moves.
+        self.radial = layers == 1
+        self.embedding = torch.nn.Embedding(len(species), features)
+        self.basis = Gaussians(radial_functions, cutoff)
+        self.blocks = torch.nn.ModuleList(
+            Layer(features, radial_functions, attention, moves=k < layers - 1)
+            for k in range(layers)
+        )
+        self.readout = readout(features)
+        initialize(self.readout)
+        self.to(float_type(dtype))
+
+    def forward(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> Tensor:
+        features = self.node_features(species, edge_vectors, edge_index, node_counts, edge_counts)
+        return per_node(self.readout(features), species)
+
+    def node_features(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> Tensor:
+        envelope = polynomial_envelope(lengths(edge_vectors), self.cutoff).unsqueeze(1)
+        h: Tensor = self.embedding(species)
+        vectors = edge_vectors
+        shell = self.layers
+        for block in self.blocks:
+            shell -= 1
+            n = edge_counts[shell]
+            vectors, edges = vectors[:n], edge_index[:, :n]
+            # Moved atoms may meet: the root is smooth there.
+            r = torch.sqrt(vectors.square().sum(1) + 1e-4)
+            directions = vectors / (1.0 + r.unsqueeze(1))
+            h, moved = block(h, self.basis(r), directions, envelope[:n], edges, node_counts[shell])
+            if shell > 0:
+                m = edge_counts[shell - 1]
+                source, target = edge_index[0, :m], edge_index[1, :m]
+                vectors = (
+                    vectors[:m] + moved.index_select(0, source) - moved.index_select(0, target)
+                )
+        return h
