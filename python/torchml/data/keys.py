@@ -70,13 +70,22 @@ _PRESSURES = {
 class Keys:
     """Names of the labels in a file, and their units.
 
-    energy, forces, stress, group: the name, exactly as it stands in the file; "auto" finds the
-    usual names and complains where several are there; None leaves the label out. A stress whose
-    name contains "virial" is -stress * volume in units of energy.
-    targets: names of further labels to read. weight: name of a number, the configuration's weight.
-    energy_unit: eV, meV, Ha, Ry, kcal/mol, kJ/mol or J; length_unit: Å, Bohr, nm, pm or m.
-    force_unit, stress_unit: "Ha/Bohr", "GPa", ...; None follows from energy and length.
-    allow_missing: labels that are NaN are left out, instead of an error.
+    Names are written exactly as in the file. "auto" finds the usual names, and complains where
+    several of them are there; null (None) leaves the label out.
+
+    Args:
+        energy: name of the total energy.
+        forces: name of the forces.
+        stress: name of the stress, or of a virial, whose name contains "virial": -stress * volume
+            in units of energy.
+        targets: names of further labels to read, which are not converted.
+        weight: name of a number, the weight of the configuration in the loss.
+        group: name of the kind of configuration.
+        energy_unit: eV, meV, Ha, Ry, kcal/mol, kJ/mol or J.
+        length_unit: of positions and cell: Å, Bohr, nm, pm or m.
+        force_unit: such as Ha/Bohr; without it, energy_unit / length_unit.
+        stress_unit: such as GPa, kbar or eV/Å³; without it, energy_unit / length_unit³.
+        allow_missing: leave out labels that are NaN, instead of an error.
     """
 
     energy: str | None = AUTO

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bar
 
 T = TypeVar("T")
 
@@ -13,21 +17,44 @@ PATIENCE = 2.0  # s that anybody waits without wanting to know
 
 
 class Progress:
-    """`with Progress("reading x", total) as bar: bar.advance(n)`; shown after two seconds."""
+    """`with Progress("reading x", total) as bar: bar.advance(n)`; shown after two seconds.
+
+    Only on terminals, on the first rank of a machine, and one at a time: within one that is
+    already shown, others stay silent. total may be None where it is not known.
+    """
+
+    _shown: ClassVar[Bar | None] = None
 
     def __init__(self, description: str, total: float | None) -> None:
-        from rich.progress import Progress as Bar
-
-        self._bar = Bar(transient=True)
-        self._task = self._bar.add_task(description, total=total)
+        self._description = description
+        self._total = total
+        self._done = 0.0
+        self._bar: Bar | None = None
         self._start = time.monotonic()
-        self._shown = False
 
     def advance(self, amount: float = 1) -> None:
-        self._bar.advance(self._task, amount)
-        if not self._shown and time.monotonic() - self._start > PATIENCE:
-            self._bar.start()
-            self._shown = True
+        self._done += amount
+        if self._bar is None and time.monotonic() - self._start > PATIENCE:
+            self._show()
+        if self._bar is not None:
+            self._bar.update(self._bar.task_ids[0], completed=self._done)
+
+    def _show(self) -> None:
+        from rich.console import Console
+        from rich.errors import LiveError
+        from rich.progress import Progress as Bar
+
+        self._start = time.monotonic()  # if there is no room for it now, look again later
+        console = Console(stderr=True)
+        if Progress._shown or not console.is_terminal or os.environ.get("LOCAL_RANK", "0") != "0":
+            return
+        bar = Bar(console=console, transient=True)
+        bar.add_task(self._description, total=self._total)
+        try:
+            bar.start()
+        except LiveError:  # somebody else draws on the terminal
+            return
+        self._bar = Progress._shown = bar
 
     def __enter__(self) -> Progress:
         return self
@@ -38,8 +65,9 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._shown:
+        if self._bar is not None:
             self._bar.stop()
+            self._bar = Progress._shown = None
 
 
 def track(items: Iterable[T], description: str, total: float) -> Iterator[T]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from torchml.data.configuration import Configuration
 from torchml.data.keys import Keys
+from torchml.data.progress import track
 from torchml.errors import TorchMLError
 
 SUFFIXES = {
@@ -44,15 +46,15 @@ def read(
     files = [file for path in several for file in _files(path, format)]
     if not files:
         raise TorchMLError("there are no files to read, expected at least one path")
-    parts = [_read_file(path, keys, kind) for path, kind in files]
-    if len(parts) == 1:
-        return parts[0]
+    if len(files) == 1:
+        return _read_file(*files[0], keys)
+    parts = [_read_file(*file, keys) for file in track(files, "reading files", len(files))]
     if all(isinstance(part, list) for part in parts):
         return [configuration for part in parts for configuration in part]
     return Joined(parts)
 
 
-def _read_file(path: Path, keys: Keys, format: str) -> Sequence[Configuration]:
+def _read_file(path: Path, format: str, keys: Keys) -> Sequence[Configuration]:
     if format == "extxyz":
         from torchml.data.readers.extxyz import read_extxyz
 
@@ -91,7 +93,7 @@ def _files(path: str | Path, format: str | None) -> list[tuple[Path, str]]:
         return [(path, format or SUFFIXES.get(path.suffix.lower(), "ase"))]
     if (path / "data.mdb").is_file():  # the folder is itself an LMDB environment
         return [(path, "lmdb")]
-    inside = [file for file in path.rglob("*") if file.is_file() and not _hidden(file, path)]
+    inside = [file for file in _inside(path) if not _hidden(file, path)]
     known = [file for file in inside if file.suffix.lower() in SUFFIXES or format]
     formats = {format or SUFFIXES[file.suffix.lower()] for file in known}
     if len(formats) > 1:
@@ -102,6 +104,12 @@ def _files(path: str | Path, format: str | None) -> list[tuple[Path, str]]:
     if not known:
         raise TorchMLError(f"{path} holds no files to read, expected endings {', '.join(SUFFIXES)}")
     return [(file, formats.copy().pop()) for file in sorted(known)]
+
+
+def _inside(folder: Path) -> list[Path]:
+    """All files in a folder and below it, also where links lead."""
+    walk = os.walk(folder, followlinks=True)
+    return [Path(root, name) for root, _, names in walk for name in names]
 
 
 def _hidden(file: Path, folder: Path) -> bool:

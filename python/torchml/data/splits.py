@@ -19,11 +19,16 @@ class Split:
     """How many configurations each part gets, drawn at random without repetition.
 
     A whole number counts configurations, a number between 0 and 1 is a fraction of all, and a
-    text is the path of a file with their indices (from 0, separated by spaces or lines). Without
-    a number, train is what the others leave, and val and test are empty.
+    text is the path of a file with their indices (from 0, separated by spaces or lines).
 
     val and test depend on the seed and on themselves, not on train: learning curves that train on
     more and more configurations are measured on the same ones.
+
+    Args:
+        train: configurations to train on; by default all that the others leave.
+        val: configurations to validate on; by default none.
+        test: configurations to test on; by default none.
+        seed: of the random choice.
     """
 
     train: int | float | str | None = None
