@@ -1,4 +1,4 @@
-"""The commands `torchml export` (also `python -m torchml_export`) and `torchml validate`.
+"""The command `torchml`: training, export (also `python -m torchml_export`) and validation.
 
 Only the chosen command imports what it needs, so that `--help` answers at once.
 """
@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 _EXPORT_HELP = "make a KIM portable model of a TorchScript archive"
 _VALIDATE_HELP = "compare Python, C++, KIM and LAMMPS on the same structures"
+_TRAINING_HELP = {
+    "fit": "train a potential: torchml fit --config silicon.yaml",
+    "test": "errors of a trained potential on test data",
+    "predict": "energies and forces of structures, into a file",
+    "submit": "torchml fit as a job of a cluster",
+}
 
 _EXPORT_DESCRIPTION = """\
 Make a KIM portable model of a TorchScript archive, so that LAMMPS, ASE and every other simulator
@@ -53,10 +59,15 @@ then, in LAMMPS:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console command `torchml`."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if _is_training(arguments):
+        home = "torchml.training.submit" if arguments[0] == "submit" else "torchml.training.cli"
+        return int(import_module(home).main(arguments))
     parser = argparse.ArgumentParser(
         prog="torchml", description="Machine-learning potentials for KIM-API simulators."
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+    for name, text in _TRAINING_HELP.items():
+        commands.add_parser(name, help=text)
     _add_export_arguments(commands.add_parser("export", help=_EXPORT_HELP, **_export_texts()))
     validate = commands.add_parser("validate", help=_VALIDATE_HELP, description=_VALIDATE_HELP)
     if arguments[:1] == ["validate"]:
@@ -64,6 +75,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_arguments(validate)
         validate.set_defaults(run=command.run)
     return _run(parser, arguments)
+
+
+def _is_training(arguments: Sequence[str]) -> bool:
+    """`validate` with a configuration reports errors on its data; with a model it compares doors."""
+    if arguments[:1] == ["validate"]:
+        words = ("-c", "--config", "--print_config")
+        return any(word.partition("=")[0] in words for word in arguments[1:])
+    return bool(arguments) and arguments[0] in _TRAINING_HELP
 
 
 def export_main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,63 @@
+"""Ranks that somebody else has started: mpirun, srun or torchrun."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from torchml.errors import TorchMLError
+
+# Where launchers of MPI programs say how many ranks there are.
+_MPI_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")
+
+
+@dataclass(frozen=True)
+class Ranks:
+    """How the processes of this run are spread."""
+
+    per_node: int
+    nodes: int
+
+
+def launched_ranks() -> Ranks | None:
+    """What a launcher has started, None if this process is the only one.
+
+    Lightning finds its own rank, but wants to be told how many there are: without that, each
+    process would train a model of its own.
+    """
+    environment = os.environ
+    if "TORCHELASTIC_RUN_ID" in environment:
+        return _even(int(environment["WORLD_SIZE"]), int(environment["LOCAL_WORLD_SIZE"]))
+    from lightning.fabric.plugins.environments import SLURMEnvironment
+
+    if SLURMEnvironment.detect():
+        ranks = int(environment["SLURM_NTASKS"])
+        nodes = int(environment.get("SLURM_NNODES", environment.get("SLURM_JOB_NUM_NODES", 1)))
+        return _even(ranks, ranks // nodes) if ranks > 1 else None
+    ranks = max((int(environment.get(name, 1)) for name in _MPI_SIZES), default=1)
+    if ranks == 1:
+        return None
+    try:
+        from mpi4py import MPI
+    except ImportError:
+        raise TorchMLError(
+            f"started by mpirun with {ranks} ranks, which needs mpi4py: "
+            "pip install 'torchml[cluster]'"
+        ) from None
+    world = MPI.COMM_WORLD
+    if world.Get_size() != ranks:
+        raise TorchMLError(
+            f"mpirun started {ranks} ranks, but mpi4py sees {world.Get_size()}: it was built for "
+            "another MPI than the one of mpirun"
+        )
+    per_node = world.Split_type(MPI.COMM_TYPE_SHARED).Get_size()
+    return _even(ranks, world.allreduce(per_node, MPI.MAX))
+
+
+def _even(ranks: int, per_node: int) -> Ranks:
+    if ranks % per_node:
+        raise TorchMLError(
+            f"{ranks} ranks were started with up to {per_node} on a node, expected equally many on "
+            "each"
+        )
+    return Ranks(per_node, ranks // per_node)

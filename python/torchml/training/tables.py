@@ -1,0 +1,58 @@
+"""Metrics as a person wants to read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ase import units
+from rich.table import Table
+
+# Unit and factor of a metric: that of the longest name it begins with.
+_UNITS: dict[str, tuple[str, float]] = {
+    "energy": ("eV", 1.0),
+    "energy_per_atom": ("meV/atom", 1e3),
+    "ewt": ("%", 1e2),
+    "efwt": ("%", 1e2),
+    "forces": ("eV/Å", 1.0),
+    "forces_cosine": ("", 1.0),
+    "stress": ("GPa", 1 / units.GPa),
+}
+
+
+# What a table shows, in this order, before anything else there is; components are for the logs.
+_ORDER = (
+    *("loss", "energy_per_atom_mae", "energy_per_atom_rmse", "energy_mae", "energy_rmse"),
+    *("forces_mae", "forces_rmse", "forces_cosine", "forces_magnitude"),
+    *("stress_mae", "stress_rmse", "ewt", "efwt"),
+)
+_HIDDEN = ("forces_x_mae", "forces_y_mae", "forces_z_mae")
+
+
+def unit_of(name: str) -> tuple[str, float]:
+    """The usual unit of a metric, and the factor to it."""
+    stems = [stem for stem in _UNITS if name == stem or name.startswith(f"{stem}_")]
+    return _UNITS[max(stems, key=len)] if stems and not name.endswith("_loss") else ("", 1.0)
+
+
+def with_unit(name: str, value: float) -> str:
+    """A metric in its usual unit: 3.214 meV/atom."""
+    unit, factor = unit_of(name)
+    return f"{value * factor:.4g} {unit}".rstrip()
+
+
+def metrics_table(title: str, columns: Mapping[str, Mapping[str, float]]) -> Table:
+    """One row per metric, and one column per set of configurations."""
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("metric", no_wrap=True)
+    table.add_column("unit", no_wrap=True)
+    for name in columns:
+        table.add_column(name, justify="right", overflow="fold")
+    there = dict.fromkeys(name for metrics in columns.values() for name in metrics)
+    ordered = [name for name in _ORDER if name in there]
+    for name in ordered + [name for name in there if name not in (*_ORDER, *_HIDDEN)]:
+        unit, factor = unit_of(name)
+        values = [metrics.get(name) for metrics in columns.values()]
+        table.add_row(
+            name, unit, *("" if v is None or v != v else f"{v * factor:.4g}" for v in values)
+        )
+    return table
