@@ -145,7 +145,7 @@ def collate(samples: Sequence[Sample], padding: int = 0) -> GraphBatch:
     atoms = torch.tensor([graph.n_atoms for graph in graphs])
     real = torch.ones(len(graphs), dtype=torch.bool)
     real[len(graphs) - padding :] = False
-    labels = {
+    labels: dict[str, Any] = {
         name: torch.cat([sample.labels[name] for sample in samples]) for name in samples[0].labels
     }
     for name in ("energy_weight", "forces_weight", "stress_weight"):

@@ -50,7 +50,7 @@ class DataModule(L.LightningDataModule):
         pre_batch: put batches together once, and keep them in memory or on disk; then only their
             order changes from epoch to epoch.
         graphs: minimum_image (fast) or staged (with ghosts, as in a simulator): equal energies.
-        duplicates: whether equal structures within and between train, val and test are an error.
+        duplicates: whether equal structures within a part, or in train and another, are an error.
         seed: of the split and of the order of the batches.
     """
 
@@ -98,6 +98,8 @@ class DataModule(L.LightningDataModule):
         self.seed = seed
         self._configurations: dict[str, Sequence[Configuration]] = {}
         self._datasets: dict[str, GraphDataset] = {}
+        self._train_loader: ResumableLoader | None = None
+        self._resume: dict[str, int] = {}
 
     @classmethod
     def from_configurations(
@@ -157,8 +159,7 @@ class DataModule(L.LightningDataModule):
             if part != "predict" and isinstance(found, list):
                 check_labels(found, [*labels, *targets])
         if self.duplicates == "error":
-            known = [self._configurations.get(part, []) for part in ("train", "val", "test")]
-            check_duplicates([one for some in known if isinstance(some, list) for one in some])
+            self._check_duplicates(parts)
         for part in parts:
             if part not in self._datasets:
                 names = () if part == "predict" else targets
@@ -169,7 +170,23 @@ class DataModule(L.LightningDataModule):
         return self._datasets[part]
 
     def train_dataloader(self) -> ResumableLoader:
-        return self._loader("train", shuffle=True)
+        self._train_loader = self._loader("train", shuffle=True)
+        if self._resume:
+            self._train_loader.load_state_dict(self._resume)
+            self._resume = {}
+        return self._train_loader
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where in the epoch the training is: part of a checkpoint.
+
+        Lightning saves and restores the state of loaders too, but not where the number of steps is
+        asked for before it restores, as a schedule over all steps has to.
+        """
+        return self._train_loader.state_dict() if self._train_loader else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The next training loader goes on from there."""
+        self._resume = state_dict
 
     def val_dataloader(self) -> ResumableLoader | list[Any]:
         return self._loader("val") if len(self._datasets["val"]) else []
@@ -208,6 +225,17 @@ class DataModule(L.LightningDataModule):
             persistent_workers=self.num_workers > 0,
             pin_memory=gpu,
         )
+
+    def _check_duplicates(self, parts: Sequence[Part]) -> None:
+        """Within each part, and between what is learned and what measures it.
+
+        Sequences that are read when asked are taken as they are.
+        """
+        known = {part: self._configurations.get(part, ()) for part in ("train", *parts)}
+        lists = {part: some for part, some in known.items() if isinstance(some, list)}
+        train = lists.pop("train", [])
+        for some in lists.values() or [[]]:
+            check_duplicates(train + some)
 
     def _read(self, part: str) -> Sequence[Configuration]:
         source = self.sources[part]

@@ -46,7 +46,8 @@ class Batches(DistributedSampler[list[int]]):
         rank: int = 0,
         ranks: int = 1,
     ) -> None:
-        super().__init__(range(len(sizes)), num_replicas=ranks, rank=rank, seed=seed)  # type: ignore[arg-type]
+        nothing: Any = sizes  # only its length matters
+        super().__init__(nothing, num_replicas=ranks, rank=rank, seed=seed)
         self.sizes = np.asarray(sizes, dtype=np.float64)
         self.batch_size = batch_size
         self.by_size = by_size
@@ -59,7 +60,7 @@ class Batches(DistributedSampler[list[int]]):
         amount = self.sizes.sum() if self.by_size else len(self.sizes)
         return min(max(1, int(np.ceil(amount / step))), len(self.sizes))
 
-    def __iter__(self) -> Iterator[list[int]]:  # type: ignore[override]
+    def __iter__(self) -> Iterator[list[int]]:
         # Only this once: the next epoch begins at its beginning.
         start, self.start = self.start, 0
         yield from self.epoch_batches(self.epoch)[start:]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -73,7 +73,7 @@ class Heads(torch.nn.Module):
         values: dict[str, Tensor] = {}
         if not self.targets:
             return values
-        network = getattr(model, "network", model)
+        network: Any = getattr(model, "network", model)
         inner = batch.edge_counts[0]
         features = network.node_features(
             batch.species,

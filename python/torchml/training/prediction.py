@@ -69,7 +69,7 @@ def _with_gradients(
     rows = batch.coordinates if staged else batch.edge_vectors
     assert rows is not None
     rows = rows.detach().requires_grad_()
-    batch = replace(batch, **{"coordinates" if staged else "edge_vectors": rows})
+    batch = replace(batch, coordinates=rows) if staged else replace(batch, edge_vectors=rows)
     found = _energies(model, batch)
     (gradient,) = torch.autograd.grad(found.energy.sum(), rows, create_graph=create_graph)
     if staged:

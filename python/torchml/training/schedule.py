@@ -24,7 +24,11 @@ def schedulers(task: Task, optimizer: Optimizer) -> list[dict[str, Any]]:
         found.append({"scheduler": warmup, "interval": "step", "name": "warmup"})
     if task.scheduler is not None:
         main = task.scheduler(optimizer)
-        entry = {"scheduler": main, "interval": task.scheduler_interval, "name": "lr"}
+        entry: dict[str, Any] = {
+            "scheduler": main,
+            "interval": task.scheduler_interval,
+            "name": "lr",
+        }
         if isinstance(main, ReduceLROnPlateau):
             # Improvements are looked for when there is something new to look at.
             entry |= {"monitor": task.monitor, "interval": "epoch", "strict": False}

@@ -9,7 +9,7 @@ import lightning.pytorch as L
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
-from torchmetrics import MeanMetric, MetricCollection
+from torchmetrics import MetricCollection
 
 from torchml.data.batch import GraphBatch
 from torchml.data.configuration import Configuration
@@ -21,11 +21,11 @@ from torchml.models.staged import StagedModel
 from torchml.training import checkpoint
 from torchml.training.heads import Heads, Target
 from torchml.training.memory import keep_freed_memory
-from torchml.training.metrics import s2ef_metrics
+from torchml.training.metrics import make_metrics
 from torchml.training.normalization import Normalization, normalize
 from torchml.training.prediction import Prediction, predict
 from torchml.training.schedule import schedulers
-from torchml.training.terms import Sum, Term, global_mean
+from torchml.training.terms import RunningMean, Sum, Term, global_mean
 
 
 class Task(L.LightningModule):
@@ -36,7 +36,7 @@ class Task(L.LightningModule):
     configuration lacks, and terms with a coefficient of 0, cost nothing.
 
     Args:
-        model: the potential, or any class with the same `forward`, by class_path.
+        model: the potential; any subclass of EdgeModel, or a StagedModel around any network.
         energy_coefficient: of the energy term.
         force_coefficient: of the force term.
         stress_coefficient: of the stress term; stress is multiplied by the volume per atom.
@@ -60,7 +60,7 @@ class Task(L.LightningModule):
 
     def __init__(
         self,
-        model: torch.nn.Module,
+        model: EdgeModel | StagedModel,
         energy_coefficient: float = 1.0,
         force_coefficient: float = 1.0,
         stress_coefficient: float = 0.0,
@@ -83,7 +83,7 @@ class Task(L.LightningModule):
         if not isinstance(model, StagedModel | Scaled):
             model = Scaled(model)
         self.model: Scaled | StagedModel = model
-        self.terms = torch.nn.ModuleDict()
+        self.terms: Any = torch.nn.ModuleDict()  # of Term
         for name, loss, coefficient in (
             ("energy", energy_loss, energy_coefficient),
             ("forces", force_loss, force_coefficient),
@@ -108,15 +108,11 @@ class Task(L.LightningModule):
         self.monitor = monitor
         self.warmup_steps = warmup_steps
         self.missing = missing
-        self.metrics = torch.nn.ModuleDict(
+        self.metrics: Any = torch.nn.ModuleDict(
             {f"{stage}_metrics": self._make_metrics() for stage in ("val", "test")}
         )
-        self.losses = torch.nn.ModuleDict(
-            {
-                f"{stage}_{name}": MeanMetric(nan_strategy="disable")
-                for stage in ("val", "test")
-                for name in self.terms
-            }
+        self.losses: Any = torch.nn.ModuleDict(
+            {f"{stage}_{name}": RunningMean() for stage in ("val", "test") for name in self.terms}
         )
 
     # --- What the data module asks -----------------------------------------------------------
@@ -180,26 +176,23 @@ class Task(L.LightningModule):
 
     def training_step(self, batch: GraphBatch, batch_idx: int) -> Tensor:
         parts = self._parts(batch, create_graph=True)[0]
-        loss = torch.zeros((), device=self.device)
-        for name, part in parts.items():
-            mean = global_mean(part)
-            loss = loss + self.terms[name].coefficient * mean
-            self.log(
-                f"train/{name}_loss", mean.detach(), on_epoch=True, on_step=False, **_of(batch)
-            )
-        self.log(
-            "train/loss", loss.detach(), on_epoch=True, on_step=False, prog_bar=True, **_of(batch)
-        )
-        return loss
+        means = {name: global_mean(part) for name, part in parts.items()}
+        loss = torch.stack([self.terms[name].coefficient * mean for name, mean in means.items()])
+        logged = {f"train/{name}_loss": mean.detach() for name, mean in means.items()}
+        # Means over the steps of an epoch, the same for any number of ranks.
+        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
+        self.log_dict(logged, batch_size=1, **options)
+        self.log("train/loss", loss.sum().detach(), prog_bar=True, batch_size=1, **options)
+        return loss.sum()
 
-    def validation_step(self, batch: GraphBatch, batch_idx: int) -> Prediction:
+    def validation_step(self, batch: GraphBatch, batch_idx: int) -> Any:
         return self._evaluate(batch, "val")
 
-    def test_step(self, batch: GraphBatch, batch_idx: int) -> Prediction:
+    def test_step(self, batch: GraphBatch, batch_idx: int) -> Any:
         return self._evaluate(batch, "test")
 
     def predict_step(self, batch: GraphBatch, batch_idx: int) -> Prediction:
-        return self(batch)
+        return self.forward(batch)
 
     def on_validation_epoch_end(self) -> None:
         self._log_evaluation("val")
@@ -219,7 +212,7 @@ class Task(L.LightningModule):
     # --- Parts -----------------------------------------------------------------------------------
 
     def _make_metrics(self) -> MetricCollection:
-        return s2ef_metrics(forces="forces" in self.terms, stress="stress" in self.terms)
+        return make_metrics(self.kind, forces="forces" in self.terms, stress="stress" in self.terms)
 
     def _parts(self, batch: GraphBatch, create_graph: bool) -> tuple[dict[str, Sum], Prediction]:
         """The sums of each term, in units of the scale."""
@@ -253,7 +246,7 @@ class Task(L.LightningModule):
     def _evaluate(self, batch: GraphBatch, stage: str) -> Prediction:
         parts, prediction = self._parts(batch, create_graph=False)
         for name, part in parts.items():
-            self.losses[f"{stage}_{name}"].update(part.mean().detach(), part.count)
+            self.losses[f"{stage}_{name}"].update(part)
         self.metrics[f"{stage}_metrics"].update(batch, prediction)
         return prediction
 
@@ -281,7 +274,7 @@ class IS2RE(Task):
     kind = "is2re"
 
     def __init__(
-        self, model: torch.nn.Module, energy_per_atom: bool = False, **options: Any
+        self, model: EdgeModel | StagedModel, energy_per_atom: bool = False, **options: Any
     ) -> None:
         super().__init__(model, energy_per_atom=energy_per_atom, force_coefficient=0.0, **options)
 
@@ -294,7 +287,3 @@ def float_dtype(model: torch.nn.Module) -> torch.dtype:
         if tensor.is_floating_point():
             return tensor.dtype
     return torch.float64
-
-
-def _of(batch: GraphBatch) -> dict[str, int]:
-    return {"batch_size": len(batch)}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torchmetrics import Metric
 
 
 @dataclass
@@ -31,11 +33,11 @@ class Term(torch.nn.Module):
 
     def __init__(self, loss: torch.nn.Module, coefficient: float) -> None:
         super().__init__()
-        self.loss = copy.deepcopy(loss)
+        self.loss: Any = copy.deepcopy(loss)
         self.coefficient = float(coefficient)
         self.reduces = not hasattr(loss, "reduction")
         if not self.reduces:
-            self.loss.reduction = "none"
+            self.loss.reduction = "none"  # type: ignore[assignment]
 
     def forward(self, prediction: Tensor, label: Tensor, weight: Tensor) -> Sum:
         """Weighted loss of the rows whose labels are numbers and whose weights are not zero.
@@ -59,6 +61,33 @@ class Term(torch.nn.Module):
         values = values.reshape(values.size(0), -1).mean(1)
         weight = torch.where(known, weight, torch.zeros_like(weight)).to(values.dtype)
         return Sum((values * weight).sum(), known.sum().to(values.dtype))
+
+
+class RunningMean(Metric):
+    """Mean of a term over many batches and all ranks.
+
+    torchmetrics' own MeanMetric gives all ranks the same weight, however many rows they have.
+    """
+
+    full_state_update = False
+
+    total: Tensor
+    count: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        zero = torch.zeros((), dtype=torch.float64)
+        self.add_state("total", zero.clone(), dist_reduce_fx="sum")
+        self.add_state("count", zero.clone(), dist_reduce_fx="sum")
+
+    def update(self, part: Sum) -> None:
+        """Add what one batch has."""
+        self.total += part.total.detach().to(torch.float64)
+        self.count += part.count.to(torch.float64)
+
+    def compute(self) -> Tensor:
+        """The mean over everything; 0 where there is nothing."""
+        return Sum(self.total, self.count).mean()
 
 
 def global_mean(part: Sum) -> Tensor:
