@@ -37,7 +37,7 @@ class StagedModel(torch.nn.Module):
         species_input: Literal["code", "atomic_number"] | None = None,
     ) -> None:
         super().__init__()
-        names = list(inspect.signature(network.forward).parameters)
+        names = _argument_names(network)
         if len(names) != 3 + layers:
             raise TorchMLError(
                 f"forward of {type(network).__name__} takes {' '.join(names)}, expected "
@@ -56,3 +56,11 @@ class StagedModel(torch.nn.Module):
     ) -> Tensor:
         energy: Tensor = self.network(species, coordinates, *stages, contributing)
         return energy
+
+
+def _argument_names(network: torch.nn.Module) -> list[str]:
+    """Names of what `forward` takes, of Python modules and of TorchScript alike."""
+    if isinstance(network, torch.jit.ScriptModule):
+        schema = network.forward.schema  # type: ignore[attr-defined]
+        return [argument.name for argument in schema.arguments][1:]  # the first is self
+    return list(inspect.signature(network.forward).parameters)
