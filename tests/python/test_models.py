@@ -1,16 +1,30 @@
-"""The example potentials: their physics, and their behaviour where formulas become delicate."""
+"""Stillinger-Weber against the literature; models from plain arguments, and back to them."""
 
 from __future__ import annotations
 
+import copy
+
+import jsonargparse
 import numpy as np
 import pytest
 import torch
+import yaml
 from ase.build import bulk
 from ase.calculators.kim import KIM
 from ase.neighborlist import primitive_neighbor_list
-from brute_force import graphs
+from networks import MAKERS, cluster, free_energies, make
 
-from torchml.models import SchNet, StillingerWeber
+from torchml.errors import TorchMLError
+from torchml.models import (
+    EdgeModel,
+    Scaled,
+    SchNet,
+    StillingerWeber,
+    build,
+    describe,
+    describe_class,
+    script,
+)
 
 NATIVE = "SW_StillingerWeber_1985_Si__MO_405512056662_005"
 
@@ -40,12 +54,6 @@ def dimer_energy(model, r):
     layers = model.layers
     codes = torch.zeros(2, dtype=torch.int64)
     return model(codes, vectors, edge_index, [2] * (layers + 1), [2] * layers).sum()
-
-
-@pytest.fixture
-def schnet():
-    torch.manual_seed(0)
-    return SchNet(["Si", "O"], cutoff=3.0, layers=3, features=16, gaussians=8)
 
 
 @pytest.mark.parametrize(("repeat", "displacement"), [(2, 0.0), (2, 0.1), (2, 0.4), (1, 0.2)])
@@ -82,16 +90,6 @@ def test_stillinger_weber_ends_smoothly(distance):
         assert abs(value.item()) < 1e-12
 
 
-def test_schnet_ends_smoothly(schnet):
-    apart = dimer_energy(schnet, torch.tensor(9.0, dtype=torch.float64)).item()
-    for gap in (1e-2, 1e-3, 1e-4):
-        r = torch.tensor(schnet.cutoff - gap, dtype=torch.float64, requires_grad=True)
-        energy = dimer_energy(schnet, r)
-        (slope,) = torch.autograd.grad(energy, r)
-        assert abs(energy.item() - apart) < gap**2
-        assert abs(slope.item()) < gap
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_dtype_of_the_result_is_that_of_the_model(dtype):
     for model in (StillingerWeber(dtype=dtype), SchNet(["Si"], 4.0, dtype=dtype)):
@@ -104,59 +102,146 @@ def test_float32_stillinger_weber_is_close_to_float64():
     assert single == pytest.approx(exact, rel=1e-5)
 
 
-def test_prefixes_give_the_same_energies_as_the_whole_graph(schnet):
-    positions = np.random.default_rng(3).uniform(0, 9, (60, 3))
-    contributing = np.arange(60) < 5
-    found = graphs(positions, contributing, schnet.cutoff, schnet.layers)
-    assert found.node_counts[0] < found.node_counts[1] < found.node_counts[2]
-    codes = torch.arange(60)[found.nodes] % 2
-    x = torch.tensor(positions)[found.nodes]
-    vectors = x[found.edge_index[0]] - x[found.edge_index[1]]
-    n, e = len(found.nodes), found.edge_index.size(1)
-    prefixes = schnet(codes, vectors, found.edge_index, found.node_counts, found.edge_counts)
-    whole = schnet(codes, vectors, found.edge_index, [n] * 4, [e] * 3)
-    torch.testing.assert_close(prefixes[:5], whole[:5], rtol=0, atol=1e-13)
-    assert len(prefixes) == n
-
-
-def test_radial_models_see_lengths_only(schnet):
-    generator = torch.Generator().manual_seed(5)
-    vectors = torch.randn(6, 3, generator=generator, dtype=torch.float64)
-    vectors *= 2.4 / vectors.norm(dim=1, keepdim=True)
-    turned = vectors.roll(1, dims=1)
-    turned[0] *= -1.0
-    edge_index = torch.tensor([[1, 2, 0, 2, 0, 1], [0, 0, 1, 1, 2, 2]])
-    codes = torch.zeros(3, dtype=torch.int64)
-    for model in (schnet, StillingerWeber()):
-        counts = [3] * (model.layers + 1), [6] * model.layers
-        one = model(codes, vectors, edge_index, *counts).sum().item()
-        other = model(codes, turned, edge_index, *counts).sum().item()
-        assert (one == pytest.approx(other, rel=1e-12)) == model.radial
-
-
-def test_forces_can_be_trained():
-    """A loss on forces needs the derivative of the gradient."""
-    torch.manual_seed(1)
-    model = SchNet(["Si", "O"], cutoff=3.0, layers=2, features=4, gaussians=4)
-    vectors = torch.randn(6, 3, dtype=torch.float64, requires_grad=True)
-    edge_index = torch.tensor([[1, 2, 0, 2, 0, 1], [0, 0, 1, 1, 2, 2]])
-
-    def energy(x):
-        codes = torch.tensor([0, 1, 0])
-        return model(codes, x, edge_index, [3] * 3, [6] * 2)
-
-    assert torch.autograd.gradgradcheck(energy, (vectors,))
-
-
-@pytest.mark.parametrize("make", [StillingerWeber, lambda: SchNet(["Si"], 4.0, layers=2)])
-@pytest.mark.parametrize("n", [0, 1, 3])
-def test_atoms_without_neighbours(make, n):
-    model = make()
-    codes = torch.zeros(n, dtype=torch.int64)
+def test_atoms_without_neighbors():
+    model = StillingerWeber()
     vectors = torch.zeros((0, 3), dtype=torch.float64, requires_grad=True)
     nothing = torch.zeros((2, 0), dtype=torch.int64)
-    energies = model(codes, vectors, nothing, [n] * (model.layers + 1), [0] * model.layers)
-    assert energies.shape == (n,)
-    assert torch.isfinite(energies).all()
-    (gradient,) = torch.autograd.grad(energies.sum(), vectors, allow_unused=True)
-    assert gradient is None or gradient.shape == (0, 3)
+    energies = model(torch.zeros(3, dtype=torch.int64), vectors, nothing, [3, 3], [0])
+    assert energies.tolist() == [0.0, 0.0, 0.0]
+
+
+class Born(EdgeModel):
+    """What a user writes: one class with one method."""
+
+    def __init__(self, species: list[str], cutoff: float, strength: float = 2.0):
+        super().__init__(species, cutoff, layers=1)
+        self.strength = torch.nn.Parameter(torch.tensor(strength).double())
+
+    def forward(
+        self,
+        species: torch.Tensor,
+        edge_vectors: torch.Tensor,
+        edge_index: torch.Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> torch.Tensor:
+        gap = (self.cutoff - edge_vectors.square().sum(1).sqrt()).clamp(min=0.0)
+        pairs = 0.5 * self.strength * gap.square() * gap
+        return pairs.new_zeros(species.size(0)).index_add(0, edge_index[1], pairs)
+
+
+def test_a_users_model_needs_only_forward():
+    model = Born(["Si"], 3.0, strength=4.0)
+    assert describe_class(model)[1] == {"species": ["Si"], "cutoff": 3.0, "strength": 4.0}
+    assert isinstance(build(*describe_class(model)), Born)
+    for convention in ("none", "graph", "edges"):
+        script(model, convention)
+    r = torch.tensor(2.5, dtype=torch.float64)
+    assert dimer_energy(Scaled(model), r).item() == pytest.approx(4.0 * 0.5**3)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_models_are_built_again_from_yaml(name):
+    model = make(name)
+    path, arguments = describe_class(model)
+    again = build(path, yaml.safe_load(yaml.safe_dump(arguments)))
+    assert type(again) is type(model)
+    assert (again.layers, again.cutoff, again.radial) == (model.layers, model.cutoff, model.radial)
+    assert describe_class(again) == (path, arguments)
+    again.load_state_dict(model.state_dict())
+    x, codes = torch.tensor(cluster(6, 3.0)), torch.arange(6) % 2
+    one, other = (free_energies(which, codes, x) for which in (model, again))
+    assert torch.equal(one, other)
+    copied = copy.deepcopy(model)
+    assert describe_class(copied) == (path, arguments)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["SchNet", "PaiNN", "DimeNetPP", "EGNN", "GCN", "GAANet", "BehlerParrinello"],
+)
+def test_models_are_chosen_in_yaml(name):
+    """By class_path and init_args, with numbers in the forms that YAML gives them."""
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--model", type=EdgeModel)
+    text = f"""
+    class_path: torchml.models.{name}
+    init_args: {{species: [Si, O], cutoff: 4, dtype: float32}}
+    """
+    model = parser.instantiate(parser.parse_object({"model": yaml.safe_load(text)})).model
+    assert model.arguments["cutoff"] == 4.0 and model.arguments["dtype"] == "float32"
+    assert all(one.dtype == torch.float32 for one in model.parameters())
+    assert describe(model, "edges").dtype == "float32"
+    with pytest.raises(jsonargparse.ArgumentError, match="widht"):
+        parser.parse_object(
+            {"model": {"class_path": f"torchml.models.{name}", "init_args": {"widht": 3}}}
+        )
+
+
+@pytest.mark.parametrize(
+    ("class_path", "arguments", "complaint"),
+    [
+        ("torchml.models.PaiN", {}, "no model class 'torchml.models.PaiN'"),
+        ("nowhere.PaiNN", {}, "no model class 'nowhere.PaiNN': No module named 'nowhere'"),
+        ("", {}, "no model class ''"),
+        ("torch.nn.Linear", {}, "'torch.nn.Linear' is not a model class"),
+        (
+            "PaiNN",
+            {"species": ["Si"], "cutof": 3.0},
+            "PaiNN has no argument 'cutof', expected: species cutoff",
+        ),
+        ("PaiNN", {"species": ["Si"]}, "PaiNN cannot be built .* missing .* 'cutoff'"),
+        ("PaiNN", {"species": [], "cutoff": 3.0}, r"species is \[\], expected a list"),
+        ("PaiNN", {"species": "Si", "cutoff": 3.0}, "species is 'Si', expected a list"),
+        ("PaiNN", {"species": ["Sx"], "cutoff": 3.0}, "Sx"),
+        ("PaiNN", {"species": ["O", "O"], "cutoff": 3.0}, "a symbol occurs twice"),
+        ("GCN", {"species": ["O"], "cutoff": -1.0}, "cutoff is -1.0, expected a positive"),
+        ("GCN", {"species": ["O"], "cutoff": float("nan")}, "cutoff is nan, expected a positive"),
+        ("EGNN", {"species": ["O"], "cutoff": 3.0, "layers": 0}, "layers is 0, expected a whole"),
+        ("SchNet", {"species": ["O"], "cutoff": 3.0, "features": 0}, "features is 0, expected"),
+        ("GAANet", {"species": ["O"], "cutoff": 3.0, "dtype": "half"}, "dtype is 'half', expected"),
+        (
+            "BehlerParrinello",
+            {"species": ["O"], "cutoff": 3.0, "angular": "G3"},
+            "angular is 'G3', expected G4 | G5",
+        ),
+        (
+            "BehlerParrinello",
+            {"species": ["O"], "cutoff": 3.0, "zetas": [1, 0]},
+            "zetas is 0, expected a whole number",
+        ),
+        (
+            "BehlerParrinello",
+            {"species": ["O"], "cutoff": 3.0, "radial_parameters": [[1.0]]},
+            r"not a pair, expected \[eta, shift\]",
+        ),
+    ],
+)
+def test_wrong_descriptions_are_refused_in_one_sentence(class_path, arguments, complaint):
+    with pytest.raises(TorchMLError, match=complaint) as error:
+        build(class_path, arguments)
+    assert "\n" not in str(error.value)
+
+
+def test_what_no_checkpoint_can_hold_is_refused():
+    class Around(Born):
+        def __init__(self, inner: torch.nn.Module):
+            super().__init__(["Si"], 3.0)
+
+    with pytest.raises(TorchMLError, match=r"the argument 'inner' of .*Around is a Identity"):
+        describe_class(Around(torch.nn.Identity()))
+
+
+def test_scaled_energies():
+    network = StillingerWeber(dtype="float32")
+    model = Scaled(network)
+    model.set_normalization({"Si": -100000.0}, 2.0)
+    r = torch.tensor(2.3)
+    found = dimer_energy(model, r)
+    assert found.dtype == torch.float64
+    exact = dimer_energy(StillingerWeber(), r.double()).item()
+    assert found.item() + 200000.0 == pytest.approx(2.0 * exact, rel=1e-5)
+    facts = describe(model, "edges")
+    assert (facts.dtype, facts.radial, facts.species) == ("float32", False, ("Si",))
+    with pytest.raises(TorchMLError, match="no reference energy of Si"):
+        model.set_normalization({"O": 1.0}, 1.0)

@@ -1,6 +1,10 @@
-"""What every model must be: invariant, differentiable, smooth, local, and the same in the driver."""
+"""What every model must be: invariant, differentiable, smooth, local; the same in the driver."""
 
 from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -168,7 +172,7 @@ def test_prefixes_give_the_energies_of_the_whole_graph(name):
     contributing = np.linalg.norm(positions, axis=1) < 4.0
     found = graphs(positions, contributing, CUTOFF, model.layers)
     counts = [*found.node_counts, len(positions)]
-    assert all(a < b for a, b in zip(counts, counts[1:], strict=False))
+    assert all(a < b for a, b in itertools.pairwise(counts))
     codes = torch.arange(len(positions)) % 2
     x = torch.tensor(positions)
     local = x[found.nodes]
@@ -271,3 +275,19 @@ def test_archives_pass_the_checks_of_the_export(name, archives, tmp_path):
     check, _ = check_radial(torch.jit.load(path), facts)
     assert check.verdict == "pass"
     assert ("only" in check.detail) == make(name).radial
+
+
+def test_archives_need_nothing_but_torch(archives):
+    paths = [str(archives(name, one)) for name in MAKERS for one in ("edges", "graph")]
+    for path in paths:
+        operators = torch.jit.export_opnames(torch.jit.load(path))
+        assert {one.split("::")[0] for one in operators} <= {"aten", "prim"}
+    program = """
+import sys
+import torch
+for path in sys.argv[1:]:
+    torch.jit.load(path)
+assert not any(name.startswith("torchml") for name in sys.modules)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", program, *paths]
+    subprocess.run(command, check=True, cwd="/")

@@ -58,9 +58,13 @@ class SymmetryFunctions(torch.nn.Module):
         self.cutoff = float(cutoff)
         self.zetas = list(zetas)
         self.third_side = third_side
-        self.register_buffer("radial_etas", torch.tensor([one[0] for one in radial]).double())
-        self.register_buffer("shifts", torch.tensor([one[1] for one in radial]).double())
-        self.register_buffer("etas", torch.tensor(etas).double())
+        self.register_buffer(
+            "radial_etas", torch.tensor([one[0] for one in radial], dtype=torch.float64)
+        )
+        self.register_buffer(
+            "shifts", torch.tensor([one[1] for one in radial], dtype=torch.float64)
+        )
+        self.register_buffer("etas", torch.tensor(etas, dtype=torch.float64))
         self.pairs = elements * (elements + 1) // 2
         self.n_angular = 2 * len(etas) * len(zetas)
         self.count = elements * len(radial) + self.pairs * self.n_angular

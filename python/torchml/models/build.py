@@ -42,6 +42,12 @@ def build(class_path: str, arguments: Mapping[str, Any]) -> EdgeModel:
         name: build(value["class_path"], value.get("init_args", {})) if _is_model(value) else value
         for name, value in arguments.items()
     }
+    parameters = inspect.signature(cls).parameters
+    open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    if (unknown := sorted(set(values) - set(parameters))) and not open_ended:
+        raise TorchMLError(
+            f"{class_path} has no argument '{unknown[0]}', expected: {' '.join(parameters)}"
+        )
     try:
         inspect.signature(cls).bind(**values)
     except TypeError as error:

@@ -15,6 +15,13 @@ from torchml.models.perceptron import initialize, perceptron, readout
 from torchml.models.radial import Bessel, lengths, polynomial_envelope
 
 
+def invariants(p: Tensor, q: Tensor) -> Tensor:
+    """Scalar part and squared bivector part of the geometric products: [T, 3] twice -> [T, 2]."""
+    scalar = (p * q).sum(1)
+    bivector = torch.linalg.cross(p, q).square().sum(1)
+    return torch.stack([scalar, bivector], dim=1)
+
+
 class Attention(torch.nn.Module):
     """One atom attends to the pairs of its neighbours.
 
@@ -127,9 +134,7 @@ class GAANet(EdgeModel):
         one, other = torch.cat([itself, one]), torch.cat([itself, other])
 
         p, q = edge_vectors.index_select(0, one), edge_vectors.index_select(0, other)
-        scalar = (p * q).sum(1) / self.cutoff**2
-        bivector = torch.linalg.cross(p, q).square().sum(1) / self.cutoff**4
-        products = torch.stack([scalar, bivector], dim=1)
+        products = invariants(p / self.cutoff, q / self.cutoff)
         weights = (envelope.index_select(0, one) * envelope.index_select(0, other)).unsqueeze(1)
 
         x: Tensor = self.embedding(species)

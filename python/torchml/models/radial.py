@@ -34,7 +34,8 @@ class Gaussians(torch.nn.Module):
 
     def __init__(self, count: int, cutoff: float) -> None:
         super().__init__()
-        self.register_buffer("centers", torch.linspace(0.0, cutoff, count))
+        centers = torch.linspace(0.0, cutoff, count, dtype=torch.float64)
+        self.register_buffer("centers", centers)
         self.exponent = -0.5 * (max(count - 1, 1) / cutoff) ** 2
 
     def forward(self, r: Tensor) -> Tensor:
@@ -52,7 +53,8 @@ class Bessel(torch.nn.Module):
 
     def __init__(self, count: int, cutoff: float) -> None:
         super().__init__()
-        self.register_buffer("wavenumbers", torch.arange(1, count + 1) * (math.pi / cutoff))
+        orders = torch.arange(1, count + 1, dtype=torch.float64)
+        self.register_buffer("wavenumbers", orders * (math.pi / cutoff))
         self.norm = math.sqrt(2.0 / cutoff)
 
     def forward(self, r: Tensor) -> Tensor:
