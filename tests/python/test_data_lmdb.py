@@ -8,6 +8,7 @@ import os
 import pickle
 import sys
 import types
+from dataclasses import dataclass
 from pathlib import Path
 
 import lmdb
@@ -248,6 +249,9 @@ def evil_storage():
         (b"\x80\x04ctorch._utils\n_rebuild_tensor_v2\nN}X\x05\x00\x00\x00_callNs\x86b.", "_call"),
         (b"\x80\x04K\x01Q.", "references to objects outside of it"),
         (pickle.dumps(Path("a")), "pathlib"),
+        ({"pos": np.array([{}])}, "an array of the type 'O8'"),
+        ({"pos": np.zeros(1, dtype="f8,i4")}, "an array of the type 'V12'"),
+        (b"\x80\x04cnumpy\nndarray\n)R.", "not callable"),
     ],
 )
 def test_pickles_that_mean_harm_are_refused_and_not_run(row, message):
@@ -264,6 +268,51 @@ def test_pickles_that_mean_harm_are_refused_and_not_run(row, message):
 def test_the_harm_is_real():
     pickle.loads(pickle.dumps({"pos": [Evil()]}))
     assert Path("executed").is_dir()
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize(
+    "value",
+    [
+        np.arange(6.0).reshape(2, 3),
+        np.asfortranarray(np.arange(6, dtype=np.int32).reshape(2, 3)),
+        np.arange(3, dtype=">f4"),
+        np.array([True, False]),
+        np.array(["Cu", "O"]),
+        np.zeros((0, 3)),
+        np.float64(0.1),
+        np.int64(-7),
+        torch.arange(6, dtype=torch.float64).reshape(2, 3).T,
+        torch.tensor([True]),
+        torch.arange(9)[2:7:2],
+        {"a": [1, (2.5, None, True)], "b": {"text": "Å"}},
+        {1, 2},
+        b"bytes",
+    ],
+)
+def test_what_data_is_made_of_comes_back(value, protocol):
+    found = unpickle(pickle.dumps(value, protocol=protocol), "row")
+    if isinstance(value, np.ndarray | np.generic | torch.Tensor):
+        assert found.dtype.itemsize == value.dtype.itemsize and found.shape == value.shape
+        assert (np.asarray(found) == np.asarray(value)).all()
+    else:
+        assert found == value
+
+
+def test_tensors_stay_within_their_storage():
+    @dataclass
+    class Part:
+        size: tuple[int, ...]
+        stride: tuple[int, ...]
+
+        def __reduce__(self):
+            function, (storage, *_) = torch.arange(4.0).__reduce_ex__(4)
+            return function, (storage, 2, self.size, self.stride, False, {})
+
+    for size, stride in (((3,), (1,)), ((2, 2), (2, 1)), ((2,), (-1,))):
+        with pytest.raises(TorchMLError, match="larger than its storage"):
+            unpickle(pickle.dumps(Part(size, stride)), "row")
+    assert unpickle(pickle.dumps(Part((2,), (1,))), "row").tolist() == [2, 3]
 
 
 def test_a_pickle_cannot_change_what_the_next_one_means():

@@ -38,20 +38,22 @@ def read_hdf5(path: Path, keys: Keys) -> list[Configuration]:
         raise TorchMLError(f"{path} cannot be read as HDF5: {error}") from None
     found: list[Configuration] = []
     names: dict[str, Any] = {}
+    where = str(path)
     with file, Progress(f"reading {path.name}", total=None) as bar:
-        for group in _groups(file):
-            where = f"{path}:{group.name.strip('/') or '/'}"
-            try:
+        try:
+            for group in _groups(file):
+                where = f"{path}:{group.name.strip('/') or '/'}"
                 datasets = {
                     name: item for name, item in group.items() if isinstance(item, h5py.Dataset)
                 }
                 names |= dict.fromkeys(datasets)
                 found += _conformers(datasets, _resolve(keys, datasets, where), where)
-            except TorchMLError:
-                raise
-            except (OSError, RuntimeError, KeyError) as error:
-                raise TorchMLError(f"{where} cannot be read: {error}") from None
-            bar.advance()
+                bar.advance()
+        except TorchMLError:
+            raise
+        # In damaged files the HDF5 library runs into anything, and says so by RuntimeError.
+        except Exception as error:
+            raise TorchMLError(f"{where} cannot be read: {error}") from None
     if not found:
         raise TorchMLError(
             f"{path} holds no conformers, expected groups with 'coordinates' and 'atomic_numbers'"

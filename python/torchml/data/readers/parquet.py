@@ -26,7 +26,6 @@ def read_parquet(path: Path, keys: Keys) -> list[Configuration]:
 
     Positions and other arrays are lists, nested or flat; cell and pbc may be left out.
     """
-    import pyarrow
     from pyarrow import parquet
 
     try:
@@ -34,15 +33,18 @@ def read_parquet(path: Path, keys: Keys) -> list[Configuration]:
         rows = file.metadata.num_rows
         labels = {name: None for name in file.schema_arrow.names if name not in _STRUCTURE}
         check_named_keys(keys, labels, str(path))
-        return _non_empty(
-            [
-                _configuration(row, keys, path, index)
-                for index, row in enumerate(track(_rows(file), f"reading {path.name}", rows))
-            ],
-            path,
-        )
-    except (pyarrow.ArrowException, OSError) as error:
-        raise TorchMLError(f"{path} cannot be read as parquet: {error}") from None
+        found = [
+            _configuration(row, keys, path, index)
+            for index, row in enumerate(track(_rows(file), f"reading {path.name}", rows))
+        ]
+    except TorchMLError:
+        raise
+    except Exception as error:  # damaged files lead to errors of Arrow, of text, of memory
+        words = " ".join(str(error).split())
+        raise TorchMLError(f"{path} cannot be read as parquet: {words}") from None
+    if not found:
+        raise TorchMLError(f"{path} is empty, expected a row for each configuration")
+    return found
 
 
 def _rows(file: Any) -> Iterator[dict[str, Any]]:
@@ -113,9 +115,3 @@ def _configuration(row: dict[str, Any], keys: Keys, path: Path, index: int) -> C
 
 def _first(row: dict[str, Any], names: tuple[str, ...]) -> Any:
     return next((row[name] for name in names if row.get(name) is not None), None)
-
-
-def _non_empty(found: list[Configuration], path: Path) -> list[Configuration]:
-    if not found:
-        raise TorchMLError(f"{path} is empty, expected a row for each configuration")
-    return found

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from torchml.errors import TorchMLError
 
@@ -63,6 +64,66 @@ def _storage(data: bytes) -> Any:
         raise pickle.UnpicklingError(f"the storage of a tensor in it {what}") from None
 
 
+def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> torch.Tensor:
+    """A tensor over a storage; gradients and hooks are dropped."""
+    if not isinstance(storage, torch.storage.TypedStorage):
+        raise pickle.UnpicklingError(f"it has a tensor over {storage!r:.40}")
+    length = storage._untyped_storage.nbytes() // storage.dtype.itemsize
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    # torch would make the storage larger, and leave what is then in it to chance.
+    if min(offset, *size, *stride, 0) < 0 or (0 not in size and last >= length):
+        raise pickle.UnpicklingError("it has a tensor that is larger than its storage")
+    found: torch.Tensor = torch._utils._rebuild_tensor(storage, offset, size, stride)
+    return found
+
+
+class _Dtype:
+    """Of numpy arrays: plain numbers and text only, no structures and no objects."""
+
+    __slots__ = ("_code", "_order")
+
+    def __init__(self, code: str, *_: Any) -> None:
+        if not re.fullmatch(r"[<>=|]?[biufcSU]\d+|[?]", code):
+            raise pickle.UnpicklingError(f"it has an array of the type {code!r:.40}")
+        self._code = code
+        self._order = "="
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self._order = state[1]
+        if any(part is not None for part in state[2:5]):
+            raise pickle.UnpicklingError("it has an array of structures")
+
+    def resolve(self) -> np.dtype[Any]:
+        return np.dtype(self._order + self._code.lstrip("<>=|"))
+
+
+class _Array(np.ndarray[Any, Any]):
+    """An empty array of an old pickle; shape, type and bytes follow as its state."""
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        *version, shape, dtype, fortran, data = state
+        super().__setstate__((*version, shape, dtype.resolve(), fortran, bytes(data)))
+
+
+_NDARRAY = object()  # stands for the class itself, which a pickle names but must not call
+
+
+def _empty_array(kind: object, *_: Any) -> _Array:
+    if kind is not _NDARRAY:
+        raise pickle.UnpicklingError(f"it has an array of the class {kind!r:.40}")
+    return np.empty(0, dtype=np.int8).view(_Array)
+
+
+def _array(data: Any, dtype: _Dtype, shape: Any, order: str) -> NDArray[Any]:
+    """An array of pickles of protocol 5."""
+    flat = np.frombuffer(bytes(data), dtype.resolve())
+    return flat.reshape(shape, order="F" if order == "F" else "C").copy()
+
+
+def _scalar(dtype: _Dtype, data: bytes) -> Any:
+    return np.frombuffer(data, dtype.resolve(), count=1)[0]
+
+
 def _reconstruct(kind: type, base: type, state: Any) -> Any:
     """Objects of the oldest pickle protocols: only records, whose state follows."""
     if kind is not Record or base not in (object, dict):
@@ -77,14 +138,9 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode(encoding if encoding in ("latin1", "latin-1") else "ascii")
 
 
-def _numpy_function(module: str, name: str) -> Callable[..., Any]:
-    """A function of numpy's pickles; its module is core in old numpy and _core in new."""
-    try:
-        source = __import__(f"numpy._core.{module}", fromlist=[name])
-    except ImportError:
-        source = __import__(f"numpy.core.{module}", fromlist=[name])
-    found: Callable[..., Any] = getattr(source, name)
-    return found
+def _no_bytes() -> bytes:
+    """How protocols that only had text wrote that there are none."""
+    return b""
 
 
 def _known_names() -> dict[tuple[str, str], Any]:
@@ -98,26 +154,24 @@ def _known_names() -> dict[tuple[str, str], Any]:
         ("builtins", "bytearray"): bytearray,
         ("builtins", "dict"): dict,
         ("builtins", "list"): list,
+        ("builtins", "bytes"): _Inert(_no_bytes),
         ("_codecs", "encode"): _Inert(_encode),
         ("copyreg", "_reconstructor"): _Inert(_reconstruct),
         ("torch.storage", "_load_from_bytes"): _Inert(_storage),
         ("torch", "Size"): torch.Size,
         ("torch", "device"): torch.device,
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
+        ("torch._utils", "_rebuild_tensor"): _Inert(_tensor),
+        ("torch._utils", "_rebuild_tensor_v2"): _Inert(_tensor),
+        ("numpy", "ndarray"): _NDARRAY,
+        ("numpy", "dtype"): _Inert(_Dtype),
     }
-    for name in ("_rebuild_tensor", "_rebuild_tensor_v2"):
-        known["torch._utils", name] = _Inert(getattr(torch._utils, name))
     for name in dir(torch):
         if isinstance(getattr(torch, name), torch.dtype):
             known["torch", name] = getattr(torch, name)
-    for module, name in (
-        ("multiarray", "_reconstruct"),
-        ("multiarray", "scalar"),
-        ("numeric", "_frombuffer"),
-    ):
-        function = _Inert(_numpy_function(module, name))
-        known[f"numpy.core.{module}", name] = known[f"numpy._core.{module}", name] = function
+    for core in ("numpy.core", "numpy._core"):  # the name in old numpy, and in new
+        known[f"{core}.multiarray", "_reconstruct"] = _Inert(_empty_array)
+        known[f"{core}.multiarray", "scalar"] = _Inert(_scalar)
+        known[f"{core}.numeric", "_frombuffer"] = _Inert(_array)
     for module, names in {
         "torch_geometric.data": ("Data", "HeteroData"),
         "torch_geometric.data.data": ("Data", "DataEdgeAttr", "DataTensorAttr"),
