@@ -6,525 +6,259 @@
     trainer.train()
     trainer.save_kim_model()
 
-The manifest is a dictionary or a YAML file with KLIFF's keys. `translate` makes the one
-configuration of `torchml fit` of it. Every key means what KLIFF documents, also those that KLIFF
-itself ignores; what cannot be honoured is an error that names the key.
+The manifest is a dictionary or a YAML file with KLIFF's keys; `translate` makes the one
+configuration of `torchml fit` of it. The network is one of KLIFF's kind,
 
-The network is one of KLIFF's kind, forward(species or z, coords, edge_index0, ..., contributions),
-or an EdgeModel of this package; the model section may also name the class of one.
+    forward(species or z, coords, edge_index0, ..., edge_index{n-1}, contributions),
+
+which is trained and exported as it is, or an EdgeModel of this package. A manifest may also name
+the class of one by model.class_path and model.init_args.
+
+A run keeps its files in <workspace>/<model>_<time>: the manifest, config.yaml, train_indices.txt
+and val_indices.txt, checkpoints, logs and plots, and .finished once it is.
 """
 
 from __future__ import annotations
 
-import inspect
+import hashlib
+import json
 import os
+import re
+import tarfile
+import tempfile
+import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
-from torchml.compat.kliff_manifest import (
-    ConfigurationTransform,
-    Dataset,
-    GraphArguments,
-    Manifest,
-    Model,
-    Training,
-    Transforms,
-    Weights,
-    Workspace,
-    load,
-    parse,
-)
-from torchml.compat.typed import read as read_typed
+from torchml import kim, metadata
+from torchml.compat.kliff_manifest import Manifest, load, parse
+from torchml.compat.kliff_translation import configuration_of, translate
+from torchml.data import read, write_lmdb
+from torchml.data.keys import Keys
+from torchml.data.splits import Split
 from torchml.errors import TorchMLError
-from torchml.metadata import quiet_torchscript
-from torchml.models import EdgeModel, build
+from torchml.export import Export, export
+from torchml.models import EdgeModel, describe, script
 from torchml.models.staged import StagedModel
+from torchml.validation.command import environment
 
-PRECISIONS = {"double": "float64", "single": "float32"}
-DEFAULT_SEED = 12345
-DEFAULT_EMA_DECAY = 0.99
-DEFAULT_MIN_DELTA = 1e-3
+if TYPE_CHECKING:
+    from torchml.training.cli import Run
 
-NORMALIZED = "NormalizedPropertyTransform"
-RMS = ("RMSNormalizePropertyTransform", "RMSMagnitudeNormalizePropertyTransform")
+__all__ = ["GNNLightningTrainer", "translate"]
+
+FINISHED = ".finished"
+DEFAULT_EXPORT_FOLDER = "kim-model"
+# Tells the ranks that Lightning starts, by running the same script again, where the run is.
+RUN_FOLDER = "TORCHML_KLIFF_RUN_FOLDER"
+
+_objects: list[EdgeModel | StagedModel] = []
 
 
-def translate(
-    manifest: Mapping[str, Any] | str | Path, model: torch.nn.Module | None = None
-) -> dict[str, Any]:
-    """The one configuration that a manifest means.
+class GNNLightningTrainer:
+    """Trains a graph network as a manifest says, and saves it as a KIM portable model.
 
-    `model` is the network, unless the manifest says model.class_path; it stands in the result as
-    the object that it is when it is no class of this package.
+    Args:
+        manifest: KLIFF's manifest, or the YAML file that holds it.
+        model: the network, where the manifest does not name one. It is trained itself, not a copy.
+
+    Attributes:
+        configuration: what `torchml.training.fit` is told.
+        run_folder: where the files of the run are.
+        run: what the training left, after `train`.
     """
-    return configuration_of(parse(load(manifest)), model)
 
+    def __init__(
+        self, manifest: Mapping[str, Any] | str | Path, model: torch.nn.Module | None = None
+    ) -> None:
+        content = load(manifest)
+        self.manifest = parse(content)
+        self.model = model
+        self.configuration = configuration_of(self.manifest, model)
+        self.driver = _driver(self.manifest)
+        if self.manifest.export.model_name is not None:
+            kim.model_name(self.manifest.export.model_name)
+        network = self.configuration["model"]["init_args"]["model"]
+        if isinstance(network, StagedModel):
+            import_module("torchml.training.checkpoint").script_network(network)
+        if not isinstance(network, dict):
+            self.configuration["model"]["init_args"]["model"] = _as_class(network)
+        self.run_folder, self.resumed = _run_folder(self.manifest)
+        self.configuration["trainer"]["default_root_dir"] = str(self.run_folder)
+        self.run: Run | None = None
+        self._content = content
 
-def configuration_of(manifest: Manifest, model: torch.nn.Module | None) -> dict[str, Any]:
-    """The same for a manifest that has been read."""
-    network = network_of(manifest, model)
-    own = isinstance(network, StagedModel)
-    training = manifest.training
-    configuration: dict[str, Any] = {
-        "seed_everything": seed(manifest.workspace),
-        "model": {
-            "class_path": "torchml.training.S2EF",
-            "init_args": {
-                "model": network,
-                **_loss(training, manifest.dataset),
-                **_optimizer(training),
-                "normalization": _normalization(manifest.transforms, own),
-                "free_atoms_only": False,
-            },
-        },
-        "data": _data(manifest),
-        "trainer": _trainer(training),
-        "checkpoint": {"every_n_epochs": training.ckpt_interval},
-    }
-    if training.optimizer.ema:
-        configuration["ema"] = {"decay": _decay(training), "warm_up": False}
-    if training.early_stopping is not None:
-        configuration["early_stopping"] = _early_stopping(training)
-    return configuration
+    @classmethod
+    def from_file(
+        cls, filename: str | Path, model: torch.nn.Module | None = None
+    ) -> GNNLightningTrainer:
+        """From a manifest in YAML."""
+        return cls(filename, model)
 
+    def train(self) -> None:
+        """Train, or go on with a run that was interrupted; a finished run is left as it is."""
+        from torchml.training.cli import fit
 
-# --- Sections ----------------------------------------------------------------------------------
+        if (self.run_folder / FINISHED).exists():
+            print(f"{self.run_folder} is finished already: there is nothing to resume")
+            return
+        self._prepare()
+        last = self.run_folder / "checkpoints" / "last.ckpt"
+        resume = {"ckpt_path": "last"} if self.resumed and last.exists() else {}
+        with environment(**{RUN_FOLDER: str(self.run_folder)}):
+            self.run = fit(self.configuration, **resume)
+        (self.run_folder / FINISHED).touch()
 
+    def save_kim_model(self, path: str | Path = DEFAULT_EXPORT_FOLDER) -> Path:
+        """Write the best model as a KIM portable model, and return its folder.
 
-def seed(workspace: Workspace) -> int:
-    """The seed, under whichever of its two names."""
-    given = {one for one in (workspace.seed, workspace.random_seed) if one is not None}
-    if len(given) > 1:
-        raise TorchMLError(
-            "workspace.seed and workspace.random_seed differ, expected one seed for all"
-        )
-    return next(iter(given), DEFAULT_SEED)
+        `path` is the folder for it, unless the manifest says export.model_path.
+        """
+        from torchml.training.checkpoint import load_model
 
-
-def graph_of(transform: ConfigurationTransform) -> GraphArguments:
-    """The graph that the model is given."""
-    if transform.name == "Descriptor":
-        raise _refused(
-            "transforms.configuration.name 'Descriptor'",
-            "this is the trainer of graph networks; expected 'RadialGraph', or "
-            "torchml.models.BehlerParrinello for a network on symmetry functions",
-        )
-    if transform.name != "RadialGraph":
-        raise TorchMLError(
-            f"transforms.configuration.name is {transform.name!r}, expected 'RadialGraph'"
-        )
-    return read_typed(GraphArguments, transform.kwargs or {}, "transforms.configuration.kwargs")
-
-
-def _normalization(transforms: Transforms, own: bool) -> dict[str, Any]:
-    """Property transforms: the network learns energies and forces of the order of one.
-
-    KLIFF's transforms would leave the exported model in these units; here it predicts eV.
-    """
-    found: dict[str, str] = {}
-    for key in ("property", "properties"):
-        for number, entry in enumerate(getattr(transforms, key)):
-            _property(entry, f"transforms.{key}[{number}]", found)
-    if transforms.parameter:
-        raise _refused("transforms.parameter", "KIM models are trained by KLIFF's KIMTrainer")
-    if found and own:
-        raise _refused(
-            "transforms.property",
-            "a network of one's own is exported unchanged, so its energies must be in eV; train "
-            "an EdgeModel, or change the weights of the loss",
-        )
-    scale = "none"
-    if found:
-        scale = "forces" if "forces" in found else "energy"
-    return {"references": "least_squares" if "energy" in found else "none", "scale": scale}
-
-
-def _property(entry: Mapping[str, Any], place: str, found: dict[str, str]) -> None:
-    """Both spellings: {name: energy, energy: {name: T}} and {name: T, property_key: energy}."""
-    name = entry.get("name")
-    if name is None:
-        return
-    if name in (NORMALIZED, *RMS):
-        transform, label = name, entry.get("property_key")
-        label = label or ("energy" if name == NORMALIZED else "forces")
-        known, arguments = {"name", "property_key", "kwargs"}, entry.get("kwargs")
-    else:
-        inner = entry.get(name) if isinstance(entry.get(name), Mapping) else {}
-        assert isinstance(inner, Mapping)
-        transform, label = inner.get("name"), name
-        known, arguments = {"name", "property_key", name}, inner.get("kwargs")
-    unknown = [*(set(entry) - known), *(set(arguments or {}) - {"keep_original"})]
-    if unknown:
-        raise TorchMLError(f"{place}.{unknown[0]} is an unknown key")
-    if label not in ("energy", "forces"):
-        raise TorchMLError(f"{place} is about '{label}', expected 'energy' or 'forces'")
-    if transform not in (NORMALIZED, *RMS) or (label == "energy") != (transform == NORMALIZED):
-        raise TorchMLError(
-            f"{place} names the transform '{transform}' for '{label}', expected {NORMALIZED} for "
-            f"the energy or {' or '.join(RMS)} for the forces"
-        )
-    found[label] = transform
-
-
-def _loss(training: Training, dataset: Dataset) -> dict[str, Any]:
-    """Coefficients and losses; a file with weights leaves the coefficients at one."""
-    loss = training.loss
-    losses = {"mse": "MSELoss", "mae": "L1Loss", "l1": "L1Loss"}
-    name = losses.get(loss.function.lower(), loss.function)
-    if not (name.endswith("Loss") and hasattr(torch.nn, name)):
-        raise TorchMLError(
-            f"training.loss.function is '{loss.function}', expected MSE, MAE or a loss of torch.nn "
-            "such as HuberLoss"
-        )
-    weights = loss.weights
-    if isinstance(weights, Weights):
-        factor = 1.0 if weights.config is None else weights.config
-        energy, forces, stress = (
-            factor * (one or 0.0) for one in (weights.energy, weights.forces, weights.stress)
-        )
-    elif isinstance(weights, str):
-        if dataset.weights is not None:
-            raise TorchMLError(
-                "dataset.weights and training.loss.weights both weigh single configurations, "
-                "expected one of them"
+        best = self.run_folder / "checkpoints" / "best.ckpt"
+        if not best.is_file():
+            raise TorchMLError(f"{best}: no such file, expected a checkpoint: call train() first")
+        wanted = self.manifest.export
+        name = wanted.model_name or re.sub(r"\W+", "_", self.run_folder.name)
+        folder = Path(wanted.model_path or path)
+        if RUN_FOLDER in os.environ:
+            return folder / kim.model_name(name)  # another rank does it
+        with tempfile.TemporaryDirectory() as scratch:
+            archive = Path(scratch) / "model.pt"
+            save_archive(load_model(best), archive)
+            result = export(
+                Export(
+                    model=archive,
+                    name=name,
+                    output=folder,
+                    driver=self.driver,
+                    overwrite=True,
+                )
             )
-        energy = forces = stress = 1.0
-    else:
-        energy, forces, stress = 1.0, 0.0, 0.0
-    if min(energy, forces, stress) < 0 or max(energy, forces, stress) == 0:
-        raise TorchMLError(
-            f"training.loss.weights are energy {energy:g}, forces {forces:g}, stress {stress:g}; "
-            "expected none below zero and one above"
-        )
-    kind = {"class_path": f"torch.nn.{name}"}
-    return {
-        "energy_coefficient": energy,
-        "force_coefficient": forces,
-        "stress_coefficient": stress,
-        "energy_loss": kind,
-        "force_loss": kind,
-        "stress_loss": kind,
-        "energy_per_atom": loss.normalize_per_atom,
-    }
+        if result.folder is None:
+            failed = next(check for check in result.checks if check.verdict == "fail")
+            raise TorchMLError(f"{name} was not written: {failed.name}: {failed.detail}")
+        if wanted.generate_tarball:
+            _write_tarball(result.folder)
+        return result.folder
+
+    def _prepare(self) -> None:
+        """Write the manifest, the indices of the parts that are drawn, and the data if asked to."""
+        if RUN_FOLDER in os.environ:
+            return  # another rank does it
+        self.run_folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(asdict(self.manifest), sort_keys=True)
+        name = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+        yaml = import_module("yaml")
+        (self.run_folder / f"{name}.yaml").write_text(yaml.safe_dump(self._content))
+        data, dataset = self.configuration["data"], self.manifest.dataset
+        found = read(data["train"], Keys(**data.get("keys", {})))
+        if "split" in data:
+            for part, indices in Split(**data["split"]).indices(len(found)).items():
+                if len(indices):
+                    np.savetxt(self.run_folder / f"{part}_indices.txt", indices, fmt="%d")
+        if dataset.save:
+            folder = Path(dataset.save_path or Path(self.manifest.workspace.name) / "datasets")
+            folder.mkdir(parents=True, exist_ok=True)
+            write_lmdb(found, folder / "dataset.lmdb")
 
 
-def _optimizer(training: Training) -> dict[str, Any]:
-    optimizer = training.optimizer
-    if (optimizer.provider or "torch").lower() != "torch":
-        raise _refused(f"training.optimizer.provider '{optimizer.provider}'", "expected 'torch'")
-    if optimizer.lr_scheduler is not None and training.lr_scheduler is not None:
-        raise TorchMLError(
-            "training.lr_scheduler and training.optimizer.lr_scheduler are both given, expected one"
-        )
-    scheduler = optimizer.lr_scheduler or training.lr_scheduler
-    made: dict[str, Any] = {
-        "optimizer": {
-            "class_path": _class("torch.optim", optimizer.name, "training.optimizer.name"),
-            "init_args": {"lr": optimizer.learning_rate, **(optimizer.kwargs or {})},
-        },
-        "schedule": "constant",
-    }
-    if scheduler is not None:
-        place = "training.optimizer.lr_scheduler.name"
-        made["scheduler"] = {
-            "class_path": _class("torch.optim.lr_scheduler", scheduler.name, place),
-            "init_args": scheduler.args,
-        }
-    return made
-
-
-def _class(module: str, name: str, place: str) -> str:
-    if not isinstance(getattr(import_module(module), name, None), type):
-        raise TorchMLError(f"{place} is '{name}', expected a class of {module}")
-    return f"{module}.{name}"
-
-
-def _decay(training: Training) -> float:
-    decay = training.optimizer.ema_decay
-    return DEFAULT_EMA_DECAY if decay is None else decay
-
-
-def _early_stopping(training: Training) -> dict[str, Any]:
-    asked = training.early_stopping
-    assert asked is not None
-    given = {one for one in (asked.delta, asked.min_delta) if one is not None}
-    if len(given) > 1:
-        raise TorchMLError(
-            "training.early_stopping has a delta and another min_delta, expected one of them"
-        )
-    return {"patience": asked.patience, "min_delta": next(iter(given), DEFAULT_MIN_DELTA)}
-
-
-def _trainer(training: Training) -> dict[str, Any]:
-    """Lightning's part. Nodes are Slurm's, as in KLIFF."""
-    if training.log_per_atom_pred:
-        raise _refused(
-            "training.log_per_atom_pred",
-            "no database of predictions is kept; 'torchml predict' writes the forces that any "
-            "checkpoint predicts",
-        )
-    accelerator, devices = _devices(training)
-    strategy = training.strategy or "auto"
-    if accelerator == "cpu" and strategy.startswith("ddp"):
-        # One process: there is nothing to distribute, and a notebook's strategy would fork it.
-        strategy = "auto"
-    return {
-        "max_epochs": training.epochs,
-        "accelerator": accelerator,
-        "devices": devices,
-        "strategy": strategy,
-        "num_nodes": int(os.environ.get("SLURM_JOB_NUM_NODES", 1)),
-        "enable_model_summary": training.verbose,
-    }
-
-
-def _devices(training: Training) -> tuple[str, Any]:
-    """Accelerator and devices; KLIFF's device is a word of torch, its accelerator of Lightning."""
-    device, accelerator = training.device, training.accelerator
-    if device is None:
-        return accelerator or "auto", 1 if accelerator == "cpu" else "auto"
-    kind, _, index = device.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
-        raise TorchMLError(f"training.device is '{device}', expected 'cpu', 'cuda' or 'cuda:K'")
-    meant = "cpu" if kind == "cpu" else "gpu"
-    if accelerator not in (None, "auto", meant, kind):
-        raise TorchMLError(
-            f"training.device is '{device}' and training.accelerator '{accelerator}', expected "
-            "the same or only one of them"
-        )
-    if kind == "cpu":
-        return "cpu", 1
-    return "gpu", [int(index)] if index else "auto"
-
-
-def _data(manifest: Manifest) -> dict[str, Any]:
-    dataset, training = manifest.dataset, manifest.training
-    if dataset.type == "colabfit" or dataset.colabfit_uri or _has_value(dataset.colabfit_dataset):
-        raise _refused(
-            "dataset.type 'colabfit'",
-            "databases are not read; export the data set to extxyz and use type 'ase'",
-        )
-    if dataset.dynamic_loading:
-        raise _refused(
-            "dataset.dynamic_loading",
-            "graphs of files are built once and kept; data that exceed the memory are written by "
-            "torchml.data.write_lmdb, and their graphs built when needed",
-        )
-    weights: Any = dataset.weights
-    if isinstance(training.loss.weights, str):
-        weights = training.loss.weights
-    if isinstance(weights, Weights):
-        weights = {name: value for name, value in vars(weights).items() if value is not None}
-    data = {
-        **_parts(manifest, in_order=isinstance(weights, str)),
-        "keys": _keys(dataset),
-        "weights": weights,
-        "batch_size": training.batch_size,
-        "num_workers": training.num_workers,
-        "seed": seed(manifest.workspace),
-    }
-    return {key: value for key, value in data.items() if value is not None}
-
-
-def _keys(dataset: Dataset) -> dict[str, str] | None:
-    """Names that differ from KLIFF's defaults; these stand for the usual names in any case."""
-    given = {"energy": dataset.keys.energy, "forces": dataset.keys.forces}
-    return {what: name for what, name in given.items() if name != what} or None
-
-
-def _parts(manifest: Manifest, in_order: bool) -> dict[str, Any]:
-    """Files, and how they are split.
-
-    Where places in the data set matter, the files are listed in KLIFF's order.
-    """
-    dataset = manifest.dataset
-    first, second = manifest.training.training_dataset, manifest.training.validation_dataset
-    train, val = first.train_indices or first.train_size, second.val_indices or second.val_size
-    for place, size, indices in (
-        ("training_dataset.train", first.train_size, first.train_indices),
-        ("validation_dataset.val", second.val_size, second.val_indices),
-    ):
-        if size is not None and indices is not None:
-            raise TorchMLError(
-                f"training.{place}_size and {place}_indices are both given, expected one of them"
-            )
-    ordered = in_order or bool(first.train_indices or second.val_indices)
-    if dataset.shuffle or ordered:
-        split = {"train": train, "val": val or None, "seed": seed(manifest.workspace)}
-        return {
-            "train": _files(Path(dataset.path)) if ordered else dataset.path,
-            "split": {key: value for key, value in split.items() if value is not None},
-        }
-    # Not shuffled: the first files train and the last ones validate, as KLIFF cuts its permutation.
-    files = _files(Path(dataset.path))
-    if isinstance(files, str):
-        raise _refused(
-            "dataset.shuffle false with a single file",
-            "expected files of one configuration each, or train_indices and val_indices",
-        )
-    sizes = [_size(size, len(files)) for size in (train, val or 0)]
-    if sizes[0] + sizes[1] > len(files):
-        raise TorchMLError(
-            f"training.training_dataset and validation_dataset ask for {sizes[0]} and {sizes[1]} "
-            f"configurations, but {dataset.path} holds {len(files)} files"
-        )
-    parts: dict[str, Any] = {"train": files[: sizes[0]]}
-    if sizes[1]:
-        parts["val"] = files[len(files) - sizes[1] :]
-    return parts
-
-
-def _size(size: Any, count: int) -> int:
-    """A number of configurations from a number or a share of them; without, all."""
-    if size is None:
-        return count
-    return round(size * count) if isinstance(size, float) else int(size)
-
-
-def _files(path: Path) -> str | list[str]:
-    """The path of a file, or the .xyz files in a folder and below it, in KLIFF's order."""
-    if not path.is_dir():
-        return str(path)
-    files = sorted(path.rglob("*.xyz"))
-    if not files:
-        raise TorchMLError(f"dataset.path {path} holds no files that end in .xyz")
-    return [str(file) for file in files]
-
-
-# --- The model -----------------------------------------------------------------------------------
-
-
-def network_of(manifest: Manifest, model: torch.nn.Module | None) -> Any:
-    """The model as the configuration takes it: {class_path, init_args}, or the object itself."""
-    section, graph = manifest.model, graph_of(manifest.transforms.configuration)
-    if section.type not in (None, "torch"):
-        raise _refused(f"model.type '{section.type}'", "expected 'torch', or KLIFF's KIMTrainer")
-    if section.collection not in (None, "user"):
-        raise _refused("model.collection", "it is where KIM models are looked for")
-    archive = _archive(section.model_path or section.path)
-    given = [one is not None for one in (model, section.class_path, archive)]
-    if sum(given) > 1:
-        raise TorchMLError(
-            "the model is given more than once, expected one of: an object, model.class_path, or "
-            "the path of a TorchScript archive"
-        )
-    if section.class_path is not None:
-        return _by_class(section.class_path, dict(section.init_args or {}), graph, section)
-    if archive is not None:
-        with quiet_torchscript():
-            model = torch.jit.load(str(archive), map_location="cpu")
-    if model is None:
-        raise TorchMLError(
-            "there is no model: give one to GNNLightningTrainer, or name its class by "
-            "model.class_path, or a TorchScript archive by model.path"
-        )
-    if isinstance(model, EdgeModel):
-        return _edge_model(model, graph, section)
-    return _own_network(model, graph, section)
-
-
-def _archive(path: str | None) -> Path | None:
-    """A TorchScript archive; KLIFF's documentation also gives a folder where a model is at hand."""
-    if path is None or Path(path).is_dir():
-        return None
-    if not Path(path).is_file():
-        raise TorchMLError(f"model.path {path}: no such file, expected a TorchScript archive")
-    return Path(path)
-
-
-def _by_class(
-    class_path: str, arguments: dict[str, Any], graph: GraphArguments, section: Model
-) -> dict[str, Any]:
-    """A class with the graph's species, cutoff and layers as its arguments."""
-    arguments.setdefault("species", graph.species)
-    arguments.setdefault("cutoff", graph.cutoff)
-    arguments.setdefault("layers", graph.n_layers)
-    if section.precision is not None:
-        arguments.setdefault("dtype", PRECISIONS[section.precision])
-    _edge_model(build(class_path, arguments), graph, section)
-    return {"class_path": class_path, "init_args": arguments}
-
-
-def _edge_model(model: EdgeModel, graph: GraphArguments, section: Model) -> EdgeModel:
-    """The model, if it is one for this graph."""
-    _check_fields(section.input_args, graph)
-    for name, mine, asked in (
-        ("species", model.species, graph.species),
-        ("cutoff", model.cutoff, graph.cutoff),
-        ("layers", model.layers, graph.n_layers),
-    ):
-        if mine != asked:
-            raise TorchMLError(
-                f"{type(model).__name__} has {name} {mine}, but transforms.configuration.kwargs "
-                f"say {asked}"
-            )
-    if section.precision is not None and PRECISIONS[section.precision] != _dtype(model):
-        raise TorchMLError(
-            f"model.precision is '{section.precision}', but {type(model).__name__} was made with "
-            f"{_dtype(model)}: give it dtype='{PRECISIONS[section.precision]}'"
-        )
+def given_edge_model(number: int) -> EdgeModel:
+    """The EdgeModel that was given to a trainer of this process: a configuration names it so."""
+    model = _given(number)
+    assert isinstance(model, EdgeModel)
     return model
 
 
-def _own_network(model: torch.nn.Module, graph: GraphArguments, section: Model) -> StagedModel:
-    """A network of KLIFF's kind, whose arguments come in the order of the driver."""
-    if graph.mic:
-        raise _refused(
-            "transforms.configuration.kwargs.mic",
-            "a network of one's own takes the graphs with ghosts that a simulator gives",
-        )
-    names = argument_names(model)
-    expected = _check_fields(section.input_args or names, graph)
-    if names != expected:
+def given_network(number: int) -> StagedModel:
+    """The network that was given to a trainer of this process: a configuration names it so."""
+    model = _given(number)
+    assert isinstance(model, StagedModel)
+    return model
+
+
+def _given(number: int) -> EdgeModel | StagedModel:
+    if not 0 <= number < len(_objects):
         raise TorchMLError(
-            f"forward of {type(model).__name__} takes {', '.join(names)}; a simulator gives its "
-            f"arguments in the order {', '.join(expected)}"
+            "the model was an object of the program that trained it: run that program again, or "
+            "use its checkpoint"
         )
-    if section.precision is not None:
-        model = model.to(getattr(torch, PRECISIONS[section.precision]))
-    return StagedModel(
-        model,
-        graph.species,
-        graph.cutoff,
-        graph.n_layers,
-        "code" if expected[0] == "species" else "atomic_number",
+    return _objects[number]
+
+
+def _as_class(model: EdgeModel | StagedModel) -> dict[str, Any]:
+    """An object as a configuration can hold it: the function that returns it."""
+    _objects.append(model)
+    function = given_edge_model if isinstance(model, EdgeModel) else given_network
+    return {
+        "class_path": f"{__name__}.{function.__name__}",
+        "init_args": {"number": len(_objects) - 1},
+    }
+
+
+def save_archive(model: EdgeModel | StagedModel, path: Path) -> None:
+    """A trained model as TorchScript with its metadata: what the exporter takes.
+
+    A network of one's own stays in the convention `graph` with the symmetric edges it was trained
+    on; a model of this package gets the convention `edges`.
+    """
+    if isinstance(model, EdgeModel):
+        metadata.save(script(model, "edges"), path, describe(model, "edges"))
+        return
+    dtype = next(one.dtype for one in model.state_dict().values() if one.is_floating_point())
+    facts = metadata.ModelMetadata(
+        convention="graph",
+        species=tuple(model.species),
+        cutoff=model.cutoff,
+        layers=model.layers,
+        dtype=str(dtype).removeprefix("torch."),
+        species_input=model.species_input,
+        edges="symmetric",
+        returns_forces=False,
     )
+    assert isinstance(model.network, torch.jit.ScriptModule)
+    metadata.save(model.network, path, facts)
 
 
-def _check_fields(given: list[str] | None, graph: GraphArguments) -> list[str]:
-    """What a simulator gives to a graph network, in its order; other fields are refused."""
-    first = "species" if "species" in (given or ()) else "z"
-    stages = [f"edge_index{k}" for k in range(graph.n_layers)]
-    expected = [first, "coords", *stages, "contributions"]
-    if given is not None and sorted(given) != sorted(expected):
-        raise TorchMLError(
-            f"model.input_args are {', '.join(given)}; for n_layers {graph.n_layers} a simulator "
-            f"gives {', '.join(expected)}, where the first may be species or z"
-        )
-    return expected
+def _run_folder(manifest: Manifest) -> tuple[Path, bool]:
+    """The folder of a run, and whether it is one that was begun before."""
+    if given := os.environ.get(RUN_FOLDER):
+        return Path(given), False
+    workspace, name = Path(manifest.workspace.name), manifest.model.name or "model"
+    if manifest.workspace.resume:
+        begun = sorted(path for path in workspace.glob(f"{name}_*") if path.is_dir())
+        if begun:
+            return begun[-1], True
+    folder = workspace / f"{name}_{time.strftime('%Y-%m-%d-%H-%M-%S')}"
+    number = 1
+    while folder.exists():  # a run that began in the same second
+        number += 1
+        folder = folder.with_name(f"{folder.name.split('_run')[0]}_run{number}")
+    return folder, False
 
 
-def argument_names(model: torch.nn.Module) -> list[str]:
-    """Names of the arguments of forward."""
-    if isinstance(model, torch.jit.ScriptModule):
-        schema: Any = model.forward.schema  # type: ignore[attr-defined]
-        return [argument.name for argument in schema.arguments][1:]
-    return list(inspect.signature(model.forward).parameters)
+def _driver(manifest: Manifest) -> str:
+    """The KIM ID of the driver in the version that the manifest asks for."""
+    version = manifest.export.driver_version
+    if version is None:
+        return kim.DRIVER
+    digits = f"{version:03d}" if isinstance(version, int) else version
+    if not (digits.isdigit() and len(digits) == 3):
+        raise TorchMLError(f"export.driver_version is {version!r}, expected three digits ('000')")
+    return f"{kim.DRIVER.rpartition('_')[0]}_{digits}"
 
 
-def _dtype(model: torch.nn.Module) -> str:
-    return str(next(model.parameters()).dtype).removeprefix("torch.")
-
-
-def _has_value(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(_has_value(one) for one in value.values())
-    return value is not None
-
-
-def _refused(what: str, why: str) -> TorchMLError:
-    return TorchMLError(f"{what} cannot be honoured: {why}")
+def _write_tarball(folder: Path) -> None:
+    """The folder as folder.tar.gz beside it."""
+    path = folder.with_name(f"{folder.name}.tar.gz")
+    temporary = path.with_name(f".{path.name}")
+    with tarfile.open(temporary, "w:gz") as archive:
+        archive.add(folder, folder.name)
+    temporary.replace(path)
