@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torchml.export import Result
 
-_EXPORT_HELP = "make a KIM portable model of a TorchScript archive"
+_EXPORT_HELP = "make a KIM portable model of a checkpoint or a TorchScript archive"
 _VALIDATE_HELP = "compare Python, C++, KIM and LAMMPS on the same structures"
 _TRAINING_HELP = {
     "fit": "train a potential: torchml fit --config silicon.yaml",
@@ -25,11 +25,13 @@ _TRAINING_HELP = {
 }
 
 _EXPORT_DESCRIPTION = """\
-Make a KIM portable model of a TorchScript archive, so that LAMMPS, ASE and every other simulator
-with KIM-API can run it. The model is checked first; if a check fails, nothing is written.
+Make a KIM portable model of a checkpoint or a TorchScript archive, so that LAMMPS, ASE and every
+other simulator with KIM-API can run it. The model is checked first; if a check fails, nothing is
+written.
 
-What the archive says about itself (files torchml/... inside it) need not be said again, and what
-its forward() tells by the names of its inputs is understood:
+A checkpoint of a training knows all about its model. What an archive says about itself (files
+torchml/... inside it) need not be said again, and what its forward() tells by the names of its
+inputs is understood:
 
   none    forward(species, coords, n_neigh, nlist, contributing)
   graph   forward(species, coords, edge_index0, ..., edge_index{n-1}, contributing)   n layers
@@ -42,6 +44,8 @@ position in --species. forward() returns the energy (total, or one per atom; eV)
 
 _EXPORT_EXAMPLES = """\
 examples:
+  what a training has learnt, as PaiNN_Si or whatever model and elements it is of:
+    python -m torchml_export run/checkpoints/best.ckpt --install user
   a model scripted with torchml.models, or any archive that carries its metadata:
     python -m torchml_export schnet.pt --name SchNet_Si --install user
   any other staged-graph model:
@@ -78,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _is_training(arguments: Sequence[str]) -> bool:
-    """`validate` with a configuration reports errors on its data; with a model it compares doors."""
+    """`validate` with a configuration tells errors on its data; with a model it compares doors."""
     if arguments[:1] == ["validate"]:
         words = ("-c", "--config", "--print_config")
         return any(word.partition("=")[0] in words for word in arguments[1:])
@@ -113,11 +117,13 @@ def _export_texts() -> dict[str, Any]:
 
 def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(run=_export)
-    parser.add_argument("model", type=Path, help="TorchScript archive (torch.jit.save)")
+    parser.add_argument(
+        "model", type=Path, help="checkpoint of a training, or TorchScript archive (torch.jit.save)"
+    )
     parser.add_argument(
         "--name",
-        required=True,
-        help="KIM name: a short one such as SW_Si, or a full one with its ID",
+        help="KIM name: a short one such as SW_Si, or a full one with its ID (default: class and "
+        "elements of a checkpoint, name of an archive)",
     )
 
     facts = parser.add_argument_group("facts about the model (only what the archive does not tell)")
@@ -134,7 +140,7 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
     facts.add_argument(
         "--convention",
         choices=("none", "graph", "edges", "descriptor"),
-        help="how forward() is called",
+        help="how forward() is called; for a checkpoint, how it shall be (default: edges)",
     )
     facts.add_argument(
         "--species-input",

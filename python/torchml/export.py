@@ -1,6 +1,6 @@
-"""Export a TorchScript archive as a KIM portable model, after checking that it will run.
+"""Export a trained model as a KIM portable model, after checking that it will run.
 
-    archive --probe--> Signature --complete--> ModelMetadata --check--> model folder
+    checkpoint --script--> archive --probe--> Signature --complete--> metadata --check--> folder
 
 Nothing is written unless every check passes.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from torchml import kim, metadata, param_file
+from torchml.archive import Source, opened
 from torchml.errors import TorchMLError
 from torchml.export_checks import Check, check_numbers, check_radial, failed
 from torchml.metadata import ModelMetadata, quiet_torchscript
@@ -28,9 +29,11 @@ class Export:
     """What to export, and under which name.
 
     Attributes:
-        model: TorchScript archive.
-        name: KIM name of the model, with or without its ID.
-        facts: what the caller says about the model; the rest is read from the archive.
+        model: TorchScript archive, or checkpoint of a training.
+        name: KIM name of the model, with or without its ID; None makes one of the class and the
+            elements of a checkpoint, or of the name of an archive.
+        facts: what the caller says about the model; the rest is read from the archive. The
+            convention is that for which a checkpoint is scripted, `edges` where it is not said.
         output: folder in which the model folder is made.
         driver: KIM ID of the model driver that will run it.
         collection: KIM collection to install the model into; None leaves it at the folder.
@@ -38,7 +41,7 @@ class Export:
     """
 
     model: Path
-    name: str
+    name: str | None = None
     facts: ModelMetadata = field(default_factory=ModelMetadata)
     output: Path = Path()
     driver: str = kim.DRIVER
@@ -60,7 +63,12 @@ class Result:
 
 def export(order: Export) -> Result:
     """Check the model, write its folder, and install it where the order says so."""
-    name = kim.model_name(order.name)
+    with opened(order.model, order.facts.convention) as source:
+        return _export(order, source)
+
+
+def _export(order: Export, source: Source) -> Result:
+    name = kim.model_name(order.name or source.name)
     folder = order.output / name
     if folder.exists() and not order.overwrite:
         raise TorchMLError(f"{folder} exists already; pass --overwrite to replace it")
@@ -70,9 +78,9 @@ def export(order: Export) -> Result:
         if (installed := kim.installed_folder(name)) and not order.overwrite:
             raise TorchMLError(f"{installed} is installed already; pass --overwrite to replace it")
 
-    told = merge(metadata.read(order.model) or ModelMetadata(), order.facts, order.model)
+    told = merge(metadata.read(source.archive) or ModelMetadata(), order.facts, order.model)
     try:
-        signature = probe(order.model, told.extensions or ())
+        signature = probe(source.archive, told.extensions or ())
     except TorchMLError as error:
         return Result([Check("loads with torch alone", "fail", str(error))])
     facts = complete(told, signature, order.model)
@@ -85,11 +93,11 @@ def export(order: Export) -> Result:
     with tempfile.TemporaryDirectory() as scratch:
         model_file = Path(scratch) / MODEL_FILE
         parameters = Path(scratch) / PARAM_FILE
-        module = _load(order.model, facts.extensions or ())
+        module = _load(source.archive, facts.extensions or ())
         if facts.convention == "edges":
             check, facts = check_radial(module, facts)
             checks.append(check)
-        others = metadata.extra_files(order.model)
+        others = metadata.extra_files(source.archive)
         others = {k: v for k, v in others.items() if not k.startswith(metadata.PREFIX)}
         metadata.save(module, model_file, facts, others)
         parameters.write_text(param_file.render(facts, MODEL_FILE, len(signature.arguments)))

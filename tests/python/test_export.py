@@ -383,11 +383,18 @@ def test_damaged_archive(tmp_path, content):
         export(order(tmp_path / "model.pt", tmp_path))
 
 
-def test_weights_alone_are_no_model(tmp_path, real_probe):
+def test_weights_alone_are_no_model(tmp_path):
     torch.save(torch.nn.Linear(2, 2).state_dict(), tmp_path / "weights.pt")
-    result = export(order(tmp_path / "weights.pt", tmp_path))
+    with pytest.raises(TorchMLError, match=r"weights\.pt is no checkpoint of TorchML"):
+        export(order(tmp_path / "weights.pt", tmp_path))
+
+
+def test_other_files_are_no_model(tmp_path, real_probe):
+    with zipfile.ZipFile(tmp_path / "other.pt", "w") as archive:
+        archive.writestr("other/notes.txt", "nothing")
+    result = export(order(tmp_path / "other.pt", tmp_path))
     assert verdicts(result) == {"loads with torch alone": "fail"}
-    assert "weights.pt cannot be loaded as TorchScript by torch alone" in result.checks[0].detail
+    assert "other.pt cannot be loaded as TorchScript by torch alone" in result.checks[0].detail
 
 
 def test_missing_operator_library_is_named(tmp_path, pair_model, real_probe):

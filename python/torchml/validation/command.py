@@ -17,13 +17,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from torchml import kim, metadata
+from torchml.archive import opened
 from torchml.errors import TorchMLError
 from torchml.export import Export, export
+from torchml.models import EdgeModel
+from torchml.models.staged import StagedModel
 from torchml.potential import Evaluation, Potential, model_files
 from torchml.validation.checks import checks_for
 from torchml.validation.kim_client import KimModel, kim_log_explains
 from torchml.validation.lammps import evaluate_with_lammps
-from torchml.validation.reference import ReferenceModel
+from torchml.validation.reference import EagerModel, ReferenceModel
 from torchml.validation.report import Finding, failure, print_report
 from torchml.validation.structures import default_structures, read_structures
 from torchml.validation.tolerances import Tolerances, difference, tolerances
@@ -36,7 +39,9 @@ Evaluator = Callable[[Atoms], Evaluation]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument(
-        "model", help="folder of a portable model, .pt file, or name of an installed KIM model"
+        "model",
+        help="checkpoint of a training, folder of a portable model, .pt file, or name of an "
+        "installed KIM model",
     )
     parser.add_argument(
         "--structures",
@@ -55,10 +60,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Validate, print the table, and return 0 when everything agrees, else 1."""
     console = Console(emoji=False)
-    with _progress(console) as progress, installed_model(args.model) as name:
+    with (
+        _progress(console) as progress,
+        opened(Path(args.model)) as source,
+        installed_model(args.model if source.trained is None else source.archive) as name,
+    ):
         findings = validate(
-            args.model,
+            args.model if source.trained is None else source.archive,
             name,
+            trained=source.trained,
             structures=read_structures(args.structures) if args.structures else None,
             device=args.device,
             lammps=not args.no_lammps,
@@ -77,6 +87,7 @@ def validate(
     model: str | Path,
     name: str,
     *,
+    trained: EdgeModel | StagedModel | None = None,
     structures: Mapping[str, Atoms] | None = None,
     device: str = "cpu",
     lammps: bool = True,
@@ -84,18 +95,20 @@ def validate(
 ) -> list[Finding]:
     """All findings about a model that is installed in a KIM collection as `name`.
 
-    The C++ core is what the others are compared with.
+    The C++ core is what the others are compared with, among them the model of a checkpoint as it
+    was before it became TorchScript: `trained`.
     """
     potential = Potential(model, device)
     with model_files(model) as (path, _):
         reference = ReferenceModel(path, potential.spec)
+    eager = None if trained is None else EagerModel(trained, potential.spec)
     if structures is None:
         structures = default_structures(potential.spec.species, potential.spec.cutoff)
     allowed = tolerances(potential.spec.dtype)
     progress = progress or Progress(disable=True)
 
     with environment(KIM_MODEL_EXECUTION_DEVICE=device):
-        clients = Clients(potential, reference, name)
+        clients = Clients(potential, reference, name, eager)
         steps = len(structures) * (len(clients.evaluators) + 2) + len(RANKS) * lammps
         task = progress.add_task("", total=steps)
 
@@ -137,6 +150,7 @@ class Clients:
     potential: Potential
     reference: ReferenceModel
     name: str
+    eager: EagerModel | None = None
 
     def core(self, atoms: Atoms) -> Evaluation:
         """The C++ core through Python: everything that the model can give."""
@@ -150,11 +164,14 @@ class Clients:
     @property
     def evaluators(self) -> dict[str, Evaluator]:
         """By name, all but LAMMPS, which takes several structures at once."""
-        return {
+        evaluators: dict[str, Evaluator] = {
             "Python": self.reference.evaluate,
             "KIM": self._kim,
             "ASE": self._ase,
         }
+        if self.eager is not None:
+            evaluators["eager"] = self.eager.evaluate
+        return evaluators
 
     def _kim(self, atoms: Atoms) -> Evaluation:
         with kim_log_explains(self.name):

@@ -8,6 +8,7 @@ wherever image (i, T) is reached and atom i has the neighbour j shifted by S.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ from numpy.typing import NDArray
 
 from torchml.errors import TorchMLError
 from torchml.metadata import quiet_torchscript
+from torchml.models import EdgeModel
+from torchml.models.staged import StagedModel
 from torchml.potential import Evaluation
-from torchml.signature import load_extensions
+from torchml.signature import SHELL_COUNTS, load_extensions
 
 Shift = tuple[int, int, int]
 Node = tuple[int, Shift]
@@ -122,10 +125,11 @@ class ReferenceModel:
     def __init__(self, path: str | Path, spec: Any) -> None:
         load_extensions(spec.extensions)
         with quiet_torchscript():
-            self.module = torch.jit.load(str(path), map_location="cpu").eval()
+            module = torch.jit.load(str(path), map_location="cpu").eval()
+        self.module: Callable[..., Any] = module
         self.spec = spec
         self.dtype = getattr(torch, spec.dtype)
-        arguments = self.module.forward.schema.arguments[1:]  # the first is self
+        arguments = module.forward.schema.arguments[1:]  # the first is self
         self.argument_names = [argument.name for argument in arguments]
 
     def evaluate(self, atoms: Atoms) -> Evaluation:
@@ -216,6 +220,33 @@ class ReferenceModel:
         if derivative is None:
             derivative = torch.zeros_like(leaf)
         return float(energy.detach()), derivative.detach().to(torch.float64).numpy()
+
+
+class EagerModel(ReferenceModel):
+    """The model of a checkpoint as Python runs it in training, before it became TorchScript."""
+
+    def __init__(self, model: EdgeModel | StagedModel, spec: Any) -> None:
+        self.module = self._call
+        self.model = model.eval()
+        self.spec = spec
+        self.dtype = getattr(torch, spec.dtype)
+        self.argument_names = ["", "", "", "", *SHELL_COUNTS]
+
+    def evaluate(self, atoms: Atoms) -> Evaluation:
+        """Energy, forces and virial: an `EdgeModel` takes edges, whatever it was scripted for."""
+        edges = periodic_edges(atoms, self.spec.cutoff)
+        if isinstance(self.model, EdgeModel):
+            return self._evaluate_edges(atoms, edges)
+        return self._evaluate_particles(atoms, edges)
+
+    def _call(self, first: torch.Tensor, second: torch.Tensor, *others: Any) -> torch.Tensor:
+        if isinstance(self.model, EdgeModel):
+            edge_index, _, *counts = others
+            energies: torch.Tensor = self.model(first, second, edge_index, *counts)
+        else:
+            *stages, contributing = others
+            energies = self.model(first, second, stages, contributing)
+        return energies
 
 
 def _voigt(tensor: NDArray[np.float64]) -> NDArray[np.float64]:

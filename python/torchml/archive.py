@@ -1,0 +1,106 @@
+"""A checkpoint as the TorchScript archive that simulators take."""
+
+from __future__ import annotations
+
+import io
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from torchml import metadata
+from torchml.errors import TorchMLError
+from torchml.metadata import ModelMetadata, quiet_torchscript
+from torchml.models import EdgeModel, Scaled, describe, script
+from torchml.models.staged import StagedModel
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model on its way to a simulator.
+
+    Attributes:
+        archive: TorchScript, with metadata where it comes from a checkpoint.
+        name: a KIM name that fits: the class and the elements, or the name of the file.
+        trained: the model of the checkpoint.
+    """
+
+    archive: Path
+    name: str
+    trained: EdgeModel | StagedModel | None = None
+
+
+@contextmanager
+def opened(model: Path, convention: str | None = None) -> Iterator[Source]:
+    """The archive itself, or one made of a checkpoint for the time being.
+
+    `convention` is the one for which a checkpoint is scripted; `edges` where nothing is said.
+    """
+    if not is_checkpoint(model):
+        yield Source(model, kim_name(model.stem))
+        return
+    from torchml.training.checkpoint import load_model
+
+    trained = load_model(model)
+    name = _name(trained)
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = Path(scratch) / f"{name}.pt"
+        if isinstance(trained, StagedModel):
+            _save_staged(trained, archive, convention, model)
+        else:
+            convention = convention or "edges"
+            metadata.save(script(trained, convention), archive, describe(trained, convention))
+        yield Source(archive, name, trained)
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a file is a checkpoint, whole or not, rather than a TorchScript archive."""
+    if path.suffix == ".ckpt":
+        return True
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {Path(name).name for name in archive.namelist()}
+    except (OSError, zipfile.BadZipFile):
+        return False
+    return "data.pkl" in names and "constants.pkl" not in names
+
+
+def kim_name(text: str) -> str:
+    """A short KIM name like `text`: letters, digits and single underscores, a letter first."""
+    name = "_".join(re.findall("[A-Za-z0-9]+", text))
+    return name if name[:1].isalpha() else f"Model_{name}".rstrip("_")
+
+
+def _name(trained: EdgeModel | StagedModel) -> str:
+    network = trained.network if isinstance(trained, (Scaled, StagedModel)) else trained
+    kind = getattr(network, "original_name", type(network).__name__)
+    return kim_name(f"{kind}_{''.join(trained.species)}")
+
+
+def _save_staged(
+    trained: StagedModel, archive: Path, convention: str | None, checkpoint: Path
+) -> None:
+    """The network as it is: it was written for staged graphs, and trained on symmetric ones."""
+    from torchml.training.checkpoint import script_network
+
+    if convention not in (None, "graph"):
+        raise TorchMLError(
+            f"{checkpoint} holds a network that takes staged graphs: it cannot be exported for the "
+            f"convention '{convention}', expected 'graph'"
+        )
+    with quiet_torchscript():
+        network = torch.jit.load(io.BytesIO(script_network(trained)), map_location="cpu")
+    facts = ModelMetadata(
+        convention="graph",
+        species=tuple(trained.species),
+        cutoff=trained.cutoff,
+        layers=trained.layers,
+        species_input=trained.species_input,
+        edges="symmetric",
+    )
+    metadata.save(network, archive, facts)
