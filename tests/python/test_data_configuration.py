@@ -49,6 +49,8 @@ def test_arrays_have_the_promised_types_whatever_they_were_made_of():
         ({"stress": np.zeros((3, 3))}, r"stress have the shape \[3, 3\], expected \[6\]"),
         ({"numbers": [14, 0]}, "atom 1 has the atomic number 0"),
         ({"numbers": [14, 119]}, "atom 1 has the atomic number 119"),
+        ({"numbers": [14, 5.5]}, "numbers cannot be read as int64"),
+        ({"numbers": [14, NAN]}, "numbers cannot be read as int64"),
         ({"tags": [1]}, "tags have the shape"),
         ({"forces": "none"}, "forces cannot be read"),
         ({"targets": {"dipole": "large"}}, "the target 'dipole'"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import lzma
 import time
 from pathlib import Path
 
@@ -104,6 +107,9 @@ def test_a_folder_is_read_in_the_order_of_its_names():
     found = read("set")
     assert [c.energy for c in found] == [1, 2, 3, 4]
     assert found[3].name == f"{Path('set/b/a2.xyz')}, configuration 0"
+    Path("linked").mkdir()
+    Path("linked/b").symlink_to(Path("set/b").resolve())
+    assert [c.energy for c in read("linked")] == [3, 4]
     assert [c.energy for c in read(["set/aa.xyz", "set/a.xyz"])] == [2, 1]
     assert [c.energy for c in read("set/a*.xyz")] == [1, 2]
 
@@ -169,6 +175,22 @@ def test_a_file_that_was_cut_short():
         TorchMLError, match=r"cut\.xyz, configuration 1: the file ends after 1 of 2"
     ):
         read("cut.xyz")
+
+
+@pytest.mark.parametrize(("ending", "module"), [("gz", gzip), ("bz2", bz2), ("xz", lzma)])
+def test_compressed_files(ending, module):
+    some = configurations() * 20
+    write_extxyz(some, "a.extxyz")
+    data = module.compress(Path("a.extxyz").read_bytes())
+    Path(f"a.extxyz.{ending}").write_bytes(data)
+    for before, after in zip(some, read(f"a.extxyz.{ending}"), strict=True):
+        assert_equal(before, after)
+    Path(f"a.extxyz.{ending}").write_bytes(data[: len(data) // 2])
+    with pytest.raises(TorchMLError, match=rf"a\.extxyz\.{ending} cannot be read after"):
+        read(f"a.extxyz.{ending}")
+    Path(f"a.extxyz.{ending}").write_text(KLIFF)
+    with pytest.raises(TorchMLError, match=rf"a\.extxyz\.{ending} cannot be read after 0"):
+        read(f"a.extxyz.{ending}")
 
 
 def test_the_second_configurations_lines_are_counted_on():

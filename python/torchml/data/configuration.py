@@ -118,6 +118,8 @@ class Configuration:
         """The value as the array it must be, or an error that says what it is instead."""
         try:
             array = np.asarray(value)
+            if dtype is np.int64 and array.dtype.kind == "f" and (array % 1 != 0).any():
+                raise TypeError
             array = np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
         except (TypeError, ValueError):
             raise TorchMLError(

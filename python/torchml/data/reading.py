@@ -90,12 +90,12 @@ def _files(path: str | Path, format: str | None) -> list[tuple[Path, str]]:
                 return [file for one in found for file in _files(one, format)]
         raise TorchMLError(f"{path} does not exist, expected a file or a folder")
     if path.is_file():
-        return [(path, format or SUFFIXES.get(path.suffix.lower(), "ase"))]
+        return [(path, format or _format(path) or "ase")]
     if (path / "data.mdb").is_file():  # the folder is itself an LMDB environment
         return [(path, "lmdb")]
     inside = [file for file in _inside(path) if not _hidden(file, path)]
-    known = [file for file in inside if file.suffix.lower() in SUFFIXES or format]
-    formats = {format or SUFFIXES[file.suffix.lower()] for file in known}
+    known = [file for file in inside if format or _format(file)]
+    formats = {format or _format(file) or "" for file in known}
     if len(formats) > 1:
         raise TorchMLError(
             f"{path} holds files of the formats {', '.join(sorted(formats))}, expected one: name "
@@ -104,6 +104,14 @@ def _files(path: str | Path, format: str | None) -> list[tuple[Path, str]]:
     if not known:
         raise TorchMLError(f"{path} holds no files to read, expected endings {', '.join(SUFFIXES)}")
     return [(file, formats.copy().pop()) for file in sorted(known)]
+
+
+def _format(file: Path) -> str | None:
+    """The format that the ending of a file names; extended XYZ may be compressed."""
+    ending = file.suffix.lower()
+    if ending in (".gz", ".bz2", ".xz") and SUFFIXES.get(Path(file.stem).suffix) == "extxyz":
+        return "extxyz"
+    return SUFFIXES.get(ending)
 
 
 def _inside(folder: Path) -> list[Path]:

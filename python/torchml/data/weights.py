@@ -90,7 +90,7 @@ def _table_rows(text: str, path: Path) -> list[dict[str, Any]]:
 
 
 def _yaml_rows(text: str, path: Path) -> list[dict[str, Any]]:
-    import yaml
+    import yaml  # type: ignore[import-untyped]
 
     try:
         found = yaml.safe_load(text)

@@ -6,7 +6,11 @@ whose columns the key `Properties` describes.
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import itertools
+import lzma
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,7 @@ from torchml.data.progress import Progress
 from torchml.errors import TorchMLError
 
 _PLAIN = "species:S:1:pos:R:3"  # what a file without `Properties` holds
+_COMPRESSED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _TRUE = {"T": True, "True": True, "true": True, "1": True}
 _FALSE = {"F": False, "False": False, "false": False, "0": False}
 _COLUMNS = {
@@ -41,8 +46,12 @@ def read_extxyz(path: Path, keys: Keys) -> list[Configuration]:
     """All configurations of a file; what is not as it must be is an error with line and atom."""
     found: list[Configuration] = []
     names: dict[str, Any] = {}
-    size = path.stat().st_size
-    with path.open(encoding="utf-8") as file, Progress(f"reading {path.name}", size) as bar:
+    opened = _COMPRESSED.get(path.suffix)
+    size = None if opened else path.stat().st_size
+    with (
+        (opened or open)(path, "rt", encoding="utf-8") as file,
+        Progress(f"reading {path.name}", size) as bar,
+    ):
         try:
             for index, (text, rows, line) in enumerate(_frames(file, path)):
                 where = f"{path}, configuration {index}"
@@ -50,6 +59,10 @@ def read_extxyz(path: Path, keys: Keys) -> list[Configuration]:
                 bar.advance(len(text) + sum(map(len, rows)))
         except UnicodeDecodeError:
             raise TorchMLError(f"{path} is not text, expected extended XYZ") from None
+        except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+            raise TorchMLError(
+                f"{path} cannot be read after {len(found)} configurations: {error}"
+            ) from None
     if not found:
         raise TorchMLError(f"{path} is empty, expected configurations in extended XYZ")
     check_named_keys(keys, names, str(path))
@@ -214,13 +227,16 @@ def _fits(word: str, kind: str) -> bool:
 
 def _atomic_numbers(symbols: NDArray[Any], where: str, line: int) -> list[int]:
     """Of chemical symbols in any case, or of atomic numbers where the file has these instead."""
-    found = []
-    for atom, symbol in enumerate(symbols.tolist()):
-        number = int(symbol) if symbol.isdigit() else atomic_numbers.get(symbol.capitalize(), 0)
-        if number == 0:
-            raise TorchMLError(
-                f"{where}: line {line + atom} has the element '{symbol}', expected one of the "
-                "periodic table"
-            )
-        found.append(number)
+    words = symbols.tolist()
+    known = {
+        word: int(word) if word.isdigit() else atomic_numbers.get(word.capitalize(), 0)
+        for word in set(words)
+    }
+    found = [known[word] for word in words]
+    if 0 in found:
+        atom = found.index(0)
+        raise TorchMLError(
+            f"{where}: line {line + atom} has the element '{words[atom]}', expected one of the "
+            "periodic table"
+        )
     return found
