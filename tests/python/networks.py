@@ -16,6 +16,7 @@ from torchml.models import (
     PaiNN,
     Scaled,
     SchNet,
+    TensorNet,
 )
 
 SPECIES = ["Si", "O"]
@@ -42,6 +43,9 @@ MAKERS = {
     "BehlerParrinello": lambda **k: BehlerParrinello(SPECIES, CUTOFF, hidden=[8], **k),
     "BehlerParrinello G5": lambda **k: BehlerParrinello(
         SPECIES, CUTOFF, hidden=[8], angular="G5", zetas=[1, 3], **k
+    ),
+    "TensorNet": lambda **k: TensorNet(
+        SPECIES, CUTOFF, layers=3, features=8, radial_functions=6, **k
     ),
     "Scaled": scaled,
 }  # fmt: skip

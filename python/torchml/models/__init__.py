@@ -12,6 +12,7 @@ from torchml.models.scaled import Scaled
 from torchml.models.schnet import SchNet
 from torchml.models.scripting import describe, script
 from torchml.models.stillinger_weber import StillingerWeber
+from torchml.models.tensornet import TensorNet
 
 __all__ = [
     "EGNN",
@@ -24,6 +25,7 @@ __all__ = [
     "Scaled",
     "SchNet",
     "StillingerWeber",
+    "TensorNet",
     "build",
     "class_path",
     "describe",
