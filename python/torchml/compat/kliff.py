@@ -25,7 +25,6 @@ import json
 import os
 import re
 import tarfile
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -36,7 +35,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from torchml import kim, metadata
+from torchml import kim
 from torchml.compat.kliff_manifest import Manifest, load, parse
 from torchml.compat.kliff_translation import configuration_of, translate
 from torchml.data import read, write_lmdb
@@ -44,7 +43,7 @@ from torchml.data.keys import Keys
 from torchml.data.splits import Split
 from torchml.errors import TorchMLError
 from torchml.export import Export, export
-from torchml.models import EdgeModel, describe, script
+from torchml.models import EdgeModel
 from torchml.models.staged import StagedModel
 from torchml.validation.command import environment
 
@@ -120,8 +119,6 @@ class GNNLightningTrainer:
 
         `path` is the folder for it, unless the manifest says export.model_path.
         """
-        from torchml.training.checkpoint import load_model
-
         best = self.run_folder / "checkpoints" / "best.ckpt"
         if not best.is_file():
             raise TorchMLError(f"{best}: no such file, expected a checkpoint: call train() first")
@@ -130,18 +127,9 @@ class GNNLightningTrainer:
         folder = Path(wanted.model_path or path)
         if RUN_FOLDER in os.environ:
             return folder / kim.model_name(name)  # another rank does it
-        with tempfile.TemporaryDirectory() as scratch:
-            archive = Path(scratch) / "model.pt"
-            save_archive(load_model(best), archive)
-            result = export(
-                Export(
-                    model=archive,
-                    name=name,
-                    output=folder,
-                    driver=self.driver,
-                    overwrite=True,
-                )
-            )
+        result = export(
+            Export(model=best, name=name, output=folder, driver=self.driver, overwrite=True)
+        )
         if result.folder is None:
             failed = next(check for check in result.checks if check.verdict == "fail")
             raise TorchMLError(f"{name} was not written: {failed.name}: {failed.detail}")
@@ -201,30 +189,6 @@ def _as_class(model: EdgeModel | StagedModel) -> dict[str, Any]:
         "class_path": f"{__name__}.{function.__name__}",
         "init_args": {"number": len(_objects) - 1},
     }
-
-
-def save_archive(model: EdgeModel | StagedModel, path: Path) -> None:
-    """A trained model as TorchScript with its metadata: what the exporter takes.
-
-    A network of one's own stays in the convention `graph` with the symmetric edges it was trained
-    on; a model of this package gets the convention `edges`.
-    """
-    if isinstance(model, EdgeModel):
-        metadata.save(script(model, "edges"), path, describe(model, "edges"))
-        return
-    dtype = next(one.dtype for one in model.state_dict().values() if one.is_floating_point())
-    facts = metadata.ModelMetadata(
-        convention="graph",
-        species=tuple(model.species),
-        cutoff=model.cutoff,
-        layers=model.layers,
-        dtype=str(dtype).removeprefix("torch."),
-        species_input=model.species_input,
-        edges="symmetric",
-        returns_forces=False,
-    )
-    assert isinstance(model.network, torch.jit.ScriptModule)
-    metadata.save(model.network, path, facts)
 
 
 def _run_folder(manifest: Manifest) -> tuple[Path, bool]:
