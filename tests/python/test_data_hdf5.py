@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from ase import units
+from labelled import assert_equal
+from torch.utils.data import DataLoader
 
 from torchml import TorchMLError
 from torchml.data import Keys, check_labels, read
+from torchml.data.readers import hdf5
 
 NAN = float("nan")
 DZ = Keys(energy="wb97x_dz.energy", forces="wb97x_dz.forces", energy_unit="Ha")
@@ -96,12 +100,12 @@ def test_the_layouts_of_older_and_newer_ani():
             {"coordinates": np.zeros((3, 4, 3))},
             r"atomic numbers have the shape \[3\], expected \[4\]",
         ),
-        ({"coordinates": np.zeros((3, 9))}, "H2O1 has the shape|expected"),
+        ({"coordinates": np.zeros((3, 9))}, r"coordinates have the shape \[3, 9\]"),
         ({"atomic_numbers": None}, "H2O1 has no 'atomic_numbers', it has"),
         ({"atomic_numbers": [8, 1, 0]}, "H2O1, configuration 0: atom 2 has the atomic number 0"),
         ({"wb97x_dz.energy": [1.0, 2.0]}, r"wb97x_dz.energy has the shape \[2\] for 3 conformers"),
         ({"wb97x_dz.forces": np.zeros((3, 3))}, "holds 3 numbers for 3 atoms, expected 9"),
-        ({"coordinates": np.zeros((0, 3, 3))}, "for 0 conformers"),
+        ({"coordinates": np.zeros((0, 3, 3))}, r"coordinates have the shape \[0, 3, 3\]"),
     ],
 )
 def test_errors_say_where(change, message):
@@ -123,3 +127,27 @@ def test_files_without_conformers_or_that_were_cut_short():
         read("empty.h5")
     with pytest.raises(TorchMLError, match=r"no 'hf.energy' \(keys.energy\), it has 'atomic_numb"):
         read(write(), Keys(energy="hf.energy"))
+
+
+def test_large_files_are_read_when_asked(monkeypatch):
+    write()
+    keys = Keys(**vars(DZ) | {"targets": ["wb97x_dz.dipole"]})
+    several = read("a.h5", keys)
+    monkeypatch.setattr(hdf5, "LARGE", 3)
+    lazy = read("a.h5", keys)
+    assert isinstance(several, list) and not isinstance(lazy, list)
+    copied = pickle.loads(pickle.dumps(lazy))
+    loader = DataLoader(lazy, batch_size=None, num_workers=1, multiprocessing_context="fork")
+    for some in (lazy, copied, loader):
+        for before, after in zip(several, some, strict=True):
+            assert_equal(before, after)
+            assert before.name == after.name
+    assert_equal(several[-1], lazy[-1])
+
+
+def test_a_single_conformer_without_a_dimension_for_more():
+    with h5py.File("a.h5", "w") as file:
+        file["coordinates"], file["species"] = [[0.0, 0, 0], [0, 0, 1]], [1, 1]
+        file["energy"], file["cell"] = -1.0, 5 * np.eye(3)
+    c = read("a.h5")[0]
+    assert c.energy == -1 and c.pbc.all() and c.name == "a.h5:/, configuration 0"

@@ -36,7 +36,7 @@ class Weights:
             object.__setattr__(self, name, float(value))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Configuration:
     """N atoms, what is known about them, and where that was read.
 
@@ -85,6 +85,9 @@ class Configuration:
 
     def __len__(self) -> int:
         return len(self.numbers)
+
+    def __repr__(self) -> str:
+        return f"<Configuration of {len(self)} atoms: {self.name}>"
 
     def __post_init__(self) -> None:
         atoms = np.size(self.numbers)

@@ -37,7 +37,8 @@ def read(
     format: extxyz, ase-db, lmdb, hdf5, parquet, ase, or one of ASE's own names of formats; by
     default the ending of the file tells, and what is unknown is left to ASE.
 
-    LMDB and ASE databases are read when an element is asked for; else this is a list.
+    LMDB, ASE databases and large HDF5 files are read when an element is asked for; else this is
+    a list.
     """
     from torchml.data.sequences import Joined
 

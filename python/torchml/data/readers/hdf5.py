@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+import os
+from bisect import bisect_right
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +18,18 @@ from numpy.typing import NDArray
 from torchml.data.configuration import Configuration
 from torchml.data.keys import ALIASES, AUTO, Keys
 from torchml.data.labels import check_named_keys, configuration_of
-from torchml.data.progress import Progress
+from torchml.data.progress import track
+from torchml.data.sequences import LazyConfigurations
 from torchml.errors import TorchMLError
 
 _NUMBERS = ("atomic_numbers", "species", "numbers", "z")
 _POSITIONS = ("coordinates", "positions", "pos", "coords")
+_OTHERS = {"cell", "pbc", "energy_weight", "forces_weight", "stress_weight"}
+
+LARGE = 200_000  # conformers; as many take a minute to read, and half a gigabyte
 
 
-def read_hdf5(path: Path, keys: Keys) -> list[Configuration]:
+def read_hdf5(path: Path, keys: Keys) -> Sequence[Configuration]:
     """All conformers of all groups of the file, in its order.
 
     A group holds coordinates [conformers, atoms, 3], atomic_numbers (or species) [atoms] or
@@ -29,37 +37,90 @@ def read_hdf5(path: Path, keys: Keys) -> list[Configuration]:
     "method.energy"; where several methods are in the file, keys must say which one.
 
     The source of a configuration is file:group, and its index that of the conformer in the group.
+    More than 200,000 conformers are read when they are asked for.
     """
-    import h5py
+    conformers = Hdf5Configurations(path, keys)
+    return conformers if len(conformers) > LARGE else conformers.read_all()
 
-    try:
-        file = h5py.File(path, "r")
-    except OSError as error:
-        raise TorchMLError(f"{path} cannot be read as HDF5: {error}") from None
-    found: list[Configuration] = []
-    names: dict[str, Any] = {}
-    where = str(path)
-    with file, Progress(f"reading {path.name}", total=None) as bar:
+
+@dataclass(frozen=True)
+class _Group:
+    """A group with conformers: its name, how many there are, its labels, and their names."""
+
+    name: str
+    count: int
+    keys: Keys
+    datasets: tuple[str, ...]
+
+
+class Hdf5Configurations(LazyConfigurations):
+    """The conformers of a file, each read when it is asked for."""
+
+    def __init__(self, path: Path, keys: Keys) -> None:
+        self.path = path
+        self._file: Any = None
+        self._process = -1
+        names: dict[str, Any] = {}
+        with self._errors(str(path)):
+            self._groups = [
+                _describe(group, keys, self._where(group.name), names)
+                for group in _groups(self._opened())
+            ]
+        self._ends = list(accumulate(group.count for group in self._groups))
+        if not self._groups:
+            raise TorchMLError(
+                f"{path} holds no conformers, expected groups with 'coordinates' and "
+                "'atomic_numbers'"
+            )
+        check_named_keys(keys, names, str(path))
+
+    def __len__(self) -> int:
+        return self._ends[-1]
+
+    def read(self, index: int) -> Configuration:
+        place = bisect_right(self._ends, index)
+        first = index - (self._ends[place - 1] if place else 0)
+        return self._conformers(self._groups[place], first, first + 1)[0]
+
+    def read_all(self) -> list[Configuration]:
+        """The same as a list: quicker than one after the other."""
+        groups = track(self._groups, f"reading {self.path.name}", len(self._groups))
+        return [c for group in groups for c in self._conformers(group, 0, group.count)]
+
+    def _conformers(self, group: _Group, first: int, last: int) -> list[Configuration]:
+        where = self._where(group.name)
+        with self._errors(where):
+            opened = self._opened()[group.name]
+            datasets = {name: opened[name] for name in group.datasets}
+            return _conformers(datasets, group.count, group.keys, where, first, last)
+
+    def _where(self, name: str) -> str:
+        return f"{self.path}:{name.strip('/') or '/'}"
+
+    def _opened(self) -> Any:
+        """The file as this process has opened it."""
+        import h5py
+
+        if self._process != os.getpid():
+            try:
+                self._file = h5py.File(self.path, "r")
+            except OSError as error:
+                raise TorchMLError(f"{self.path} cannot be read as HDF5: {error}") from None
+            self._process = os.getpid()
+        return self._file
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_file": None, "_process": -1}
+
+    @contextmanager
+    def _errors(self, where: str) -> Iterator[None]:
+        """In damaged files the HDF5 library runs into anything, and says so by RuntimeError."""
         try:
-            for group in _groups(file):
-                where = f"{path}:{group.name.strip('/') or '/'}"
-                datasets = {
-                    name: item for name, item in group.items() if isinstance(item, h5py.Dataset)
-                }
-                names |= dict.fromkeys(datasets)
-                found += _conformers(datasets, _resolve(keys, datasets, where), where)
-                bar.advance()
+            yield
         except TorchMLError:
             raise
-        # In damaged files the HDF5 library runs into anything, and says so by RuntimeError.
         except Exception as error:
             raise TorchMLError(f"{where} cannot be read: {error}") from None
-    if not found:
-        raise TorchMLError(
-            f"{path} holds no conformers, expected groups with 'coordinates' and 'atomic_numbers'"
-        )
-    check_named_keys(keys, names, str(path))
-    return found
 
 
 def _groups(group: Any) -> Any:
@@ -73,7 +134,38 @@ def _groups(group: Any) -> Any:
             yield from _groups(item)
 
 
-def _resolve(keys: Keys, datasets: Mapping[str, Any], where: str) -> Keys:
+def _describe(group: Any, keys: Keys, where: str, names: dict[str, Any]) -> _Group:
+    """What there is to read in a group; its datasets are added to names."""
+    import h5py
+
+    shapes = {name: item.shape for name, item in group.items() if isinstance(item, h5py.Dataset)}
+    names |= shapes
+    keys = _resolve(keys, shapes, where)
+    numbers, positions = _first(shapes, _NUMBERS, where), _first(shapes, _POSITIONS, where)
+    wanted = {keys.energy, keys.forces, keys.stress, keys.weight, keys.group, *keys.targets}
+    read = tuple(name for name in shapes if name in wanted | _OTHERS)
+    shape = shapes[positions]
+    if len(shape) not in (2, 3) or shape[-1] != 3 or 0 in shape:
+        raise TorchMLError(
+            f"{where}: the coordinates have the shape {list(shape)}, expected "
+            "[conformers, atoms, 3], and none of them 0"
+        )
+    count, atoms = shape[:2] if len(shape) == 3 else (1, shape[0])
+    if shapes[numbers] not in ((atoms,), (count, atoms)):
+        raise TorchMLError(
+            f"{where}: the atomic numbers have the shape {list(shapes[numbers])}, expected "
+            f"[{atoms}] or [{count}, {atoms}]"
+        )
+    for name in set(read) - {"cell", "pbc"}:
+        if (shapes[name] or (1,))[0] != count:
+            raise TorchMLError(
+                f"{where}: {name} has the shape {list(shapes[name])} for {count} conformers, "
+                "expected one value for each"
+            )
+    return _Group(group.name, count, keys, (numbers, positions, *read))
+
+
+def _resolve(keys: Keys, datasets: Collection[str], where: str) -> Keys:
     """Keys with the names of this group in place of "auto": wb97x_dz.energy is an energy too."""
     named: dict[str, Any] = {}
     for label in ("energy", "forces", "stress"):
@@ -90,51 +182,36 @@ def _resolve(keys: Keys, datasets: Mapping[str, Any], where: str) -> Keys:
     return replace(keys, **named)
 
 
-def _conformers(datasets: Mapping[str, Any], keys: Keys, where: str) -> list[Configuration]:
-    positions = np.asarray(_dataset(datasets, _POSITIONS, where)[...], dtype=np.float64)
-    if positions.ndim == 2:  # a single conformer, without the dimension for more
-        positions = positions[None]
-    if positions.ndim != 3 or positions.shape[2] != 3:
-        raise TorchMLError(
-            f"{where}: the coordinates have the shape {list(positions.shape)}, expected "
-            "[conformers, atoms, 3]"
-        )
-    count, atoms = positions.shape[:2]
-    numbers = _atomic_numbers(_dataset(datasets, _NUMBERS, where)[...], where)
-    if numbers.shape not in ((atoms,), (count, atoms)):
-        raise TorchMLError(
-            f"{where}: the atomic numbers have the shape {list(numbers.shape)}, expected [{atoms}] "
-            f"or [{count}, {atoms}]"
-        )
-    wanted = {keys.energy, keys.forces, keys.stress, keys.weight, keys.group, *keys.targets}
-    wanted |= {"cell", "pbc", "energy_weight", "forces_weight", "stress_weight"}
+def _conformers(
+    datasets: Mapping[str, Any], count: int, keys: Keys, where: str, first: int, last: int
+) -> list[Configuration]:
+    """Those from first to last, of the datasets that _describe has found in order."""
+    (_, species), (_, coordinates), *others = datasets.items()
+    positions = coordinates[first:last] if coordinates.ndim == 3 else coordinates[...][None]
+    same = species.ndim == 1
+    numbers = _atomic_numbers(species[...] if same else species[first:last], where)
     labels: dict[str, NDArray[Any]] = {}
-    for name in [name for name in datasets if name in wanted]:
-        values = datasets[name][...]
-        if len(np.atleast_1d(values)) != count:
-            if name in ("cell", "pbc"):
-                values = np.broadcast_to(values, (count, *np.shape(values)))
-            else:
-                raise TorchMLError(
-                    f"{where}: {name} has the shape {list(np.shape(values))} for {count} "
-                    "conformers, expected one value for each"
-                )
-        labels[name] = np.atleast_1d(values)
+    for name, dataset in others:
+        if name in ("cell", "pbc") and dataset.ndim < (3 if name == "cell" else 2):
+            values = dataset[...]  # one for all
+            labels[name] = np.broadcast_to(values, (last - first, *values.shape))
+        else:
+            labels[name] = dataset[first:last] if dataset.ndim else dataset[...][None]
     found = []
-    for index in range(count):
-        own: dict[str, Any] = {name: _plain(values[index]) for name, values in labels.items()}
+    for row in range(last - first):
+        own: dict[str, Any] = {name: _plain(values[row]) for name, values in labels.items()}
         cell = own.pop("cell", None)
         pbc = own.pop("pbc", cell is not None)
         found.append(
             configuration_of(
-                numbers if numbers.ndim == 1 else numbers[index],
-                positions[index],
+                numbers if same else numbers[row],
+                positions[row],
                 cell,
                 pbc,
                 own,
                 keys,
                 where,
-                index,
+                first + row,
             )
         )
     return found
@@ -144,17 +221,17 @@ def _plain(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def _dataset(datasets: Mapping[str, Any], names: tuple[str, ...], where: str) -> Any:
+def _first(datasets: Collection[str], names: tuple[str, ...], where: str) -> str:
     for name in names:
         if name in datasets:
-            return datasets[name]
+            return name
     raise TorchMLError(f"{where} has no '{names[0]}', it has {', '.join(sorted(datasets))}")
 
 
-def _atomic_numbers(species: NDArray[Any], where: str) -> NDArray[np.int64]:
+def _atomic_numbers(species: NDArray[Any], where: str) -> NDArray[Any]:
     """From numbers, or from chemical symbols as text or bytes."""
     if np.issubdtype(species.dtype, np.number):
-        return species.astype(np.int64)
+        return species
     symbols = [str(_plain(symbol)) for symbol in species.ravel()]
     unknown = sorted(set(symbols) - set(atomic_numbers))
     if unknown:
