@@ -4,9 +4,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from torchml.data.batch import GraphBatch
     from torchml.data.checks import check_duplicates, check_labels, check_species
     from torchml.data.configuration import Configuration, Weights
+    from torchml.data.graph import Graph, GraphBuilder
     from torchml.data.keys import Keys
+    from torchml.data.module import DataModule
     from torchml.data.reading import read
     from torchml.data.references import fit_references, reference_energy
     from torchml.data.splits import Split
@@ -16,6 +19,10 @@ if TYPE_CHECKING:
 # Where each public name lives; it is imported when asked for.
 _HOMES = {
     "Configuration": "torchml.data.configuration",
+    "DataModule": "torchml.data.module",
+    "Graph": "torchml.data.graph",
+    "GraphBatch": "torchml.data.batch",
+    "GraphBuilder": "torchml.data.graph",
     "Keys": "torchml.data.keys",
     "Split": "torchml.data.splits",
     "Weights": "torchml.data.configuration",
@@ -34,6 +41,10 @@ _HOMES = {
 
 __all__ = [
     "Configuration",
+    "DataModule",
+    "Graph",
+    "GraphBatch",
+    "GraphBuilder",
     "Keys",
     "Split",
     "Weights",

@@ -23,7 +23,7 @@ def check_labels(configurations: Sequence[Configuration], required: Collection[s
     """An error that names the first configuration without one of the labels or targets."""
     for configuration in track(configurations, "checking labels", len(configurations)):
         for name in required:
-            _check_label(configuration, name)
+            check_label(configuration, name)
 
 
 def check_species(configurations: Sequence[Configuration], species: Collection[str]) -> None:
@@ -64,7 +64,8 @@ def structure_digest(configuration: Configuration) -> bytes:
     return digest.digest()
 
 
-def _check_label(configuration: Configuration, name: str) -> None:
+def check_label(configuration: Configuration, name: str) -> None:
+    """An error that names the configuration if it lacks the label or target."""
     if name in LABELS:
         if getattr(configuration, name) is None:
             raise TorchMLError(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from torchml.data.batch import GraphBatch, Sample, collate, make_sample
+from torchml.data.checks import check_label
 from torchml.data.configuration import Configuration
 from torchml.data.graph import GraphBuilder
 from torchml.data.progress import track
@@ -23,6 +24,8 @@ class GraphDataset(Dataset[GraphBatch]):
 
     A list of configurations is turned into graphs at once. Sequences that read from files when
     asked (LMDB, databases) may be larger than the memory: their graphs are built when needed.
+
+    `labels` are those that each configuration must have; `targets` are further ones to take along.
     """
 
     def __init__(
@@ -30,9 +33,11 @@ class GraphDataset(Dataset[GraphBatch]):
         configurations: Sequence[Configuration],
         builder: GraphBuilder,
         targets: Sequence[str] = (),
+        labels: Sequence[str] = (),
     ) -> None:
         self.configurations = configurations
         self.builder = builder
+        self.labels = tuple(labels)
         self.targets = tuple(targets)
         self.samples: list[Sample] | None = None
         if isinstance(configurations, list):
@@ -77,6 +82,8 @@ class GraphDataset(Dataset[GraphBatch]):
         )
 
     def _sample(self, index: int, configuration: Configuration) -> Sample:
+        for name in self.labels:
+            check_label(configuration, name)
         return make_sample(configuration, self.builder(configuration), index, self.targets)
 
     def _indices(self, unit: str) -> Iterable[int]:

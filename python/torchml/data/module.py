@@ -11,7 +11,7 @@ import lightning.pytorch as L
 from torch.utils.data import Dataset
 
 from torchml.data.batch import GraphBatch
-from torchml.data.checks import check_duplicates, check_labels
+from torchml.data.checks import check_duplicates
 from torchml.data.configuration import Configuration
 from torchml.data.dataset import GraphDataset, PreBatched
 from torchml.data.graph import GraphBuilder, Kind
@@ -156,14 +156,12 @@ class DataModule(L.LightningDataModule):
             found = self.configurations(part)
             if not len(found) and part != "val":
                 raise TorchMLError(f"there are no configurations to {part}: set data.{part}")
-            if part != "predict" and isinstance(found, list):
-                check_labels(found, [*labels, *targets])
         if self.duplicates == "error":
             self._check_duplicates(parts)
         for part in parts:
             if part not in self._datasets:
-                names = () if part == "predict" else targets
-                self._datasets[part] = GraphDataset(self.configurations(part), builder, names)
+                known = ((), ()) if part == "predict" else (targets, labels)
+                self._datasets[part] = GraphDataset(self.configurations(part), builder, *known)
 
     def dataset(self, part: Part) -> GraphDataset:
         """The graphs of a part that was prepared."""

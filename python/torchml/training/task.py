@@ -37,10 +37,11 @@ class Task(L.LightningModule):
 
     Args:
         model: the potential; any subclass of EdgeModel, or a StagedModel around any network.
-        energy_coefficient: of the energy term.
+        energy_coefficient: of the energy term; energies per atom differ less than forces do.
         force_coefficient: of the force term.
         stress_coefficient: of the stress term; stress is multiplied by the volume per atom.
-        energy_loss: loss of the energies, any of torch's by class_path.
+        energy_loss: loss of the energies, any of torch's by class_path; by default smooth L1, which
+            is the absolute error but for differences below a hundredth of the scale.
         force_loss: loss of the forces.
         stress_loss: loss of the stress.
         energy_per_atom: compare energies divided by the number of atoms.
@@ -61,7 +62,7 @@ class Task(L.LightningModule):
     def __init__(
         self,
         model: EdgeModel | StagedModel,
-        energy_coefficient: float = 1.0,
+        energy_coefficient: float = 10.0,
         force_coefficient: float = 1.0,
         stress_coefficient: float = 0.0,
         energy_loss: torch.nn.Module | None = None,
@@ -92,7 +93,7 @@ class Task(L.LightningModule):
             if coefficient < 0:
                 raise TorchMLError(f"the coefficient of {name} is {coefficient}, expected >= 0")
             if coefficient > 0:
-                self.terms[name] = Term(loss or torch.nn.HuberLoss(delta=0.1), coefficient)
+                self.terms[name] = Term(loss or torch.nn.SmoothL1Loss(beta=0.01), coefficient)
         self.heads = Heads(model, targets or [])
         for target in targets or []:
             self.terms[target.name] = Term(target.loss, target.coefficient)

@@ -1,0 +1,85 @@
+"""How accurate a potential becomes that is trained from one YAML file, whatever the material.
+
+    python benchmarks/accuracy.py --train mlearn_Si_train.extxyz --test mlearn_Si_test.extxyz
+
+trains by accuracy.yaml and prints the errors on the test set, by group where the file names groups,
+beside published ones where the test set is theirs. Further words change the configuration:
+`--trainer.max_steps 2000 --model.model.init_args.cutoff 6`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from common.reports import OUTPUT, machine, new_table, write_json
+from rich.console import Console
+
+from torchml import TorchMLError
+from torchml.data import read
+from torchml.training.cli import run
+
+# Mean absolute errors on the test sets of Y. Zuo et al., J. Phys. Chem. A 124, 731 (2020), of the
+# authors' own potentials (doi:10.1021/acs.jpca.9b08723, run with LAMMPS): meV/atom and eV/Å.
+PUBLISHED = {
+    "Si": {"SNAP": (6.44, 0.133), "qSNAP": (3.81, 0.116)},
+    "Ge": {"SNAP": (6.59, 0.188), "qSNAP": (6.45, 0.133)},
+    "Li": {"SNAP": (1.03, 0.028), "qSNAP": (0.73, 0.033)},
+    "Mo": {"SNAP": (5.48, 0.207), "qSNAP": (2.77, 0.184)},
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--train", required=True, help="configurations with energies and forces")
+    parser.add_argument("--test", required=True, help="configurations that are only measured")
+    parser.add_argument("--config", default=str(Path(__file__).with_name("accuracy.yaml")))
+    parser.add_argument("--run", default="accuracy-run", help="folder of the training")
+    parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of accuracy.json")
+    options, changes = parser.parse_known_args()
+    try:
+        return measure(options, changes)
+    except TorchMLError as error:
+        print(f"accuracy.py: error: {error}", file=sys.stderr)
+        return 1
+
+
+def measure(options: argparse.Namespace, changes: list[str]) -> int:
+    """Train, test, and print the test errors in the units of the field."""
+    start = time.monotonic()
+    words = ["--config", options.config, "--data.train", options.train, "--data.test", options.test]
+    trained = run(
+        ["fit", *words, "--trainer.default_root_dir", options.run, "--overwrite", "true", *changes]
+    )
+    minutes = (time.monotonic() - start) / 60
+    tested = run(["test", "--config", str(trained.folder / "config.yaml")])
+    found = {name: float(value) for name, value in tested.trainer.callback_metrics.items()}
+
+    elements = sorted({one for c in read(options.test) for one in c.to_atoms().symbols})
+    table = new_table(
+        f"{Path(options.test).name}: {' '.join(elements)}, trained in {minutes:.1f} minutes",
+        [""],
+        ["energy MAE", "RMSE, meV/atom", "forces MAE", "RMSE, eV/Å"],
+        "published: authors' potentials on the test sets of J. Phys. Chem. A 124, 731 (2020)",
+    )
+    table.add_row(
+        "ours",
+        *(f"{1e3 * found[f'test/energy_per_atom_{kind}']:.2f}" for kind in ("mae", "rmse")),
+        *(f"{found[f'test/forces_{kind}']:.4f}" for kind in ("mae", "rmse")),
+    )
+    for name, (energy, forces) in PUBLISHED.get(" ".join(elements), {}).items():
+        table.add_row(f"{name} (published)", f"{energy:.2f}", "", f"{forces:.3f}", "")
+    Console().print(table)
+    write_json(
+        {"machine": machine(), "test": options.test, "minutes": minutes, "metrics": found},
+        options.output / "accuracy.json",
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
