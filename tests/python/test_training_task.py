@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from silicon import silicon
 
+from torchml.data import Split, write_lmdb
 from torchml.data.module import DataModule
 from torchml.errors import TorchMLError
 from torchml.models import PaiNN, SchNet
@@ -296,3 +297,28 @@ def test_two_ranks_learn_what_one_rank_learns(tmp_path):
     torch.testing.assert_close(one["weights"], two["weights"], rtol=1e-6, atol=1e-9)
     for name, value in one["metrics"].items():
         torch.testing.assert_close(value, two["metrics"][name], rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"num_workers": 2}, {"batch_size": 60, "batch_by": "edges"}]
+)
+def test_data_that_are_read_when_asked_for(options, configurations, tmp_path):
+    """An LMDB gives the model that a list gives, and what is wrong in it is said as well."""
+    write_lmdb(configurations, tmp_path / "data.lmdb")
+    split = Split(train=11, val=2)
+    lazy = DataModule(str(tmp_path / "data.lmdb"), split=split, **({"batch_size": 2} | options))
+    eager = DataModule.from_configurations(
+        configurations, split=split, **({"batch_size": 2} | options)
+    )
+    found = []
+    for one in (lazy, eager):
+        module = task()
+        trainer(tmp_path, 1).fit(module, one)
+        found.append(weights(module))
+    torch.testing.assert_close(*found)
+    assert not isinstance(lazy.configurations("train"), list)
+
+    write_lmdb([replace(c, forces=None) for c in configurations], tmp_path / "bare.lmdb")
+    bare = DataModule(str(tmp_path / "bare.lmdb"), batch_size=2)
+    with pytest.raises(TorchMLError, match=r"bare.lmdb, configuration \d+ has no forces"):
+        trainer(tmp_path, 1).fit(task(), bare)
