@@ -1,7 +1,8 @@
 """Train interatomic potentials in PyTorch and run them unchanged in any KIM-compliant simulator."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
     from torchml.calculator import Calculator
@@ -19,12 +20,7 @@ _HOMES = {
     "staged_graph": "torchml.graphs",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Imports what is asked for: torch takes seconds, and `torchml --help` needs none of it."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'torchml' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

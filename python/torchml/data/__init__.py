@@ -1,7 +1,8 @@
 """Data: labelled structures in files, as configurations, graphs and batches."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
     from torchml.data.batch import GraphBatch
@@ -61,12 +62,7 @@ __all__ = [
     "write_parquet",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Imports what is asked for: reading a file needs neither Lightning nor models."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'torchml.data' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

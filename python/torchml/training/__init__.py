@@ -1,7 +1,8 @@
 """Training: tasks, losses, metrics, and the commands that run them."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
     from torchml.training.checkpoint import load_model
@@ -39,12 +40,7 @@ __all__ = [
     "validate",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Imports what is asked for: Lightning takes seconds."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'torchml.training' has no attribute '{name}'")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:
