@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 
 import portable
@@ -20,6 +22,21 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
+        yield
+
+
+class NoMPI(MetaPathFinder):
+    """Hides mpi4py: a trainer that finds it starts MPI, and no mpirun of a later test works."""
+
+    def find_spec(self, fullname: str, *_: object) -> None:
+        if fullname == "mpi4py":
+            raise ModuleNotFoundError("mpi4py is hidden from the tests")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_mpi() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "meta_path", [NoMPI(), *sys.meta_path])
         yield
 
 

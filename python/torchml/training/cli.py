@@ -21,21 +21,22 @@ from typing import Any
 import lightning.pytorch as L
 from ase.data import chemical_symbols
 from jsonargparse import DefaultHelpFormatter, Namespace
+from lightning.fabric.plugins.environments import ClusterEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.plugins import CheckpointIO
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from rich.console import Console
 
 from torchml.data.module import DataModule
 from torchml.errors import TorchMLError
 from torchml.training import checkpoint
-from torchml.training.averaging import Averaging, AverageWeights
+from torchml.training.averaging import AverageWeights, Averaging
 from torchml.training.checkpointing import FOLDER, AtomicCheckpointIO, Checkpoints, Patience
 from torchml.training.groups import GroupErrors
 from torchml.training.guard import FiniteLoss
-from torchml.training.launchers import launched_ranks
+from torchml.training.launchers import cluster_environment, launched_ranks
 from torchml.training.parity import Plots, metrics_of
 from torchml.training.predictions import WritePredictions
 from torchml.training.progress import progress
@@ -96,6 +97,8 @@ _UNWANTED_WARNINGS = (
     ".*You defined a `validation_step` but have no `val_dataloader`.*",
     ".*Total length of `.*` across ranks is zero.*",
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
+    ".*sync_dist=True.*",  # torchmetrics has added up all ranks before
+    "(?s).*Grad strides do not match bucket view strides.*",
 )
 
 
@@ -182,6 +185,9 @@ class TrainingCLI(LightningCLI):
             "--checkpoint", type=Checkpoints, default=Checkpoints(), help="What is kept."
         )
         parser.add_argument(
+            "--plots", type=bool, default=True, help="Parity plots and learning curves at the end."
+        )
+        parser.add_argument(
             "--overwrite",
             type=bool,
             default=False,
@@ -190,6 +196,7 @@ class TrainingCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
         """Without Lightning's warning about sys.argv."""
+        assert isinstance(args, list)
         self.config = parser.parse_args(args)
 
     def _parse_ckpt_path(self) -> None:
@@ -204,7 +211,8 @@ class TrainingCLI(LightningCLI):
     @property
     def options(self) -> Namespace:
         """The configuration of the command."""
-        return self.config[self.subcommand]
+        options: Namespace = self.config[self.subcommand]
+        return options
 
     @property
     def folder(self) -> Path:
@@ -241,11 +249,8 @@ class TrainingCLI(LightningCLI):
         if arguments is None or arguments.get("species") != []:
             super().instantiate_classes()
             return
-        data: DataModule = (
-            self._parser(self.subcommand)
-            .instantiate_classes(Namespace(data=self.options.data.clone()))
-            .data
-        )
+        part = Namespace({"data": self.options.data.clone()})  # type: ignore[no-untyped-call]
+        data: DataModule = self._parser(self.subcommand).instantiate(part).data
         arguments.species = _species(data)
         super().instantiate_classes()
         self.datamodule = data  # it has read the files already
@@ -254,7 +259,7 @@ class TrainingCLI(LightningCLI):
         if self.options.ckpt_path is not None:
             checkpoint.check(self.options.ckpt_path, self.model)
 
-    # --- The trainer -------------------------------------------------------------------------------
+    # --- The trainer -----------------------------------------------------------------------------
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         settings = {**self._get(self.config_init, "trainer"), **kwargs}
@@ -268,10 +273,15 @@ class TrainingCLI(LightningCLI):
             ]
         elif settings["logger"] is None:
             settings["logger"] = False
+        if settings["enable_checkpointing"] is None and self.subcommand != "fit":
+            settings["enable_checkpointing"] = False
         if settings["enable_progress_bar"] is None and not _holds(callbacks, ProgressBar):
             callbacks.append(progress())
         if not _holds(plugins, CheckpointIO):
             plugins.append(AtomicCheckpointIO())
+        environment = cluster_environment()
+        if environment is not None and not _holds(plugins, ClusterEnvironment):
+            plugins.append(environment)
         callbacks += self._callbacks(bool(settings["logger"]), settings["enable_checkpointing"])
         try:
             return L.Trainer(**settings | {"callbacks": callbacks, "plugins": plugins})
@@ -283,7 +293,7 @@ class TrainingCLI(LightningCLI):
         if self.subcommand == "predict":
             self.written = WritePredictions(self.folder / "predictions.extxyz")
             return [self.written]
-        self.plots = Plots(self.folder)
+        self.plots = Plots(self.folder, options.plots and not options.trainer.fast_dev_run)
         found: list[Callback] = [self.plots]
         if self.subcommand != "fit":
             self.groups = GroupErrors("val" if self.subcommand == "validate" else "test")
@@ -299,7 +309,7 @@ class TrainingCLI(LightningCLI):
             found += options.checkpoint.callbacks(self.folder)
         return found
 
-    # --- The commands ------------------------------------------------------------------------------
+    # --- The commands ----------------------------------------------------------------------------
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         arguments: dict[str, Any] = super()._prepare_subcommand_kwargs(subcommand)
@@ -312,25 +322,30 @@ class TrainingCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Take the folder, and leave the configuration there."""
-        if self.trainer.fast_dev_run or not self.trainer.is_global_zero:
+        if self.options.trainer.fast_dev_run or not self.trainer.is_global_zero:
             return
+        self.check_folder()
         if self.options.ckpt_path is None:
             self._clear_folder()
         self.folder.mkdir(parents=True, exist_ok=True)
         options = self.options.clone()
         options.ckpt_path, options.overwrite = None, False
-        text = self._parser("fit").dump(options, skip_none=False)
+        text = self._parser("fit").dump(options, skip_unset=False)
         new = self.folder / ".config.yaml.new"
         new.write_text(text, encoding="utf-8")
         new.replace(self.folder / "config.yaml")
 
-    def _clear_folder(self) -> None:
+    def check_folder(self) -> None:
+        """Raise if a new training would replace one that the folder holds already."""
+        options = self.options
         last = self.folder / FOLDER / "last.ckpt"
-        if last.exists() and not self.options.overwrite:
+        if last.exists() and options.ckpt_path is None and not options.overwrite:
             raise TorchMLError(
                 f"{self.folder} holds a training already: go on with it by --ckpt_path last, "
                 "replace it by --overwrite true, or choose another trainer.default_root_dir"
             )
+
+    def _clear_folder(self) -> None:
         for name in (FOLDER, "logs", "plots"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
@@ -368,6 +383,19 @@ class TrainingCLI(LightningCLI):
             Console(soft_wrap=True, highlight=False).print(what)
 
 
+class _Plan(TrainingCLI):
+    """Stops where the configuration is known to be right."""
+
+    def instantiate_classes(self) -> None:
+        pass
+
+    def after_instantiate_classes(self) -> None:
+        pass
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        pass
+
+
 # --- Doors ---------------------------------------------------------------------------------------
 
 
@@ -383,8 +411,17 @@ def main(arguments: Sequence[str]) -> int:
 
 def run(arguments: Sequence[str]) -> TrainingCLI:
     """Do what the words of a command line say; what is wrong with them is a TorchMLError."""
+    return _told(TrainingCLI, arguments)
+
+
+def parse(arguments: Sequence[str]) -> TrainingCLI:
+    """Only check the words of a command line; `options` and `folder` are what they say."""
+    return _told(_Plan, arguments)
+
+
+def _told(kind: type[TrainingCLI], arguments: Sequence[str]) -> TrainingCLI:
     try:
-        return TrainingCLI(arguments)
+        return kind(arguments)
     except ArgumentError as error:
         raise TorchMLError(one_line(str(error))) from None
     except MisconfigurationException as error:
@@ -458,7 +495,7 @@ def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def quiet() -> None:
-    """Silence what Lightning says about hardware that is not there, and advice that does not fit."""
+    """Silence what Lightning says about absent hardware, and advice that does not fit."""
     for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in _UNWANTED_WARNINGS:

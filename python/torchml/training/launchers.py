@@ -5,6 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from lightning.fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    LSFEnvironment,
+    SLURMEnvironment,
+)
+
 from torchml.errors import TorchMLError
 
 # Where launchers of MPI programs say how many ranks there are.
@@ -28,8 +35,6 @@ def launched_ranks() -> Ranks | None:
     environment = os.environ
     if "TORCHELASTIC_RUN_ID" in environment:
         return _even(int(environment["WORLD_SIZE"]), int(environment["LOCAL_WORLD_SIZE"]))
-    from lightning.fabric.plugins.environments import SLURMEnvironment
-
     if SLURMEnvironment.detect():
         ranks = int(environment["SLURM_NTASKS"])
         nodes = int(environment.get("SLURM_NNODES", environment.get("SLURM_JOB_NUM_NODES", 1)))
@@ -52,6 +57,15 @@ def launched_ranks() -> Ranks | None:
         )
     per_node = world.Split_type(MPI.COMM_TYPE_SHARED).Get_size()
     return _even(ranks, world.allreduce(per_node, MPI.MAX))
+
+
+def cluster_environment() -> ClusterEnvironment | None:
+    """Where Lightning is to look for ranks, None if it is to find out by itself.
+
+    It would find out by starting MPI in each process that can import mpi4py; programs that such a
+    process starts by mpirun afterwards would take themselves for parts of it, and fail.
+    """
+    return None if launched_ranks() or LSFEnvironment.detect() else LightningEnvironment()
 
 
 def _even(ranks: int, per_node: int) -> Ranks:

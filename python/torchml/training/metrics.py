@@ -179,7 +179,8 @@ def _forces_cosine(batch: GraphBatch, prediction: Prediction) -> Tensor:
 
 def _forces_magnitude_error(batch: GraphBatch, prediction: Prediction) -> Tensor:
     predicted, true = _forces(batch, prediction)
-    return (predicted.norm(p=2, dim=1) - true.norm(p=2, dim=1)).abs()
+    difference: Tensor = predicted.norm(p=2, dim=1) - true.norm(p=2, dim=1)
+    return difference.abs()
 
 
 def _energy_and_forces_are_within_threshold(batch: GraphBatch, prediction: Prediction) -> Tensor:

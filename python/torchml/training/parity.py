@@ -24,11 +24,13 @@ LIMIT = 100_000
 class Plots(Callback):
     """Draws <run>/plots/parity_val.png, parity_test.png and learning_curves.png.
 
-    The validation that is drawn at the end of a training is the one with the lowest loss.
+    The validation that is drawn at the end of a training is the one with the lowest loss. With
+    `draw` off, only the metrics of that are kept.
     """
 
-    def __init__(self, run: Path) -> None:
+    def __init__(self, run: Path, draw: bool = True) -> None:
         self.run = run
+        self.draw = draw
         self._points: dict[str, list[Tensor]] = {}
         self._quota = LIMIT
         self._generator = torch.Generator()
@@ -46,7 +48,7 @@ class Plots(Callback):
         self._generator.manual_seed(0)  # its own, so that drawing points changes no training
 
     def _add(self, prediction: Any, batch: GraphBatch) -> None:
-        if not isinstance(prediction, Prediction):
+        if not (self.draw and isinstance(prediction, Prediction)):
             return
         some = energy_is_labelled(batch)
         found = {"energy": (batch.energy / batch.atom_counts, some)}
@@ -103,7 +105,7 @@ class Plots(Callback):
 
     def on_fit_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self._draw_validation(trainer)
-        if trainer.is_global_zero:
+        if self.draw and trainer.is_global_zero:
             logs = sorted(
                 (self.run / "logs" / "csv").glob("version_*/metrics.csv"),
                 key=lambda path: int(path.parent.name.removeprefix("version_")),

@@ -31,7 +31,7 @@ def plot_parity(
     panels = [name for name in PANELS if len(points.get(name, ()))]
     if not panels:
         return
-    figure = Figure(figsize=(4.2 * len(panels), 4.6), layout="constrained")
+    figure = Figure(figsize=(4.2 * len(panels), 4.6), layout="tight")
     figure.suptitle(title, fontsize=11)
     for axes, name in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         what, unit, factor, quoted = PANELS[name]
@@ -70,7 +70,7 @@ def plot_learning_curves(logs: Sequence[Path], path: Path) -> None:
     shown = {name: some for name, some in panels.items() if any(key in curves for key in some)}
     if not shown:
         return
-    figure = Figure(figsize=(4.6 * len(shown), 3.6), layout="constrained")
+    figure = Figure(figsize=(4.6 * len(shown), 3.6), layout="tight")
     for axes, (name, keys) in zip(
         figure.subplots(1, len(shown), squeeze=False)[0], shown.items(), strict=True
     ):
@@ -108,5 +108,5 @@ def _save(figure: Figure, path: Path) -> None:
     """Write the figure beside its place, then rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.new")
-    figure.savefig(new, format="png", dpi=150, bbox_inches="tight")
+    figure.savefig(new, format="png", dpi=150)
     new.replace(path)

@@ -20,8 +20,19 @@ _SHOWN = ("energy_per_atom_mae", "energy_mae", "forces_mae", "stress_mae")
 def progress() -> Callback:
     """The callback that suits where the output goes."""
     if sys.stdout.isatty():
-        return RichProgressBar(theme=RichProgressBarTheme(metrics_format=".4g"))
+        return Bar(theme=RichProgressBarTheme(metrics_format=".4g"))
     return EpochLines()
+
+
+class Bar(RichProgressBar):
+    """Lightning's, without the number of the log folder."""
+
+    def get_metrics(
+        self, trainer: L.Trainer, pl_module: L.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics
 
 
 class EpochLines(ProgressBar):

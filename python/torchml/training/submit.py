@@ -1,0 +1,172 @@
+"""`torchml submit`: `torchml fit` as a job of a cluster, through submitit.
+
+A job that is preempted, or comes to its time limit, is queued again and goes on where it was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torchml.errors import TorchMLError
+
+_DESCRIPTION = """\
+Train as a job of a cluster: all arguments that are not listed here are those of torchml fit.
+
+  torchml submit --config silicon.yaml --gpus-per-node 4 --tasks-per-node 4 --time 720
+  torchml submit --config silicon.yaml --cluster local --wait
+
+The configuration is checked before anything is submitted. Output goes to <run>/jobs. A job that is
+preempted or comes to its time limit is queued again, and goes on with its last checkpoint.
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What runs on the cluster, once per task; submitit pickles it.
+
+    arguments: words of `torchml fit`. last: the run's last checkpoint. resume: go on with it.
+    """
+
+    arguments: tuple[str, ...]
+    last: Path
+    resume: bool = False
+
+    def __call__(self) -> str:
+        """Train; the path of the best checkpoint."""
+        from torchml.training.cli import run
+
+        _announce_ranks()
+        # Without a checkpoint yet, there is nothing that a new start could overwrite.
+        again = ("--ckpt_path", str(self.last)) if self.resume and self.last.exists() else ()
+        cli = run([*self.arguments, *again])
+        return str(cli.folder / "checkpoints" / "best.ckpt")
+
+    def checkpoint(self) -> Any:
+        """What submitit is to queue when it must stop this job."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(replace(self, resume=True))
+
+
+def _announce_ranks() -> None:
+    """Lightning knows Slurm; of other executors it learns by torch's own variables."""
+    from submitit import JobEnvironment
+    from submitit.helpers import TorchDistributedEnvironment
+
+    try:
+        job = JobEnvironment()
+    except RuntimeError:
+        return  # called without submitit
+    if job.cluster != "slurm" and job.num_tasks > 1:
+        TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
+        os.environ["NODE_RANK"] = str(job.node)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The command of the terminal."""
+    parser = _parser()
+    options, words = parser.parse_known_args(list(arguments[1:]))
+    try:
+        return _submit(options, [word for word in words if word != "--"])
+    except TorchMLError as error:
+        print(f"torchml submit: error: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="torchml submit",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="torchml submit --config FILE [options of the job] [options of torchml fit]",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add(
+        "--cluster",
+        choices=("slurm", "local"),
+        help="slurm (default where sbatch is found), or local: processes of this machine",
+    )
+    add("--nodes", type=int, default=1, metavar="N", help="nodes (default: 1)")
+    add("--tasks-per-node", type=int, default=1, metavar="N", help="ranks on each (default: 1)")
+    add("--gpus-per-node", type=int, metavar="N", help="GPUs of each node")
+    add("--cpus-per-task", type=int, metavar="N", help="cores of each rank")
+    add("--mem", type=float, metavar="GB", help="memory of each node")
+    add("--time", type=int, default=1440, metavar="MIN", help="time limit (default: a day)")
+    add("--partition", help="partition of Slurm")
+    add("--account", help="account of Slurm")
+    add("--name", default="torchml", help="name of the job (default: torchml)")
+    add(
+        "--slurm",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="any further option of sbatch; may be repeated",
+    )
+    add(
+        "--restarts",
+        type=int,
+        default=10,
+        metavar="N",
+        help="how often a job that came to its time limit is queued again (default: 10)",
+    )
+    add("--wait", action="store_true", help="wait until the job has ended")
+    return parser
+
+
+def _submit(options: argparse.Namespace, words: list[str]) -> int:
+    try:
+        import submitit
+    except ImportError:
+        raise TorchMLError(
+            "torchml submit needs submitit: pip install 'torchml[cluster]'"
+        ) from None
+    from torchml.training.cli import parse
+
+    words = ["fit", *words]
+    if options.nodes * options.tasks_per_node > 1:
+        words += ["--trainer.num_nodes", str(options.nodes), "--trainer.strategy", "ddp"]
+        words += ["--trainer.devices", str(options.tasks_per_node)]
+    planned = parse(words)
+    planned.check_folder()
+    folder = planned.folder.absolute()
+    executor = submitit.AutoExecutor(
+        folder / "jobs",
+        cluster=options.cluster,
+        slurm_max_num_timeout=options.restarts,
+        local_max_num_timeout=options.restarts,
+    )
+    further = {key: value for key, _, value in (word.partition("=") for word in options.slurm)}
+    settings = {
+        "name": options.name,
+        "nodes": options.nodes,
+        "tasks_per_node": options.tasks_per_node,
+        "gpus_per_node": options.gpus_per_node,
+        "cpus_per_task": options.cpus_per_task,
+        "mem_gb": options.mem,
+        "timeout_min": options.time,
+        "slurm_partition": options.partition,
+        "slurm_account": options.account,
+        "slurm_additional_parameters": further or None,
+    }
+    try:
+        executor.update_parameters(
+            **{key: value for key, value in settings.items() if value is not None}
+        )
+        job = executor.submit(Job(tuple(words), folder / "checkpoints" / "last.ckpt"))
+    except (ValueError, RuntimeError) as error:
+        raise TorchMLError(f"the job was not submitted: {' '.join(str(error).split())}") from error
+    print(f"submitted job {job.job_id}; its output goes to {job.paths.stdout}")
+    if options.wait:
+        try:
+            print(f"The model is in {job.results()[0]}")
+        except submitit.core.utils.FailedJobError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise TorchMLError(f"job {job.job_id} failed: {reason}") from None
+    return 0
