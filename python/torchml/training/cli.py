@@ -21,7 +21,7 @@ from typing import Any
 import lightning.pytorch as L
 from ase.data import chemical_symbols
 from jsonargparse import DefaultHelpFormatter, Namespace
-from lightning.fabric.plugins.environments import ClusterEnvironment
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, LearningRateMonitor, ProgressBar
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
@@ -356,7 +356,7 @@ class TrainingCLI(LightningCLI):
             _, metrics, title = self.plots.best
             self._print(metrics_table(f"best {title}", {"all": metrics}))
         best = self.folder / FOLDER / "best.ckpt"
-        if best.exists():
+        if best.exists() and not self.options.trainer.fast_dev_run:
             self._print(
                 f"The model is in {best}; plots, logs and config.yaml are beside it.\n"
                 f"To LAMMPS: python -m torchml_export {best} --name MyModel --install user"
