@@ -7,7 +7,7 @@ neighbours (edge). Vectors are made of edge directions, so that they turn with t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -29,7 +29,7 @@ class Target:
     kind: what it belongs to, and whether it is a scalar or turns with the structure.
     width: number of scalars; a vector has three components.
     coefficient: of its term in the loss.
-    loss: any loss of torch.
+    loss: any loss of torch; by default the squared error.
     reduce: how the shares of the atoms make the value of a configuration.
     """
 
@@ -37,7 +37,7 @@ class Target:
     kind: Kind = "graph_scalar"
     width: int = 1
     coefficient: float = 1.0
-    loss: torch.nn.Module = field(default_factory=torch.nn.MSELoss)
+    loss: torch.nn.Module | None = None
     reduce: Literal["sum", "mean"] = "sum"
 
 

@@ -25,7 +25,8 @@ Found = dict[str, Any]
 class WritePredictions(Callback):
     """Extended XYZ with the labels of the input and predicted_energy, predicted_forces, ...
 
-    The order is that of the input, on any number of ranks. `metrics` compares with the labels.
+    The order is that of the input, on any number of ranks. Further targets of configurations and
+    atoms are written too; those of edges have no place there. `metrics` compares with the labels.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,7 +38,7 @@ class WritePredictions(Callback):
     def on_predict_batch_end(
         self,
         trainer: L.Trainer,
-        pl_module: L.LightningModule,
+        pl_module: Any,
         outputs: Any,
         batch: GraphBatch,
         batch_idx: int,
@@ -54,6 +55,12 @@ class WritePredictions(Callback):
             columns["predicted_forces"] = prediction.forces.split(batch.atom_counts.tolist())
         if prediction.stress is not None:
             columns["predicted_stress"] = prediction.stress.unbind()
+        for target in pl_module.heads.targets:
+            value = prediction.targets[target.name]
+            if target.kind.startswith("graph"):
+                columns[f"predicted_{target.name}"] = value.unbind()
+            elif target.kind.startswith("node"):
+                columns[f"predicted_{target.name}"] = value.split(batch.atom_counts.tolist())
         for row, (index, real) in enumerate(
             zip(batch.index.tolist(), batch.real.tolist(), strict=True)
         ):

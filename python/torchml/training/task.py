@@ -96,7 +96,7 @@ class Task(L.LightningModule):
                 self.terms[name] = Term(loss or torch.nn.SmoothL1Loss(beta=0.01), coefficient)
         self.heads = Heads(model, targets or [])
         for target in targets or []:
-            self.terms[target.name] = Term(target.loss, target.coefficient)
+            self.terms[target.name] = Term(target.loss or torch.nn.MSELoss(), target.coefficient)
         if not self.terms:
             raise TorchMLError("all coefficients are 0, expected at least one term in the loss")
         self.energy_per_atom = energy_per_atom
