@@ -26,7 +26,7 @@ help: ## show this list
 setup: ## install all that is needed, the KIM driver and the Python package
 	@$(setup_command)
 
-demo: setup ## Stillinger-Weber silicon in LAMMPS, beside OpenKIM's native model
+demo: setup ## train a potential for silicon and run it in LAMMPS: data, training, export, NVE
 	@$(in_environment) python examples/demo.py
 
 # Both suites run even if the first fails; the last lines say how each ended. CMake's cache goes,
