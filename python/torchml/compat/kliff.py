@@ -102,7 +102,7 @@ class GNNLightningTrainer:
 
     def train(self) -> None:
         """Train, or go on with a run that was interrupted; a finished run is left as it is."""
-        from torchml.training.cli import fit
+        from torchml.training import fit
 
         if (self.run_folder / FINISHED).exists():
             print(f"{self.run_folder} is finished already: there is nothing to resume")

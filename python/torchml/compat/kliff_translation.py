@@ -59,7 +59,7 @@ def configuration_of(manifest: Manifest, model: torch.nn.Module | None) -> dict[
     return {
         "seed_everything": seed(manifest.workspace),
         "model": {
-            "class_path": "torchml.training.task.S2EF",
+            "class_path": "torchml.training.S2EF",
             "init_args": {
                 "model": network,
                 **_loss(training, manifest.dataset),
