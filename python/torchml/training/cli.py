@@ -15,10 +15,12 @@ import warnings
 from argparse import ArgumentError, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
+import yaml  # type: ignore[import-untyped]
 from ase.data import chemical_symbols
 from jsonargparse import DefaultHelpFormatter, Namespace
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
@@ -99,6 +101,12 @@ _UNWANTED_WARNINGS = (
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
     ".*sync_dist=True.*",  # torchmetrics has added up all ranks before
     "(?s).*Grad strides do not match bucket view strides.*",
+)
+
+
+# Some of Lightning's callbacks have defaults that are members of enumerations.
+yaml.SafeDumper.add_multi_representer(
+    Enum, lambda dumper, member: dumper.represent_data(member.value)
 )
 
 
@@ -349,9 +357,16 @@ class TrainingCLI(LightningCLI):
         for name in (FOLDER, "logs", "plots"):
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
+    def _run_subcommand(self, subcommand: str) -> None:
+        try:
+            super()._run_subcommand(subcommand)
+        except SystemExit:
+            # Lightning ends the process when somebody presses Ctrl-C.
+            if not self.trainer.interrupted:
+                raise
+            raise TorchMLError("interrupted; --ckpt_path last goes on with it") from None
+
     def after_fit(self) -> None:
-        if self.trainer.interrupted:
-            raise TorchMLError(f"interrupted; go on by --ckpt_path last (in {self.folder})")
         if self.plots is not None and self.plots.best is not None:
             _, metrics, title = self.plots.best
             self._print(metrics_table(f"best {title}", {"all": metrics}))
