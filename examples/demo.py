@@ -24,6 +24,7 @@ from pathlib import Path
 
 import demo_figure
 import silicon_data
+import torch
 from nve import Run, relative, run
 from parity import Parity, predict
 from rich.console import Console
@@ -106,7 +107,10 @@ def train(console: Console, output: Path) -> Path:
         train_file, test_file = silicon_data.generate(output / "silicon")
     console.print(f"  {train_file} and {test_file.name}")
 
-    heading(console, "Training", f"torchml fit --config {CONFIGURATION.name}")
+    heading(console, "Training", f"torchml fit --config {CONFIGURATION}")
+    # Small batches gain little from threads, and lose much where cores are shared.
+    if "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(1)
     # Lightning takes seconds to import.
     from torchml.training import fit
 
