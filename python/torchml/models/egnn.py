@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import silu
 
 from torchml.models.base import EdgeModel, float_type, per_node, require_positive
-from torchml.models.perceptron import initialize, perceptron, readout
+from torchml.models.perceptron import initialize, readout
 from torchml.models.radial import Gaussians, lengths, polynomial_envelope
 
 
@@ -30,10 +30,14 @@ class Layer(torch.nn.Module):
         hidden = torch.nn.Linear(features, features)
         push = torch.nn.Sequential(hidden, torch.nn.SiLU(), last)
         self.push = push if moves else torch.nn.Identity()
-        self.update = perceptron(2 * features, features, features)
+        join = torch.nn.Linear(2 * features, features)
+        close = torch.nn.Linear(features, features)
+        self.update = torch.nn.Sequential(join, torch.nn.SiLU(), close)
         initialize(self)
+        # Messages and pushes of many neighbours add up: begin with small ones.
         with torch.no_grad():
-            last.weight.mul_(0.01)  # The pushes of many neighbours add up: begin with small ones.
+            last.weight.mul_(0.01)
+            join.weight[:, features:].mul_(0.1)
 
     def forward(
         self,

@@ -49,13 +49,17 @@ class SphericalBessel(torch.nn.Module):
         # The terms fall off faster than exponentially once their number exceeds half the zero.
         self.doublings = math.ceil(math.log2(zeros.max() / 2 + 16))
         terms = 2**self.doublings + 1
-        nodes = np.cos(np.pi * (np.arange(terms) + 0.5) / terms)
+        angles = np.pi * (np.arange(terms) + 0.5) / terms
+        nodes = np.cos(angles)
+        # Chebyshev polynomials are orthogonal over these nodes.
+        transform = np.cos(np.outer(np.arange(terms), angles)) * (2.0 / terms)
+        transform[0] *= 0.5
         columns = []
         for degree, row in enumerate(zeros):
             for zero in row:
                 norm = math.sqrt(2.0) / abs(spherical_jn(degree + 1, zero))
                 values = norm * spherical_jn(degree, zero * (nodes + 1.0) / 2.0)
-                columns.append(np.polynomial.chebyshev.chebfit(nodes, values, terms - 1))
+                columns.append(transform @ values)
         self.register_buffer("series", torch.tensor(np.stack(columns, axis=1)))
 
     def forward(self, r: Tensor) -> Tensor:
