@@ -61,7 +61,6 @@ A configuration needs no more than this; everything else has a default (--print_
 
   data:
     train: silicon.extxyz
-    split: {val: 0.1}
 
   torchml fit --config silicon.yaml
   torchml fit --config silicon.yaml --trainer.max_epochs 500 --model.model.init_args.cutoff 6.0
@@ -71,10 +70,10 @@ A configuration needs no more than this; everything else has a default (--print_
 
 # The class may be another one: arguments that it has too keep these values.
 _DEFAULT_MODEL = {
-    "class_path": "torchml.training.task.S2EF",
+    "class_path": "torchml.training.S2EF",
     "init_args": {
         "model": {
-            "class_path": "torchml.models.painn.PaiNN",
+            "class_path": "torchml.models.TensorNet",
             "init_args": {"species": [], "cutoff": 5.0},
         }
     },
@@ -374,7 +373,7 @@ class TrainingCLI(LightningCLI):
         if best.exists() and not self.options.trainer.fast_dev_run:
             self._print(
                 f"The model is in {best}; plots, logs and config.yaml are beside it.\n"
-                f"To LAMMPS: python -m torchml_export {best} --name MyModel --install user"
+                f"To LAMMPS: python -m torchml_export {best} --install user"
             )
 
     def after_validate(self) -> None:
