@@ -94,7 +94,7 @@ def test_the_tutorial_ends_in_a_model_that_lammps_runs(data: Path, collection: P
     assert folder.name == "TutorialNetwork__MO_111111111111_000"
     kim.install(folder, "environment")
 
-    structure = portable.silicon(2, seed=7)
+    structure = portable.silicon(seed=7)
     structure.calc = Calculator(folder)
     energy, forces = structure.get_potential_energy(), structure.get_forces()
     assert np.abs(forces).max() > 1e-4
