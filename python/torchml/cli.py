@@ -63,6 +63,8 @@ then, in LAMMPS:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The console command `torchml`."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # a class_path may name a module that lies where the command starts
     if _is_training(arguments):
         home = "torchml.training.submit" if arguments[0] == "submit" else "torchml.training.cli"
         return int(import_module(home).main(arguments))

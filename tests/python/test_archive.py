@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import importlib
+import sys
 
 import ase.io
 import networks
@@ -15,7 +17,7 @@ from test_export import quick_probe  # noqa: F401  (in this process: a fresh one
 
 from torchml import Potential, metadata
 from torchml.archive import is_checkpoint, kim_name, opened
-from torchml.cli import export_main
+from torchml.cli import export_main, main
 from torchml.errors import TorchMLError
 from torchml.models import Scaled, SchNet, describe, describe_class, script
 from torchml.models.staged import StagedModel
@@ -77,6 +79,18 @@ def test_a_checkpoint_needs_no_further_word(trained, best, convention, tmp_path,
     found = Potential(tmp_path / FOLDER).evaluate(atoms)
     # References of a few eV per atom are added in float64: what is left is the network's rounding.
     assert found.energy == pytest.approx(eager(trained, atoms).item(), abs=1e-5)
+
+
+def test_a_users_class_is_found_where_the_command_starts(tmp_path, monkeypatch, capsys):
+    source = "from torchml.models import PaiNN\n\nclass Mine(PaiNN):\n    pass\n"
+    (tmp_path / "my_potential.py").write_text(source)
+    monkeypatch.setattr(sys, "path", [*sys.path, str(tmp_path)])
+    model = importlib.import_module("my_potential").Mine(["Si"], 3.0, layers=1, features=4)
+    save(Scaled(model), tmp_path / "best.ckpt")
+    monkeypatch.delitem(sys.modules, "my_potential")
+    monkeypatch.setattr(sys, "path", [one for one in sys.path if one != str(tmp_path)])
+    assert main(["export", "best.ckpt"]) == 0
+    assert (tmp_path / "Mine_Si__MO_000000000000_000" / "model.pt").exists()
 
 
 def test_what_is_said_of_a_checkpoint_must_be_true(best, capsys):

@@ -30,8 +30,9 @@ def _root(degree: int, low: float, high: float) -> float:
 class SphericalBessel(torch.nn.Module):
     """j_l(z_ln r / cutoff), normalised on the ball of radius one, l < degrees, n < count.
 
-    The functions are entire: their Chebyshev series on 0 .. cutoff are right to 1e-9, and as good at short distances, where the closed forms cancel, and in all derivatives. All terms
-    come from a few doublings, T_{m+j} = 2 T_m T_j - T_{m-j}.
+    The functions are entire: their Chebyshev series on 0 .. cutoff are right to 1e-9, also at short
+    distances, where the closed forms cancel, and so are their derivatives. All terms come from a
+    few doublings, T_{m+j} = 2 T_m T_j - T_{m-j}.
 
     Args:
         degrees: number of degrees l.
