@@ -322,3 +322,24 @@ def test_data_that_are_read_when_asked_for(options, configurations, tmp_path):
     bare = DataModule(str(tmp_path / "bare.lmdb"), batch_size=2)
     with pytest.raises(TorchMLError, match=r"bare.lmdb, configuration \d+ has no forces"):
         trainer(tmp_path, 1).fit(task(), bare)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_gpu_learns_what_the_cpu_learns(configurations, tmp_path):
+    found = []
+    for accelerator in ("cpu", "gpu"):
+        module = task()
+        run = L.Trainer(
+            max_epochs=2,
+            accelerator=accelerator,
+            devices=1,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=tmp_path,
+        )
+        run.fit(module, data(configurations))
+        found.append(weights(module).cpu())
+    torch.testing.assert_close(*found, rtol=1e-6, atol=1e-8)
