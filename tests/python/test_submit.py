@@ -70,7 +70,8 @@ def test_the_configuration_is_checked_before_submission(
     error = capsys.readouterr().err
     assert error.startswith("torchml submit: error: ") and "--data.trian" in error
     assert not Path("run").exists()
-    cli.fit(config, trainer__max_epochs=1)
+    Path("run/checkpoints").mkdir(parents=True)
+    Path("run/checkpoints/last.ckpt").touch()
     assert torchml("submit", "--config", config, "--cluster", "local") == 1
     assert "holds a training already" in capsys.readouterr().err
     assert not Path("run/jobs").exists()

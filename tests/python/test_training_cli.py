@@ -55,7 +55,18 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def config(data: Path, scratch: Path) -> Path:
     """A configuration that trains in a second."""
-    path = scratch / "argon.yaml"
+    return write_config(data, scratch)
+
+
+@pytest.fixture
+def run(trained: Path) -> cli.Run:
+    """What that configuration has left, in the folder `run`."""
+    shutil.copytree(trained, "run")
+    return cli.Run(Path("run"), {}, None, None, None)  # type: ignore[arg-type]
+
+
+def write_config(data: Path, folder: Path) -> Path:
+    path = folder / "argon.yaml"
     path.write_text(
         f"""
         data:
@@ -71,6 +82,16 @@ def config(data: Path, scratch: Path) -> Path:
         """
     )
     return path
+
+
+@pytest.fixture(scope="session")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder that tests copy."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        cli.fit(write_config(data, folder))
+    return folder / "run"
 
 
 def torchml(*words: object) -> int:
@@ -149,11 +170,10 @@ def test_later_configurations_and_words_win(
     assert printed["model"]["init_args"]["model"]["init_args"]["features"] == 8
 
 
-def test_what_is_saved_is_what_is_run(config: Path) -> None:
+def test_what_is_saved_is_what_is_run(run: cli.Run) -> None:
     """The saved configuration reproduces the run to the last bit."""
-    first = cli.fit(config)
-    again = cli.fit(first.folder / "config.yaml", trainer__default_root_dir="again")
-    assert_equal_weights(first.last, again.last)
+    again = cli.fit(run.folder / "config.yaml", trainer__default_root_dir="again")
+    assert_equal_weights(run.last, again.last)
 
 
 @pytest.mark.parametrize(
@@ -204,11 +224,8 @@ def test_help_is_light_and_says_how_to_begin(capsys: pytest.CaptureFixture[str])
 # --- Test, validate, predict -------------------------------------------------------------------
 
 
-def test_test_validate_and_predict(
-    config: Path, data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    cli.fit(config)
-    capsys.readouterr()
+@pytest.mark.usefixtures("run")
+def test_test_validate_and_predict(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert torchml("test", "--config", "run/config.yaml", "--plots", "true") == 0
     output = capsys.readouterr().out
     assert "group 0" in output and "group 1" in output and "forces_mae" in output
@@ -229,8 +246,8 @@ def test_test_validate_and_predict(
         np.testing.assert_allclose(frame.arrays["predicted_forces"].sum(0), 0, atol=1e-10)
 
 
-def test_metrics_of_a_test_are_those_of_the_predictions(config: Path) -> None:
-    cli.fit(config)
+@pytest.mark.usefixtures("run")
+def test_metrics_of_a_test_are_those_of_the_predictions() -> None:
     tested = cli.test("run/config.yaml").metrics
     predicted = cli.predict("run/config.yaml").metrics
     for name in ("energy_mae", "forces_rmse", "forces_cosine"):
@@ -244,8 +261,8 @@ def test_metrics_of_a_test_are_those_of_the_predictions(config: Path) -> None:
     )
 
 
-def test_the_checkpoint_must_fit_the_configuration(config: Path) -> None:
-    cli.fit(config, trainer__max_epochs=1)
+@pytest.mark.usefixtures("run")
+def test_the_checkpoint_must_fit_the_configuration() -> None:
     with pytest.raises(TorchMLError, match=r"best\.ckpt"):
         cli.test("run/config.yaml", model__init_args__model__init_args__features=16)
 
@@ -284,10 +301,11 @@ def test_checkpoints_hold_the_averaged_weights(config: Path) -> None:
 
 
 def test_validation_sees_the_averaged_weights(config: Path) -> None:
-    run = cli.fit(config, ema={"decay": 0.9})
+    run = cli.fit(config, ema={"decay": 0.9}, trainer__max_epochs=1)
     again = cli.validate("run/config.yaml", ckpt_path=str(run.last))
     assert again.metrics["val/loss"] == pytest.approx(run.metrics["val/loss"], rel=1e-10)
-    plain = cli.fit(config, ema=None, trainer__default_root_dir="plain")
+    options = {"trainer__default_root_dir": "plain", "trainer__max_epochs": 1}
+    plain = cli.fit(config, ema=None, **options)
     assert plain.metrics["val/loss"] != pytest.approx(run.metrics["val/loss"], rel=1e-6)
     assert "current_model_state" not in torch.load(plain.last, weights_only=True)
 
@@ -358,14 +376,13 @@ def test_a_killed_training_ends_as_if_nothing_had_happened(
     np.testing.assert_array_equal(both["val/loss"], one["val/loss"])
 
 
-def test_a_run_is_not_overwritten_by_accident(config: Path) -> None:
-    first = cli.fit(config, trainer__max_epochs=1)
-    old = first.last.read_bytes()
+def test_a_run_is_not_overwritten_by_accident(config: Path, run: cli.Run) -> None:
+    old = run.last.read_bytes()
     with pytest.raises(TorchMLError, match="--overwrite true"):
         cli.fit(config)
-    assert first.last.read_bytes() == old
+    assert run.last.read_bytes() == old
     cli.fit(config, overwrite=True, seed_everything=5)
-    assert first.last.read_bytes() != old
+    assert run.last.read_bytes() != old
     assert len(list(Path("run/logs/csv").iterdir())) == 1
 
 

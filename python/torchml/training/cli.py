@@ -45,8 +45,6 @@ from torchml.training.progress import progress
 from torchml.training.tables import metrics_table
 from torchml.training.task import Task
 
-COMMANDS = ("fit", "validate", "test", "predict")
-
 _DESCRIPTIONS = {
     "fit": "Train a potential.",
     "validate": "Report the errors on the validation data.",
@@ -145,6 +143,7 @@ class TrainingCLI(LightningCLI):
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
+        self.command = arguments[0]
         self.written: WritePredictions | None = None
         self.groups: GroupErrors | None = None
         self.plots: Plots | None = None
@@ -160,21 +159,25 @@ class TrainingCLI(LightningCLI):
             parser_kwargs=options
             | {"prog": "torchml", "description": "Training of potentials."}
             | {
-                name: options
-                | {"description": _description(name), "usage": _USAGE_LINE.format(name)}
-                for name in COMMANDS
+                self.command: options
+                | {
+                    "description": _description(self.command),
+                    "usage": _USAGE_LINE.format(self.command),
+                }
             },
             args=list(arguments),
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
         )
 
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """The commands, and the arguments of Trainer's methods that are not for users."""
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """The command, and the arguments of Trainer's methods that are not for users.
+
+        Parsers of the other commands would only take time.
+        """
         ours = {"model", "datamodule", "dataloaders", "weights_only", "verbose"}
         ours |= {"train_dataloaders", "val_dataloaders", "return_predictions"}
-        return {name: ours for name in COMMANDS}
+        return {self.command: ours}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Keys besides model, data and trainer."""
