@@ -104,6 +104,26 @@ class EdgeModel(torch.nn.Module):
         raise NotImplementedError
 
 
+class FeatureModel(EdgeModel):
+    """A model that learns features of each atom and reads its energy from them.
+
+    Subclasses implement `node_features` and have a module `readout`: [n, width] -> [n, 1].
+    """
+
+    readout: torch.nn.Module
+
+    def forward(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> Tensor:
+        features = self.node_features(species, edge_vectors, edge_index, node_counts, edge_counts)
+        return per_node(self.readout(features), species)
+
+
 def per_node(energies: Tensor, species: Tensor) -> Tensor:
     """Energies [n, 1] of the first n nodes as [M]: nodes beyond only passed messages on."""
     flat = energies.squeeze(1)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from torchml.models.base import EdgeModel, float_type, per_node, require_positive
+from torchml.models.base import FeatureModel, float_type, require_positive
 from torchml.models.pairs import edges_into
 from torchml.models.perceptron import initialize, readout
 from torchml.models.radial import Bessel, lengths, polynomial_envelope
@@ -89,7 +89,7 @@ class Interaction(torch.nn.Module):
         return result
 
 
-class DimeNetPP(EdgeModel):
+class DimeNetPP(FeatureModel):
     """Directional message passing: features live on the edges.
 
     A message j -> i hears of the edges k -> j other than i -> j. Energies are read from the sum of
@@ -154,17 +154,6 @@ class DimeNetPP(EdgeModel):
         self.readout = readout(features)
         initialize(self)
         self.to(float_type(dtype))
-
-    def forward(
-        self,
-        species: Tensor,
-        edge_vectors: Tensor,
-        edge_index: Tensor,
-        node_counts: list[int],
-        edge_counts: list[int],
-    ) -> Tensor:
-        features = self.node_features(species, edge_vectors, edge_index, node_counts, edge_counts)
-        return per_node(self.readout(features), species)
 
     def node_features(
         self,

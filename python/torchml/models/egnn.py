@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from torchml.models.base import EdgeModel, float_type, per_node, require_positive
+from torchml.models.base import FeatureModel, float_type, require_positive
 from torchml.models.perceptron import initialize, readout
 from torchml.models.radial import Gaussians, lengths, polynomial_envelope
 
@@ -68,7 +68,7 @@ class Layer(torch.nn.Module):
         return h + self.update(torch.cat([h, received], dim=1)), moved
 
 
-class EGNN(EdgeModel):
+class EGNN(FeatureModel):
     """Messages depend on distances; the atoms they measure distances between are moved by them.
 
     Messages carry a polynomial envelope of the true distance, in every layer, so that atoms enter
@@ -109,17 +109,6 @@ class EGNN(EdgeModel):
         self.readout = readout(features)
         initialize(self.readout)
         self.to(float_type(dtype))
-
-    def forward(
-        self,
-        species: Tensor,
-        edge_vectors: Tensor,
-        edge_index: Tensor,
-        node_counts: list[int],
-        edge_counts: list[int],
-    ) -> Tensor:
-        features = self.node_features(species, edge_vectors, edge_index, node_counts, edge_counts)
-        return per_node(self.readout(features), species)
 
     def node_features(
         self,

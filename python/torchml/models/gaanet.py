@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from torchml.models.base import EdgeModel, float_type, per_node, require_positive
+from torchml.models.base import FeatureModel, float_type, require_positive
 from torchml.models.pairs import edge_pairs
 from torchml.models.perceptron import initialize, perceptron, readout
 from torchml.models.radial import Bessel, lengths, polynomial_envelope
@@ -72,7 +72,7 @@ class Attention(torch.nn.Module):
         return updated
 
 
-class GAANet(EdgeModel):
+class GAANet(FeatureModel):
     """Attention over pairs of neighbours through invariants of their geometric product.
 
     A neighbour also makes a pair with itself, so that an atom with one neighbour feels it.
@@ -106,17 +106,6 @@ class GAANet(EdgeModel):
         self.readout = readout(features)
         initialize(self)
         self.to(float_type(dtype))
-
-    def forward(
-        self,
-        species: Tensor,
-        edge_vectors: Tensor,
-        edge_index: Tensor,
-        node_counts: list[int],
-        edge_counts: list[int],
-    ) -> Tensor:
-        features = self.node_features(species, edge_vectors, edge_index, node_counts, edge_counts)
-        return per_node(self.readout(features), species)
 
     def node_features(
         self,

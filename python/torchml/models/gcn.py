@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from torchml.models.base import EdgeModel, float_type, per_node, require_positive
+from torchml.models.base import FeatureModel, float_type, require_positive
 from torchml.models.perceptron import initialize, readout
 from torchml.models.radial import Bessel, lengths, polynomial_envelope
 
@@ -35,7 +35,7 @@ class Convolution(torch.nn.Module):
         return x + silu(self.own(x) + received * norm)
 
 
-class GCN(EdgeModel):
+class GCN(FeatureModel):
     """Graph convolution on distances: the simplest of the networks, and a fast one.
 
     The sum over neighbours is divided by the root of the degree of the atom itself, counted with
@@ -73,17 +73,6 @@ class GCN(EdgeModel):
         self.readout = readout(features)
         initialize(self)
         self.to(float_type(dtype))
-
-    def forward(
-        self,
-        species: Tensor,
-        edge_vectors: Tensor,
-        edge_index: Tensor,
-        node_counts: list[int],
-        edge_counts: list[int],
-    ) -> Tensor:
-        features = self.node_features(species, edge_vectors, edge_index, node_counts, edge_counts)
-        return per_node(self.readout(features), species)
 
     def node_features(
         self,

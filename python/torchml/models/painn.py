@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, silu
 
-from torchml.models.base import EdgeModel, float_type, per_node, require_positive
+from torchml.models.base import FeatureModel, float_type, require_positive
 from torchml.models.perceptron import initialize, readout
 from torchml.models.radial import Bessel, lengths, polynomial_envelope
 
@@ -103,7 +103,7 @@ class Block(torch.nn.Module):
         return result
 
 
-class PaiNN(EdgeModel):
+class PaiNN(FeatureModel):
     """Equivariant message passing with scalar and vector features; energies from the scalars.
 
     The filters are linear in Bessel functions of the distance and carry a polynomial envelope, so
@@ -138,17 +138,6 @@ class PaiNN(EdgeModel):
         self.readout = readout(features)
         initialize(self)
         self.to(float_type(dtype))
-
-    def forward(
-        self,
-        species: Tensor,
-        edge_vectors: Tensor,
-        edge_index: Tensor,
-        node_counts: list[int],
-        edge_counts: list[int],
-    ) -> Tensor:
-        features = self.node_features(species, edge_vectors, edge_index, node_counts, edge_counts)
-        return per_node(self.readout(features), species)
 
     def node_features(
         self,

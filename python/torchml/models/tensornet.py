@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from torchml.models.base import EdgeModel, float_type, per_node, require_positive
+from torchml.models.base import FeatureModel, float_type, require_positive
 from torchml.models.perceptron import perceptron
 from torchml.models.radial import Bessel, lengths, polynomial_envelope
 
@@ -116,7 +116,7 @@ class Interaction(torch.nn.Module):
         return result
 
 
-class TensorNet(EdgeModel):
+class TensorNet(FeatureModel):
     """Equivariant message passing with tensors of rank two, multiplied with one another.
 
     The products make it learn from few configurations: on the same small data it generalises
@@ -160,17 +160,6 @@ class TensorNet(EdgeModel):
         self.readout = torch.nn.Linear(features, 1)
         self.register_buffer("part_of_row", torch.tensor(_PART_OF_ROW), persistent=False)
         self.to(float_type(dtype))
-
-    def forward(
-        self,
-        species: Tensor,
-        edge_vectors: Tensor,
-        edge_index: Tensor,
-        node_counts: list[int],
-        edge_counts: list[int],
-    ) -> Tensor:
-        features = self.node_features(species, edge_vectors, edge_index, node_counts, edge_counts)
-        return per_node(self.readout(features), species)
 
     def node_features(
         self,
