@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
@@ -110,7 +110,8 @@ class FeatureModel(EdgeModel):
     Subclasses implement `node_features` and have a module `readout`: [n, width] -> [n, 1].
     """
 
-    readout: torch.nn.Module
+    if TYPE_CHECKING:  # TorchScript would try to understand the annotation
+        readout: torch.nn.Module
 
     def forward(
         self,
