@@ -194,6 +194,7 @@ def test_what_is_saved_is_what_is_run(run: cli.Run) -> None:
         (["--ema.decay", "2"], "ema.decay is 2.0, expected 0 <= decay < 1"),
         (["--checkpoint.every_n_epochs", "0"], "checkpoint.every_n_epochs is 0"),
         (["--trainer.strategy", "many"], "trainer: You selected an invalid strategy"),
+        (["--trainer.default_root_dir", "argon.yaml"], "argon.yaml: File exists"),
         (["--ckpt_path", "last"], "run/checkpoints/last.ckpt: no such file"),
         (["--ckpt_path", "missing.ckpt"], "missing.ckpt"),
     ],

@@ -443,6 +443,10 @@ def _told(kind: type[TrainingCLI], arguments: Sequence[str]) -> TrainingCLI:
         raise TorchMLError(one_line(str(error))) from None
     except MisconfigurationException as error:
         raise TorchMLError(" ".join(str(error).split())) from error
+    except OSError as error:
+        if error.filename is None:
+            raise
+        raise TorchMLError(f"{error.filename}: {error.strerror}") from error
     except ValueError as error:
         # jsonargparse wraps what constructors raise.
         cause: BaseException | None = error
