@@ -13,7 +13,7 @@ from test_training_cli import config, data  # noqa: F401
 
 from torchml import cli as commands
 from torchml.training import cli
-from torchml.training.submit import Job
+from torchml.training.submit import Job, _reason
 
 submitit = pytest.importorskip("submitit")
 
@@ -75,3 +75,43 @@ def test_the_configuration_is_checked_before_submission(
     assert torchml("submit", "--config", config, "--cluster", "local") == 1
     assert "holds a training already" in capsys.readouterr().err
     assert not Path("run/jobs").exists()
+
+
+def test_what_slurm_is_asked_for(
+    config: Path,  # noqa: F811
+    scratch: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """With an sbatch that only keeps what it is given."""
+    programs = scratch / "bin"
+    programs.mkdir()
+    for name, text in (
+        ("sbatch", f'#!/bin/sh\ncp "$1" {scratch}/job.sh\necho "Submitted batch job 77"\n'),
+        ("srun", "#!/bin/sh\n"),
+        ("squeue", "#!/bin/sh\n"),
+    ):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    options = ("--nodes", 2, "--tasks-per-node", 3, "--gpus-per-node", 3, "--time", 90)
+    further = ("--partition", "gpu", "--mem", 16, "--slurm", "qos=long", "--data.batch_size", 2)
+    assert torchml("submit", "--config", config, *options, *further) == 0
+    assert "submitted job 77" in capsys.readouterr().out
+    script = Path("job.sh").read_text()
+    for line in ("nodes=2", "ntasks-per-node=3", "time=90", "partition=gpu", "mem=16GB"):
+        assert f"#SBATCH --{line}\n" in script
+    assert "#SBATCH --qos=long\n" in script and "gpus-per-node=3" in script
+    (submission,) = Path("run/jobs").glob("*submitted.pkl")
+    words = submitit.core.utils.DelayedSubmission.load(submission).function.arguments
+    assert words[:3] == ("fit", "--config", str(config))
+    text = " ".join(words)
+    assert "--data.batch_size 2" in text and "--trainer.num_nodes 2" in text
+    assert "--trainer.devices 3" in text and "--trainer.strategy ddp" in text
+
+
+def test_the_reason_of_a_failure_is_found() -> None:
+    trace = "Job (task=0) failed during processing with trace:\n----\nTraceback\n  File 'a.py'\n"
+    trace += "torchml._core.Error: a.extxyz does not exist\n\n----\nYou can check full logs with x"
+    assert _reason(trace) == "a.extxyz does not exist"
+    assert _reason("killed") == "see its output"

@@ -96,6 +96,7 @@ _UNWANTED_WARNINGS = (
     ".*You defined a `validation_step` but have no `val_dataloader`.*",
     ".*Total length of `.*` across ranks is zero.*",
     ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
+    ".*The `srun` command is available on your system but is not used.*",
     ".*sync_dist=True.*",  # torchmetrics has added up all ranks before
     "(?s).*Grad strides do not match bucket view strides.*",
 )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -136,12 +137,6 @@ def _submit(options: argparse.Namespace, words: list[str]) -> int:
     planned = parse(words)
     planned.check_folder()
     folder = planned.folder.absolute()
-    executor = submitit.AutoExecutor(
-        folder / "jobs",
-        cluster=options.cluster,
-        slurm_max_num_timeout=options.restarts,
-        local_max_num_timeout=options.restarts,
-    )
     further = {key: value for key, _, value in (word.partition("=") for word in options.slurm)}
     settings = {
         "name": options.name,
@@ -156,6 +151,12 @@ def _submit(options: argparse.Namespace, words: list[str]) -> int:
         "slurm_additional_parameters": further or None,
     }
     try:
+        executor = submitit.AutoExecutor(
+            folder / "jobs",
+            cluster=options.cluster,
+            slurm_max_num_timeout=options.restarts,
+            local_max_num_timeout=options.restarts,
+        )
         executor.update_parameters(
             **{key: value for key, value in settings.items() if value is not None}
         )
@@ -167,6 +168,11 @@ def _submit(options: argparse.Namespace, words: list[str]) -> int:
         try:
             print(f"The model is in {job.results()[0]}")
         except submitit.core.utils.FailedJobError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise TorchMLError(f"job {job.job_id} failed: {reason}") from None
+            raise TorchMLError(f"job {job.job_id} failed: {_reason(str(error))}") from None
     return 0
+
+
+def _reason(trace: str) -> str:
+    """The message of the exception in what submitit says about a job that failed."""
+    messages = re.findall(r"^\s*[\w.]*Error: (.+)$", trace, flags=re.MULTILINE)
+    return messages[-1] if messages else "see its output"
