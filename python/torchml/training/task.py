@@ -27,6 +27,11 @@ from torchml.training.prediction import Prediction, predict
 from torchml.training.schedule import schedulers
 from torchml.training.terms import RunningMean, Sum, Term, global_mean
 
+# Where the default losses change from the square to the absolute value, in units of the scale. A
+# force error is squared as long as it is typical; energies per atom are an order better, and still
+# matter when they are.
+_BETA = {"energy": 0.005, "forces": 0.05, "stress": 0.01}
+
 
 class Task(L.LightningModule):
     """Training of a potential: energies, forces, stress and further targets.
@@ -37,11 +42,11 @@ class Task(L.LightningModule):
 
     Args:
         model: the potential; any subclass of EdgeModel, or a StagedModel around any network.
-        energy_coefficient: of the energy term; energies per atom differ less than forces do.
+        energy_coefficient: of the energy term.
         force_coefficient: of the force term.
         stress_coefficient: of the stress term; stress is multiplied by the volume per atom.
-        energy_loss: loss of the energies, any of torch's by class_path; by default smooth L1, which
-            is the absolute error but for differences below a hundredth of the scale.
+        energy_loss: loss of the energies, any of torch's by class_path. The defaults are smooth L1
+            losses: absolute errors, which small errors (see `_BETA`) enter by their squares.
         force_loss: loss of the forces.
         stress_loss: loss of the stress.
         energy_per_atom: compare energies divided by the number of atoms.
@@ -62,7 +67,7 @@ class Task(L.LightningModule):
     def __init__(
         self,
         model: EdgeModel | StagedModel,
-        energy_coefficient: float = 10.0,
+        energy_coefficient: float = 1.0,
         force_coefficient: float = 1.0,
         stress_coefficient: float = 0.0,
         energy_loss: torch.nn.Module | None = None,
@@ -93,7 +98,8 @@ class Task(L.LightningModule):
             if coefficient < 0:
                 raise TorchMLError(f"the coefficient of {name} is {coefficient}, expected >= 0")
             if coefficient > 0:
-                self.terms[name] = Term(loss or torch.nn.SmoothL1Loss(beta=0.01), coefficient)
+                loss = loss or torch.nn.SmoothL1Loss(beta=_BETA[name])
+                self.terms[name] = Term(loss, coefficient)
         self.heads = Heads(model, targets or [])
         for target in targets or []:
             self.terms[target.name] = Term(target.loss or torch.nn.MSELoss(), target.coefficient)
