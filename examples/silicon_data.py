@@ -11,6 +11,7 @@ any structure, not only on these.
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import re
 import subprocess
@@ -126,13 +127,14 @@ def find_native() -> str:
 
 @contextmanager
 def inside_scratch() -> Iterator[None]:
-    """Stand elsewhere: KIM-API writes kim.log where the process stands."""
+    """Stand elsewhere: KIM-API writes kim.log where the process stands, to the last object."""
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)
         try:
             yield
         finally:
+            gc.collect()  # ASE's calculators of KIM models hold on to themselves
             os.chdir(here)
 
 
