@@ -25,7 +25,7 @@ from torchml.cli import export_main, main
 from torchml.errors import TorchMLError
 from torchml.export import Export, Result, export
 from torchml.metadata import ModelMetadata, quiet_torchscript
-from torchml.models import SchNet, StillingerWeber, describe, script
+from torchml.models import Scaled, SchNet, StillingerWeber, TensorNet, describe, script
 from torchml.signature import Signature, complete, merge, probe
 
 CUTOFF = 4.0
@@ -202,6 +202,18 @@ def test_what_edge_vectors_matter_for_is_found_out(ours, tmp_path):
         script(StillingerWeber(), "edges"), sw, ModelMetadata(species=("Si",), cutoff=3.77118)
     )
     result = export(order(sw, tmp_path, facts={"layers": 1}, overwrite=True))
+    assert result.facts is not None
+    assert result.facts.radial is False
+
+
+def test_large_reference_energies_hide_no_directions(tmp_path):
+    torch.manual_seed(0)
+    network = TensorNet(["C", "H"], cutoff=4.0, features=8, dtype="float32")
+    model = Scaled(network)
+    model.set_normalization({"C": -1000.0, "H": -500.0}, 1e-3)
+    facts = {**describe(model, "edges").__dict__, "radial": None}
+    metadata.save(script(model, "edges"), tmp_path / "model.pt", ModelMetadata(**facts))
+    result = export(order(tmp_path / "model.pt", tmp_path))
     assert result.facts is not None
     assert result.facts.radial is False
 
