@@ -40,7 +40,8 @@ class Evaluation:
 class Potential:
     """A TorchScript potential.
 
-    `model` is the folder of a portable model, a `.pt` file, or the name of an installed KIM model.
+    `model` is the folder of a portable model, a `.pt` file, a checkpoint of a training, or the name
+    of an installed KIM model.
     `device` is "cpu", "cuda" or "cuda:K". Further keywords (`cutoff=4.0`, `species=["Si"]`, ...)
     are what a `.pt` without metadata does not say about itself.
     """
@@ -151,15 +152,18 @@ class Potential:
 
 @contextmanager
 def model_files(model: str | Path) -> Iterator[tuple[Path, Path | None]]:
-    """Paths of the archive and of the `.param` file, if any, of a folder, `.pt` or KIM name.
+    """Paths of the archive and of the `.param` file, if any, of a folder, file or KIM name.
 
-    The parameter files of an installed model exist only as long as the context.
+    Those of a checkpoint or of an installed model exist only as long as the context.
     """
     path = Path(model)
     if path.is_dir():
         yield _files_of_folder(path, model)
     elif path.is_file():
-        yield path, None
+        from torchml.archive import opened
+
+        with opened(path) as source:
+            yield source.archive, None
     elif path.suffix or path.parent != Path():
         raise TorchMLError(f"{model}: no such file or folder, expected a model")
     elif installed_folder(str(model)) is None:

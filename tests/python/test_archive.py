@@ -81,6 +81,12 @@ def test_a_checkpoint_needs_no_further_word(trained, best, convention, tmp_path,
     assert found.energy == pytest.approx(eager(trained, atoms).item(), abs=1e-5)
 
 
+def test_a_checkpoint_is_evaluated_as_it_is(trained, best):
+    atoms = silica()
+    energy = Potential(best).evaluate(atoms).energy
+    assert energy == pytest.approx(eager(trained, atoms).item(), abs=1e-4)
+
+
 def test_a_users_class_is_found_where_the_command_starts(tmp_path, monkeypatch, capsys):
     source = "from torchml.models import PaiNN\n\nclass Mine(PaiNN):\n    pass\n"
     (tmp_path / "my_potential.py").write_text(source)
