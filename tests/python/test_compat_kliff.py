@@ -284,7 +284,7 @@ def test_a_misspelt_key_gets_a_hint() -> None:
             "expected one",
         ),
         ({"training.device": "cpu", "training.accelerator": "gpu"}, "expected the same"),
-        ({"training.loss.weights": "a.dat", "dataset.weights": "b.dat"}, "expected one"),
+        ({"training.loss.weights": "weights.dat", "dataset.weights": "b.dat"}, "expected one"),
         ({"training.batch_size": "many"}, "batch_size is 'many', expected a whole number"),
         ({"dataset.shuffle": False, "training.training_dataset.train_size": 9}, "holds 4 files"),
         ({"model.path": "absent.pt"}, "absent.pt"),
@@ -324,6 +324,14 @@ def test_without_shuffling_the_first_train_and_the_last_validate() -> None:
     data = translate(content, Network())["data"]
     assert data["train"] == FILES[:2] and data["val"] == FILES[3:]
     assert "split" not in data
+
+
+def test_a_file_of_weights_says_what_is_in_the_loss() -> None:
+    made = translate(having("training.loss.weights", "weights.dat"), Network())
+    names = ("energy_coefficient", "force_coefficient", "stress_coefficient")
+    assert [made["model"]["init_args"][name] for name in names] == [1.0, 1.0, 0.0]
+    with pytest.raises(TorchMLError, match=r"none\.dat"):
+        translate(having("training.loss.weights", "none.dat"), Network())
 
 
 def test_property_transforms_set_the_normalization_of_the_packages_models() -> None:

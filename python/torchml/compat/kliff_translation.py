@@ -28,6 +28,7 @@ from torchml.compat.kliff_manifest import (
 )
 from torchml.compat.kliff_networks import network_of, refused
 from torchml.compat.typed import read as read_typed
+from torchml.data import read_weights
 from torchml.errors import TorchMLError
 from torchml.models.staged import StagedModel
 
@@ -159,7 +160,7 @@ def _property(entry: Mapping[str, Any], place: str, found: dict[str, str]) -> No
 
 
 def _loss(training: Training, dataset: Dataset) -> dict[str, Any]:
-    """Coefficients and losses; a file with weights leaves the coefficients at one."""
+    """Coefficients and losses; with a file of weights, the coefficients of what it weighs are 1."""
     loss = training.loss
     losses = {"mse": "MSELoss", "mae": "L1Loss", "l1": "L1Loss"}
     name = losses.get(loss.function.lower(), loss.function)
@@ -180,7 +181,11 @@ def _loss(training: Training, dataset: Dataset) -> dict[str, Any]:
                 "dataset.weights and training.loss.weights both weigh single configurations, "
                 "expected one of them"
             )
-        energy = forces = stress = 1.0
+        rows = read_weights(weights)
+        energy, forces, stress = (
+            float(any(getattr(row, name) > 0 for row in rows))
+            for name in ("energy", "forces", "stress")
+        )
     else:
         energy, forces, stress = 1.0, 0.0, 0.0
     if min(energy, forces, stress) < 0 or max(energy, forces, stress) == 0:
