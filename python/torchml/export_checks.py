@@ -244,6 +244,7 @@ def check_radial(
         numbers = [core.atomic_number(symbol) for symbol in facts.species or ()]
         species = torch.tensor(numbers)[species]
     arguments = [one.name for one in module.forward.schema.arguments]  # type: ignore[attr-defined]
+
     def energies(vectors: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
         counts = {
             "node_counts": [n] * ((facts.layers or 1) + 1),
