@@ -121,7 +121,18 @@ def train(console: Console, output: Path) -> Path:
         trainer__callbacks=[{"class_path": "training_bar.TrainingBar"}],
         overwrite=True,
     )
+    forget_bar(result.folder / "config.yaml")
     return result.best
+
+
+def forget_bar(configuration: Path) -> None:
+    """Leave a configuration that works from everywhere: the bar is this folder's."""
+    lines = configuration.read_text().splitlines()
+    start = lines.index("  callbacks:")
+    lines[start : start + 2] = ["  callbacks: null"]
+    temporary = configuration.with_name(".config.yaml")
+    temporary.write_text("\n".join([*lines, ""]))
+    os.replace(temporary, configuration)
 
 
 def install(console: Console, best: Path, output: Path) -> str:
