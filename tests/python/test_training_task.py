@@ -18,7 +18,7 @@ from silicon import silicon
 from torchml.data import Split, write_lmdb
 from torchml.data.module import DataModule
 from torchml.errors import TorchMLError
-from torchml.models import PaiNN, SchNet
+from torchml.models import BehlerParrinello, PaiNN, SchNet
 from torchml.training.heads import Target
 from torchml.training.normalization import Normalization
 from torchml.training.task import IS2RE, S2EF
@@ -95,6 +95,22 @@ def test_the_validation_loss_is_the_mean_over_all_labels(configurations, tmp_pat
     per_atom = found[1]["val/energy_per_atom_rmse"]
     assert mse * scale**2 == pytest.approx(per_atom**2, rel=1e-5)
     assert found[1]["val/loss"] == pytest.approx(mse + mae, rel=1e-5)
+
+
+def test_symmetry_functions_adapt_to_the_training_data(configurations, tmp_path):
+    module = S2EF(BehlerParrinello(["Si"], cutoff=3.8, hidden=[4]))
+    some = data(configurations)
+    trainer(tmp_path, 1).fit(module, some)
+    batch = some.dataset("train")[list(range(11))]
+    features = module.model.node_features(
+        batch.species, batch.edge_vectors, batch.edge_index, batch.node_counts, batch.edge_counts
+    )
+    varied = features.std(0, correction=0) > 0.5  # what hardly varies is left small
+    assert varied.sum() > 5
+    torch.testing.assert_close(features.mean(0), torch.zeros_like(features[0]))
+    torch.testing.assert_close(
+        features.std(0, correction=0)[varied], torch.ones(int(varied.sum()), dtype=features.dtype)
+    )
 
 
 def test_relaxed_energies_are_learned_without_forces(configurations, tmp_path):

@@ -103,6 +103,20 @@ class EdgeModel(torch.nn.Module):
         """
         raise NotImplementedError
 
+    def calibrate(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> None:
+        """Called once with some of the training data, before training: a chance to adapt scales.
+
+        The arguments are those of `forward`. What is set here belongs into buffers.
+        """
+        return
+
 
 class FeatureModel(EdgeModel):
     """A model that learns features of each atom and reads its energy from them.

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Literal
 
 import lightning.pytorch as L
+import numpy as np
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
@@ -13,6 +14,7 @@ from torchmetrics import MetricCollection
 
 from torchml.data.batch import GraphBatch
 from torchml.data.configuration import Configuration
+from torchml.data.dataset import GraphDataset
 from torchml.data.graph import GraphBuilder, Kind
 from torchml.errors import TorchMLError
 from torchml.models.base import EdgeModel
@@ -31,6 +33,9 @@ from torchml.training.terms import RunningMean, Sum, Term, global_mean
 # force error is squared as long as it is typical; energies per atom are an order better, and still
 # matter when they are.
 _BETA = {"energy": 0.005, "forces": 0.05, "stress": 0.01}
+
+
+_CALIBRATION = 32  # configurations that the network may adapt its scales to
 
 
 class Task(L.LightningModule):
@@ -156,6 +161,19 @@ class Task(L.LightningModule):
             references, scale = normalize(self.normalization, configurations, self.model.species)
             self.model.set_normalization(references, scale)
 
+    def calibrate(self, data: GraphDataset) -> None:
+        """Show the network some of the training data (see `EdgeModel.calibrate`)."""
+        if isinstance(self.model, Scaled):
+            some = np.linspace(0, len(data) - 1, min(len(data), _CALIBRATION)).astype(int)
+            batch = data[sorted(set(some.tolist()))].to(self.device)
+            self.model.network.calibrate(
+                batch.species,
+                batch.edge_vectors,
+                batch.edge_index,
+                batch.node_counts,
+                batch.edge_counts,
+            )
+
     # --- Steps ---------------------------------------------------------------------------------
 
     def forward(self, batch: GraphBatch) -> Prediction:
@@ -180,6 +198,7 @@ class Task(L.LightningModule):
             data = self.trainer.datamodule  # type: ignore[attr-defined]
             if data is not None:
                 self.normalize(data.configurations("train"))
+                self.calibrate(data.dataset("train"))
 
     def training_step(self, batch: GraphBatch, batch_idx: int) -> Tensor:
         parts = self._parts(batch, create_graph=True)[0]
