@@ -95,8 +95,8 @@ def test_bad_index_files(text, message):
 @pytest.mark.parametrize(
     ("split", "message"),
     [
-        (Split(8, 2, 4), r"8 to train \+ 2 to val \+ 4 to test, but only 13 of 13"),
-        (Split(0.9, 0.2), "but only 13 of 13"),
+        (Split(8, 2, 4), r"8 to train \+ 2 to val \+ 4 to test, but there are 13"),
+        (Split(0.9, 0.2), "but there are 13"),
         (Split(val=13), "leaves none of 13"),
         (Split(train=0), "leaves none of 13"),
         (Split(val=-1), "split.val is -1"),

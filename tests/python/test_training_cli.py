@@ -387,6 +387,24 @@ def test_a_run_is_not_overwritten_by_accident(config: Path, run: cli.Run) -> Non
     assert len(list(Path("run/logs/csv").iterdir())) == 1
 
 
+def test_wrong_data_replace_nothing(config: Path, run: cli.Run) -> None:
+    """A folder that holds a training keeps it, and a new one is not begun."""
+    old = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
+    write("bad.extxyz", [Atoms("ArNe", info={"energy": 0.0})])
+    bad = {"data__train": "bad.extxyz", "data__val": "bad.extxyz"}
+    with pytest.raises(TorchMLError, match=r"bad\.extxyz, configuration 0 has no forces"):
+        cli.fit(config, **bad, data__split=None, data__duplicates="allow", overwrite=True)
+    assert {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()} == old
+    with pytest.raises(TorchMLError, match="configuration 0 is a duplicate"):
+        cli.fit(config, **bad, data__split=None, trainer__default_root_dir="fresh")
+    assert not Path("fresh").exists()
+
+
+def test_validation_needs_data(config: Path, run: cli.Run) -> None:
+    with pytest.raises(TorchMLError, match="no configurations to validate"):
+        cli.validate("run/config.yaml", data__split={"val": 0})
+
+
 def test_a_checkpoint_is_replaced_whole(
     config: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

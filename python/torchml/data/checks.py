@@ -48,7 +48,7 @@ def check_duplicates(configurations: Sequence[Configuration]) -> None:
         if digest in seen:
             raise TorchMLError(
                 f"{configuration.name} is a duplicate of {seen[digest]}: atoms, positions and cell "
-                "are the same, expected each structure once"
+                "are the same, expected each structure once (or data.duplicates: allow)"
             )
         seen[digest] = configuration.name
 
@@ -69,7 +69,8 @@ def check_label(configuration: Configuration, name: str) -> None:
     if name in LABELS:
         if getattr(configuration, name) is None:
             raise TorchMLError(
-                f"{configuration.name} has no {name}, expected it to be there: see keys.{name}"
+                f"{configuration.name} has no {name}, which the task needs: see data.keys.{name}; "
+                "missing: mask lets the task go without"
             )
         return
     if name not in configuration.targets:

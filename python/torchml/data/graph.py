@@ -82,7 +82,10 @@ class GraphBuilder:
     atomic_numbers: bool = False
 
     def __call__(self, configuration: Configuration) -> Graph:
-        """The graph of a configuration; an element the model does not know is an error."""
+        """The graph of a configuration.
+
+        An element the model does not know, and atoms at the same place, are errors.
+        """
         staged = self.kind == "staged"
         try:
             particles = periodic_particles(
@@ -95,6 +98,7 @@ class GraphBuilder:
         except TorchMLError as error:
             raise TorchMLError(f"{configuration.name}: {error}") from None
         atoms = self._species_of(configuration)
+        _check_apart(particles, configuration)
         if self.symmetric:
             return self._symmetric(particles, atoms)
         return self._staged(particles, atoms) if staged else self._minimum_image(particles, atoms)
@@ -172,4 +176,18 @@ class GraphBuilder:
             atom_of_node=torch.from_numpy(particles.image_of),
             coordinates=torch.from_numpy(particles.coordinates).to(self.dtype),
             stages=[torch.from_numpy(stage) for stage in stages],
+        )
+
+
+def _check_apart(particles: ParticleSystem, configuration: Configuration) -> None:
+    """Forces between atoms at the same place have no direction."""
+    n = particles.atoms
+    target = np.repeat(np.arange(n), np.diff(particles.neighbor_offsets[: n + 1]))
+    source = particles.neighbors[: len(target)]
+    same = (particles.coordinates[source] == particles.coordinates[target]).all(1)
+    if same.any():
+        pair = int(np.argmax(same))
+        raise TorchMLError(
+            f"{configuration.name}: atoms {target[pair]} and {particles.image_of[source[pair]]} "
+            "are at the same place"
         )

@@ -130,13 +130,18 @@ class DataModule(L.LightningDataModule):
     def setup(self, stage: str) -> None:
         """Read, check and build graphs of what the stage needs; Lightning calls it."""
         assert self.trainer is not None
-        task: Task = self.trainer.lightning_module  # type: ignore[assignment]
+        self.prepare_for(self.trainer.lightning_module, stage)  # type: ignore[arg-type]
+
+    def prepare_for(self, task: Task, stage: str) -> None:
+        """The same before there is a trainer: fit, validate, test or predict."""
         parts: dict[str, tuple[Part, ...]] = {
             "fit": ("train", "val"),
             "validate": ("val",),
             "test": ("test",),
             "predict": ("predict",),
         }
+        if stage == "validate" and not len(self.configurations("val")):
+            raise TorchMLError("there are no configurations to validate: set data.val")
         self.prepare(task.graph_builder(self.graphs), parts[stage], task.labels, task.target_names)
 
     def prepare(

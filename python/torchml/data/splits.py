@@ -90,9 +90,7 @@ class Split:
             sizes["train"] = count - sum(sizes.get(part, 0) for part in ("val", "test"))
         if sum(sizes.values()) > free:
             asked = " + ".join(f"{size} to {part}" for part, size in sizes.items())
-            raise TorchMLError(
-                f"the split asks for {asked}, but only {free} of {count} configurations are there"
-            )
+            raise TorchMLError(f"the split asks for {asked}, but there are {free} to choose from")
         sizes.setdefault("train", free - sum(sizes.values()))
         return {part: sizes.get(part, 0) for part in PARTS}
 

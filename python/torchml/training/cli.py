@@ -336,6 +336,8 @@ class TrainingCLI(LightningCLI):
         if self.options.trainer.fast_dev_run or not self.trainer.is_global_zero:
             return
         self.check_folder()
+        # Data that are wrong cost nobody the training that the folder holds.
+        self.datamodule.prepare_for(self.model, "fit")
         if self.options.ckpt_path is None:
             self._clear_folder()
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -543,6 +545,9 @@ def one_line(message: str) -> str:
             reasons.append(f"given {given}")
         elif text and not text.startswith(noise):
             reasons.append(re.sub(r"<class '([^']*)'>", r"\1", text))
+    # Of two kinds of classes that would do, what the second one is not says nothing.
+    told = [reason for reason in reasons if "does not correspond to a subclass" not in reason]
+    reasons = told if len(told) > 1 else reasons
     where = ".".join(keys)
     return ": ".join([*([where] if where else []), *reasons])
 
