@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 from PIL import Image
 from rich.console import Console
+from rich.table import Table
 from test_metrics import some_batch
 
 from torchml.errors import TorchMLError
@@ -19,7 +21,7 @@ from torchml.training.cli import one_line
 from torchml.training.launchers import Ranks, cluster_environment, launched_ranks
 from torchml.training.plots import plot_learning_curves, plot_parity, read_curves
 from torchml.training.prediction import Prediction
-from torchml.training.tables import metrics_table, with_unit
+from torchml.training.tables import groups_table, metrics_table, with_unit
 
 
 def test_curves_of_a_training_that_was_resumed_and_killed(tmp_path: Path) -> None:
@@ -73,12 +75,29 @@ def test_tables_say_units() -> None:
     assert with_unit("energy_loss", 0.5) == "0.5"
     assert with_unit("stress_mae", 1 / 160.21766) == "1 GPa"
     assert with_unit("efwt", 0.25) == "25 %"
-    console = Console(width=100, record=True, quiet=False, file=open("/dev/null", "w"))  # noqa: SIM115
-    columns = {"all": {"forces_mae": 0.1, "forces_x_mae": 0.2, "ewt": float("nan")}, "slab": {}}
-    console.print(metrics_table("test", columns))
-    text = console.export_text()
-    assert "slab" in text and "forces_mae" in text and "forces_x_mae" not in text
-    assert "nan" not in text
+
+
+def printed(table: Table) -> str:
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(table)
+    return console.export_text()
+
+
+def test_tables_leave_out_what_is_not_known() -> None:
+    text = printed(
+        metrics_table("test", {"forces_mae": 0.1, "forces_x_mae": 0.2, "ewt": float("nan")})
+    )
+    assert "forces_mae" in text and "forces_x_mae" not in text and "nan" not in text
+
+
+def test_groups_are_rows_that_fit_a_terminal() -> None:
+    errors = {"energy_per_atom_mae": 0.002, "forces_mae": 0.1, "ewt": 0.5}
+    groups = {f"group {k}": errors for k in range(9)} | {"bare": {"energy_per_atom_mae": 0.001}}
+    lines = printed(groups_table("by group", groups)).splitlines()
+    assert len(lines) == 3 + 10 and max(map(len, lines)) <= 80
+    assert lines[1].split() == ["energy", "MAE", "forces", "MAE"]
+    assert lines[2].split() == ["group", "meV/atom", "eV/Å"]
+    assert lines[-2].split() == ["group", "8", "2", "0.1"] and lines[-1].split() == ["bare", "1"]
 
 
 def test_messages_of_the_parser_become_one_line() -> None:

@@ -116,8 +116,8 @@ def _read_archive(path: Path) -> Any:
         ) from None
     except pickle.UnpicklingError:
         raise TorchMLError(
-            f"{path} holds objects that are neither tensors nor plain values; it was edited, or not "
-            "written by TorchML"
+            f"{path} holds objects that are neither tensors nor plain values: it was edited, or is "
+            "not TorchML's"
         ) from None
     except (RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
         if isinstance(error, TorchMLError):

@@ -42,7 +42,7 @@ from torchml.training.launchers import cluster_environment, launched_ranks
 from torchml.training.parity import Plots, metrics_of
 from torchml.training.predictions import WritePredictions
 from torchml.training.progress import progress
-from torchml.training.tables import metrics_table
+from torchml.training.tables import groups_table, metrics_table
 from torchml.training.task import Task
 
 _DESCRIPTIONS = {
@@ -374,7 +374,7 @@ class TrainingCLI(LightningCLI):
     def after_fit(self) -> None:
         if self.plots is not None and self.plots.best is not None:
             _, metrics, title = self.plots.best
-            self._print(metrics_table(f"best {title}", {"all": metrics}))
+            self._print(metrics_table(f"best {title}", metrics))
         best = self.folder / FOLDER / "best.ckpt"
         if best.exists() and not self.options.trainer.fast_dev_run:
             self._print(
@@ -391,12 +391,13 @@ class TrainingCLI(LightningCLI):
     def after_predict(self) -> None:
         assert self.written is not None
         if self.written.metrics:
-            self._print(metrics_table("against the labels", {"all": self.written.metrics}))
+            self._print(metrics_table("against the labels", self.written.metrics))
         self._print(f"Predictions are in {self.written.path}")
 
     def _print_errors(self, title: str, metrics: dict[str, float]) -> None:
-        groups = self.groups.table if self.groups is not None else {}
-        self._print(metrics_table(title, {"all": metrics} | groups))
+        self._print(metrics_table(title, metrics))
+        if self.groups is not None and self.groups.table:
+            self._print(groups_table("by group", self.groups.table))
 
     def _print(self, what: Any) -> None:
         if what is not None and self.trainer.is_global_zero:

@@ -40,19 +40,37 @@ def with_unit(name: str, value: float) -> str:
     return f"{value * factor:.4g} {unit}".rstrip()
 
 
-def metrics_table(title: str, columns: Mapping[str, Mapping[str, float]]) -> Table:
-    """One row per metric, and one column per set of configurations."""
+def metrics_table(title: str, metrics: Mapping[str, float]) -> Table:
+    """One row per metric."""
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("metric", no_wrap=True)
-    table.add_column("unit", no_wrap=True)
-    for name in columns:
-        table.add_column(name, justify="right", overflow="fold")
-    there = dict.fromkeys(name for metrics in columns.values() for name in metrics)
-    ordered = [name for name in _ORDER if name in there]
-    for name in ordered + [name for name in there if name not in (*_ORDER, *_HIDDEN)]:
+    table.add_column("", justify="right")
+    table.add_column("", no_wrap=True)
+    ordered = [name for name in _ORDER if name in metrics]
+    for name in ordered + [name for name in metrics if name not in (*_ORDER, *_HIDDEN)]:
         unit, factor = unit_of(name)
-        values = [metrics.get(name) for metrics in columns.values()]
-        table.add_row(
-            name, unit, *("" if v is None or v != v else f"{v * factor:.4g}" for v in values)
-        )
+        value = metrics[name]
+        table.add_row(name, "" if value != value else f"{value * factor:.4g}", unit)
+    return table
+
+
+# What is told of each group.
+_OF_GROUPS = (
+    *("energy_per_atom_mae", "energy_per_atom_rmse", "forces_mae", "forces_rmse"),
+    *("stress_mae", "stress_rmse"),
+)
+
+
+def groups_table(title: str, groups: Mapping[str, Mapping[str, float]]) -> Table:
+    """One row per group of configurations, and one column per error that they have."""
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("group", overflow="fold")
+    known = {name for errors in groups.values() for name, value in errors.items() if value == value}
+    shown = [name for name in _OF_GROUPS if name in known]
+    for name in shown:
+        quantity, kind = name.replace("energy_per_atom", "energy").rsplit("_", 1)
+        table.add_column(f"{quantity} {kind.upper()}\n{unit_of(name)[0]}", justify="right")
+    for group, errors in groups.items():
+        row = (errors.get(name, float("nan")) * unit_of(name)[1] for name in shown)
+        table.add_row(group, *("" if value != value else f"{value:.4g}" for value in row))
     return table
