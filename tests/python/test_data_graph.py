@@ -147,6 +147,21 @@ def test_labels_of_pairs_follow_the_edges():
     assert sample.targets["charge"].tolist() == [[1.0], [2.0], [3.0]]
 
 
+def test_kinds_tell_the_dipole_of_a_molecule_of_three_atoms_from_charges():
+    one = replace(configurations()[3], targets={"some": np.array([1.0, 2.0, 3.0])})
+    graph = GraphBuilder(SPECIES, 3.2, 2)(one)
+
+    def rows(kind, width):
+        return make_sample(one, graph, 0, {"some": (kind, width)}).targets["some"].tolist()
+
+    assert rows("graph_vector", 3) == [[1.0, 2.0, 3.0]]
+    assert rows("node_scalar", 1) == [[1.0], [2.0], [3.0]]
+    with pytest.raises(
+        TorchMLError, match=r"configuration 3: the target 'some' has the shape \[3\]"
+    ):
+        rows("graph_scalar", 1)
+
+
 class PairEnergy(torch.nn.Module):
     """As KLIFF's users write it: half of sum exp(-r) over the edges of the last convolution."""
 

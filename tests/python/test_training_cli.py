@@ -400,6 +400,19 @@ def test_wrong_data_replace_nothing(config: Path, run: cli.Run) -> None:
     assert not Path("fresh").exists()
 
 
+def test_every_epoch_and_step_can_be_kept(config: Path) -> None:
+    cli.fit(config, checkpoint={"every_n_epochs": 1, "every_n_steps": 4, "last_every_n_steps": 4})
+    names = {path.name for path in Path("run/checkpoints").iterdir()}
+    assert {"best.ckpt", "last.ckpt", "epoch_0.ckpt", "epoch_1.ckpt", "step_4.ckpt"} <= names
+
+
+def test_a_monitor_that_is_not_logged(config: Path) -> None:
+    with pytest.raises(
+        TorchMLError, match=r"early_stopping\.monitor is 'val/foo', expected one of"
+    ):
+        cli.fit(config, early_stopping={"monitor": "val/foo"})
+
+
 def test_validation_needs_data(config: Path, run: cli.Run) -> None:
     with pytest.raises(TorchMLError, match="no configurations to validate"):
         cli.validate("run/config.yaml", data__split={"val": 0})

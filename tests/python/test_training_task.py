@@ -340,6 +340,17 @@ def test_data_that_are_read_when_asked_for(options, configurations, tmp_path):
         trainer(tmp_path, 1).fit(task(), bare)
 
 
+def test_molecules_among_crystals_leave_stress_out(configurations, tmp_path):
+    """Without a cell there is no stress: neither NaN in the weights, nor a label that counts."""
+    cells = [*configurations]
+    cells[2] = replace(cells[2], pbc=np.zeros(3, dtype=bool), cell=np.zeros((3, 3)))
+    with pytest.raises(TorchMLError, match="configuration 2 has a stress although"):
+        trainer(tmp_path, 1).fit(task(stress_coefficient=0.1), data(cells))
+    module = task(stress_coefficient=0.1, missing="mask")
+    trainer(tmp_path, 2).fit(module, data(cells))
+    assert torch.isfinite(weights(module)).all()
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_a_gpu_learns_what_the_cpu_learns(configurations, tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -104,6 +104,10 @@ class GraphBatch:
         return replace(self, **{one.name: changed(getattr(self, one.name)) for one in fields(self)})
 
 
+# Kind (graph_scalar, node_vector, ...) and number of components of targets by name.
+Kinds = Mapping[str, tuple[str, int]]
+
+
 @dataclass(frozen=True, eq=False)
 class Sample:
     """A configuration ready to be batched: its graph, and its labels as tensors of one row."""
@@ -114,9 +118,12 @@ class Sample:
 
 
 def make_sample(
-    configuration: Configuration, graph: Graph, index: int, targets: Sequence[str] = ()
+    configuration: Configuration, graph: Graph, index: int, targets: Sequence[str] | Kinds = ()
 ) -> Sample:
-    """The graph with the labels of its configuration; further `targets` by name."""
+    """The graph with the labels of its configuration.
+
+    Further `targets` are taken by name; where their kinds are given, they must have these shapes.
+    """
     n = graph.n_atoms
     weights = configuration.weights
     periodic = bool(configuration.pbc.any()) and np.linalg.matrix_rank(configuration.cell) == 3
@@ -126,7 +133,7 @@ def make_sample(
         "volumes": _row(volume),
         "energy": _row(np.nan if configuration.energy is None else configuration.energy),
         "forces": _rows(configuration.forces, (n, 3)),
-        "stress": _rows(configuration.stress, (6,)).unsqueeze(0),
+        "stress": _rows(configuration.stress if periodic else None, (6,)).unsqueeze(0),
         "energy_weight": _row(weights.energy),
         "forces_weight": _row(weights.forces),
         "stress_weight": _row(weights.stress),
@@ -135,7 +142,13 @@ def make_sample(
         else torch.from_numpy(~np.asarray(fixed, dtype=bool)),
         "index": torch.tensor([index]),
     }
-    return Sample(graph, labels, {name: _target(configuration, graph, name) for name in targets})
+    if isinstance(targets, Mapping):
+        for name, (kind, width) in targets.items():
+            _check_shape(configuration, name, kind, width)
+        found = {n: _target(configuration, graph, n, kind) for n, (kind, _) in targets.items()}
+    else:
+        found = {name: _target(configuration, graph, name) for name in targets}
+    return Sample(graph, labels, found)
 
 
 def collate(samples: Sequence[Sample], padding: int = 0) -> GraphBatch:
@@ -255,7 +268,20 @@ def _rows(values: Any, shape: tuple[int, ...]) -> Tensor:
     return torch.as_tensor(np.asarray(values, dtype=np.float64))
 
 
-def _target(configuration: Configuration, graph: Graph, name: str) -> Tensor:
+def _check_shape(configuration: Configuration, name: str, kind: str, width: int) -> None:
+    if name not in configuration.targets:
+        return
+    n, shape = len(configuration), configuration.targets[name].shape
+    start = {"graph": (), "node": (n,), "edge": (n, n)}[kind.partition("_")[0]]
+    fitting = [(*start, width)] + ([start] if width == 1 else [])
+    if shape not in fitting:
+        raise TorchMLError(
+            f"{configuration.name}: the target '{name}' has the shape {list(shape)}, expected "
+            f"{list(fitting[-1])} of a {kind}"
+        )
+
+
+def _target(configuration: Configuration, graph: Graph, name: str, kind: str = "") -> Tensor:
     """A further label as rows: of the configuration, of its atoms, or of its edges.
 
     Labels of pairs are given as [N, N] or [N, N, k] with the target atom first, NaN where a pair
@@ -268,7 +294,9 @@ def _target(configuration: Configuration, graph: Graph, name: str) -> Tensor:
         )
     values = np.asarray(configuration.targets[name], dtype=np.float64)
     n = graph.n_atoms
-    if values.ndim >= 2 and values.shape[:2] == (n, n):
+    if kind.startswith("graph"):
+        return torch.from_numpy(values.reshape(1, -1))
+    if values.ndim >= 2 and values.shape[:2] == (n, n) and not kind.startswith("node"):
         edges = graph.edge_index[:, : graph.edge_counts[0]]
         owners = graph.atom_of_node.numpy()[edges.numpy()]
         return torch.from_numpy(values[owners[1], owners[0]].reshape(owners.shape[1], -1))

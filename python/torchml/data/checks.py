@@ -72,6 +72,11 @@ def check_label(configuration: Configuration, name: str) -> None:
                 f"{configuration.name} has no {name}, which the task needs: see data.keys.{name}; "
                 "missing: mask lets the task go without"
             )
+        if name == "stress" and not configuration.pbc.any():
+            raise TorchMLError(
+                f"{configuration.name} has a stress although it repeats in no direction; "
+                "missing: mask leaves it out"
+            )
         return
     if name not in configuration.targets:
         there = ", ".join(f"'{target}'" for target in configuration.targets) or "no targets"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from torchml.data.batch import GraphBatch, Sample, collate, make_sample
+from torchml.data.batch import GraphBatch, Kinds, Sample, collate, make_sample
 from torchml.data.checks import check_label
 from torchml.data.configuration import Configuration
 from torchml.data.graph import GraphBuilder
@@ -32,13 +32,13 @@ class GraphDataset(Dataset[GraphBatch]):
         self,
         configurations: Sequence[Configuration],
         builder: GraphBuilder,
-        targets: Sequence[str] = (),
+        targets: Sequence[str] | Kinds = (),
         labels: Sequence[str] = (),
     ) -> None:
         self.configurations = configurations
         self.builder = builder
         self.labels = tuple(labels)
-        self.targets = tuple(targets)
+        self.targets = dict(targets) if isinstance(targets, Mapping) else tuple(targets)
         self.samples: list[Sample] | None = None
         if isinstance(configurations, list):
             self.samples = [

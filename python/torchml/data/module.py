@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import lightning.pytorch as L
 from torch.utils.data import Dataset
 
-from torchml.data.batch import GraphBatch
+from torchml.data.batch import GraphBatch, Kinds
 from torchml.data.checks import check_duplicates
 from torchml.data.configuration import Configuration
 from torchml.data.dataset import GraphDataset, PreBatched
@@ -142,14 +142,14 @@ class DataModule(L.LightningDataModule):
         }
         if stage == "validate" and not len(self.configurations("val")):
             raise TorchMLError("there are no configurations to validate: set data.val")
-        self.prepare(task.graph_builder(self.graphs), parts[stage], task.labels, task.target_names)
+        self.prepare(task.graph_builder(self.graphs), parts[stage], task.labels, task.target_kinds)
 
     def prepare(
         self,
         builder: GraphBuilder,
         parts: Sequence[Part],
         labels: Sequence[str] = (),
-        targets: Sequence[str] = (),
+        targets: Sequence[str] | Kinds = (),
     ) -> None:
         """Read, check and build the graphs of these parts.
 

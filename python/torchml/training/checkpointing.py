@@ -60,7 +60,7 @@ class Checkpoints:
             found.append(ModelCheckpoint(**last, every_n_train_steps=self.last_every_n_steps))
         if self.every_n_epochs is not None:
             found.append(
-                ModelCheckpoint(
+                KeptCheckpoint(
                     **kept,
                     filename="epoch_{epoch}",
                     every_n_epochs=self.every_n_epochs,
@@ -69,7 +69,7 @@ class Checkpoints:
             )
         if self.every_n_steps is not None:
             found.append(
-                ModelCheckpoint(
+                KeptCheckpoint(
                     **kept, filename="step_{step}", every_n_train_steps=self.every_n_steps
                 )
             )
@@ -105,12 +105,28 @@ class BestCheckpoint(ModelCheckpoint):
         self.monitor = _available(self.monitor, trainer)
 
 
+class KeptCheckpoint(ModelCheckpoint):
+    """Lightning's; under another name, since it tells them apart by what triggers them."""
+
+    @property
+    def state_key(self) -> str:
+        return f"{super().state_key}{self.filename}"
+
+
 class StopEarly(EarlyStopping):
     """Lightning's, which looks at the training loss where nothing is validated."""
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self.monitor = _available(self.monitor, trainer)
         super().setup(trainer, pl_module, stage)
+
+    def _validate_condition_metric(self, logs: dict[str, torch.Tensor]) -> bool:
+        if self.monitor not in logs:
+            raise TorchMLError(
+                f"early_stopping.monitor is '{self.monitor}', expected one of "
+                f"{', '.join(sorted(logs))}"
+            )
+        return super()._validate_condition_metric(logs)
 
 
 def _available(monitor: str, trainer: L.Trainer) -> str:

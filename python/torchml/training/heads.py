@@ -40,6 +40,11 @@ class Target:
     loss: torch.nn.Module | None = None
     reduce: Literal["sum", "mean"] = "sum"
 
+    @property
+    def components(self) -> int:
+        """Numbers in one row of the label."""
+        return self.width if self.kind.endswith("scalar") else 3
+
 
 class Heads(torch.nn.Module):
     """One small network per target on top of `EdgeModel.node_features`."""

@@ -86,7 +86,10 @@ def _with_gradients(
         virial = 0.5 * (x[:, _ROWS] * g[:, _COLUMNS] + x[:, _COLUMNS] * g[:, _ROWS])
         owners = batch.configuration_of_atom.index_select(0, atoms)
         total = virial.new_zeros(len(batch), 6).index_add(0, owners, virial)
-        found.stress = total / batch.volumes.to(virial.dtype).unsqueeze(1)
+        volumes = batch.volumes.to(virial.dtype).unsqueeze(1)
+        there = torch.isfinite(volumes)  # NaN must not reach the gradients of the others
+        value = total / torch.where(there, volumes, torch.ones_like(volumes))
+        found.stress = torch.where(there, value, torch.full_like(value, torch.nan))
     return found
 
 

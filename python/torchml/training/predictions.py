@@ -57,6 +57,8 @@ class WritePredictions(Callback):
             columns["predicted_stress"] = prediction.stress.unbind()
         for target in pl_module.heads.targets:
             value = prediction.targets[target.name]
+            if target.kind.endswith("scalar") and target.width == 1:
+                value = value.flatten()
             if target.kind.startswith("graph"):
                 columns[f"predicted_{target.name}"] = value.unbind()
             elif target.kind.startswith("node"):

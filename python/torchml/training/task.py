@@ -137,9 +137,9 @@ class Task(L.LightningModule):
         return [name for name in ("energy", "forces", "stress") if name in self.terms]
 
     @property
-    def target_names(self) -> list[str]:
-        """Names of the further labels."""
-        return [target.name for target in self.heads.targets]
+    def target_kinds(self) -> dict[str, tuple[str, int]]:
+        """Kinds and numbers of components of the further labels, by name."""
+        return {target.name: (target.kind, target.components) for target in self.heads.targets}
 
     def graph_builder(self, kind: Kind) -> GraphBuilder:
         """Builds the graphs that the model takes."""

@@ -56,6 +56,7 @@ class Term(torch.nn.Module):
             return Sum(self.loss(prediction[known], label[known]) * count, count)
         rows = known if label.ndim == 1 else known.unsqueeze(1)
         # What is not known is compared with itself: without NaN in values or gradients.
+        prediction = torch.where(rows, prediction, torch.zeros_like(prediction))
         label = torch.where(rows, label.to(prediction.dtype), prediction.detach())
         values: Tensor = self.loss(prediction, label)
         values = values.reshape(values.size(0), -1).mean(1)
