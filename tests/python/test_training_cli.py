@@ -189,6 +189,7 @@ def test_what_is_saved_is_what_is_run(run: cli.Run) -> None:
             "model.model.layers",
         ),
         (["--trainer.max_epochs", "many"], "trainer.max_epochs: Expected a int: given many"),
+        (["--model.optimizer.lr", "0.1"], "model.optimizer: its class is not given"),
         (["--model.model", "no.such.Model"], "No module named 'no'"),
         (["--data.train", "missing.extxyz"], "missing.extxyz"),
         (["--ema.decay", "2"], "ema.decay is 2.0, expected 0 <= decay < 1"),

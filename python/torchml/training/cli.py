@@ -550,6 +550,8 @@ def one_line(message: str) -> str:
     told = [reason for reason in reasons if "does not correspond to a subclass" not in reason]
     reasons = told if len(told) > 1 else reasons
     where = ".".join(keys)
+    if "class_path='torch.optim.Optimizer'" in message:  # arguments, but not of which optimiser
+        reasons = ["its class is not given, expected one beside its arguments: AdamW, for example"]
     return ": ".join([*([where] if where else []), *reasons])
 
 
