@@ -32,7 +32,7 @@ from torchml.training.terms import RunningMean, Sum, Term, global_mean
 # Where the default losses change from the square to the absolute value, in units of the scale. A
 # force error is squared as long as it is typical; energies per atom are an order better, and still
 # matter when they are.
-_BETA = {"energy": 0.005, "forces": 0.05, "stress": 0.01}
+_BETA = {"energy": 0.005, "forces": 0.1, "stress": 0.01}
 
 
 _CALIBRATION = 32  # configurations that the network may adapt its scales to
