@@ -333,11 +333,15 @@ class TrainingCLI(LightningCLI):
 
     def before_fit(self) -> None:
         """Take the folder, and leave the configuration there."""
-        if self.options.trainer.fast_dev_run or not self.trainer.is_global_zero:
+        if self.options.trainer.fast_dev_run:
             return
-        self.check_folder()
-        # Data that are wrong cost nobody the training that the folder holds.
+        if self.trainer.is_global_zero:
+            self.check_folder()
+        # Data that are wrong cost nobody the training that the folder holds. All ranks look: none
+        # waits for another that has stopped.
         self.datamodule.prepare_for(self.model, "fit")
+        if not self.trainer.is_global_zero:
+            return
         if self.options.ckpt_path is None:
             self._clear_folder()
         self.folder.mkdir(parents=True, exist_ok=True)
