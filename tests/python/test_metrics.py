@@ -211,7 +211,8 @@ def test_states_are_sums_alone() -> None:
 
 def test_names() -> None:
     energies = ["energy_mae", "energy_rmse", "energy_per_atom_mae", "energy_per_atom_rmse", "ewt"]
-    assert sorted(make_metrics("is2re", prefix="val/")) == sorted(f"val/{name}" for name in energies)
+    named = [f"val/{name}" for name in energies]
+    assert sorted(make_metrics("is2re", prefix="val/")) == sorted(named)
     assert set(make_metrics(forces=False)) == set(energies)
     batch, prediction = some_batch(0, [2])
     metrics = make_metrics(prefix="test/")
