@@ -157,6 +157,7 @@ def test_further_targets(name, kind, shape, model, configurations, tmp_path):
     "options",
     [
         {},
+        {"pre_batch": "none"},
         {"pre_batch": "in_memory"},
         {"pre_batch": "on_disk"},
         {"num_workers": 2},

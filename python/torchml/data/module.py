@@ -67,7 +67,7 @@ class DataModule(L.LightningDataModule):
         batch_size: int = 8,
         batch_by: Literal["configurations", "atoms", "edges"] = "configurations",
         num_workers: int | Literal["all"] = 0,
-        pre_batch: Literal["in_memory", "on_disk"] | None = None,
+        pre_batch: Literal["none", "in_memory", "on_disk"] | None = None,
         graphs: Kind = "minimum_image",
         duplicates: Literal["error", "allow"] = "error",
         seed: int = 0,
@@ -92,7 +92,7 @@ class DataModule(L.LightningDataModule):
         self.num_workers = (
             len(os.sched_getaffinity(0)) if num_workers == "all" else int(num_workers)
         )
-        self.pre_batch = pre_batch
+        self.pre_batch = None if pre_batch == "none" else pre_batch
         self.graphs: Kind = graphs
         self.duplicates = duplicates
         self.seed = seed

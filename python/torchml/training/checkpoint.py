@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,14 +89,22 @@ def read(path: str | Path) -> dict[str, Any]:
 
 def check(path: str | Path, task: Task) -> None:
     """Raise unless the task can go on from this checkpoint."""
-    entry = read(path)[KEY]
-    mine = describe(task)
-    for key in ("task", "model"):
-        if entry.get(key) != mine.get(key):
-            raise TorchMLError(
-                f"{path} was written for {key} {entry.get(key)}, but the configuration says "
-                f"{mine.get(key)}"
-            )
+    entry, mine = read(path)[KEY], describe(task)
+    there, here = ({k: one.get(k) for k in ("task", "model")} for one in (entry, mine))
+    if differences := list(_differences(there, here)):
+        name, theirs, ours = differences[0]
+        raise TorchMLError(
+            f"{path} was written with {name} {theirs!r}, but the configuration says {ours!r}"
+        )
+
+
+def _differences(one: Any, other: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(name, value, other value) of all that differs, with dots between the names."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in one | other:
+            yield from _differences(one.get(key), other.get(key), f"{name}.{key}".lstrip("."))
+    elif one != other:
+        yield name, one, other
 
 
 def _read_archive(path: Path) -> Any:

@@ -14,17 +14,20 @@ from ase.data import atomic_numbers, covalent_radii
 from torchml.errors import TorchMLError
 
 SEED = 13
+# Å, that of carbon: crystals of hydrogen alone would have a thousand neighbours within 5 Å.
+SMALLEST_RADIUS = 0.76
 
 
 def default_structures(species: Sequence[str], cutoff: float) -> dict[str, Atoms]:
-    """Named structures, all at bond lengths that the elements are used to."""
+    """Named structures, all at bond lengths that the largest of the elements is used to."""
     rng = np.random.default_rng(SEED)
     first = species[0]
-    crystal = _diamond(first)
+    bond = 2.1 * max(SMALLEST_RADIUS, *(covalent_radii[atomic_numbers[one]] for one in species))
+    crystal = _diamond(first, bond)
     structures = {
         "crystal": _rattled(crystal.repeat(2), rng),
         "triclinic": _rattled(_strained(crystal, rng), rng),
-        "thin cell": _rattled(_within(first, cutoff), rng),
+        "thin cell": _rattled(_within(first, bond, cutoff), rng),
         "slab": _slab(_rattled(crystal.repeat((1, 1, 2)), rng)),
         "cluster": _cluster(_rattled(crystal.repeat(2), rng)),
         "lone atom": Atoms([first]),
@@ -50,15 +53,14 @@ def read_structures(path: str | Path) -> dict[str, Atoms]:
     return {f"{Path(path).name}:{index}": atoms for index, atoms in enumerate(images)}
 
 
-def _diamond(symbol: str) -> Atoms:
+def _diamond(symbol: str, bond: float) -> Atoms:
     """Eight atoms in a cube; open enough that no element's neighbours collide."""
-    bond = 2.1 * covalent_radii[atomic_numbers[symbol]]
     return bulk(symbol, "diamond", a=4 * bond / np.sqrt(3), cubic=True)
 
 
-def _within(symbol: str, cutoff: float) -> Atoms:
+def _within(symbol: str, bond: float, cutoff: float) -> Atoms:
     """Two atoms in a primitive cell thinner than the cutoff: atoms neighbour their own images."""
-    cell = _diamond(symbol)
+    cell = _diamond(symbol, bond)
     primitive = bulk(symbol, "diamond", a=cell.cell.lengths()[0])
     thickness = 1 / np.linalg.norm(np.linalg.inv(primitive.cell.array), axis=0).max()
     if thickness >= cutoff:
