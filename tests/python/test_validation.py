@@ -63,7 +63,7 @@ def test_default_structures_show_what_goes_wrong():
 def test_default_structures_are_as_dense_as_matter(species):
     for name, atoms in default_structures(species, 5.0).items():
         if len(atoms) > 2 and atoms.pbc.all():
-            assert 0.005 < len(atoms) / atoms.get_volume() < 0.2, name  # Å^-3; diamond has 0.18
+            assert 0.002 < len(atoms) / atoms.get_volume() < 0.2, name  # Å^-3; diamond has 0.18
 
 
 def test_structures_come_from_a_file(tmp_path):
