@@ -60,18 +60,19 @@ def measure(options: argparse.Namespace, changes: list[str]) -> int:
     found = {name: float(value) for name, value in tested.trainer.callback_metrics.items()}
 
     elements = sorted({one for c in read(options.test) for one in c.to_atoms().symbols})
+    published = PUBLISHED.get(" ".join(elements), {})
     table = new_table(
         f"{Path(options.test).name}: {' '.join(elements)}, trained in {minutes:.1f} minutes",
         [""],
         ["energy MAE", "RMSE, meV/atom", "forces MAE", "RMSE, eV/Å"],
-        "published: authors' potentials on the test sets of J. Phys. Chem. A 124, 731 (2020)",
+        "published: J. Phys. Chem. A 124, 731 (2020)" if published else "",
     )
     table.add_row(
         "ours",
         *(f"{1e3 * found[f'test/energy_per_atom_{kind}']:.2f}" for kind in ("mae", "rmse")),
         *(f"{found[f'test/forces_{kind}']:.4f}" for kind in ("mae", "rmse")),
     )
-    for name, (energy, forces) in PUBLISHED.get(" ".join(elements), {}).items():
+    for name, (energy, forces) in published.items():
         table.add_row(f"{name} (published)", f"{energy:.2f}", "", f"{forces:.3f}", "")
     Console().print(table)
     write_json(
