@@ -17,9 +17,13 @@ from pathlib import Path
 from common.reports import OUTPUT, machine, new_table, write_json
 from rich.console import Console
 
-from torchml import TorchMLError
-from torchml.data import read
-from torchml.training.cli import run
+from torchml.threads import wait_without_spinning
+
+wait_without_spinning()
+
+from torchml import TorchMLError  # noqa: E402 (only now it may import torch)
+from torchml.data import read  # noqa: E402
+from torchml.training.cli import run  # noqa: E402
 
 # Mean absolute errors on the test sets of Y. Zuo et al., J. Phys. Chem. A 124, 731 (2020), of the
 # authors' own potentials (doi:10.1021/acs.jpca.9b08723, run with LAMMPS): meV/atom and eV/Å.

@@ -12,6 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torchml.threads import wait_without_spinning
+
 if TYPE_CHECKING:
     from torchml.export import Result
 
@@ -66,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # a class_path may name a module that lies where the command starts
     if _is_training(arguments):
+        wait_without_spinning()
         home = "torchml.training.submit" if arguments[0] == "submit" else "torchml.training.cli"
         return int(import_module(home).main(arguments))
     parser = argparse.ArgumentParser(
