@@ -17,6 +17,7 @@ from torchml import metadata
 from torchml.errors import TorchMLError
 from torchml.metadata import ModelMetadata, quiet_torchscript
 from torchml.models import EdgeModel, Scaled, describe, script
+from torchml.models.base import float_type
 from torchml.models.staged import StagedModel
 
 
@@ -36,10 +37,14 @@ class Source:
 
 
 @contextmanager
-def opened(model: Path, convention: str | None = None) -> Iterator[Source]:
+def opened(
+    model: Path, convention: str | None = None, dtype: str | None = None
+) -> Iterator[Source]:
     """The archive itself, or one made of a checkpoint for the time being.
 
     `convention` is the one for which a checkpoint is scripted; `edges` where nothing is said.
+    `dtype` is that of its network: float64 where nothing is said, whatever it was trained in,
+    because simulations profit from exact derivatives and training does not.
     """
     if not is_checkpoint(model):
         yield Source(model, kim_name(model.stem))
@@ -54,6 +59,8 @@ def opened(model: Path, convention: str | None = None) -> Iterator[Source]:
             _save_staged(trained, archive, convention, model)
         else:
             convention = convention or "edges"
+            network = trained.network if isinstance(trained, Scaled) else trained
+            network.to(float_type(dtype or "float64"))
             metadata.save(script(trained, convention), archive, describe(trained, convention))
         yield Source(archive, name, trained)
 

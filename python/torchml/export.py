@@ -63,7 +63,7 @@ class Result:
 
 def export(order: Export) -> Result:
     """Check the model, write its folder, and install it where the order says so."""
-    with opened(order.model, order.facts.convention) as source:
+    with opened(order.model, order.facts.convention, order.facts.dtype) as source:
         return _export(order, source)
 
 

@@ -62,23 +62,27 @@ def eager(model, atoms):
     codes = torch.tensor([model.species.index(one) for one in atoms.symbols])
     edge_index, shifts = networks.edges_of(atoms, model.cutoff)
     x = torch.tensor(atoms.positions)
-    vectors = (x[edge_index[0]] - x[edge_index[1]] + shifts).float()
+    vectors = x[edge_index[0]] - x[edge_index[1]] + shifts
+    vectors = vectors.to(next(model.network.parameters()).dtype)
     n, e = len(atoms), edge_index.size(1)
     return model(codes, vectors, edge_index, [n] * (model.layers + 1), [e] * model.layers).sum()
 
 
 @pytest.mark.parametrize("convention", [None, "graph"])
-def test_a_checkpoint_needs_no_further_word(trained, best, convention, tmp_path, capsys):
+@pytest.mark.parametrize("dtype", [None, "float32"])
+def test_a_checkpoint_needs_no_further_word(trained, best, convention, dtype, tmp_path, capsys):
     words = [str(best), *(["--convention", convention] if convention else [])]
-    assert export_main(words) == 0
+    assert export_main(words + (["--dtype", dtype] if dtype else [])) == 0
     assert f"wrote {FOLDER}" in capsys.readouterr().out
     facts = metadata.read(tmp_path / FOLDER / "model.pt")
+    trained.network.to(getattr(torch, dtype or "float64"))
     assert facts == describe(trained, convention or "edges")
-    assert facts.dtype == "float32"
+    assert facts.dtype == (dtype or "float64")
     atoms = silica()
     found = Potential(tmp_path / FOLDER).evaluate(atoms)
     # References of a few eV per atom are added in float64: what is left is the network's rounding.
-    assert found.energy == pytest.approx(eager(trained, atoms).item(), abs=1e-5)
+    accuracy = 1e-5 if dtype else 1e-12
+    assert found.energy == pytest.approx(eager(trained, atoms).item(), abs=accuracy)
 
 
 def test_a_checkpoint_is_evaluated_as_it_is(trained, best):
