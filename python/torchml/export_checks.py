@@ -45,7 +45,7 @@ class _Precision:
 
 
 _PRECISION = {
-    "float64": _Precision(steps=(1e-3,), relative=1e-6, epsilon=2.2e-16),
+    "float64": _Precision(steps=(1e-3, 3e-4, 1e-4), relative=1e-6, epsilon=2.2e-16),
     "float32": _Precision(steps=(2e-2, 1e-2, 5e-3), relative=2e-3, epsilon=1.2e-7),
 }
 
@@ -167,7 +167,7 @@ def _check_forces(cluster: _Cluster) -> Check:
     generator = np.random.default_rng(1)
     worst = 0.0
     for index in generator.choice(forces.size, 12, replace=False):
-        # A long step drowns the noise of single precision, a short one follows a trained model's
+        # A long step drowns the noise of rounding, a short one follows a trained model's
         # curvature; a wrong force is wrong by all of them.
         errors = [abs(_slope(cluster, owns, index, step) + forces.flat[index]) for step in steps]
         worst = max(worst, min(errors))
