@@ -44,8 +44,8 @@ FORCES_ERROR = 0.07  # eV/Å
 # Fluctuation of the total energy over that of the potential energy, and its slope.
 CONSERVED = 1e-2
 DRIFT = 1e-4  # eV per atom and ps
-# Between one and two ranks; the network computes in single precision.
-RANKS = 1e-5
+# Between one and two ranks, of step 0.
+RANKS = 1e-9
 
 
 @dataclass(frozen=True)
