@@ -211,7 +211,7 @@ def test_painn_is_what_the_paper_says(graph):
                 dv[i] += parts[10:] * v[j]
         s, v = s + ds, v + dv
         left, right = np.split(dense(block.update.mix, v), 2, axis=2)
-        norm = np.sqrt((right**2).sum(1) + 1e-4)
+        norm = np.sqrt((right**2).sum(1) + 1e-2)
         hidden = silu(dense(block.update.gate_in, np.hstack([s, norm])))
         gates = dense(block.update.gate_out, hidden)
         s = s + gates[:, :5] + gates[:, 5:10] * (left * right).sum(1)

@@ -74,7 +74,7 @@ class Update(torch.nn.Module):
         """Shapes: s [M, F], v [M, 3, F]; result the same."""
         left, right = self.mix(v).split(self.features, 2)
         # Smooth where the vector vanishes, as it does in symmetric surroundings.
-        norm = torch.sqrt(right.square().sum(1) + 1e-4)
+        norm = torch.sqrt(right.square().sum(1) + 1e-2)
         gates = self.gate_out(silu(self.gate_in(torch.cat([s, norm], dim=1))))
         parts = gates.split(self.features, 1)
         s = s + parts[0] + parts[1] * (left * right).sum(1)
