@@ -23,6 +23,7 @@ wait_without_spinning()
 
 from torchml import TorchMLError  # noqa: E402 (only now it may import torch)
 from torchml.data import read  # noqa: E402
+from torchml.data.references import elements  # noqa: E402
 from torchml.training.cli import run  # noqa: E402
 
 # Mean absolute errors on the test sets of Y. Zuo et al., J. Phys. Chem. A 124, 731 (2020), of the
@@ -63,10 +64,10 @@ def measure(options: argparse.Namespace, changes: list[str]) -> int:
     tested = run(["test", "--config", str(trained.folder / "config.yaml")])
     found = {name: float(value) for name, value in tested.trainer.callback_metrics.items()}
 
-    elements = sorted({one for c in read(options.test) for one in c.to_atoms().symbols})
-    published = PUBLISHED.get(" ".join(elements), {})
+    symbols = " ".join(elements(read(options.test)))
+    published = PUBLISHED.get(symbols, {})
     table = new_table(
-        f"{Path(options.test).name}: {' '.join(elements)}, trained in {minutes:.1f} minutes",
+        f"{Path(options.test).name}: {symbols}, trained in {minutes:.1f} minutes",
         [""],
         ["energy MAE", "RMSE, meV/atom", "forces MAE", "RMSE, eV/Å"],
         "published: J. Phys. Chem. A 124, 731 (2020)" if published else "",

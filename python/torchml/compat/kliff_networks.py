@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,8 @@ from torchml.compat.kliff_manifest import GraphArguments, Model
 from torchml.errors import TorchMLError
 from torchml.metadata import quiet_torchscript
 from torchml.models import EdgeModel, build
-from torchml.models.staged import StagedModel
+from torchml.models.dtype import network_dtype
+from torchml.models.staged import StagedModel, argument_names
 
 PRECISIONS = {"double": "float64", "single": "float32"}
 
@@ -82,10 +82,11 @@ def _edge_model(model: EdgeModel, graph: GraphArguments, section: Model) -> Edge
                 f"{type(model).__name__} has {name} {mine}, but transforms.configuration.kwargs "
                 f"say {asked}"
             )
-    if section.precision is not None and PRECISIONS[section.precision] != _dtype(model):
+    dtype = str(network_dtype(model)).removeprefix("torch.")
+    if section.precision is not None and PRECISIONS[section.precision] != dtype:
         raise TorchMLError(
             f"model.precision is '{section.precision}', but {type(model).__name__} was made with "
-            f"{_dtype(model)}: give it dtype='{PRECISIONS[section.precision]}'"
+            f"{dtype}: give it dtype='{PRECISIONS[section.precision]}'"
         )
     return model
 
@@ -126,18 +127,6 @@ def _check_fields(given: list[str] | None, graph: GraphArguments) -> list[str]:
             f"gives {', '.join(expected)}, where the first may be species or z"
         )
     return expected
-
-
-def argument_names(model: torch.nn.Module) -> list[str]:
-    """Names of the arguments of forward."""
-    if isinstance(model, torch.jit.ScriptModule):
-        schema: Any = model.forward.schema  # type: ignore[attr-defined]
-        return [argument.name for argument in schema.arguments][1:]
-    return list(inspect.signature(model.forward).parameters)
-
-
-def _dtype(model: torch.nn.Module) -> str:
-    return str(next(model.parameters()).dtype).removeprefix("torch.")
 
 
 def refused(what: str, why: str) -> TorchMLError:

@@ -11,7 +11,7 @@ import torch
 from torchml.errors import TorchMLError
 from torchml.metadata import ModelMetadata, quiet_torchscript
 from torchml.models.base import EdgeModel
-from torchml.models.scaled import Scaled
+from torchml.models.dtype import network_dtype
 
 _NONE = """
 def forward(self, species: Tensor, coords: Tensor, n_neigh: Tensor, nlist: Tensor,
@@ -108,9 +108,7 @@ def _source(model: EdgeModel, convention: str) -> str:
 
 
 def _dtype(model: EdgeModel) -> str:
-    if isinstance(model, Scaled):
-        return _dtype(model.network)  # it adds in float64 what the network returns
-    for tensor in (*model.parameters(), *model.buffers()):
-        if tensor.is_floating_point():
-            return str(tensor.dtype).removeprefix("torch.")
-    raise TorchMLError("the model has neither float parameters nor float buffers: no dtype")
+    dtype = network_dtype(model)
+    if dtype is None:
+        raise TorchMLError("the model has neither float parameters nor float buffers: no dtype")
+    return str(dtype).removeprefix("torch.")

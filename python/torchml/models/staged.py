@@ -37,7 +37,7 @@ class StagedModel(torch.nn.Module):
         species_input: Literal["code", "atomic_number"] | None = None,
     ) -> None:
         super().__init__()
-        names = _argument_names(network)
+        names = argument_names(network)
         if len(names) != 3 + layers:
             raise TorchMLError(
                 f"forward of {type(network).__name__} takes {' '.join(names)}, expected "
@@ -58,7 +58,7 @@ class StagedModel(torch.nn.Module):
         return energy
 
 
-def _argument_names(network: torch.nn.Module) -> list[str]:
+def argument_names(network: torch.nn.Module) -> list[str]:
     """Names of what `forward` takes, of Python modules and of TorchScript alike."""
     if isinstance(network, torch.jit.ScriptModule):
         schema = network.forward.schema  # type: ignore[attr-defined]

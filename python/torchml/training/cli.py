@@ -21,7 +21,6 @@ from typing import Any
 
 import lightning.pytorch as L
 import yaml  # type: ignore[import-untyped]
-from ase.data import chemical_symbols
 from jsonargparse import DefaultHelpFormatter, Namespace
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -32,6 +31,7 @@ from lightning.pytorch.plugins import CheckpointIO
 from rich.console import Console
 
 from torchml.data.module import DataModule
+from torchml.data.references import elements
 from torchml.errors import TorchMLError
 from torchml.training import checkpoint
 from torchml.training.averaging import AverageWeights, Averaging
@@ -564,15 +564,13 @@ def _description(command: str) -> str:
 
 
 def _species(data: DataModule) -> list[str]:
-    numbers: set[int] = set()
-    for configuration in data.configurations("train"):
-        numbers.update(configuration.numbers.tolist())
-    if not numbers:
+    found = elements(data.configurations("train"))
+    if not found:
         raise TorchMLError(
             "there are no training data to take the species from: set data.train, or "
             "model.model.init_args.species"
         )
-    return [chemical_symbols[number] for number in sorted(numbers)]
+    return found
 
 
 def _as_list(value: Any) -> list[Any]:

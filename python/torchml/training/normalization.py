@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from torchml.data.configuration import Configuration
-from torchml.data.references import fit_references
+from torchml.data.references import fit_references, reference_energy
 from torchml.errors import TorchMLError
 
 
@@ -64,20 +64,10 @@ def _scale(
         rms = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else 0.0
         if rms > 1e-6 or rule.scale == "forces":
             return rms if rms > 1e-6 else 1.0
-    by_number = _by_number(references)
     rest = [
-        (one.energy - by_number[one.numbers].sum()) / len(one)
+        (one.energy - reference_energy(one, references)) / len(one)
         for one in configurations
         if one.energy is not None
     ]
     spread = float(np.std(rest)) if rest else 0.0
     return spread if spread > 1e-9 else 1.0
-
-
-def _by_number(references: dict[str, float]) -> np.ndarray:
-    from ase.data import atomic_numbers
-
-    table = np.zeros(119)
-    for symbol, energy in references.items():
-        table[atomic_numbers[symbol]] = energy
-    return table

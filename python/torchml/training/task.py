@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import lightning.pytorch as L
@@ -18,6 +18,7 @@ from torchml.data.dataset import GraphDataset
 from torchml.data.graph import GraphBuilder, Kind
 from torchml.errors import TorchMLError
 from torchml.models.base import EdgeModel
+from torchml.models.dtype import network_dtype
 from torchml.models.scaled import Scaled
 from torchml.models.staged import StagedModel
 from torchml.training import checkpoint
@@ -150,7 +151,7 @@ class Task(L.LightningModule):
             cutoff=model.cutoff,
             layers=model.layers,
             kind="staged" if staged else kind,
-            dtype=float_dtype(model),
+            dtype=network_dtype(model) or torch.float64,
             symmetric=staged,
             atomic_numbers=isinstance(model, StagedModel) and model.species_input != "code",
         )
@@ -303,13 +304,3 @@ class IS2RE(Task):
         self, model: EdgeModel | StagedModel, energy_per_atom: bool = False, **options: Any
     ) -> None:
         super().__init__(model, energy_per_atom=energy_per_atom, force_coefficient=0.0, **options)
-
-
-def float_dtype(model: torch.nn.Module) -> torch.dtype:
-    """Float type of the network, whatever the buffers around it have."""
-    inner = model.network if isinstance(model, Scaled | StagedModel) else model
-    tensors: Iterable[Tensor] = (*inner.parameters(), *inner.buffers())
-    for tensor in tensors:
-        if tensor.is_floating_point():
-            return tensor.dtype
-    return torch.float64
