@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "arrays.hpp"
 #include "elements.hpp"
 #include "error.hpp"
 #include "node_ranks.hpp"
@@ -22,22 +23,6 @@ namespace py = pybind11;
 
 namespace torchml {
 namespace {
-
-template <class Element>
-using Array = py::array_t<Element, py::array::c_style | py::array::forcecast>;
-
-template <class Element>
-std::span<Element const> span_of(Array<Element> const& array) {
-  return {array.data(), static_cast<std::size_t>(array.size())};
-}
-
-template <class Element>
-py::array_t<Element> to_array(std::vector<Element> const& values,
-                              std::vector<py::ssize_t> const& shape) {
-  py::array_t<Element> array(shape);
-  std::copy(values.begin(), values.end(), array.mutable_data());
-  return array;
-}
 
 /// Neighbour lists in compressed rows.
 class RowNeighbors final : public NeighborSource {
