@@ -1,9 +1,11 @@
 // Vectors of doubles for kernels: as many lanes as the instruction set has. Kernels use the
 // operators and the functions below and nothing else, so that the same text also compiles to
-// scalars where the compiler has no <experimental/simd>.
+// scalars where the compiler has no <experimental/simd>, or where TORCHML_DESCRIPTOR_SCALAR is
+// defined.
 #pragma once
 
-#if defined(__GLIBCXX__) || __has_include(<bits/c++config.h>)
+#if !defined(TORCHML_DESCRIPTOR_SCALAR) && \
+    (defined(__GLIBCXX__) || __has_include(<bits/c++config.h>))
 #include <experimental/simd>
 #define TORCHML_HAS_SIMD 1
 #else
