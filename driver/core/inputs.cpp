@@ -53,11 +53,9 @@ std::unique_ptr<InputBuilder> make_input_builder(InputSettings settings) {
     case Convention::edges:
       return make_edge_inputs(std::move(settings));
     case Convention::descriptor:
-      break;
+      return make_descriptor_inputs(std::move(settings));
   }
-  throw Error(
-      "the convention 'descriptor' is not in this version of TorchML, expected none, graph "
-      "or edges");
+  throw Error("the model has no convention, expected one");
 }
 
 }  // namespace torchml

@@ -11,6 +11,7 @@
 #include "model_spec.hpp"
 #include "result.hpp"
 #include "system.hpp"
+#include "torchml/descriptor/descriptor.hpp"
 
 namespace torchml {
 
@@ -47,7 +48,8 @@ class InputBuilder {
 /// What a builder needs to know besides the system.
 struct InputSettings {
   ModelSpec spec;
-  std::vector<std::int64_t> species_codes;  ///< what forward gets for each species
+  std::vector<std::int64_t> species_codes;  ///< what forward (or the descriptor) gets
+  std::shared_ptr<descriptor::Descriptor const> descriptor;  ///< of the convention `descriptor`
   std::vector<std::string> argument_names;
   torch::Device device = torch::kCPU;
 };
@@ -58,5 +60,6 @@ std::unique_ptr<InputBuilder> make_input_builder(InputSettings settings);
 std::unique_ptr<InputBuilder> make_raw_inputs(InputSettings settings);
 std::unique_ptr<InputBuilder> make_graph_inputs(InputSettings settings);
 std::unique_ptr<InputBuilder> make_edge_inputs(InputSettings settings);
+std::unique_ptr<InputBuilder> make_descriptor_inputs(InputSettings settings);
 
 }  // namespace torchml

@@ -1,5 +1,6 @@
 #include "model_spec.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <locale>
 #include <set>
@@ -76,7 +77,20 @@ std::string canonical(std::string const& key, Field const& field) {
     for (auto const& word : split_words(field.value)) words += word + ' ';
     return words;
   }
+  if (key == "descriptor_parameters") return std::string(trim(field.value));
   return key == "model" ? field.value : lower(field.value);
+}
+
+/// What else is declared must not promise less than the descriptor needs.
+void check_descriptor(descriptor::SpeciesCutoffs const& cutoffs, std::string const& source,
+                      Field const* cutoff, ModelSpec const& spec) {
+  for (auto const& species : spec.species)
+    if (std::ranges::find(cutoffs.species(), species) == cutoffs.species().end())
+      throw Error("the descriptor in " + source + " does not know the species '" + species +
+                  "', expected all species of the model");
+  if (spec.cutoff < cutoffs.largest())
+    refuse("cutoff", *cutoff,
+           "at least the descriptor's, " + std::to_string(cutoffs.largest()) + " Å in " + source);
 }
 
 }  // namespace
@@ -104,9 +118,19 @@ std::string_view to_string(SpeciesInput value) {
 }
 
 std::vector<std::string> const& metadata_keys() {
-  static std::vector<std::string> const keys = {
-      "format",        "convention", "species",        "cutoff", "layers",    "dtype",
-      "species_input", "edges",      "returns_forces", "radial", "extensions"};
+  static std::vector<std::string> const keys = {"format",
+                                                "convention",
+                                                "species",
+                                                "cutoff",
+                                                "layers",
+                                                "dtype",
+                                                "species_input",
+                                                "edges",
+                                                "returns_forces",
+                                                "radial",
+                                                "extensions",
+                                                "descriptor",
+                                                "descriptor_parameters"};
   return keys;
 }
 
@@ -120,12 +144,16 @@ ModelSpec merge(std::vector<Declaration> const& declarations) {
     if (!declared.empty()) sources += (sources.empty() ? "" : ", ") + source;
     for (auto const& [key, value] : declared) {
       if (!known.contains(key)) throw Error("unknown key '" + key + "' in " + source);
-      Field const field{std::string(trim(value)), source};
+      // Of a file's text the lines count.
+      Field const field{key == "descriptor_parameters" ? value : std::string(trim(value)), source};
       auto const [previous, inserted] = fields.emplace(key, field);
-      if (!inserted && canonical(key, previous->second) != canonical(key, field))
-        throw Error("'" + key + "' is '" + previous->second.value + "' in " +
-                    previous->second.source + " but '" + field.value + "' in " + source +
-                    ", expected the same value in both");
+      if (inserted || canonical(key, previous->second) == canonical(key, field)) continue;
+      if (key == "descriptor_parameters")
+        throw Error("the descriptor in " + previous->second.source + " is not that in " + source +
+                    ", expected the same parameters in both");
+      throw Error("'" + key + "' is '" + previous->second.value + "' in " +
+                  previous->second.source + " but '" + field.value + "' in " + source +
+                  ", expected the same value in both");
     }
   }
 
@@ -146,8 +174,18 @@ ModelSpec merge(std::vector<Declaration> const& declarations) {
   spec.convention = parse_choice(
       "convention", require("convention"),
       {Convention::none, Convention::descriptor, Convention::graph, Convention::edges});
-  spec.species = parse_species(require("species"));
-  spec.cutoff = parse_cutoff(require("cutoff"));
+  if (spec.convention == Convention::descriptor) {
+    auto const& text = require("descriptor_parameters");
+    spec.descriptor =
+        descriptor::parse_parameters(text.value, require("descriptor").value, text.source);
+    auto const& cutoffs = descriptor::cutoffs_of(*spec.descriptor);
+    spec.species = find("species") != nullptr ? parse_species(*find("species")) : cutoffs.species();
+    spec.cutoff = find("cutoff") != nullptr ? parse_cutoff(*find("cutoff")) : cutoffs.largest();
+    check_descriptor(cutoffs, text.source, find("cutoff"), spec);
+  } else {
+    spec.species = parse_species(require("species"));
+    spec.cutoff = parse_cutoff(require("cutoff"));
+  }
 
   bool const message_passing =
       spec.convention == Convention::graph || spec.convention == Convention::edges;

@@ -2,9 +2,12 @@
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "torchml/descriptor/parameters.hpp"
 
 namespace torchml {
 
@@ -32,6 +35,7 @@ struct ModelSpec {
   bool returns_forces = false;          ///< forward returns (energy, derivative)
   bool radial = false;                  ///< `edges`: energy depends on the lengths of edges only
   std::vector<std::string> extensions;  ///< operator libraries, names or paths
+  std::optional<descriptor::Parameters> descriptor;  ///< of the convention `descriptor`
   int number_of_inputs = 0;  ///< arguments of forward announced in `.param`, 0 if unknown
 
   /// Ghosts are needed out to here (Å): each layer looks one cutoff further.
@@ -40,7 +44,8 @@ struct ModelSpec {
 
 /// One declaration, possibly partial: keys of ModelSpec as text, and where they were read.
 /// Keys: format convention species cutoff layers dtype species_input edges returns_forces radial
-/// extensions number_of_inputs model.
+/// extensions descriptor (its kind) descriptor_parameters (the text of its file) number_of_inputs
+/// model.
 struct Declaration {
   std::string source;
   std::map<std::string, std::string> fields;
@@ -50,8 +55,9 @@ struct Declaration {
 std::vector<std::string> const& metadata_keys();
 
 /// Merges declarations into one spec. Throws Error when a key is unknown, a value malformed, a
-/// required key (species, cutoff, convention; layers for graph and edges) missing, or when two
-/// declarations contradict each other: the message names both values and both sources.
+/// required key (species, cutoff, convention; layers for graph and edges; descriptor and its
+/// parameters, which also tell species and cutoff) missing, or when two declarations contradict
+/// each other: the message names both values and both sources.
 ModelSpec merge(std::vector<Declaration> const& declarations);
 
 }  // namespace torchml

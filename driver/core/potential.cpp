@@ -46,6 +46,12 @@ void clear(System const& system, Request const& request, Result& result) {
 
 std::vector<std::int64_t> codes_for(ModelSpec const& spec) {
   std::vector<std::int64_t> codes(spec.species.size());
+  if (spec.descriptor) {
+    auto const& known = descriptor::cutoffs_of(*spec.descriptor).species();
+    for (std::size_t s = 0; s < codes.size(); ++s)
+      codes[s] = std::ranges::find(known, spec.species[s]) - known.begin();
+    return codes;
+  }
   std::iota(codes.begin(), codes.end(), 0);
   if (spec.species_input == SpeciesInput::code) return codes;
   for (std::size_t s = 0; s < codes.size(); ++s) {
@@ -106,7 +112,14 @@ EnergyKind probe(TorchScriptModel const& model, InputSettings const& settings) {
   System const system{species, coordinates, contributing, &neighbors};
   auto const inputs = make_input_builder(settings);
   Result result;
-  auto const kind = call_model(model, *inputs, spec.returns_forces, system, {}, result);
+  EnergyKind kind{};
+  try {
+    kind = call_model(model, *inputs, spec.returns_forces, system, {}, result);
+  } catch (Error const& error) {
+    if (!settings.descriptor) throw;
+    throw Error(std::string(error.what()) + " (forward was given " +
+                std::to_string(settings.descriptor->width()) + " components of the descriptor)");
+  }
 
   if (spec.returns_forces) return kind;
   auto const is_zero = [](double force) { return force == 0.0; };
@@ -154,6 +167,7 @@ Potential::Opened::Opened(PotentialOptions const& options) {
   }
   if (options.force_atomic_numbers) spec.species_input = SpeciesInput::atomic_number;
   settings.species_codes = codes_for(spec);
+  if (spec.descriptor) settings.descriptor = descriptor::make_descriptor(*spec.descriptor);
   energy_kind = probe(*model, settings);
 }
 

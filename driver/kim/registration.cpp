@@ -6,8 +6,8 @@
 
 #include "environment.hpp"
 #include "error.hpp"
+#include "model_files.hpp"
 #include "node_ranks.hpp"
-#include "param_file.hpp"
 
 namespace torchml::kim {
 namespace {
@@ -33,40 +33,14 @@ std::vector<fs::path> parameter_files(KIM::ModelDriverCreate const& create) {
   return files;
 }
 
-fs::path param_file_of(std::vector<fs::path> const& files) {
-  fs::path found;
-  for (auto const& file : files) {
-    if (file.extension() != ".param") continue;
-    if (!found.empty())
-      throw Error("the model has two .param files, " + found.filename().string() + " and " +
-                  file.filename().string() + ", expected one");
-    found = file;
-  }
-  if (found.empty()) throw Error("the model has no parameter file *.param, expected one");
-  return found;
-}
-
-fs::path model_file_of(std::vector<fs::path> const& files, Declaration const& declared) {
-  auto const& wanted = declared.fields.at("model");
-  std::string present;
-  for (auto const& file : files) {
-    if (file.filename() == wanted) return file;
-    present += (present.empty() ? "" : ", ") + file.filename().string();
-  }
-  throw Error(declared.source + " names the model file '" + wanted +
-              "', expected one of the "
-              "model's parameter files (" +
-              present + ")");
-}
-
 }  // namespace
 
 std::unique_ptr<Model> create_model(KIM::ModelDriverCreate const& create, KIM::LengthUnit length,
                                     KIM::EnergyUnit energy) {
-  auto const files = parameter_files(create);
-  auto const declared = read_param_file(param_file_of(files));
+  auto const files = read_model_files(parameter_files(create));
 #ifdef TORCHML_DISABLE_GRAPH
-  if (auto const& kind = declared.fields.at("convention"); kind == "graph" || kind == "edges")
+  if (auto const& kind = files.declared.front().fields.at("convention");
+      kind == "graph" || kind == "edges")
     throw Error("the model passes messages (" + kind +
                 ") but this driver was built with "
                 "KIM_MODEL_DISABLE_GRAPH, expected None or Descriptor");
@@ -75,8 +49,8 @@ std::unique_ptr<Model> create_model(KIM::ModelDriverCreate const& create, KIM::L
   auto const ranks = node_ranks();
   auto const units = accept_units(length, energy);
   auto model = std::unique_ptr<Model>(new Model{
-      Potential(PotentialOptions{.model = model_file_of(files, declared),
-                                 .declared = {declared},
+      Potential(PotentialOptions{.model = files.model,
+                                 .declared = files.declared,
                                  .device = environment.device,
                                  .node_local_rank = ranks.local_rank,
                                  .force_atomic_numbers = environment.force_atomic_numbers}),

@@ -205,7 +205,7 @@ PYBIND11_MODULE(_descriptors, module) {
   using namespace torchml::descriptor;
   using namespace py::literals;
   module.doc() = "Descriptors of atomic environments: the same C++ code that the KIM driver runs.";
-  py::register_exception<torchml::Error>(module, "Error", PyExc_RuntimeError);
+  py::register_local_exception<torchml::Error>(module, "Error", PyExc_RuntimeError);
   bind_kinds(module);
   module.def("kind_name",
              [](Parameters const& parameters) { return std::string(kind_name(parameters)); });

@@ -1,17 +1,19 @@
 // torchml._core: the engine for Python. Arrays in and out are numpy's; no torch tensor crosses.
+#include <pybind11/gil_safe_call_once.h>
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 #include <mutex>
-#include <optional>
 #include <string>
 
 #include "arrays.hpp"
 #include "elements.hpp"
 #include "error.hpp"
+#include "model_files.hpp"
 #include "node_ranks.hpp"
 #include "param_file.hpp"
 #include "potential.hpp"
@@ -64,13 +66,21 @@ struct ArraySystem {
   System system;
 };
 
+ModelFiles model_files_in(std::filesystem::path const& folder) {
+  std::vector<std::filesystem::path> files;
+  for (auto const& entry : std::filesystem::directory_iterator(folder))
+    files.push_back(entry.path());
+  std::ranges::sort(files);
+  return read_model_files(files);
+}
+
 /// A potential with the evaluator of this Python object. Calls may come from any thread; they
 /// wait for each other.
 class PyPotential {
  public:
-  PyPotential(std::string const& model, std::optional<std::string> const& param,
-              std::map<std::string, std::string> const& fields, std::string const& device)
-      : potential_(options(model, param, fields, device)), evaluator_(potential_) {}
+  PyPotential(std::string const& model, std::map<std::string, std::string> const& fields,
+              std::string const& device)
+      : potential_(options(model, fields, device)), evaluator_(potential_) {}
 
   [[nodiscard]] Potential const& potential() const { return potential_; }
 
@@ -101,14 +111,18 @@ class PyPotential {
   }
 
  private:
-  static PotentialOptions options(std::string const& model, std::optional<std::string> const& param,
+  static PotentialOptions options(std::string const& model,
                                   std::map<std::string, std::string> const& fields,
                                   std::string const& device) {
     PotentialOptions options;
     options.model = model;
     options.device = device;
     options.node_local_rank = node_ranks().local_rank;
-    if (param) options.declared.push_back(read_param_file(*param));
+    if (std::filesystem::is_directory(model)) {
+      auto found = model_files_in(model);
+      options.model = found.model;
+      options.declared = std::move(found.declared);
+    }
     if (!fields.empty()) options.declared.push_back({"the arguments given", fields});
     return options;
   }
@@ -160,7 +174,18 @@ ShellGraph shell_graph(Array<double> const& coordinates, Array<int> const& contr
 PYBIND11_MODULE(_core, module) {
   using namespace torchml;
   module.doc() = "The TorchML engine: the same C++ code that runs inside KIM simulators.";
-  py::register_exception<Error>(module, "Error", PyExc_RuntimeError);
+  // One class for both modules, so that Python's callers catch one.
+  PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> error;
+  error.call_once_and_store_result(
+      [] { return py::object(py::module_::import("torchml._descriptors").attr("Error")); });
+  module.attr("Error") = error.get_stored();
+  py::register_local_exception_translator([](std::exception_ptr raised) {
+    try {
+      std::rethrow_exception(std::move(raised));
+    } catch (Error const& exception) {
+      py::set_error(error.get_stored(), exception.what());
+    }
+  });
 
   py::class_<ModelSpec>(module, "ModelSpec", "What a model declares about itself.")
       .def_readonly("species", &ModelSpec::species)
@@ -177,13 +202,14 @@ PYBIND11_MODULE(_core, module) {
       .def_readonly("directed", &ModelSpec::directed)
       .def_readonly("returns_forces", &ModelSpec::returns_forces)
       .def_readonly("radial", &ModelSpec::radial)
-      .def_readonly("extensions", &ModelSpec::extensions);
+      .def_readonly("extensions", &ModelSpec::extensions)
+      .def_property_readonly("descriptor", [](ModelSpec const& s) { return s.descriptor; });
 
   py::class_<PyPotential>(module, "Potential", "A model ready to evaluate particles.")
-      .def(py::init<std::string const&, std::optional<std::string> const&,
-                    std::map<std::string, std::string> const&, std::string const&>(),
-           py::arg("model_path"), py::arg("param_path") = std::nullopt,
-           py::arg("fields") = std::map<std::string, std::string>{}, py::arg("device") = "cpu")
+      .def(py::init<std::string const&, std::map<std::string, std::string> const&,
+                    std::string const&>(),
+           py::arg("model"), py::arg("fields") = std::map<std::string, std::string>{},
+           py::arg("device") = "cpu")
       .def_property_readonly("spec", [](PyPotential const& p) { return p.potential().spec(); })
       .def_property_readonly("device", [](PyPotential const& p) { return p.potential().device(); })
       .def_property_readonly(
@@ -247,5 +273,7 @@ PYBIND11_MODULE(_core, module) {
   });
   module.def("read_param_file",
              [](std::string const& path) { return read_param_file(path).fields; });
+  module.def("archive_of_folder",
+             [](std::string const& folder) { return model_files_in(folder).model.string(); });
   module.def("read_metadata", [](std::string const& path) { return read_metadata(path).fields; });
 }

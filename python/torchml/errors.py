@@ -1,7 +1,5 @@
-"""The one exception type of TorchML: the C++ core raises it, and so does the Python around it."""
+"""The one exception type of TorchML: the C++ libraries raise it, and so does the Python."""
 
-import torch  # noqa: F401  (before the core, which links the libtorch that this loads)
-
-from torchml._core import Error as TorchMLError
+from torchml._descriptors import Error as TorchMLError
 
 __all__ = ["TorchMLError"]

@@ -52,10 +52,8 @@ class Potential:
             key: value if isinstance(value, str) else " ".join(map(str, np.atleast_1d(value)))
             for key, value in fields.items()
         }
-        with model_files(model) as (model_path, param_path):
-            self._core = _core.Potential(
-                str(model_path), None if param_path is None else str(param_path), texts, device
-            )
+        with model_files(model) as path:
+            self._core = _core.Potential(str(path), texts, device)
         self._codes = {symbol: code for code, symbol in enumerate(self.spec.species)}
 
     @property
@@ -151,19 +149,19 @@ class Potential:
 
 
 @contextmanager
-def model_files(model: str | Path) -> Iterator[tuple[Path, Path | None]]:
-    """Paths of the archive and of the `.param` file, if any, of a folder, file or KIM name.
+def model_files(model: str | Path) -> Iterator[Path]:
+    """The archive of a file, or the folder with the files of a folder or KIM name.
 
-    Those of a checkpoint or of an installed model exist only as long as the context.
+    That of a checkpoint or of an installed model exists only as long as the context.
     """
     path = Path(model)
     if path.is_dir():
-        yield _files_of_folder(path, model)
+        yield path
     elif path.is_file():
         from torchml.archive import opened
 
         with opened(path) as source:
-            yield source.archive, None
+            yield source.archive
     elif path.suffix or path.parent != Path():
         raise TorchMLError(f"{model}: no such file or folder, expected a model")
     elif installed_folder(str(model)) is None:
@@ -173,13 +171,9 @@ def model_files(model: str | Path) -> Iterator[tuple[Path, Path | None]]:
     else:
         with tempfile.TemporaryDirectory() as scratch:
             extract_parameter_files(str(model), Path(scratch))
-            yield _files_of_folder(Path(scratch), model)
+            yield Path(scratch)
 
 
-def _files_of_folder(folder: Path, model: str | Path) -> tuple[Path, Path]:
-    found = sorted(folder.glob("*.param"))
-    if len(found) != 1:
-        raise TorchMLError(
-            f"{model} holds {len(found)} .param files, expected exactly one: a model for TorchML"
-        )
-    return folder / _core.read_param_file(str(found[0]))["model"], found[0]
+def archive_of(path: Path) -> Path:
+    """The archive at this path, or the one that the `.param` file in this folder names."""
+    return Path(_core.archive_of_folder(str(path))) if path.is_dir() else path

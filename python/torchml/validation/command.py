@@ -99,7 +99,7 @@ def validate(
     was before it became TorchScript: `trained`.
     """
     potential = Potential(model, device)
-    with model_files(model) as (path, _):
+    with model_files(model) as path:
         reference = ReferenceModel(path, potential.spec)
     eager = None if trained is None else EagerModel(trained, potential.spec)
     if structures is None:

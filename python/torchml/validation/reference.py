@@ -2,8 +2,9 @@
 
 Everything here is written to be seen to be right, not to be fast. Neighbours come from a search
 over all pairs and all lattice shifts. A model of convention `edges` gets the periodic graph itself,
-with no ghosts at all; models that take coordinates get that graph unfolded: image (j, T + S) exists
-wherever image (i, T) is reached and atom i has the neighbour j shifted by S.
+with no ghosts at all, and so does the descriptor library for the convention `descriptor`; models that
+take coordinates get that graph unfolded: image (j, T + S) exists wherever image (i, T) is reached
+and atom i has the neighbour j shifted by S.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from ase import Atoms
 from ase.geometry import complete_cell
 from numpy.typing import NDArray
 
+from torchml._descriptors import Descriptor
 from torchml.errors import TorchMLError
 from torchml.metadata import quiet_torchscript
 from torchml.models import EdgeModel
 from torchml.models.staged import StagedModel
-from torchml.potential import Evaluation
+from torchml.potential import Evaluation, archive_of
 from torchml.signature import SHELL_COUNTS, load_extensions
 
 Shift = tuple[int, int, int]
@@ -120,12 +122,12 @@ def unfold(periodic: PeriodicEdges, atoms: int, layers: int) -> Unfolded:
 
 
 class ReferenceModel:
-    """A TorchScript archive and what it declares (the `spec` of a Potential)."""
+    """A TorchScript archive, by itself or in a model folder, and the `spec` of its Potential."""
 
     def __init__(self, path: str | Path, spec: Any) -> None:
         load_extensions(spec.extensions)
         with quiet_torchscript():
-            module = torch.jit.load(str(path), map_location="cpu").eval()
+            module = torch.jit.load(str(archive_of(Path(path))), map_location="cpu").eval()
         self.module: Callable[..., Any] = module
         self.spec = spec
         self.dtype = getattr(torch, spec.dtype)
@@ -139,8 +141,10 @@ class ReferenceModel:
             return self._evaluate_edges(atoms, edges)
         if self.spec.convention in ("graph", "none"):
             return self._evaluate_particles(atoms, edges)
+        if self.spec.convention == "descriptor":
+            return self._evaluate_descriptor(atoms, edges)
         raise TorchMLError(
-            f"the convention is '{self.spec.convention}', expected none, graph or edges"
+            f"the convention is '{self.spec.convention}', expected none, graph, edges or descriptor"
         )
 
     def _species(self, atoms: Atoms) -> NDArray[np.int64]:
@@ -161,7 +165,26 @@ class ReferenceModel:
         counts = {"node_counts": [n] * (layers + 1), "edge_counts": [len(edges.target)] * layers}
         inputs += [counts[name] for name in self.argument_names[4:]]
         energy, gradient = self._run(inputs, vectors, n, gradient_sign=1.0)
-        forces = np.zeros((n, 3))
+        return self._evaluation(energy, gradient, edges, n)
+
+    def _evaluate_descriptor(self, atoms: Atoms, edges: PeriodicEdges) -> Evaluation:
+        n = len(atoms)
+        descriptor = Descriptor(self.spec.descriptor)
+        known = self.spec.descriptor.species
+        codes = np.array([known.index(symbol) for symbol in atoms.get_chemical_symbols()], int)
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(edges.target, minlength=n))])
+        environment = (codes, offsets, codes[edges.source], edges.vectors)
+        values = descriptor.compute_edges(*environment)
+        leaf = torch.tensor(values, dtype=self.dtype, requires_grad=True)
+        energy, cotangent = self._run([leaf], leaf, n, gradient_sign=1.0)
+        gradient = descriptor.pull_back_edges(*environment, cotangent)
+        return self._evaluation(energy, gradient, edges, n)
+
+    def _evaluation(
+        self, energy: float, gradient: NDArray[np.float64], edges: PeriodicEdges, atoms: int
+    ) -> Evaluation:
+        """Forces and virial from dE/d(vector) [E, 3]."""
+        forces = np.zeros((atoms, 3))
         np.add.at(forces, edges.target, gradient)
         np.add.at(forces, edges.source, -gradient)
         return Evaluation(energy=energy, forces=forces, virial=_voigt(gradient.T @ edges.vectors))

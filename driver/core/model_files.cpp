@@ -1,0 +1,60 @@
+#include "model_files.hpp"
+
+#include <fstream>
+#include <iterator>
+#include <optional>
+
+#include "error.hpp"
+#include "param_file.hpp"
+
+namespace torchml {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::optional<fs::path> only_file(std::vector<fs::path> const& files,
+                                  std::string const& extension) {
+  std::optional<fs::path> found;
+  for (auto const& file : files) {
+    if (file.extension() != extension) continue;
+    if (found)
+      throw Error("the model has two " + extension + " files, " + found->filename().string() +
+                  " and " + file.filename().string() + ", expected one");
+    found = file;
+  }
+  return found;
+}
+
+fs::path archive(std::vector<fs::path> const& files, Declaration const& declared) {
+  auto const& wanted = declared.fields.at("model");
+  std::string present;
+  for (auto const& file : files) {
+    if (file.filename() == wanted) return file;
+    present += (present.empty() ? "" : ", ") + file.filename().string();
+  }
+  throw Error(declared.source + " names the model file '" + wanted +
+              "', expected one of the model's parameter files (" + present + ")");
+}
+
+std::string text_of(fs::path const& path) {
+  std::ifstream stream(path, std::ios::binary);
+  std::string text(std::istreambuf_iterator<char>(stream), {});
+  if (!stream) throw Error("cannot read " + path.string() + ", expected a descriptor's parameters");
+  return text;
+}
+
+}  // namespace
+
+ModelFiles read_model_files(std::vector<fs::path> const& files) {
+  auto const param = only_file(files, ".param");
+  if (!param) throw Error("the model has no parameter file *.param, expected one");
+  auto const declared = read_param_file(*param);
+  ModelFiles found{archive(files, declared), {declared}};
+  if (declared.fields.contains("descriptor"))
+    if (auto const dat = only_file(files, ".dat"))
+      found.declared.push_back(
+          {dat->filename().string(), {{"descriptor_parameters", text_of(*dat)}}});
+  return found;
+}
+
+}  // namespace torchml
