@@ -1,5 +1,5 @@
-// The convention `descriptor`: forward(descriptor), one row per contributing particle. Forces and
-// virials are the vector-Jacobian product of what autograd returns.
+// The convention `descriptor`: forward(descriptor[, species]), one row per contributing particle.
+// Forces and virials are the vector-Jacobian product of what autograd returns.
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -14,7 +14,11 @@ namespace {
 
 class DescriptorInputs final : public InputBuilder {
  public:
-  explicit DescriptorInputs(InputSettings settings) : settings_(std::move(settings)) {}
+  explicit DescriptorInputs(InputSettings settings) : settings_(std::move(settings)) {
+    auto const& known = settings_.descriptor->cutoffs().species();
+    for (auto const& species : settings_.spec.species)
+      codes_.push_back(static_cast<int>(std::ranges::find(known, species) - known.begin()));
+  }
 
   ModelInputs build(System const& system, bool gradient) override {
     gather(system);
@@ -29,6 +33,12 @@ class DescriptorInputs final : public InputBuilder {
     inputs.differentiable = leaf_of(values_, {inputs.contributing, width}, settings_.spec.dtype,
                                     settings_.device, gradient);
     inputs.arguments = {inputs.differentiable};
+    if (settings_.argument_names.size() > 1) {
+      for (auto& row : rows_)
+        row = settings_.species_codes[static_cast<std::size_t>(
+            system.species[static_cast<std::size_t>(row)])];
+      inputs.arguments.emplace_back(tensor_of(rows_, {inputs.contributing}, settings_.device));
+    }
     return inputs;
   }
 
@@ -54,8 +64,7 @@ class DescriptorInputs final : public InputBuilder {
   void gather(System const& system) {
     species_.resize(system.size());
     for (std::size_t i = 0; i < system.size(); ++i)
-      species_[i] =
-          static_cast<int>(settings_.species_codes[static_cast<std::size_t>(system.species[i])]);
+      species_[i] = codes_[static_cast<std::size_t>(system.species[i])];
     centers_.clear();
     offsets_.assign(1, 0);
     neighbors_.clear();
@@ -74,11 +83,12 @@ class DescriptorInputs final : public InputBuilder {
   }
 
   InputSettings settings_;
+  std::vector<int> codes_;  ///< the descriptor's code of each species of the model
   std::vector<int> species_;
   std::vector<int> centers_;
   std::vector<std::int64_t> offsets_;
   std::vector<int> neighbors_;
-  std::vector<std::int64_t> rows_;
+  std::vector<std::int64_t> rows_;  ///< an integer for each row of the descriptor
   std::vector<double> values_;
 };
 

@@ -27,8 +27,9 @@ void check_number_of_arguments(InputSettings const& settings) {
       form = "(species, edge_vectors, edge_index, contributing[, node_counts][, edge_counts])";
       break;
     case Convention::descriptor:
-      minimum = maximum = 1;
-      form = "(descriptor)";
+      minimum = 1;
+      maximum = 2;
+      form = "(descriptor[, species])";
       break;
   }
   auto const convention = std::string(to_string(spec.convention));

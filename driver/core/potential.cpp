@@ -46,12 +46,6 @@ void clear(System const& system, Request const& request, Result& result) {
 
 std::vector<std::int64_t> codes_for(ModelSpec const& spec) {
   std::vector<std::int64_t> codes(spec.species.size());
-  if (spec.descriptor) {
-    auto const& known = descriptor::cutoffs_of(*spec.descriptor).species();
-    for (std::size_t s = 0; s < codes.size(); ++s)
-      codes[s] = std::ranges::find(known, spec.species[s]) - known.begin();
-    return codes;
-  }
   std::iota(codes.begin(), codes.end(), 0);
   if (spec.species_input == SpeciesInput::code) return codes;
   for (std::size_t s = 0; s < codes.size(); ++s) {
@@ -162,8 +156,9 @@ Potential::Opened::Opened(PotentialOptions const& options) {
   };
   if (!is_declared("returns_forces")) spec.returns_forces = model->returns_tuple();
   if (!is_declared("species_input") && !settings.argument_names.empty()) {
-    auto const& first = settings.argument_names.front();
-    if (first == "z" || first == "atomic_numbers") spec.species_input = SpeciesInput::atomic_number;
+    auto const& names = settings.argument_names;
+    auto const& name = spec.convention == Convention::descriptor ? names.back() : names.front();
+    if (name == "z" || name == "atomic_numbers") spec.species_input = SpeciesInput::atomic_number;
   }
   if (options.force_atomic_numbers) spec.species_input = SpeciesInput::atomic_number;
   settings.species_codes = codes_for(spec);

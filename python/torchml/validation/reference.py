@@ -176,7 +176,9 @@ class ReferenceModel:
         environment = (codes, offsets, codes[edges.source], edges.vectors)
         values = descriptor.compute_edges(*environment)
         leaf = torch.tensor(values, dtype=self.dtype, requires_grad=True)
-        energy, cotangent = self._run([leaf], leaf, n, gradient_sign=1.0)
+        inputs: list[Any] = [leaf, torch.from_numpy(self._species(atoms))]
+        inputs = inputs[: len(self.argument_names)]
+        energy, cotangent = self._run(inputs, leaf, n, gradient_sign=1.0)
         gradient = descriptor.pull_back_edges(*environment, cotangent)
         return self._evaluation(energy, gradient, edges, n)
 
