@@ -1,6 +1,6 @@
 #include "torchml/descriptor/parameters.hpp"
 
-#include "torchml/descriptor/error.hpp"
+#include "torchml/descriptor/lines.hpp"
 
 namespace torchml::descriptor {
 
@@ -18,14 +18,9 @@ std::unique_ptr<Descriptor const> make_descriptor(Parameters const& parameters) 
   return std::visit([](auto const& kind) { return make_descriptor(kind); }, parameters);
 }
 
-Parameters parse_parameters(std::string_view, std::string_view, std::string const&) {
-  throw Error("reading is not there yet");
+Parameters read_parameters(std::filesystem::path const& path, std::string_view kind) {
+  auto const text = read_text(path, "the parameters of a descriptor");
+  return parse_parameters(text, kind, path.filename().string());
 }
-
-Parameters read_parameters(std::filesystem::path const&, std::string_view) {
-  throw Error("reading is not there yet");
-}
-
-std::string format_parameters(Parameters const&) { throw Error("writing is not there yet"); }
 
 }  // namespace torchml::descriptor

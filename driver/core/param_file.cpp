@@ -1,54 +1,12 @@
 #include "param_file.hpp"
 
-#include <fstream>
-
-#include "error.hpp"
 #include "text.hpp"
+#include "torchml/descriptor/lines.hpp"
 
 namespace torchml {
-namespace {
-
-/// The meaningful lines of a file, one after the other.
-class Lines {
- public:
-  explicit Lines(std::filesystem::path const& path)
-      : name_(path.filename().string()), stream_(path) {
-    if (!stream_) throw Error("cannot open " + path.string() + ", expected a .param file");
-  }
-
-  /// The next line that is neither blank nor a comment; `meaning` is for the message at the end
-  /// of the file.
-  std::string next(std::string const& meaning) {
-    if (auto line = next_if_any(); !line.empty()) return line;
-    throw Error(name_ + " ends after line " + std::to_string(number_) + ", expected " + meaning);
-  }
-
-  std::string next_if_any() {
-    for (std::string line; std::getline(stream_, line);) {
-      ++number_;
-      if (number_ == 1 && line.starts_with("\xEF\xBB\xBF")) line.erase(0, 3);  // a BOM
-      auto const text = trim(line);
-      if (!text.empty() && text.front() != '#') return std::string(text);
-    }
-    return {};
-  }
-
-  [[noreturn]] void refuse(std::string const& what, std::string const& expected) const {
-    throw Error(where() + ": " + what + ", expected " + expected);
-  }
-
-  [[nodiscard]] std::string where() const { return name_ + " line " + std::to_string(number_); }
-
- private:
-  std::string name_;
-  std::ifstream stream_;
-  int number_ = 0;
-};
-
-}  // namespace
-
 Declaration read_param_file(std::filesystem::path const& path) {
-  Lines lines(path);
+  auto const text = read_text(path, "a .param file");
+  Lines lines(text, path.filename().string());
   Declaration declaration{path.filename().string(), {}};
   auto& fields = declaration.fields;
 
@@ -83,6 +41,7 @@ Declaration read_param_file(std::filesystem::path const& path) {
   fields["number_of_inputs"] = lines.next("the number of inputs");
   if (auto const inputs = parse_number<int>(fields["number_of_inputs"]); !inputs || *inputs < 1)
     lines.refuse("number of inputs '" + fields["number_of_inputs"] + "'", "a positive integer");
+  if (kind == "descriptor") fields["descriptor"] = lines.next("the kind of the descriptor");
   return declaration;
 }
 

@@ -24,13 +24,16 @@ SpeciesCutoffs const& cutoffs_of(Parameters const& parameters);
 /// Throws Error when a parameter has no meaning.
 std::unique_ptr<Descriptor const> make_descriptor(Parameters const& parameters);
 
-/// Reads the text of a descriptor.dat of this kind (any case). `source` names the text in messages.
-/// Throws Error that names the line.
+/// Reads the text of a descriptor.dat of this kind (any case), in any layout that KLIFF or
+/// libdescriptor know. Species are numbered in the order of their appearance. `source` names the
+/// text in messages. Throws Error that names the line.
 Parameters parse_parameters(std::string_view text, std::string_view kind,
                             std::string const& source);
 Parameters read_parameters(std::filesystem::path const& path, std::string_view kind);
 
-/// The text of the file, in the layout that KLIFF writes; parse_parameters gives the same back.
+/// The text of the file, in the layout that KLIFF writes (Xi: libdescriptor's); parse_parameters
+/// gives the same back, to the last bit, with weights that were left out as ones. Throws Error when
+/// a file cannot hold the parameters.
 std::string format_parameters(Parameters const& parameters);
 
 }  // namespace torchml::descriptor
