@@ -213,16 +213,16 @@ SpeciesCutoffs read_header(Items& items) {
 
 Parameters read_symmetry_functions(Items& items) {
   using Kind = SymmetryFunction::Kind;
+  static std::map<std::string, std::pair<Kind, int>> const kinds = {{"g1", {Kind::g1, 1}},
+                                                                    {"g2", {Kind::g2, 2}},
+                                                                    {"g3", {Kind::g3, 1}},
+                                                                    {"g4", {Kind::g4, 3}},
+                                                                    {"g5", {Kind::g5, 3}}};
   SymmetryFunctionsParameters parameters{read_header(items), {}};
   int const groups = items.integer("the number of types of symmetry functions", 1, most_functions);
   for (int group = 0; group < groups; ++group) {
     auto const expected = "g1 to g5 with the numbers of rows and columns";
     auto const words = items.words(expected);
-    static std::map<std::string, std::pair<Kind, int>> const kinds = {{"g1", {Kind::g1, 1}},
-                                                                      {"g2", {Kind::g2, 2}},
-                                                                      {"g3", {Kind::g3, 1}},
-                                                                      {"g4", {Kind::g4, 3}},
-                                                                      {"g5", {Kind::g5, 3}}};
     auto const found = kinds.find(lower(words[0]));
     if (found == kinds.end()) items.refuse(in_quotes(words[0]), expected);
     auto const& [name, form] = *found;
@@ -241,6 +241,9 @@ Parameters read_symmetry_functions(Items& items) {
     for (int row = 0; row < rows; ++row) {
       auto const meaning =
           "row " + std::to_string(row + 1) + " of the " + std::to_string(rows) + " of " + name;
+      auto const next = items.peek();
+      if (!next.empty() && kinds.contains(lower(next[0])))  // not words to be read over
+        items.refuse("the next is " + in_quotes(next[0]), meaning);
       auto const values = items.numbers(static_cast<std::size_t>(columns), meaning);
       SymmetryFunction function{kind};
       if (kind == Kind::g2) {
