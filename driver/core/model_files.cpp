@@ -1,11 +1,10 @@
 #include "model_files.hpp"
 
-#include <fstream>
-#include <iterator>
 #include <optional>
 
 #include "error.hpp"
 #include "param_file.hpp"
+#include "torchml/descriptor/lines.hpp"
 
 namespace torchml {
 namespace {
@@ -36,13 +35,6 @@ fs::path archive(std::vector<fs::path> const& files, Declaration const& declared
               "', expected one of the model's parameter files (" + present + ")");
 }
 
-std::string text_of(fs::path const& path) {
-  std::ifstream stream(path, std::ios::binary);
-  std::string text(std::istreambuf_iterator<char>(stream), {});
-  if (!stream) throw Error("cannot read " + path.string() + ", expected a descriptor's parameters");
-  return text;
-}
-
 }  // namespace
 
 ModelFiles read_model_files(std::vector<fs::path> const& files) {
@@ -53,7 +45,8 @@ ModelFiles read_model_files(std::vector<fs::path> const& files) {
   if (declared.fields.contains("descriptor"))
     if (auto const dat = only_file(files, ".dat"))
       found.declared.push_back(
-          {dat->filename().string(), {{"descriptor_parameters", text_of(*dat)}}});
+          {dat->filename().string(),
+           {{"descriptor_parameters", read_text(*dat, "a descriptor's parameters")}}});
   return found;
 }
 

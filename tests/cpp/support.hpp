@@ -111,6 +111,13 @@ inline fs::path write_model(TemporaryFolder const& folder, std::string const& fo
   return path;
 }
 
+/// Symmetry functions for Si and O with a cutoff of 2 Å, as KLIFF writes them.
+inline std::string const symmetry_functions =
+    "cos  # cutoff type\n\n2  # number of species\n\n"
+    "Si  Si  2.0\nSi  O  1.8\nO  Si  1.8\nO  O  2.0\n\n2  # number of types\n\n"
+    "g2  2  2\n0.5  0.0\n2.0  1.0\n\ng4  2  3\n1  -1  0.1\n2  1  0.3\n\n"
+    "center_and_normalize  True\n\n4\n0.0\n1.0\n";
+
 /// Message of the Error that `action` throws, or "" if it throws none.
 template <class Action>
 std::string error_of(Action const& action) {

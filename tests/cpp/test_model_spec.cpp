@@ -56,6 +56,38 @@ TEST(ModelSpec, BadValuesAreErrors) {
                        "passes no messages"));
 }
 
+TEST(ModelSpec, ADescriptorTellsSpeciesAndCutoff) {
+  auto const spec =
+      merge({{"a.param", {{"convention", "descriptor"}, {"descriptor", "symmetryfunctions"}}},
+             {"d.dat", {{"descriptor_parameters", symmetry_functions}}}});
+  EXPECT_EQ(spec.species, (std::vector<std::string>{"Si", "O"}));
+  EXPECT_EQ(spec.cutoff, 2.0);
+  EXPECT_EQ(spec.influence_distance(), 2.0);
+  ASSERT_TRUE(spec.descriptor.has_value());
+}
+
+TEST(ModelSpec, DescriptorsThatDoNotFitAreErrors) {
+  std::map<std::string, std::string> const whole = {{"convention", "descriptor"},
+                                                    {"descriptor", "SymmetryFunctions"},
+                                                    {"descriptor_parameters", symmetry_functions}};
+  EXPECT_TRUE(contains(error_for(with(whole, "cutoff", "1.9")), "at least the descriptor's"));
+  EXPECT_EQ(error_for(with(whole, "cutoff", "2.5")), "");
+  EXPECT_TRUE(contains(error_for(with(whole, "species", "Si C")), "does not know the species 'C'"));
+  EXPECT_TRUE(contains(error_for(with(whole, "descriptor", "Wavelet")), "Wavelet"));
+  EXPECT_TRUE(contains(
+      error_of([&] {
+        merge({{"m.pt", whole}, {"d.dat", {{"descriptor_parameters", symmetry_functions + "1"}}}});
+      }),
+      "the descriptor in m.pt is not that in d.dat"));
+  for (auto const* key : {"descriptor", "descriptor_parameters"}) {
+    auto missing = whole;
+    missing.erase(key);
+    EXPECT_TRUE(contains(error_for(missing), "'" + std::string(key) + "' is given nowhere"));
+  }
+  EXPECT_TRUE(
+      contains(error_for(with(whole, "descriptor_parameters", "cos\n\nmany\n")), "a.param line 3"));
+}
+
 TEST(ModelSpec, MissingValuesAreErrors) {
   for (auto const* key : {"species", "cutoff", "convention", "layers"}) {
     auto fields = graph;

@@ -15,6 +15,11 @@ std::map<std::string, std::string> const edges = {
 std::map<std::string, std::string> const graph = {
     {"convention", "graph"}, {"species", "Si O"}, {"cutoff", "2.0"}, {"layers", "2"}};
 
+std::map<std::string, std::string> const descriptor = {
+    {"convention", "descriptor"},
+    {"descriptor", "SymmetryFunctions"},
+    {"descriptor_parameters", symmetry_functions}};
+
 std::map<std::string, std::string> with(std::map<std::string, std::string> fields,
                                         std::string const& key, std::string const& value) {
   fields[key] = value;
@@ -57,6 +62,13 @@ std::string const graph_layers =
     message = self.w * (2.0 - r) ** 2 * (1.0 + density.index_select(0, inner[0])) * (1.0 + species.index_select(0, inner[0]))
     return torch.zeros(species.size(0), dtype=r.dtype).index_add(0, inner[1], message)
 )";
+
+std::string const descriptor_alone =
+    "def forward(self, descriptor):\n    return self.w * (descriptor ** 2).sum(1, True)\n";
+
+std::string const descriptor_with_species =
+    "def forward(self, descriptor, species):\n"
+    "    return self.w * (1.0 + species) * (descriptor ** 2).sum(1)\n";
 
 Request const everything = {.energy = true,
                             .particle_energies = true,
@@ -215,7 +227,9 @@ INSTANTIATE_TEST_SUITE_P(
     All, Conventions,
     testing::Values(Case{"raw", raw_pairs, raw}, Case{"edges", edge_layers, edges},
                     Case{"symmetric", graph_layers, graph},
-                    Case{"directed", graph_layers, with(graph, "edges", "directed")}),
+                    Case{"directed", graph_layers, with(graph, "edges", "directed")},
+                    Case{"descriptor", descriptor_alone, descriptor},
+                    Case{"descriptor_of_species", descriptor_with_species, descriptor}),
     [](auto const& info) { return info.param.name; });
 
 TEST(Potential, GraphAndEdgesAgree) {
@@ -226,6 +240,41 @@ TEST(Potential, GraphAndEdgesAgree) {
   EXPECT_NEAR(a.energy, b.energy, 1e-12);
   for (std::size_t c = 0; c < a.forces.size(); ++c) EXPECT_NEAR(a.forces[c], b.forces[c], 1e-12);
   for (std::size_t c = 0; c < 6; ++c) EXPECT_NEAR(a.virial[c], b.virial[c], 1e-11);
+}
+
+TEST(Potential, DescriptorAndModelMayOrderTheSpeciesDifferently) {
+  TemporaryFolder const first;
+  TemporaryFolder const second;
+  auto particles = sample();
+  auto const a = evaluate(write_model(first, descriptor_alone, descriptor), particles);
+  for (int& code : particles.species) code = 1 - code;
+  auto const b = evaluate(
+      write_model(second, descriptor_alone, with(descriptor, "species", "O Si")), particles);
+  EXPECT_GT(a.energy, 0.0);
+  EXPECT_EQ(a.energy, b.energy);
+  EXPECT_EQ(a.forces, b.forces);
+}
+
+TEST(Potential, DescriptorModelsMayReturnTheDerivative) {
+  TemporaryFolder const first;
+  TemporaryFolder const second;
+  auto const a = evaluate(write_model(first, descriptor_alone, descriptor), sample());
+  auto const b = evaluate(
+      write_model(second,
+                  "def forward(self, descriptor):\n"
+                  "    return self.w * (descriptor ** 2).sum(1), 2.0 * self.w * descriptor\n",
+                  descriptor),
+      sample());
+  for (std::size_t c = 0; c < a.forces.size(); ++c) EXPECT_NEAR(a.forces[c], b.forces[c], 1e-12);
+}
+
+TEST(Potential, ADescriptorOfTheWrongWidthIsRefused) {
+  TemporaryFolder const folder;
+  auto const model = write_model(
+      folder, "def forward(self, descriptor):\n    return descriptor @ torch.ones(7, 1).double()\n",
+      descriptor);
+  EXPECT_TRUE(contains(error_of([&] { Potential({.model = model}); }),
+                       "forward was given 4 components of the descriptor"));
 }
 
 TEST(Potential, EdgeTermsGiveTheVirialOfRadialModels) {
