@@ -1,1 +1,506 @@
+#include "symmetry_functions_kernel.hpp"
+
+#include "simd/math.hpp"
 #include "simd/simd.hpp"
+
+namespace torchml::descriptor::TORCHML_SIMD {
+namespace {
+
+/// Triplets (i, j, k) that are worked on at a time: their arrays stay in the nearest cache, and
+/// memory grows with the neighbours, not with their pairs.
+constexpr std::size_t capacity = 128;
+static_assert(capacity % lanes == 0);
+
+/// (pi/2)^2: where u = (pi r/(2 rc))^2 meets the cutoff.
+constexpr double end_of_u = 2.4674011002723395;
+
+constexpr std::size_t rounded_up(std::size_t count) {
+  return (count + lanes - 1) / lanes * lanes;
+}
+
+/// The cutoff function fc = (cos(pi r/rc) + 1)/2 = cos(x)^2 with x = pi r/(2 rc), and
+/// fc'/(r fc) = -2 (pi/(2 rc))^2 sin(x)/x/cos(x). Both cos(x) and sin(x)/x are series in u = x^2:
+/// no root of r^2 is needed.
+struct Fade {
+  Vector cosine;  ///< cos(x), positive
+  Vector sinc;    ///< sin(x)/x
+};
+
+TORCHML_INLINE Fade fade(Vector u) {
+  // Taylor's series for 0 <= x <= pi/2: the first terms left out are below 1e-18.
+  Vector c = -8.896791392450574e-22;
+  c = c * u + 4.110317623312165e-19;
+  c = c * u - 1.5619206968586225e-16;
+  c = c * u + 4.779477332387385e-14;
+  c = c * u - 1.1470745597729725e-11;
+  c = c * u + 2.08767569878681e-09;
+  c = c * u - 2.755731922398589e-07;
+  c = c * u + 2.48015873015873e-05;
+  c = c * u - 0.001388888888888889;
+  c = c * u + 0.041666666666666664;
+  c = c * u - 0.5;
+  c = c * u + 1.0;
+  Vector s = 1.9572941063391263e-20;
+  s = s * u - 8.22063524662433e-18;
+  s = s * u + 2.8114572543455206e-15;
+  s = s * u - 7.647163731819816e-13;
+  s = s * u + 1.6059043836821613e-10;
+  s = s * u - 2.505210838544172e-08;
+  s = s * u + 2.7557319223985893e-06;
+  s = s * u - 0.0001984126984126984;
+  s = s * u + 0.008333333333333333;
+  s = s * u - 0.16666666666666666;
+  s = s * u + 1.0;
+  return {max(c, Vector(1e-18)), s};
+}
+
+/// v^n for n > 0.
+TORCHML_INLINE Vector power(Vector v, int n) {
+  Vector result = v;
+  bool started = false;
+  for (;; v = v * v) {
+    if (n & 1) {
+      result = started ? result * v : v;
+      started = true;
+    }
+    n >>= 1;
+    if (n == 0) return result;
+  }
+}
+
+/// The neighbours of a centre. Arrays hold `lanes` entries more than neighbours, rounded up, and
+/// zeros there.
+struct Neighbors {
+  std::size_t size;
+  double *x, *y, *z;  ///< Å
+  double* square;     ///< r^2
+  double* inverse;    ///< 1/r
+  double* fc;
+  double* slope;       ///< fc'/(r fc), 1/Å^2
+  double* stretch;     ///< [species] rows over neighbours, (pi/(2 rc_jk))^2
+  std::size_t stride;  ///< of the rows
+  int const* species;  ///< of the environment
+  bool uniform;        ///< one row for all species
+};
+
+/// Sums over triplets for each neighbour; as many entries as in Neighbors.
+struct NeighborSums {
+  double *x, *y, *z;  ///< of L_d times the other neighbour's vector
+  double* weight;     ///< of L
+  double* radial;     ///< of what multiplies the neighbour's own vector
+  double* turn;       ///< of dL/dcos cos
+};
+
+/// Triplets on their way. All arrays are [capacity].
+struct Triplets {
+  std::size_t size;
+  int *j, *k;
+  double* dot;      ///< r_ij . r_ik
+  double* square;   ///< r_jk^2
+  double* inverse;  ///< 1/(r_ij r_ik)
+  double* stretch;  ///< (pi/(2 rc_jk))^2
+  double* factor;   ///< 2 fc fc (fc)
+  double* cosine;   ///< of the angle at i
+  double* squares;  ///< the sum of squares that eta multiplies
+  double* slope;    ///< fc'/(r_jk fc) of r_jk
+  double* weight;   ///< sum of all terms times their cotangents
+  double* turn;     ///< derivative with respect to the cosine
+  double* ratio;    ///< [lambdas] rows: d ln b/dcos
+  double* power;    ///< [powers] rows: b^zeta
+  double* radial;   ///< [etas] rows: factor times exp(-eta squares)
+};
+
+struct Workspace {
+  Neighbors neighbors;
+  NeighborSums sums;
+  Triplets triplets;
+  double* terms;  ///< [lanes] for each of the terms of the larger of g4 and g5
+};
+
+std::size_t largest_size(Environment const* centers, std::size_t count) {
+  std::size_t size = 0;
+  for (std::size_t c = 0; c < count; ++c)
+    if (centers[c].size > size) size = centers[c].size;
+  return size;
+}
+
+std::size_t larger(std::size_t a, std::size_t b) {
+  return a < b ? b : a;
+}
+
+Workspace make_workspace(SymmetryFunctionTables const& tables, std::size_t size, Scratch& scratch) {
+  std::size_t const slots = rounded_up(size) + lanes;
+  auto const& [g4, g5] = tables.angular;
+  auto const doubles = [&](std::size_t rows, std::size_t length) {
+    return scratch.doubles(rows * length);
+  };
+  Workspace all;
+  auto& n = all.neighbors;
+  n.stride = slots;
+  n.uniform = tables.uniform;
+  double** const of_neighbors[] = {&n.x, &n.y, &n.z, &n.square, &n.inverse, &n.fc, &n.slope};
+  for (double** array : of_neighbors) *array = doubles(1, slots);
+  n.stretch = doubles(tables.uniform ? 1 : tables.species, slots);
+  auto& s = all.sums;
+  double** const of_sums[] = {&s.x, &s.y, &s.z, &s.weight, &s.radial, &s.turn};
+  for (double** array : of_sums) *array = doubles(1, slots);
+  auto& t = all.triplets;
+  t.j = scratch.ints(capacity);
+  t.k = scratch.ints(capacity);
+  double** const of_triplets[] = {&t.dot,    &t.square, &t.inverse, &t.stretch, &t.factor,
+                                  &t.cosine, &t.slope,  &t.squares, &t.weight,  &t.turn};
+  for (double** array : of_triplets) *array = doubles(1, capacity);
+  t.ratio = doubles(larger(g4.lambdas, g5.lambdas), capacity);
+  t.power = doubles(larger(g4.powers, g5.powers), capacity);
+  t.radial = doubles(larger(g4.etas, g5.etas), capacity);
+  all.terms = doubles(larger(g4.terms, g5.terms), lanes);
+  return all;
+}
+
+void load_neighbors(SymmetryFunctionTables const& tables, Environment const& center,
+                    Neighbors& to) {
+  to.size = center.size;
+  to.species = center.species;
+  std::size_t const end = rounded_up(center.size);
+  auto const row = [&](std::size_t species) { return tables.stretch + species * tables.species; };
+  auto const own = row(static_cast<std::size_t>(center.center_species));
+  for (std::size_t k = 0; k < end; k += lanes) {
+    Vector const r = load(center.r + k);
+    Vector const stretch = gather(own, center.species + k);
+    Vector const square = r * r;
+    auto const [cosine, sinc] = fade(min(stretch * square, Vector(end_of_u)));
+    auto const present = lane_numbers() < Vector(static_cast<double>(center.size - k));
+    store(load(center.x + k), to.x + k);
+    store(load(center.y + k), to.y + k);
+    store(load(center.z + k), to.z + k);
+    store(square, to.square + k);
+    store(1.0 / r, to.inverse + k);
+    store(select(present, cosine * cosine, Vector(0.0)), to.fc + k);
+    store(-2.0 * stretch * sinc / cosine, to.slope + k);
+  }
+  double* const arrays[] = {to.x, to.y, to.z, to.square, to.inverse, to.fc, to.slope};
+  for (double* array : arrays) store(Vector(0.0), array + end);
+  if (tables.angular[0].terms == 0) return;
+  for (std::size_t species = 0; species < (to.uniform ? 1 : tables.species); ++species) {
+    double* const stretch = to.stretch + species * to.stride;
+    for (std::size_t k = 0; k < end; k += lanes)
+      store(gather(row(species), center.species + k), stretch + k);
+    store(Vector(0.0), stretch + end);
+  }
+}
+
+// Radial functions.
+
+void add_radial(RadialFunction const* functions, std::size_t count, Environment const& center,
+                Neighbors const& neighbors, double* values) {
+  using Shape = RadialFunction::Shape;
+  for (std::size_t f = 0; f < count; ++f) {
+    auto const [shape, parameter, shift, output] = functions[f];
+    Vector total = 0.0;
+    for (std::size_t k = 0; k < center.size; k += lanes) {
+      Vector const r = load(center.r + k);
+      Vector const fc = load(neighbors.fc + k);
+      if (shape == Shape::one) {
+        total += fc;
+      } else if (shape == Shape::gaussian) {
+        Vector const off = r - shift;
+        total += fc * exp(-parameter * (off * off));
+      } else {
+        total += fc * sincos(parameter * r).cos;
+      }
+    }
+    values[output] = sum(total);
+  }
+}
+
+/// Adds, for each neighbour, what multiplies its vector: 1/r d/dr of the sum of weighted functions.
+void pull_back_radial(RadialFunction const* functions, std::size_t count, Environment const& center,
+                      Neighbors const& neighbors, double const* cotangent, double* radial) {
+  using Shape = RadialFunction::Shape;
+  for (std::size_t k = 0; k < center.size; k += lanes) {
+    Vector const r = load(center.r + k);
+    Vector value = 0.0;       // sum of weighted shapes
+    Vector derivative = 0.0;  // and of their derivatives
+    for (std::size_t f = 0; f < count; ++f) {
+      auto const [shape, parameter, shift, output] = functions[f];
+      double const weight = cotangent[output];
+      if (shape == Shape::one) {
+        value += weight;
+      } else if (shape == Shape::gaussian) {
+        Vector const off = r - shift;
+        Vector const gaussian = weight * exp(-parameter * (off * off));
+        value += gaussian;
+        derivative -= (2.0 * parameter) * off * gaussian;
+      } else {
+        auto const [sine, cosine] = sincos(parameter * r);
+        value += weight * cosine;
+        derivative -= (weight * parameter) * sine;
+      }
+    }
+    Vector const fc = load(neighbors.fc + k);
+    Vector const slope = load(neighbors.slope + k);
+    Vector const inverse = load(neighbors.inverse + k);
+    store(load(radial + k) + fc * (value * slope + derivative * inverse), radial + k);
+  }
+}
+
+// Angular functions.
+
+/// Calls flush() whenever there are about `capacity` triplets, and for the rest.
+template <class Flush>
+TORCHML_INLINE void for_triplets(bool closed, Neighbors const& all, Triplets& to,
+                                 Flush const& flush) {
+  double const limit = closed ? end_of_u : 1e300;
+  alignas(64) double dots[lanes];
+  alignas(64) double squares[lanes];
+  alignas(64) double inverses[lanes];
+  alignas(64) double factors[lanes];
+  alignas(64) double stretches[lanes];
+  alignas(64) double ends[lanes];
+  std::size_t size = 0;
+  for (std::size_t j = 0; j + 1 < all.size; ++j) {
+    Vector const x = all.x[j];
+    Vector const y = all.y[j];
+    Vector const z = all.z[j];
+    Vector const inverse = all.inverse[j];
+    Vector const factor = 2.0 * all.fc[j];
+    double const* const stretch =
+        all.stretch + (all.uniform ? 0 : static_cast<std::size_t>(all.species[j])) * all.stride;
+    for (std::size_t k = j + 1; k < all.size; k += lanes) {
+      if (size + lanes > capacity) {
+        to.size = size;
+        flush();
+        size = 0;
+      }
+      Vector const xk = load(all.x + k);
+      Vector const yk = load(all.y + k);
+      Vector const zk = load(all.z + k);
+      Vector const dx = xk - x;
+      Vector const dy = yk - y;
+      Vector const dz = zk - z;
+      Vector const square = dx * dx + dy * dy + dz * dz;
+      store(x * xk + y * yk + z * zk, dots);
+      store(square, squares);
+      store(inverse * load(all.inverse + k), inverses);
+      store(factor * load(all.fc + k), factors);
+      if (closed) {
+        Vector const row = load(stretch + k);
+        store(row, stretches);
+        store(row * square, ends);
+      }
+      std::size_t const count = all.size - k < lanes ? all.size - k : lanes;
+      for (std::size_t lane = 0; lane < count; ++lane) {
+        to.j[size] = static_cast<int>(j);
+        to.k[size] = static_cast<int>(k + lane);
+        to.dot[size] = dots[lane];
+        to.square[size] = squares[lane];
+        to.inverse[size] = inverses[lane];
+        to.factor[size] = factors[lane];
+        if (closed) to.stretch[size] = stretches[lane];
+        size += !closed || ends[lane] < limit;
+      }
+    }
+  }
+  to.size = size;
+  if (size > 0) flush();
+}
+
+/// Angles, exponentials and powers of the triplets, which are filled up to full vectors.
+void evaluate(AngularFunctions const& functions, Triplets& t) {
+  std::size_t const end = rounded_up(t.size);
+  for (std::size_t i = t.size; i < end; ++i) {
+    t.j[i] = t.k[i] = 0;
+    t.dot[i] = t.square[i] = t.inverse[i] = t.stretch[i] = t.factor[i] = 0.0;
+  }
+  for (std::size_t i = 0; i < end; i += lanes) {
+    Vector const dot = load(t.dot + i);
+    Vector const square = load(t.square + i);
+    store(dot * load(t.inverse + i), t.cosine + i);
+    if (functions.closed) {
+      Vector const stretch = load(t.stretch + i);
+      auto const [cosine, sinc] = fade(stretch * square);
+      store(load(t.factor + i) * (cosine * cosine), t.factor + i);
+      store(-2.0 * stretch * sinc / cosine, t.slope + i);
+      store(2.0 * (square + dot), t.squares + i);
+    } else {
+      store(square + 2.0 * dot, t.squares + i);
+    }
+  }
+  for (std::size_t e = 0; e < functions.etas; ++e) {
+    Vector const eta = -functions.eta[e];
+    double* const row = t.radial + e * capacity;
+    for (std::size_t i = 0; i < end; i += lanes)
+      store(load(t.factor + i) * exp(eta * load(t.squares + i)), row + i);
+  }
+  for (std::size_t l = 0; l < functions.lambdas; ++l) {
+    Vector const half = 0.5 * functions.lambda[l];
+    double* const ratio = t.ratio + l * capacity;
+    for (std::size_t i = 0; i < end; i += lanes) {
+      Vector const b = 0.5 + half * load(t.cosine + i);
+      auto const positive = b > Vector(0.0);
+      Vector const base = select(positive, b, Vector(0.0));
+      store(select(positive, half / b, Vector(0.0)), ratio + i);
+      Vector logarithm = 0.0;
+      bool logarithm_known = false;
+      for (int p = functions.first_power[l]; p < functions.first_power[l + 1]; ++p) {
+        auto const [zeta, integer, unused] = functions.power[p];
+        double* const row = t.power + static_cast<std::size_t>(p) * capacity;
+        if (integer > 0) {
+          store(power(base, integer), row + i);
+          continue;
+        }
+        if (!logarithm_known) logarithm = log(select(positive, b, Vector(1.0)));
+        logarithm_known = true;
+        Vector const exponent = min(zeta * logarithm, Vector(709.0));
+        store(select(positive, exp(exponent), Vector(0.0)), row + i);
+      }
+    }
+  }
+}
+
+/// Adds the terms of the triplets to sums[terms * lanes], in the order by eta.
+void add_terms(AngularFunctions const& functions, Triplets const& t, double* sums) {
+  std::size_t const end = rounded_up(t.size);
+  for (std::size_t n = 0; n < functions.terms; ++n) {
+    auto const& term = functions.by_eta[n];
+    double const* const radial = t.radial + static_cast<std::size_t>(term.eta) * capacity;
+    double const* const power = t.power + static_cast<std::size_t>(term.power) * capacity;
+    Vector total = load(sums + n * lanes);
+    for (std::size_t i = 0; i < end; i += lanes) total += load(radial + i) * load(power + i);
+    store(total, sums + n * lanes);
+  }
+}
+
+/// The sum of the terms' cotangents times rows of a list.
+TORCHML_INLINE Vector combine(AngularTerm const* terms, std::size_t begin, std::size_t end,
+                              int AngularTerm::*index, double const* rows,
+                              double const* cotangent) {
+  Vector total = 0.0;
+  for (std::size_t n = begin; n < end; ++n)
+    total += cotangent[terms[n].output] *
+             load(rows + static_cast<std::size_t>(terms[n].*index) * capacity);
+  return total;
+}
+
+/// Adds the triplets' parts of the gradient to the sums of their neighbours.
+///
+/// With q = r^2 of j and k and d = r_ij . r_ik as variables, a term of the weighted sum L is
+/// fc(q_j) fc(q_k) (fc(q_jk)) exp(-eta s) b(c)^zeta, where q_jk = q_j + q_k - 2 d,
+/// s = q_j + q_k (+ q_jk) and c = d/(r_j r_k). Then the gradient for j is 2 L_qj r_ij + L_d r_ik.
+void pull_back_terms(AngularFunctions const& functions, Triplets& t, Neighbors const& neighbors,
+                     double const* cotangent, NeighborSums const& to) {
+  std::size_t const end = rounded_up(t.size);
+  for (std::size_t i = 0; i < end; i += lanes) {
+    Vector weight = 0.0;
+    Vector fall = 0.0;
+    for (std::size_t e = 0; e < functions.etas; ++e) {
+      Vector const terms =
+          load(t.radial + e * capacity + i) *
+          combine(functions.by_eta, static_cast<std::size_t>(functions.first_of_eta[e]),
+                  static_cast<std::size_t>(functions.first_of_eta[e + 1]), &AngularTerm::power,
+                  t.power + i, cotangent);
+      weight += terms;
+      fall += functions.eta[e] * terms;
+    }
+    Vector turn = 0.0;
+    for (std::size_t p = 0; p < functions.powers; ++p) {
+      auto const [zeta, integer, lambda] = functions.power[p];
+      Vector const derivative = zeta * load(t.power + p * capacity + i) *
+                                load(t.ratio + static_cast<std::size_t>(lambda) * capacity + i);
+      turn += derivative * combine(functions.by_power,
+                                   static_cast<std::size_t>(functions.first_of_power[p]),
+                                   static_cast<std::size_t>(functions.first_of_power[p + 1]),
+                                   &AngularTerm::eta, t.radial + i, cotangent);
+    }
+    Vector own = -2.0 * fall;
+    Vector other = turn * load(t.inverse + i);
+    if (functions.closed) {
+      Vector const apart = weight * load(t.slope + i) - 2.0 * fall;
+      own += apart;
+      other -= apart;
+    }
+    store(weight, t.weight + i);
+    store(own, t.squares + i);
+    store(other, t.dot + i);
+    store(turn * load(t.cosine + i), t.turn + i);
+  }
+  for (std::size_t i = 0; i < t.size; ++i) {
+    auto const j = static_cast<std::size_t>(t.j[i]);
+    auto const k = static_cast<std::size_t>(t.k[i]);
+    double const weight = t.weight[i];
+    double const own = t.squares[i];
+    double const other = t.dot[i];
+    double const turn = t.turn[i];
+    to.weight[j] += weight;
+    to.weight[k] += weight;
+    to.radial[j] += own;
+    to.radial[k] += own;
+    to.turn[j] += turn;
+    to.turn[k] += turn;
+    to.x[j] += other * neighbors.x[k];
+    to.y[j] += other * neighbors.y[k];
+    to.z[j] += other * neighbors.z[k];
+    to.x[k] += other * neighbors.x[j];
+    to.y[k] += other * neighbors.y[j];
+    to.z[k] += other * neighbors.z[j];
+  }
+}
+
+void values_of(SymmetryFunctionTables const& tables, Environment const* centers, std::size_t count,
+               Scratch& scratch, double* values) {
+  auto all = make_workspace(tables, largest_size(centers, count), scratch);
+  for (std::size_t c = 0; c < count; ++c) {
+    double* const to = values + c * tables.width;
+    load_neighbors(tables, centers[c], all.neighbors);
+    add_radial(tables.radial, tables.radials, centers[c], all.neighbors, to);
+    for (auto const& functions : tables.angular) {
+      if (functions.terms == 0) continue;
+      for (std::size_t n = 0; n < functions.terms; ++n) store(Vector(0.0), all.terms + n * lanes);
+      for_triplets(functions.closed, all.neighbors, all.triplets, [&] {
+        evaluate(functions, all.triplets);
+        add_terms(functions, all.triplets, all.terms);
+      });
+      for (std::size_t n = 0; n < functions.terms; ++n)
+        to[functions.by_eta[n].output] = sum(load(all.terms + n * lanes));
+    }
+  }
+}
+
+void gradient_of(SymmetryFunctionTables const& tables, Environment const* centers,
+                 std::size_t count, Scratch& scratch, double const* cotangents,
+                 EnvironmentGradient const* gradients) {
+  auto all = make_workspace(tables, largest_size(centers, count), scratch);
+  auto const& sums = all.sums;
+  for (std::size_t c = 0; c < count; ++c) {
+    double const* const cotangent = cotangents + c * tables.width;
+    std::size_t const size = centers[c].size;
+    load_neighbors(tables, centers[c], all.neighbors);
+    double* const arrays[] = {sums.x, sums.y, sums.z, sums.weight, sums.radial, sums.turn};
+    for (double* array : arrays)
+      for (std::size_t k = 0; k < size; k += lanes) store(Vector(0.0), array + k);
+    pull_back_radial(tables.radial, tables.radials, centers[c], all.neighbors, cotangent,
+                     sums.radial);
+    for (auto const& functions : tables.angular) {
+      if (functions.terms == 0) continue;
+      for_triplets(functions.closed, all.neighbors, all.triplets, [&] {
+        evaluate(functions, all.triplets);
+        pull_back_terms(functions, all.triplets, all.neighbors, cotangent, sums);
+      });
+    }
+    for (std::size_t k = 0; k < size; k += lanes) {
+      Vector const inverse = load(all.neighbors.inverse + k);
+      Vector const own = load(sums.radial + k) +
+                         load(sums.weight + k) * load(all.neighbors.slope + k) -
+                         load(sums.turn + k) * (inverse * inverse);
+      store(own * load(all.neighbors.x + k) + load(sums.x + k), gradients[c].x + k);
+      store(own * load(all.neighbors.y + k) + load(sums.y + k), gradients[c].y + k);
+      store(own * load(all.neighbors.z + k) + load(sums.z + k), gradients[c].z + k);
+    }
+  }
+}
+
+}  // namespace
+
+extern SymmetryFunctionsKernel const symmetry_functions_kernel = {values_of, gradient_of};
+
+}  // namespace torchml::descriptor::TORCHML_SIMD

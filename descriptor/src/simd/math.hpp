@@ -42,6 +42,33 @@ TORCHML_INLINE Vector exp(Vector v) {
   return select(v < Vector(-708.0), Vector(0.0), p * power);
 }
 
+/// log(v) for positive normal numbers.
+TORCHML_INLINE Vector log(Vector v) {
+  // v = 2^n m, sqrt(1/2) <= m < sqrt(2): the bits of sqrt(1/2) are subtracted from those of v, and
+  // what is left above the mantissa is n. An offset keeps it positive while it becomes a double.
+  Bits const shifted = bits(v) - bits(Vector(0.7071067811865476)) + (1024LL << 52);
+  Vector const shift = 4503599627370496.0;  // 2^52
+  Vector const n = from_bits((shifted >> 52) + bits(shift)) - (shift + 1024.0);
+  Bits const mantissa = shifted & ((1LL << 52) - 1);
+  Vector const f = from_bits(mantissa + bits(Vector(0.7071067811865476))) - 1.0;
+  // log(1 + f) = 2 artanh(s), s = f/(2 + f), |s| < 0.172: the first term left out is below 1e-18.
+  Vector const s = f / (2.0 + f);
+  Vector const u = s * s;
+  Vector p = 2.0 / 21.0;
+  p = p * u + 2.0 / 19.0;
+  p = p * u + 2.0 / 17.0;
+  p = p * u + 2.0 / 15.0;
+  p = p * u + 2.0 / 13.0;
+  p = p * u + 2.0 / 11.0;
+  p = p * u + 2.0 / 9.0;
+  p = p * u + 2.0 / 7.0;
+  p = p * u + 2.0 / 5.0;
+  p = p * u + 2.0 / 3.0;
+  // 2 s = f - s f, where f has no error.
+  Vector const small = n * 1.90821492927058770002e-10 + s * (u * p - f);
+  return n * 0.693147180369123816490 + (f + small);
+}
+
 struct SinCos {
   Vector sin;
   Vector cos;
