@@ -4,8 +4,7 @@
 // defined.
 #pragma once
 
-#if !defined(TORCHML_DESCRIPTOR_SCALAR) && \
-    (defined(__GLIBCXX__) || __has_include(<bits/c++config.h>))
+#if !defined(TORCHML_DESCRIPTOR_SCALAR) && __has_include(<bits/c++config.h>)
 #include <experimental/simd>
 #define TORCHML_HAS_SIMD 1
 #else
