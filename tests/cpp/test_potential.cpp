@@ -486,7 +486,7 @@ TEST(Potential, ModelsThatCannotWorkAreRefusedWhenOpened) {
                  "expected only node_counts and edge_counts");
   expect_refused(write_model(folder, "def forward(self, d):\n    return self.w * d\n",
                              with(raw, "convention", "descriptor")),
-                 "'descriptor'");
+                 "'descriptor_parameters' is given nowhere");
   expect_refused(write_model(folder, raw_pairs, {}), "given nowhere");
   expect_refused(write_model(folder, raw_pairs, with(raw, "cutof", "4.0")), "unknown key 'cutof'");
 }
