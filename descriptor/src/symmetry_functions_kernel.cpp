@@ -86,9 +86,16 @@ struct Neighbors {
 /// Sums over triplets for each neighbour; as many entries as in Neighbors.
 struct NeighborSums {
   double *x, *y, *z;  ///< of L_d times the other neighbour's vector
-  double* weight;     ///< of L
-  double* radial;     ///< of what multiplies the neighbour's own vector
+  double* weight;     ///< of L, the weighted sum of terms
+  double* own;        ///< of what else multiplies the neighbour's own vector
   double* turn;       ///< of dL/dcos cos
+};
+
+/// The neighbours k of one j. As many entries as in Neighbors.
+struct Candidates {
+  double *dot, *square, *inverse, *factor;  ///< as in Triplets, without fc(r_jk)
+  double* u;                                ///< (pi r_jk/(2 rc_jk))^2
+  int* k;                                   ///< those near enough to j
 };
 
 /// Triplets on their way. All arrays are [capacity].
@@ -103,8 +110,10 @@ struct Triplets {
   double* cosine;   ///< of the angle at i
   double* squares;  ///< the sum of squares that eta multiplies
   double* slope;    ///< fc'/(r_jk fc) of r_jk
-  double* weight;   ///< sum of all terms times their cotangents
-  double* turn;     ///< derivative with respect to the cosine
+  double* weight;   ///< L, the sum of all terms times their cotangents
+  double* own;      ///< see differentiate
+  double* other;    ///< L_d
+  double* turn;     ///< dL/dcos cos
   double* ratio;    ///< [lambdas] rows: d ln b/dcos
   double* power;    ///< [powers] rows: b^zeta
   double* radial;   ///< [etas] rows: factor times exp(-eta squares)
@@ -113,6 +122,7 @@ struct Triplets {
 struct Workspace {
   Neighbors neighbors;
   NeighborSums sums;
+  Candidates candidates;
   Triplets triplets;
   double* terms;  ///< [lanes] for each of the terms of the larger of g4 and g5
 };
@@ -142,13 +152,18 @@ Workspace make_workspace(SymmetryFunctionTables const& tables, std::size_t size,
   for (double** array : of_neighbors) *array = doubles(1, slots);
   n.stretch = doubles(tables.uniform ? 1 : tables.species, slots);
   auto& s = all.sums;
-  double** const of_sums[] = {&s.x, &s.y, &s.z, &s.weight, &s.radial, &s.turn};
+  double** const of_sums[] = {&s.x, &s.y, &s.z, &s.weight, &s.own, &s.turn};
   for (double** array : of_sums) *array = doubles(1, slots);
+  auto& f = all.candidates;
+  double** const of_candidates[] = {&f.dot, &f.square, &f.inverse, &f.factor, &f.u};
+  for (double** array : of_candidates) *array = doubles(1, slots);
+  f.k = scratch.ints(slots);
   auto& t = all.triplets;
   t.j = scratch.ints(capacity);
   t.k = scratch.ints(capacity);
-  double** const of_triplets[] = {&t.dot,    &t.square, &t.inverse, &t.stretch, &t.factor,
-                                  &t.cosine, &t.slope,  &t.squares, &t.weight,  &t.turn};
+  double** const of_triplets[] = {&t.dot,    &t.square, &t.inverse, &t.stretch,
+                                  &t.factor, &t.cosine, &t.slope,   &t.squares,
+                                  &t.weight, &t.own,    &t.other,   &t.turn};
   for (double** array : of_triplets) *array = doubles(1, capacity);
   t.ratio = doubles(larger(g4.lambdas, g5.lambdas), capacity);
   t.power = doubles(larger(g4.powers, g5.powers), capacity);
@@ -180,7 +195,6 @@ void load_neighbors(SymmetryFunctionTables const& tables, Environment const& cen
   }
   double* const arrays[] = {to.x, to.y, to.z, to.square, to.inverse, to.fc, to.slope};
   for (double* array : arrays) store(Vector(0.0), array + end);
-  if (tables.angular[0].terms == 0) return;
   for (std::size_t species = 0; species < (to.uniform ? 1 : tables.species); ++species) {
     double* const stretch = to.stretch + species * to.stride;
     for (std::size_t k = 0; k < end; k += lanes)
@@ -246,18 +260,12 @@ void pull_back_radial(RadialFunction const* functions, std::size_t count, Enviro
 
 // Angular functions.
 
-/// Calls flush() whenever there are about `capacity` triplets, and for the rest.
+/// Calls flush() whenever there are `capacity` triplets, and for the rest.
 template <class Flush>
-TORCHML_INLINE void for_triplets(bool closed, Neighbors const& all, Triplets& to,
-                                 Flush const& flush) {
-  double const limit = closed ? end_of_u : 1e300;
-  alignas(64) double dots[lanes];
-  alignas(64) double squares[lanes];
-  alignas(64) double inverses[lanes];
-  alignas(64) double factors[lanes];
-  alignas(64) double stretches[lanes];
-  alignas(64) double ends[lanes];
-  std::size_t size = 0;
+TORCHML_INLINE void for_triplets(bool closed, Neighbors const& all, Candidates const& found,
+                                 Triplets& to, Flush const& flush) {
+  double const limit = closed ? end_of_u : 1.0;
+  to.size = 0;
   for (std::size_t j = 0; j + 1 < all.size; ++j) {
     Vector const x = all.x[j];
     Vector const y = all.y[j];
@@ -267,11 +275,6 @@ TORCHML_INLINE void for_triplets(bool closed, Neighbors const& all, Triplets& to
     double const* const stretch =
         all.stretch + (all.uniform ? 0 : static_cast<std::size_t>(all.species[j])) * all.stride;
     for (std::size_t k = j + 1; k < all.size; k += lanes) {
-      if (size + lanes > capacity) {
-        to.size = size;
-        flush();
-        size = 0;
-      }
       Vector const xk = load(all.x + k);
       Vector const yk = load(all.y + k);
       Vector const zk = load(all.z + k);
@@ -279,33 +282,39 @@ TORCHML_INLINE void for_triplets(bool closed, Neighbors const& all, Triplets& to
       Vector const dy = yk - y;
       Vector const dz = zk - z;
       Vector const square = dx * dx + dy * dy + dz * dz;
-      store(x * xk + y * yk + z * zk, dots);
-      store(square, squares);
-      store(inverse * load(all.inverse + k), inverses);
-      store(factor * load(all.fc + k), factors);
-      if (closed) {
-        Vector const row = load(stretch + k);
-        store(row, stretches);
-        store(row * square, ends);
+      store(x * xk + y * yk + z * zk, found.dot + k);
+      store(square, found.square + k);
+      store(inverse * load(all.inverse + k), found.inverse + k);
+      store(factor * load(all.fc + k), found.factor + k);
+      store(closed ? load(stretch + k) * square : Vector(0.0), found.u + k);
+    }
+    std::size_t count = 0;
+    for (std::size_t k = j + 1; k < all.size; ++k) {  // no branches, which would be guesses
+      found.k[count] = static_cast<int>(k);
+      count += found.u[k] < limit;
+    }
+    for (std::size_t n = 0; n < count; ++n) {
+      if (to.size == capacity) {
+        flush();
+        to.size = 0;
       }
-      std::size_t const count = all.size - k < lanes ? all.size - k : lanes;
-      for (std::size_t lane = 0; lane < count; ++lane) {
-        to.j[size] = static_cast<int>(j);
-        to.k[size] = static_cast<int>(k + lane);
-        to.dot[size] = dots[lane];
-        to.square[size] = squares[lane];
-        to.inverse[size] = inverses[lane];
-        to.factor[size] = factors[lane];
-        if (closed) to.stretch[size] = stretches[lane];
-        size += !closed || ends[lane] < limit;
-      }
+      auto const k = static_cast<std::size_t>(found.k[n]);
+      to.j[to.size] = static_cast<int>(j);
+      to.k[to.size] = static_cast<int>(k);
+      to.dot[to.size] = found.dot[k];
+      to.square[to.size] = found.square[k];
+      to.inverse[to.size] = found.inverse[k];
+      to.factor[to.size] = found.factor[k];
+      to.stretch[to.size] = stretch[k];
+      ++to.size;
     }
   }
-  to.size = size;
-  if (size > 0) flush();
+  if (to.size > 0) flush();
 }
 
-/// Angles, exponentials and powers of the triplets, which are filled up to full vectors.
+/// Angles, exponentials and powers of the triplets, which are filled up to full vectors; and, for
+/// the gradient, slope and ratio.
+template <bool gradient>
 void evaluate(AngularFunctions const& functions, Triplets& t) {
   std::size_t const end = rounded_up(t.size);
   for (std::size_t i = t.size; i < end; ++i) {
@@ -320,7 +329,7 @@ void evaluate(AngularFunctions const& functions, Triplets& t) {
       Vector const stretch = load(t.stretch + i);
       auto const [cosine, sinc] = fade(stretch * square);
       store(load(t.factor + i) * (cosine * cosine), t.factor + i);
-      store(-2.0 * stretch * sinc / cosine, t.slope + i);
+      if constexpr (gradient) store(-2.0 * stretch * sinc / cosine, t.slope + i);
       store(2.0 * (square + dot), t.squares + i);
     } else {
       store(square + 2.0 * dot, t.squares + i);
@@ -339,7 +348,7 @@ void evaluate(AngularFunctions const& functions, Triplets& t) {
       Vector const b = 0.5 + half * load(t.cosine + i);
       auto const positive = b > Vector(0.0);
       Vector const base = select(positive, b, Vector(0.0));
-      store(select(positive, half / b, Vector(0.0)), ratio + i);
+      if constexpr (gradient) store(select(positive, half / b, Vector(0.0)), ratio + i);
       Vector logarithm = 0.0;
       bool logarithm_known = false;
       for (int p = functions.first_power[l]; p < functions.first_power[l + 1]; ++p) {
@@ -358,91 +367,141 @@ void evaluate(AngularFunctions const& functions, Triplets& t) {
   }
 }
 
+/// Adds products of a row of `radial` with rows of powers to `count` sums.
+template <std::size_t count>
+TORCHML_INLINE void add_products(AngularTerm const* terms, double const* radial,
+                                 double const* powers, std::size_t end, double* sums) {
+  Vector totals[count];
+  double const* rows[count];
+  for (std::size_t n = 0; n < count; ++n) {
+    totals[n] = load(sums + n * lanes);
+    rows[n] = powers + static_cast<std::size_t>(terms[n].power) * capacity;
+  }
+  for (std::size_t i = 0; i < end; i += lanes) {
+    Vector const factor = load(radial + i);
+    for (std::size_t n = 0; n < count; ++n) totals[n] += factor * load(rows[n] + i);
+  }
+  for (std::size_t n = 0; n < count; ++n) store(totals[n], sums + n * lanes);
+}
+
 /// Adds the terms of the triplets to sums[terms * lanes], in the order by eta.
 void add_terms(AngularFunctions const& functions, Triplets const& t, double* sums) {
   std::size_t const end = rounded_up(t.size);
-  for (std::size_t n = 0; n < functions.terms; ++n) {
-    auto const& term = functions.by_eta[n];
-    double const* const radial = t.radial + static_cast<std::size_t>(term.eta) * capacity;
-    double const* const power = t.power + static_cast<std::size_t>(term.power) * capacity;
-    Vector total = load(sums + n * lanes);
-    for (std::size_t i = 0; i < end; i += lanes) total += load(radial + i) * load(power + i);
-    store(total, sums + n * lanes);
+  for (std::size_t e = 0; e < functions.etas; ++e) {
+    double const* const radial = t.radial + e * capacity;
+    auto n = static_cast<std::size_t>(functions.first_of_eta[e]);
+    auto const last = static_cast<std::size_t>(functions.first_of_eta[e + 1]);
+    for (; n + 4 <= last; n += 4)
+      add_products<4>(functions.by_eta + n, radial, t.power, end, sums + n * lanes);
+    for (; n < last; ++n)
+      add_products<1>(functions.by_eta + n, radial, t.power, end, sums + n * lanes);
   }
 }
 
-/// The sum of the terms' cotangents times rows of a list.
-TORCHML_INLINE Vector combine(AngularTerm const* terms, std::size_t begin, std::size_t end,
-                              int AngularTerm::*index, double const* rows,
-                              double const* cotangent) {
-  Vector total = 0.0;
-  for (std::size_t n = begin; n < end; ++n)
-    total += cotangent[terms[n].output] *
-             load(rows + static_cast<std::size_t>(terms[n].*index) * capacity);
-  return total;
+/// The sum of the terms' cotangents times rows of a list, for some vectors of triplets.
+template <std::size_t count>
+struct Combined {
+  Vector total[count];
+};
+
+template <std::size_t count>
+TORCHML_INLINE Combined<count> combine(AngularTerm const* terms, int begin, int end,
+                                       int AngularTerm::*index, double const* rows,
+                                       double const* cotangent) {
+  Combined<count> all;
+  for (std::size_t n = 0; n < count; ++n) all.total[n] = 0.0;
+  for (int term = begin; term < end; ++term) {
+    Vector const weight = cotangent[terms[term].output];
+    double const* const row = rows + static_cast<std::size_t>(terms[term].*index) * capacity;
+    for (std::size_t n = 0; n < count; ++n) all.total[n] += weight * load(row + n * lanes);
+  }
+  return all;
 }
 
-/// Adds the triplets' parts of the gradient to the sums of their neighbours.
+/// Derivatives of the weighted sum of all terms of some vectors of triplets from `i` on.
 ///
-/// With q = r^2 of j and k and d = r_ij . r_ik as variables, a term of the weighted sum L is
+/// With q = r^2 of j and k and d = r_ij . r_ik as variables, a term is
 /// fc(q_j) fc(q_k) (fc(q_jk)) exp(-eta s) b(c)^zeta, where q_jk = q_j + q_k - 2 d,
-/// s = q_j + q_k (+ q_jk) and c = d/(r_j r_k). Then the gradient for j is 2 L_qj r_ij + L_d r_ik.
-void pull_back_terms(AngularFunctions const& functions, Triplets& t, Neighbors const& neighbors,
-                     double const* cotangent, NeighborSums const& to) {
-  std::size_t const end = rounded_up(t.size);
-  for (std::size_t i = 0; i < end; i += lanes) {
-    Vector weight = 0.0;
-    Vector fall = 0.0;
-    for (std::size_t e = 0; e < functions.etas; ++e) {
-      Vector const terms =
-          load(t.radial + e * capacity + i) *
-          combine(functions.by_eta, static_cast<std::size_t>(functions.first_of_eta[e]),
-                  static_cast<std::size_t>(functions.first_of_eta[e + 1]), &AngularTerm::power,
-                  t.power + i, cotangent);
-      weight += terms;
-      fall += functions.eta[e] * terms;
+/// s = q_j + q_k (+ q_jk) and c = d/(r_j r_k). Then the gradient for j is 2 L_qj r_ij + L_d r_ik,
+/// and 2 L_qj = weight fc'(r_j)/(r_j fc(r_j)) + own - turn c/q_j.
+template <std::size_t count>
+TORCHML_INLINE void differentiate(AngularFunctions const& functions, Triplets& t, std::size_t i,
+                                  double const* cotangent) {
+  Vector weight[count];
+  Vector fall[count];
+  Vector turn[count];
+  for (std::size_t n = 0; n < count; ++n) weight[n] = fall[n] = turn[n] = 0.0;
+  for (std::size_t e = 0; e < functions.etas; ++e) {
+    auto const angles =
+        combine<count>(functions.by_eta, functions.first_of_eta[e], functions.first_of_eta[e + 1],
+                       &AngularTerm::power, t.power + i, cotangent);
+    for (std::size_t n = 0; n < count; ++n) {
+      Vector const terms = load(t.radial + e * capacity + i + n * lanes) * angles.total[n];
+      weight[n] += terms;
+      fall[n] += functions.eta[e] * terms;
     }
-    Vector turn = 0.0;
-    for (std::size_t p = 0; p < functions.powers; ++p) {
-      auto const [zeta, integer, lambda] = functions.power[p];
-      Vector const derivative = zeta * load(t.power + p * capacity + i) *
-                                load(t.ratio + static_cast<std::size_t>(lambda) * capacity + i);
-      turn += derivative * combine(functions.by_power,
-                                   static_cast<std::size_t>(functions.first_of_power[p]),
-                                   static_cast<std::size_t>(functions.first_of_power[p + 1]),
-                                   &AngularTerm::eta, t.radial + i, cotangent);
-    }
-    Vector own = -2.0 * fall;
-    Vector other = turn * load(t.inverse + i);
+  }
+  for (std::size_t p = 0; p < functions.powers; ++p) {
+    auto const [zeta, integer, lambda] = functions.power[p];
+    auto const radial =
+        combine<count>(functions.by_power, functions.first_of_power[p],
+                       functions.first_of_power[p + 1], &AngularTerm::eta, t.radial + i, cotangent);
+    double const* const ratio = t.ratio + static_cast<std::size_t>(lambda) * capacity + i;
+    for (std::size_t n = 0; n < count; ++n)
+      turn[n] += zeta * load(t.power + p * capacity + i + n * lanes) * load(ratio + n * lanes) *
+                 radial.total[n];
+  }
+  for (std::size_t n = 0; n < count; ++n, i += lanes) {
+    Vector own = -2.0 * fall[n];
+    Vector other = turn[n] * load(t.inverse + i);
     if (functions.closed) {
-      Vector const apart = weight * load(t.slope + i) - 2.0 * fall;
+      Vector const apart = weight[n] * load(t.slope + i) - 2.0 * fall[n];
       own += apart;
       other -= apart;
     }
-    store(weight, t.weight + i);
-    store(own, t.squares + i);
-    store(other, t.dot + i);
-    store(turn * load(t.cosine + i), t.turn + i);
+    store(weight[n], t.weight + i);
+    store(own, t.own + i);
+    store(other, t.other + i);
+    store(turn[n] * load(t.cosine + i), t.turn + i);
   }
-  for (std::size_t i = 0; i < t.size; ++i) {
-    auto const j = static_cast<std::size_t>(t.j[i]);
-    auto const k = static_cast<std::size_t>(t.k[i]);
-    double const weight = t.weight[i];
-    double const own = t.squares[i];
-    double const other = t.dot[i];
-    double const turn = t.turn[i];
+}
+
+/// Adds the triplets' parts of the gradient to the sums of their neighbours.
+void pull_back_terms(AngularFunctions const& functions, Triplets& t, Neighbors const& neighbors,
+                     double const* cotangent, NeighborSums const& to) {
+  std::size_t const end = rounded_up(t.size);
+  std::size_t i = 0;
+  for (; i + 4 * lanes <= end; i += 4 * lanes) differentiate<4>(functions, t, i, cotangent);
+  for (; i < end; i += lanes) differentiate<1>(functions, t, i, cotangent);
+  for (i = 0; i < t.size;) {
+    int const same = t.j[i];
+    auto const j = static_cast<std::size_t>(same);
+    double const x = neighbors.x[j];
+    double const y = neighbors.y[j];
+    double const z = neighbors.z[j];
+    double weight = 0.0, own = 0.0, turn = 0.0, gx = 0.0, gy = 0.0, gz = 0.0;
+    for (; i < t.size && t.j[i] == same; ++i) {
+      auto const k = static_cast<std::size_t>(t.k[i]);
+      weight += t.weight[i];
+      own += t.own[i];
+      turn += t.turn[i];
+      to.weight[k] += t.weight[i];
+      to.own[k] += t.own[i];
+      to.turn[k] += t.turn[i];
+      double const other = t.other[i];
+      gx += other * neighbors.x[k];
+      gy += other * neighbors.y[k];
+      gz += other * neighbors.z[k];
+      to.x[k] += other * x;
+      to.y[k] += other * y;
+      to.z[k] += other * z;
+    }
     to.weight[j] += weight;
-    to.weight[k] += weight;
-    to.radial[j] += own;
-    to.radial[k] += own;
+    to.own[j] += own;
     to.turn[j] += turn;
-    to.turn[k] += turn;
-    to.x[j] += other * neighbors.x[k];
-    to.y[j] += other * neighbors.y[k];
-    to.z[j] += other * neighbors.z[k];
-    to.x[k] += other * neighbors.x[j];
-    to.y[k] += other * neighbors.y[j];
-    to.z[k] += other * neighbors.z[j];
+    to.x[j] += gx;
+    to.y[j] += gy;
+    to.z[j] += gz;
   }
 }
 
@@ -456,8 +515,8 @@ void values_of(SymmetryFunctionTables const& tables, Environment const* centers,
     for (auto const& functions : tables.angular) {
       if (functions.terms == 0) continue;
       for (std::size_t n = 0; n < functions.terms; ++n) store(Vector(0.0), all.terms + n * lanes);
-      for_triplets(functions.closed, all.neighbors, all.triplets, [&] {
-        evaluate(functions, all.triplets);
+      for_triplets(functions.closed, all.neighbors, all.candidates, all.triplets, [&] {
+        evaluate<false>(functions, all.triplets);
         add_terms(functions, all.triplets, all.terms);
       });
       for (std::size_t n = 0; n < functions.terms; ++n)
@@ -475,21 +534,20 @@ void gradient_of(SymmetryFunctionTables const& tables, Environment const* center
     double const* const cotangent = cotangents + c * tables.width;
     std::size_t const size = centers[c].size;
     load_neighbors(tables, centers[c], all.neighbors);
-    double* const arrays[] = {sums.x, sums.y, sums.z, sums.weight, sums.radial, sums.turn};
+    double* const arrays[] = {sums.x, sums.y, sums.z, sums.weight, sums.own, sums.turn};
     for (double* array : arrays)
       for (std::size_t k = 0; k < size; k += lanes) store(Vector(0.0), array + k);
-    pull_back_radial(tables.radial, tables.radials, centers[c], all.neighbors, cotangent,
-                     sums.radial);
+    pull_back_radial(tables.radial, tables.radials, centers[c], all.neighbors, cotangent, sums.own);
     for (auto const& functions : tables.angular) {
       if (functions.terms == 0) continue;
-      for_triplets(functions.closed, all.neighbors, all.triplets, [&] {
-        evaluate(functions, all.triplets);
+      for_triplets(functions.closed, all.neighbors, all.candidates, all.triplets, [&] {
+        evaluate<true>(functions, all.triplets);
         pull_back_terms(functions, all.triplets, all.neighbors, cotangent, sums);
       });
     }
     for (std::size_t k = 0; k < size; k += lanes) {
       Vector const inverse = load(all.neighbors.inverse + k);
-      Vector const own = load(sums.radial + k) +
+      Vector const own = load(sums.own + k) +
                          load(sums.weight + k) * load(all.neighbors.slope + k) -
                          load(sums.turn + k) * (inverse * inverse);
       store(own * load(all.neighbors.x + k) + load(sums.x + k), gradients[c].x + k);
