@@ -55,8 +55,12 @@ class RadialBasis {
         return spherical_bessel(l, u[n] * r / cutoff_)[static_cast<std::size_t>(l)];
       };
       long double before = 0.0L;
-      for (std::size_t n = 0; n <= static_cast<std::size_t>(q_ - l); ++n, ++step)
-        *g++ = before = step->own * j(n) - step->next * j(n + 1) + step->before * before;
+      long double here = j(0);
+      for (std::size_t n = 0; n <= static_cast<std::size_t>(q_ - l); ++n, ++step) {
+        long double const next = j(n + 1);
+        *g++ = before = step->own * here - step->next * next + step->before * before;
+        here = next;
+      }
     }
   }
 

@@ -5,7 +5,11 @@
 #pragma once
 
 #if !defined(TORCHML_DESCRIPTOR_SCALAR) && __has_include(<bits/c++config.h>)
+// GCC 12 takes the results of intrinsics that it leaves undefined for variables of ours.
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #include <experimental/simd>
+#pragma GCC diagnostic pop
 #define TORCHML_HAS_SIMD 1
 #else
 #include <cmath>

@@ -11,7 +11,7 @@ namespace torchml::descriptor {
 struct XiParameters {
   SpeciesCutoffs cutoffs;  ///< which atoms are neighbours; usually `cutoff` for all pairs
   int q = 4;               ///< highest level n0 + n1 + n2 + (l0 + l1 + l2)/2, 0 to 15
-  double cutoff = 5.0;     ///< Å, where the radial functions end
+  double cutoff = 5.0;     ///< Å, where the radial functions end: neighbours beyond do not count
 
   bool operator==(XiParameters const&) const = default;
 };
