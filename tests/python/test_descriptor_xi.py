@@ -173,7 +173,9 @@ def test_radial_functions_are_orthonormal() -> None:
     rows = {row: place for place, row in enumerate(indices(q))}
     points, weights = np.polynomial.legendre.leggauss(60)
     r = 2.5 * (points + 1)
-    values = np.stack([xi(q).compute(*star([[0, 0, x]], [0]).arguments)[0] for x in r])
+    values = np.stack(
+        [xi(q).compute(*star(np.array([[0, 0, x]]), np.zeros(1)).arguments)[0] for x in r]
+    )
     g = [np.cbrt(values[:, rows[n, n, n, 0, 0, 0]]) * sqrt(4 * pi) for n in range(3)]
     overlaps = [[np.sum(2.5 * weights * r * r * a * b) for a in g] for b in g]
     np.testing.assert_allclose(overlaps, np.eye(3), atol=1e-11)
@@ -301,6 +303,6 @@ def test_any_structure(structure: Structure) -> None:
     ],
 )
 def test_parameters_without_meaning(changes: dict[str, float], message: str) -> None:
-    given_parameters = {"q": 4, "cutoff": 5.0} | changes
+    changed: dict[str, Any] = {"q": 4, "cutoff": 5.0, **changes}
     with pytest.raises(core.Error, match=message):
-        core.Descriptor(core.XiParameters(["Si"], np.array([[5.0]]), **given_parameters))
+        core.Descriptor(core.XiParameters(["Si"], np.array([[5.0]]), **changed))
