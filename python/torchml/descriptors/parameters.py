@@ -1,0 +1,524 @@
+"""The parameters of each kind of descriptor, as plain data.
+
+Every kind has `species`, whose positions are the species codes, and `cutoff`: one number for all
+pairs of species, or one for each, {"Si-Si": 5.0, "Si-C": 4.0, "C-C": 4.0} (Å). The other names are
+those of KLIFF.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement, groupby, pairwise
+from typing import Any, ClassVar, Literal, Self, cast, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchml import _descriptors as core
+from torchml.errors import TorchMLError
+
+Cutoff = float | Mapping[str, float]
+FunctionKind = Literal["g1", "g2", "g3", "g4", "g5"]
+
+# What the rows of each function hold, by the names of KLIFF.
+_COLUMNS: dict[str, tuple[str, ...]] = {
+    "g1": (),
+    "g2": ("eta", "Rs"),
+    "g3": ("kappa",),
+    "g4": ("zeta", "lambda", "eta"),
+    "g5": ("zeta", "lambda", "eta"),
+}
+
+
+@dataclass(frozen=True)
+class SymmetryFunction:
+    """One function; only the parameters of its kind have a meaning.
+
+    Attributes:
+        kind: g1 to g5.
+        eta: 1/Å² (g2, g4, g5).
+        Rs: Å (g2).
+        kappa: 1/Å (g3).
+        zeta: g4, g5.
+        lambda_: g4, g5.
+    """
+
+    kind: FunctionKind
+    eta: float = 0.0
+    Rs: float = 0.0
+    kappa: float = 0.0
+    zeta: float = 1.0
+    lambda_: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(FunctionKind):
+            raise TorchMLError(f"a symmetry function is '{self.kind}', expected g1 to g5")
+
+    def row(self) -> dict[str, float]:
+        """The parameters of its kind, by the names of KLIFF."""
+        return {name: getattr(self, _attribute(name)) for name in _COLUMNS[self.kind]}
+
+
+def _attribute(name: str) -> str:
+    return "lambda_" if name == "lambda" else name
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """What all kinds have in common; not a kind itself."""
+
+    kind: ClassVar[str] = ""
+
+    species: Sequence[str]
+    cutoff: Cutoff
+
+    def __post_init__(self) -> None:
+        if isinstance(self.species, str) or not self.species:
+            raise TorchMLError(
+                f"species of {self.kind} is {self.species!r}, expected a list of symbols"
+            )
+        self._set("species", tuple(str(symbol) for symbol in self.species))
+        if len(set(self.species)) != len(self.species):
+            raise TorchMLError(
+                f"species of {self.kind} is '{' '.join(self.species)}': a symbol occurs twice"
+            )
+        self._set("cutoff", self._checked_cutoff())
+
+    def _set(self, name: str, value: object) -> None:
+        object.__setattr__(self, name, value)
+
+    def _checked_cutoff(self) -> float | dict[str, float]:
+        """One number where all pairs have the same, and else one for each, in a fixed order."""
+        if not isinstance(self.cutoff, Mapping):
+            return _positive(f"cutoff of {self.kind}", self.cutoff)
+        found: dict[str, float] = {}
+        pairs = {
+            name: f"{a}-{b}"
+            for a, b in combinations_with_replacement(self.species, 2)
+            for name in (f"{a}-{b}", f"{b}-{a}")
+        }
+        for name, value in self.cutoff.items():
+            if name not in pairs:
+                raise TorchMLError(
+                    f"cutoff of {self.kind} names the pair '{name}', expected one of: "
+                    + " ".join(dict.fromkeys(pairs.values()))
+                )
+            number = _positive(f"cutoff of {name}", value)
+            if found.setdefault(pairs[name], number) != number:
+                raise TorchMLError(
+                    f"cutoff of {name} is {number}, but {found[pairs[name]]} of the same pair the "
+                    "other way round"
+                )
+        ordered = dict.fromkeys(pairs.values())
+        if missing := [name for name in ordered if name not in found]:
+            raise TorchMLError(f"cutoff of {' '.join(missing)} is missing, expected one per pair")
+        if len(set(found.values())) == 1:
+            return next(iter(found.values()))
+        return {name: found[name] for name in ordered}
+
+    @property
+    def cutoffs(self) -> NDArray[np.float64]:
+        """Cutoff of each pair of species: [S, S], Å."""
+        count = len(self.species)
+        if not isinstance(self.cutoff, Mapping):
+            return np.full((count, count), float(self.cutoff))
+        matrix = np.empty((count, count))
+        for (a, b), value in zip(
+            combinations_with_replacement(range(count), 2), self.cutoff.values(), strict=True
+        ):
+            matrix[a, b] = matrix[b, a] = value
+        return matrix
+
+    @property
+    def largest_cutoff(self) -> float:
+        """How far an atom sees (Å)."""
+        return float(self.cutoffs.max())
+
+    def to_core(self) -> core.Parameters:
+        """The same for the C++ library."""
+        raise NotImplementedError
+
+    @classmethod
+    def _from_core(cls, parameters: Any, cutoff: Cutoff) -> Self:
+        raise NotImplementedError
+
+    def details(self) -> Any:
+        """What a YAML file has under `parameters`, as plain values."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_details(cls, species: Sequence[str], cutoff: Cutoff, details: Any) -> Self:
+        """The inverse of `details`; an unknown name is an error."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class SymmetryFunctions(Parameters):
+    """Functions of Behler and Parrinello, in the order of the output.
+
+    Attributes:
+        functions: the name of a preset ("set51"), rows of parameters as in KLIFF,
+            {"g2": [{"eta": 0.1, "Rs": 0.0}], "g4": [{"zeta": 1, "lambda": -1, "eta": 0.01}]},
+            a list of such mappings, or a list of SymmetryFunction. It is kept as the last.
+    """
+
+    kind: ClassVar[str] = "SymmetryFunctions"
+
+    functions: str | Mapping[str, Any] | Sequence[Any] = "set51"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        functions: Any = self.functions
+        if isinstance(functions, str):
+            from torchml.descriptors.presets import preset
+
+            of_preset = preset(functions, self.species, self.cutoff)
+            if not isinstance(of_preset, SymmetryFunctions):
+                raise TorchMLError(
+                    f"the preset {functions} is a {of_preset.kind}, expected symmetry functions"
+                )
+            functions = of_preset.functions
+        self._set("functions", tuple(_functions(functions)))
+        if not self.functions:
+            raise TorchMLError("there is no symmetry function, expected at least one")
+
+    def to_core(self) -> core.SymmetryFunctionsParameters:
+        functions = [
+            core.SymmetryFunction(
+                getattr(core.SymmetryFunction.Kind, one.kind),
+                eta=one.eta,
+                shift=one.Rs,
+                kappa=one.kappa,
+                zeta=one.zeta,
+                lambda_=one.lambda_,
+            )
+            for one in cast(tuple[SymmetryFunction, ...], self.functions)
+        ]
+        return core.SymmetryFunctionsParameters(list(self.species), self.cutoffs, functions)
+
+    @classmethod
+    def _from_core(cls, parameters: core.SymmetryFunctionsParameters, cutoff: Cutoff) -> Self:
+        functions = [
+            SymmetryFunction(
+                cast(FunctionKind, one.kind.name),
+                one.eta,
+                one.shift,
+                one.kappa,
+                one.zeta,
+                one.lambda_,
+            )
+            for one in parameters.functions
+        ]
+        return cls(parameters.species, cutoff, functions)
+
+    def details(self) -> Any:
+        functions = cast(tuple[SymmetryFunction, ...], self.functions)
+        groups = [
+            {kind: [one.row() for one in group] if kind != "g1" else None}
+            for kind, group in groupby(functions, key=lambda one: one.kind)
+        ]
+        # Consecutive g1 are one group, but only one of them is meant by a name without rows.
+        if any(a.kind == b.kind == "g1" for a, b in pairwise(functions)):
+            groups = [{one.kind: [one.row()] if one.kind != "g1" else None} for one in functions]
+        names = [name for group in groups for name in group]
+        return {k: v for group in groups for k, v in group.items()} if _unique(names) else groups
+
+    @classmethod
+    def from_details(cls, species: Sequence[str], cutoff: Cutoff, details: Any) -> Self:
+        return cls(species, cutoff, details)
+
+
+def _unique(names: Sequence[str]) -> bool:
+    return len(set(names)) == len(names)
+
+
+def _functions(given: Any) -> Iterable[SymmetryFunction]:
+    if isinstance(given, Mapping):
+        for kind, rows in given.items():
+            if kind not in _COLUMNS:
+                raise TorchMLError(
+                    f"the symmetry function '{kind}' is unknown, expected one of: "
+                    + " ".join(_COLUMNS)
+                )
+            if kind == "g1":  # KLIFF's rows of g1 have no meaning
+                yield SymmetryFunction("g1")
+                continue
+            if isinstance(rows, str) or not isinstance(rows, Sequence) or not rows:
+                raise TorchMLError(f"{kind} is {rows!r}, expected a list of rows of parameters")
+            for row in rows:
+                yield _function(kind, row)
+    elif isinstance(given, Sequence) and not isinstance(given, str):
+        for one in given:
+            if isinstance(one, SymmetryFunction):
+                yield one
+            else:
+                yield from _functions(one if isinstance(one, Mapping) else {str(one): None})
+    else:
+        raise TorchMLError(
+            f"symmetry functions are {given!r}, expected a name, or rows of parameters by g1 to g5"
+        )
+
+
+def _function(kind: str, row: Any) -> SymmetryFunction:
+    columns = _COLUMNS[kind]
+    names = ["lambda" if name == "lambda_" else name for name in row]
+    if not isinstance(row, Mapping) or set(names) != set(columns):
+        raise TorchMLError(
+            f"a row of {kind} is {row!r}, expected a number for each of: {' '.join(columns)}"
+        )
+    values = {
+        _attribute(name): _number(f"{name} of {kind}", value)
+        for name, value in zip(names, row.values(), strict=True)
+    }
+    return SymmetryFunction(cast(FunctionKind, kind), **values)
+
+
+@dataclass(frozen=True)
+class Bispectrum(Parameters):
+    """Bispectrum of the neighbour density on the 3-sphere, as in SNAP.
+
+    Attributes:
+        twojmax: twice the largest angular momentum (KLIFF's jmax is half of it).
+        rfac0: fraction of pi that the cutoff is mapped to.
+        diagonalstyle: 0 all (j1, j2, j), 1 j1 = j2, 2 j1 = j2 = j, 3 j >= j1 >= j2.
+        rmin0: distance that is mapped to the angle 0 (Å).
+        switch_flag: neighbours fade out towards the cutoff.
+        bzero_flag: the values of an isolated atom are subtracted.
+        weights: of the neighbours, by the order of the species or by their symbols; None: all 1.
+    """
+
+    kind: ClassVar[str] = "Bispectrum"
+
+    twojmax: int = 8
+    rfac0: float = 0.99363
+    diagonalstyle: int = 3
+    rmin0: float = 0.0
+    switch_flag: bool = True
+    bzero_flag: bool = False
+    weights: Sequence[float] | Mapping[str, float] | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("twojmax", "diagonalstyle"):
+            self._set(name, _integer(f"{name} of {self.kind}", getattr(self, name)))
+        for name in ("rfac0", "rmin0"):
+            self._set(name, _number(f"{name} of {self.kind}", getattr(self, name)))
+        for name in ("switch_flag", "bzero_flag"):
+            self._set(name, _flag(f"{name} of {self.kind}", getattr(self, name)))
+        weights: Any = (1.0,) * len(self.species) if self.weights is None else self.weights
+        if isinstance(weights, Mapping):
+            if set(weights) != set(self.species):
+                raise TorchMLError(
+                    f"weights of {self.kind} are those of {' '.join(weights)}, expected one for "
+                    f"each of: {' '.join(self.species)}"
+                )
+            weights = [weights[symbol] for symbol in self.species]
+        if len(weights) != len(self.species):
+            raise TorchMLError(
+                f"weights of {self.kind} are {list(weights)}, expected {len(self.species)} numbers"
+            )
+        self._set("weights", tuple(_number(f"a weight of {self.kind}", one) for one in weights))
+
+    def to_core(self) -> core.BispectrumParameters:
+        return core.BispectrumParameters(
+            list(self.species),
+            self.cutoffs,
+            twojmax=self.twojmax,
+            rfac0=self.rfac0,
+            diagonalstyle=self.diagonalstyle,
+            rmin0=self.rmin0,
+            switch_flag=self.switch_flag,
+            bzero_flag=self.bzero_flag,
+            weights=list(cast(tuple[float, ...], self.weights)),
+        )
+
+    @classmethod
+    def _from_core(cls, parameters: core.BispectrumParameters, cutoff: Cutoff) -> Self:
+        return cls(
+            parameters.species,
+            cutoff,
+            parameters.twojmax,
+            parameters.rfac0,
+            parameters.diagonalstyle,
+            parameters.rmin0,
+            parameters.switch_flag,
+            parameters.bzero_flag,
+            parameters.weights or None,
+        )
+
+    def details(self) -> Any:
+        names = ("twojmax", "rfac0", "diagonalstyle", "rmin0", "switch_flag", "bzero_flag")
+        weights = list(cast(tuple[float, ...], self.weights))
+        return {**{name: getattr(self, name) for name in names}, "weights": weights}
+
+    @classmethod
+    def from_details(cls, species: Sequence[str], cutoff: Cutoff, details: Any) -> Self:
+        own = ("twojmax", "rfac0", "diagonalstyle", "rmin0", "switch_flag", "bzero_flag", "weights")
+        values = _known(cls.kind, details, (*own, "jmax", "use_shared_array"))
+        if values.pop("use_shared_array", False):  # of KLIFF, without an effect on the values
+            raise TorchMLError(f"use_shared_array of {cls.kind} is true, expected false")
+        if "jmax" in values:
+            if "twojmax" in values:
+                raise TorchMLError(f"{cls.kind} has jmax and twojmax, expected one of them")
+            values["twojmax"] = 2 * _number(f"jmax of {cls.kind}", values.pop("jmax"))
+        return cls(species, cutoff, **values)
+
+
+@dataclass(frozen=True)
+class SOAP(Parameters):
+    """Power spectrum of smooth overlaps of atomic positions.
+
+    Attributes:
+        n_max: radial functions.
+        l_max: largest degree of the spherical harmonics.
+        eta: 1/(2 sigma²) of the Gaussians (1/Å²).
+        radial_cutoff: where the radial functions end (Å); None: the largest of `cutoff`. KLIFF and
+            files call it `cutoff`.
+    """
+
+    kind: ClassVar[str] = "SOAP"
+
+    n_max: int = 4
+    l_max: int = 4
+    eta: float = 0.5
+    radial_cutoff: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("n_max", "l_max"):
+            self._set(name, _integer(f"{name} of {self.kind}", getattr(self, name)))
+        self._set("eta", _positive(f"eta of {self.kind}", self.eta))
+        radial = self.largest_cutoff if self.radial_cutoff is None else self.radial_cutoff
+        self._set("radial_cutoff", _positive(f"radial_cutoff of {self.kind}", radial))
+
+    def to_core(self) -> core.SoapParameters:
+        return core.SoapParameters(
+            list(self.species),
+            self.cutoffs,
+            n_max=self.n_max,
+            l_max=self.l_max,
+            cutoff=cast(float, self.radial_cutoff),
+            eta=self.eta,
+        )
+
+    @classmethod
+    def _from_core(cls, parameters: core.SoapParameters, cutoff: Cutoff) -> Self:
+        p = parameters
+        return cls(p.species, cutoff, p.n_max, p.l_max, p.eta, p.cutoff)
+
+    def details(self) -> Any:
+        return {
+            "n_max": self.n_max,
+            "l_max": self.l_max,
+            "cutoff": self.radial_cutoff,
+            "radial_basis": "polynomial",
+            "eta": self.eta,
+        }
+
+    @classmethod
+    def from_details(cls, species: Sequence[str], cutoff: Cutoff, details: Any) -> Self:
+        values = _known(cls.kind, details, ("n_max", "l_max", "cutoff", "radial_basis", "eta"))
+        _only(cls.kind, values, "polynomial")
+        return cls(species, cutoff, radial_cutoff=values.pop("cutoff", None), **values)
+
+
+@dataclass(frozen=True)
+class Xi(Parameters):
+    """Third-order invariants of the neighbour density in spherical Bessel functions.
+
+    Attributes:
+        q: highest level, 0 to 15.
+        radial_cutoff: where the radial functions end (Å); None: the largest of `cutoff`. Files
+            call it `cutoff`, and have no other.
+    """
+
+    kind: ClassVar[str] = "Xi"
+
+    q: int = 4
+    radial_cutoff: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._set("q", _integer(f"q of {self.kind}", self.q))
+        radial = self.largest_cutoff if self.radial_cutoff is None else self.radial_cutoff
+        self._set("radial_cutoff", _positive(f"radial_cutoff of {self.kind}", radial))
+
+    def to_core(self) -> core.XiParameters:
+        radial = cast(float, self.radial_cutoff)
+        return core.XiParameters(list(self.species), self.cutoffs, q=self.q, cutoff=radial)
+
+    @classmethod
+    def _from_core(cls, parameters: core.XiParameters, cutoff: Cutoff) -> Self:
+        return cls(parameters.species, cutoff, parameters.q, parameters.cutoff)
+
+    def details(self) -> Any:
+        return {"q": self.q, "cutoff": self.radial_cutoff, "radial_basis": "bessel"}
+
+    @classmethod
+    def from_details(cls, species: Sequence[str], cutoff: Cutoff, details: Any) -> Self:
+        values = _known(cls.kind, details, ("q", "cutoff", "radial_basis"))
+        _only(cls.kind, values, "bessel")
+        return cls(species, cutoff, radial_cutoff=values.pop("cutoff", None), **values)
+
+
+KINDS: dict[str, type[Parameters]] = {
+    cls.kind: cls for cls in (SymmetryFunctions, Bispectrum, SOAP, Xi)
+}
+
+
+def from_core(parameters: core.Parameters) -> Parameters:
+    """The same from the C++ library."""
+    matrix, species = parameters.cutoffs, parameters.species
+    cutoff = {
+        f"{species[a]}-{species[b]}": float(matrix[a, b])
+        for a, b in combinations_with_replacement(range(len(species)), 2)
+    }
+    return KINDS[core.kind_name(parameters)]._from_core(parameters, cutoff)
+
+
+def _known(kind: str, details: Any, names: Sequence[str]) -> dict[str, Any]:
+    if not isinstance(details, Mapping):
+        raise TorchMLError(
+            f"parameters of {kind} are {details!r}, expected a preset or: {' '.join(names)}"
+        )
+    for name in details:
+        if name not in names:
+            raise TorchMLError(
+                f"the parameter '{name}' of {kind} is unknown, expected one of: {' '.join(names)}"
+            )
+    return dict(details)
+
+
+def _only(kind: str, values: dict[str, Any], basis: str) -> None:
+    if (given := values.pop("radial_basis", basis)) != basis:
+        raise TorchMLError(f"radial_basis of {kind} is {given!r}, expected '{basis}'")
+
+
+def _number(what: str, value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if isinstance(value, (bool, np.bool_)) or not math.isfinite(number):
+        raise TorchMLError(f"{what} is {value!r}, expected a finite number")
+    return number
+
+
+def _positive(what: str, value: Any) -> float:
+    if (number := _number(what, value)) <= 0:
+        raise TorchMLError(f"{what} is {value!r}, expected a positive number")
+    return number
+
+
+def _integer(what: str, value: Any) -> int:
+    if (number := _number(what, value)) != round(number):
+        raise TorchMLError(f"{what} is {value!r}, expected a whole number")
+    return round(number)
+
+
+def _flag(what: str, value: Any) -> bool:
+    if isinstance(value, (bool, np.bool_)) or value in (0, 1):
+        return bool(value)
+    raise TorchMLError(f"{what} is {value!r}, expected true or false")
