@@ -17,6 +17,12 @@ using Kind = SymmetryFunction::Kind;
 /// Beyond that, the cosine of kappa r would lose digits.
 constexpr double largest_phase = 1e5;
 
+/// Larger numbers mean nothing, and their products overflow.
+constexpr double largest_parameter = 1e12;
+
+/// The power of an angle may be up to exp of this.
+constexpr double largest_exponent = 600.0;
+
 /// Integers up to this are powers by multiplication, others by logarithms.
 constexpr double largest_integer = 256.0;
 
@@ -38,15 +44,16 @@ void check(SymmetryFunctionsParameters const& parameters) {
                     ", expected " + expected);
     };
     auto const expect_eta = [&] {
-      expect(std::isfinite(function.eta) && function.eta >= 0.0, "eta", function.eta,
-             "a number that is not negative");
+      expect(function.eta >= 0.0 && function.eta <= largest_parameter, "eta", function.eta,
+             "a number from 0 to 1e12");
     };
     switch (function.kind) {
       case Kind::g1:
         break;
       case Kind::g2:
         expect_eta();
-        expect(std::isfinite(function.shift), "the shift", function.shift, "a finite number");
+        expect(std::abs(function.shift) <= largest_parameter, "the shift", function.shift,
+               "a number of at most 1e12");
         break;
       case Kind::g3:
         expect(std::abs(function.kappa) * parameters.cutoffs.largest() <= largest_phase, "kappa",
@@ -55,9 +62,13 @@ void check(SymmetryFunctionsParameters const& parameters) {
       case Kind::g4:
       case Kind::g5:
         expect_eta();
-        expect(std::isfinite(function.zeta) && function.zeta > 0.0, "zeta", function.zeta,
-               "a positive number");
-        expect(std::isfinite(function.lambda), "lambda", function.lambda, "a finite number");
+        expect(function.zeta > 0.0 && function.zeta <= largest_parameter, "zeta", function.zeta,
+               "a positive number of at most 1e12");
+        expect(
+            std::isfinite(function.lambda) &&
+                function.zeta * std::log(0.5 + 0.5 * std::abs(function.lambda)) <= largest_exponent,
+            "lambda", function.lambda,
+            "a number with ((1 + |lambda|)/2)^zeta of at most exp(600), usually 1 or -1");
         break;
     }
   }

@@ -9,7 +9,7 @@ namespace {
 /// Triplets (i, j, k) that are worked on at a time: their arrays stay in the nearest cache, and
 /// memory grows with the neighbours, not with their pairs.
 constexpr std::size_t capacity = 128;
-static_assert(capacity % lanes == 0);
+static_assert(capacity % lanes == 0 && padding % lanes == 0);
 
 /// (pi/2)^2: where u = (pi r/(2 rc))^2 meets the cutoff.
 constexpr double end_of_u = 2.4674011002723395;
@@ -73,7 +73,6 @@ TORCHML_INLINE Vector power(Vector v, int n) {
 struct Neighbors {
   std::size_t size;
   double *x, *y, *z;  ///< Å
-  double* square;     ///< r^2
   double* inverse;    ///< 1/r
   double* fc;
   double* slope;       ///< fc'/(r fc), 1/Å^2
@@ -148,7 +147,7 @@ Workspace make_workspace(SymmetryFunctionTables const& tables, std::size_t size,
   auto& n = all.neighbors;
   n.stride = slots;
   n.uniform = tables.uniform;
-  double** const of_neighbors[] = {&n.x, &n.y, &n.z, &n.square, &n.inverse, &n.fc, &n.slope};
+  double** const of_neighbors[] = {&n.x, &n.y, &n.z, &n.inverse, &n.fc, &n.slope};
   for (double** array : of_neighbors) *array = doubles(1, slots);
   n.stretch = doubles(tables.uniform ? 1 : tables.species, slots);
   auto& s = all.sums;
@@ -182,18 +181,16 @@ void load_neighbors(SymmetryFunctionTables const& tables, Environment const& cen
   for (std::size_t k = 0; k < end; k += lanes) {
     Vector const r = load(center.r + k);
     Vector const stretch = gather(own, center.species + k);
-    Vector const square = r * r;
-    auto const [cosine, sinc] = fade(min(stretch * square, Vector(end_of_u)));
+    auto const [cosine, sinc] = fade(min(stretch * (r * r), Vector(end_of_u)));
     auto const present = lane_numbers() < Vector(static_cast<double>(center.size - k));
     store(load(center.x + k), to.x + k);
     store(load(center.y + k), to.y + k);
     store(load(center.z + k), to.z + k);
-    store(square, to.square + k);
     store(1.0 / r, to.inverse + k);
     store(select(present, cosine * cosine, Vector(0.0)), to.fc + k);
     store(-2.0 * stretch * sinc / cosine, to.slope + k);
   }
-  double* const arrays[] = {to.x, to.y, to.z, to.square, to.inverse, to.fc, to.slope};
+  double* const arrays[] = {to.x, to.y, to.z, to.inverse, to.fc, to.slope};
   for (double* array : arrays) store(Vector(0.0), array + end);
   for (std::size_t species = 0; species < (to.uniform ? 1 : tables.species); ++species) {
     double* const stretch = to.stretch + species * to.stride;
@@ -360,8 +357,7 @@ void evaluate(AngularFunctions const& functions, Triplets& t) {
         }
         if (!logarithm_known) logarithm = log(select(positive, b, Vector(1.0)));
         logarithm_known = true;
-        Vector const exponent = min(zeta * logarithm, Vector(709.0));
-        store(select(positive, exp(exponent), Vector(0.0)), row + i);
+        store(select(positive, exp(zeta * logarithm), Vector(0.0)), row + i);
       }
     }
   }
