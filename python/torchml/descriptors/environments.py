@@ -33,6 +33,7 @@ class Environments:
         neighbors: int64[E], the atom, or the atom of which the neighbour is an image.
         neighbor_species: int32[E], its species code.
         vectors: float64[E, 3], neighbour minus centre, Å.
+        shifts: float64[E, 3], what the atoms' positions lack of that: lattice vectors.
         atoms: number of atoms.
     """
 
@@ -42,6 +43,7 @@ class Environments:
     neighbors: NDArray[np.int64]
     neighbor_species: NDArray[np.int32]
     vectors: NDArray[np.float64]
+    shifts: NDArray[np.float64]
     atoms: int
 
     @property
@@ -93,7 +95,8 @@ class Environments:
             )
         owners = np.repeat(rows, np.diff(ends))
         vectors = places[others] - places[owners]
-        return cls(rows, codes[rows], ends, others, codes[others], vectors, len(places))
+        shifts = np.zeros_like(vectors)
+        return cls(rows, codes[rows], ends, others, codes[others], vectors, shifts, len(places))
 
     @classmethod
     def of_atoms(
@@ -115,13 +118,15 @@ class Environments:
         found = particles.neighbors[entries]
         neighbors = particles.image_of[found]
         owners = np.repeat(rows, end - begin)
+        vectors = particles.coordinates[found] - particles.coordinates[owners]
         return cls(
             centers=rows,
             center_species=codes[rows],
             offsets=offsets,
             neighbors=neighbors,
             neighbor_species=codes[neighbors],
-            vectors=particles.coordinates[found] - particles.coordinates[owners],
+            vectors=vectors,
+            shifts=vectors - (atoms.positions[neighbors] - atoms.positions[owners]),
             atoms=count,
         )
 
@@ -130,26 +135,21 @@ class Environments:
         """Many structures as one; the atoms are numbered one structure after the other."""
         first_atom = np.cumsum([0, *(part.atoms for part in parts)])
         first_edge = np.cumsum([0, *(len(part.neighbors) for part in parts)])
-
-        def together(arrays: list[Any], dtype: Any) -> Any:
-            return np.concatenate([np.empty((0, *arrays[0].shape[1:]), dtype), *arrays])
-
-        if not parts:
-            empty = np.zeros(0, dtype=np.int64)
-            codes = np.zeros(0, dtype=np.int32)
-            start = np.zeros(1, dtype=np.int64)
-            return cls(empty, codes, start, empty, codes, np.zeros((0, 3)), 0)
+        integers, vectors = np.zeros(0, dtype=np.int64), np.zeros((0, 3))
+        codes = np.zeros(0, dtype=np.int32)
+        centers, offsets, neighbors = [integers], [np.zeros(1, dtype=np.int64)], [integers]
+        for part, atom, edge in zip(parts, first_atom, first_edge, strict=False):
+            centers.append(part.centers + atom)
+            offsets.append(part.offsets[1:] + edge)
+            neighbors.append(part.neighbors + atom)
         return cls(
-            centers=together([p.centers + n for p, n in zip(parts, first_atom, strict=False)], int),
-            center_species=together([part.center_species for part in parts], np.int32),
-            offsets=np.concatenate(
-                [[0], *(p.offsets[1:] + n for p, n in zip(parts, first_edge, strict=False))]
-            ).astype(np.int64),
-            neighbors=together(
-                [p.neighbors + n for p, n in zip(parts, first_atom, strict=False)], int
-            ),
-            neighbor_species=together([part.neighbor_species for part in parts], np.int32),
-            vectors=together([part.vectors for part in parts], np.float64),
+            centers=np.concatenate(centers),
+            center_species=np.concatenate([codes, *(part.center_species for part in parts)]),
+            offsets=np.concatenate(offsets),
+            neighbors=np.concatenate(neighbors),
+            neighbor_species=np.concatenate([codes, *(part.neighbor_species for part in parts)]),
+            vectors=np.concatenate([vectors, *(part.vectors for part in parts)]),
+            shifts=np.concatenate([vectors, *(part.shifts for part in parts)]),
             atoms=int(first_atom[-1]),
         )
 

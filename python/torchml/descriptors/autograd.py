@@ -1,0 +1,307 @@
+"""Descriptors as functions that torch differentiates: networks on them train on forces.
+
+Two ways to the forces of E = network(D(x)):
+
+`descriptor_values` is a function of edge vectors (`edge_vectors` makes them of positions), and the
+forces are what torch.autograd.grad returns. For a loss of forces, create_graph=True::
+
+    positions.requires_grad_()
+    values = descriptor_values(descriptor, environments, edge_vectors(environments, positions))
+    (gradient,) = torch.autograd.grad(network(values).sum(), positions, create_graph=True)
+    loss(-gradient).backward()
+
+`linearize` computes the values and the Jacobian of a structure once, after which forces are a
+product of tensors, on any device. Structures that stay where they are, as in training, want this::
+
+    fixed = linearize(descriptor, environments)     # or Linearization.joined([...]) for a batch
+    values = fixed.values.requires_grad_()
+    (cotangent,) = torch.autograd.grad(network(values).sum(), values, create_graph=True)
+    loss(-fixed.gradient(cotangent)).backward()
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from torchml.descriptors.descriptor import Descriptor
+from torchml.descriptors.environments import Environments
+from torchml.errors import TorchMLError
+
+
+def edge_vectors(
+    environments: Environments, positions: Tensor, strain: Tensor | None = None
+) -> Tensor:
+    """The vectors to the neighbours, as a function of the positions [N, 3] of the atoms: [E, 3].
+
+    The neighbours stay those of the environments, and their images where they were; a strain
+    [3, 3] deforms everything.
+    """
+    if positions.shape != (environments.atoms, 3):
+        raise TorchMLError(
+            f"positions have the shape {list(positions.shape)}, expected [{environments.atoms}, 3]"
+        )
+    device = positions.device
+    centers = torch.from_numpy(environments.edge_centers).to(device)
+    neighbors = torch.from_numpy(environments.neighbors).to(device)
+    shifts = torch.from_numpy(environments.shifts).to(positions)
+    vectors = positions.index_select(0, neighbors) - positions.index_select(0, centers) + shifts
+    return vectors if strain is None else vectors + vectors @ strain
+
+
+def descriptor_values(
+    descriptor: Descriptor, environments: Environments, vectors: Tensor, threads: int = 0
+) -> Tensor:
+    """Values [C, width] as a differentiable function of the edge vectors [E, 3] (Å).
+
+    The first derivative is the vector-Jacobian product of the C++ library. It can be differentiated
+    again with respect to what was multiplied, which is what a loss of forces needs for its
+    network; second derivatives of the descriptor itself do not exist, and come out as NaN (so the
+    `grad` of positions is NaN after the backward pass of a loss of forces).
+
+    float32 and float64 are computed in float64 and returned as they came; tensors of another device
+    travel to the CPU and back.
+    """
+    if vectors.shape != environments.vectors.shape:
+        raise TorchMLError(
+            f"vectors have the shape {list(vectors.shape)}, expected "
+            f"{list(environments.vectors.shape)}"
+        )
+    if vectors.dtype not in (torch.float32, torch.float64):
+        raise TorchMLError(f"vectors are {vectors.dtype}, expected float32 or float64")
+    call = _Call(descriptor, environments, threads)
+    values: Tensor = _Values.apply(vectors, call)  # type: ignore[no-untyped-call]
+    return values
+
+
+@dataclass(frozen=True)
+class _Call:
+    """The C++ library for these environments, with other vectors."""
+
+    descriptor: Descriptor
+    environments: Environments
+    threads: int
+
+    def _arguments(self, vectors: Tensor) -> tuple[Any, Any, Any, Any]:
+        e = self.environments
+        return e.center_species, e.offsets, e.neighbor_species, _array(vectors)
+
+    def values(self, vectors: Tensor) -> Tensor:
+        found = self.descriptor.core.compute_edges(*self._arguments(vectors), self.threads)
+        return torch.from_numpy(found).to(vectors)
+
+    def pull_back(self, vectors: Tensor, cotangent: Tensor) -> Tensor:
+        """[C, width] -> [E, 3]."""
+        arguments = self._arguments(vectors)
+        core = self.descriptor.core
+        found = core.pull_back_edges(*arguments, _array(cotangent), self.threads)
+        return torch.from_numpy(found).to(vectors)
+
+    def push_forward(self, vectors: Tensor, directions: Tensor) -> Tensor:
+        """[E, 3] -> [C, width], with the Jacobian of some centres at a time."""
+        e = self.environments
+        rows, width = e.edge_rows, self.descriptor.width
+        places, along = _array(vectors), _array(directions)
+        found = np.zeros((len(e.centers), width))
+        some = 64
+        for first in range(0, len(e.centers), some):
+            ends = e.offsets[first : first + some + 1]
+            edges = slice(int(ends[0]), int(ends[-1]))
+            jacobian = self.descriptor.core.jacobian_edges(
+                e.center_species[first : first + some],
+                ends - ends[0],
+                e.neighbor_species[edges],
+                places[edges],
+                self.threads,
+            )
+            np.add.at(found, rows[edges], np.einsum("edx,ex->ed", jacobian, along[edges]))
+        return torch.from_numpy(found).to(vectors)
+
+
+def _array(tensor: Tensor) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = tensor.detach().to("cpu", torch.float64).contiguous().numpy()
+    return found
+
+
+class _Values(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, call: _Call) -> Tensor:
+        ctx.save_for_backward(vectors)
+        ctx.call = call
+        return call.values(vectors)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (vectors,) = ctx.saved_tensors
+        vectors = _NoSecondDerivative.apply(vectors)  # type: ignore[no-untyped-call]
+        return _PullBack.apply(vectors, *gradients, ctx.call), None  # type: ignore[no-untyped-call]
+
+
+class _PullBack(torch.autograd.Function):
+    """Linear in the cotangent: its derivative is the Jacobian times the edges' directions."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, cotangent: Tensor, call: _Call) -> Tensor:
+        ctx.save_for_backward(vectors)
+        ctx.call = call
+        return call.pull_back(vectors, cotangent)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (directions,) = gradients
+        (vectors,) = ctx.saved_tensors
+        pushed = _PushForward.apply(vectors, directions, ctx.call)  # type: ignore[no-untyped-call]
+        return torch.zeros_like(vectors), pushed, None
+
+
+class _PushForward(torch.autograd.Function):
+    """The adjoint of _PullBack, and the other way round."""
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor, directions: Tensor, call: _Call) -> Tensor:
+        ctx.save_for_backward(vectors)
+        ctx.call = call
+        return call.push_forward(vectors, directions)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (cotangent,) = gradients
+        (vectors,) = ctx.saved_tensors
+        pulled = _PullBack.apply(vectors, cotangent, ctx.call)  # type: ignore[no-untyped-call]
+        return torch.zeros_like(vectors), pulled, None
+
+
+class _NoSecondDerivative(torch.autograd.Function):
+    """The vectors; whoever asks for a derivative through them gets NaN and not a wrong number.
+
+    An error would stop loss.backward(), which asks for the gradients of everything, wanted or not.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, vectors: Tensor) -> Tensor:
+        return vectors.view_as(vectors)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        return torch.full_like(gradients[0], torch.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class Linearization:
+    """Values of the descriptor of fixed structures, and their Jacobian with respect to the atoms.
+
+    Attributes:
+        values: [C, width].
+        jacobian: [E, width, 3], of the values of an edge's centre with respect to its vector.
+        vectors: [E, 3], Å.
+        rows: int64[E], the centre of each edge, as a row of `values`.
+        centers: int64[C], the atom of each centre.
+        center_species: int64[C], species codes of the centres.
+        neighbors: int64[E], the atom at the end of each edge.
+        atom_structure: int64[N], the structure of each atom.
+        structures: number of structures.
+    """
+
+    values: Tensor
+    jacobian: Tensor
+    vectors: Tensor
+    rows: Tensor
+    centers: Tensor
+    center_species: Tensor
+    neighbors: Tensor
+    atom_structure: Tensor
+    structures: int = 1
+
+    @property
+    def center_structure(self) -> Tensor:
+        """int64[C], the structure of each centre: energies of structures are sums over it."""
+        return self.atom_structure.index_select(0, self.centers)
+
+    def energies(self, of_centers: Tensor) -> Tensor:
+        """Sums over the centres of each structure: [C] -> [structures]."""
+        return of_centers.new_zeros(self.structures).index_add(0, self.center_structure, of_centers)
+
+    def edge_gradient(self, cotangent: Tensor) -> Tensor:
+        """Vector-Jacobian product, linear in the cotangent [C, width]: [E, 3]."""
+        return torch.einsum("ed,edx->ex", cotangent.index_select(0, self.rows), self.jacobian)
+
+    def gradient(self, cotangent: Tensor) -> Tensor:
+        """The same for the atoms: [N, 3], minus the forces where cotangent = dE/dD."""
+        edges = self.edge_gradient(cotangent)
+        owners = self.centers.index_select(0, self.rows)
+        zeros = edges.new_zeros(self.atom_structure.size(0), 3)
+        return zeros.index_add(0, self.neighbors, edges).index_add(0, owners, -edges)
+
+    def virial(self, cotangent: Tensor) -> Tensor:
+        """The same for strains of each structure: [structures, 3, 3], stress times volume."""
+        edges = self.edge_gradient(cotangent)
+        outer = edges.unsqueeze(2) * self.vectors.unsqueeze(1)
+        outer = 0.5 * (outer + outer.transpose(1, 2))
+        zeros = outer.new_zeros(self.structures, 3, 3)
+        return zeros.index_add(0, self.center_structure.index_select(0, self.rows), outer)
+
+    def to(self, *args: Any, **kwargs: Any) -> Linearization:
+        """As Tensor.to; a float type is for the numbers, and leaves the indices what they are."""
+        values = self.values.to(*args, **kwargs)
+        moved = {
+            one.name: getattr(self, one.name).to(
+                values if getattr(self, one.name).is_floating_point() else values.device
+            )
+            for one in fields(self)
+            if one.name not in ("values", "structures")
+        }
+        return Linearization(values=values, structures=self.structures, **moved)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Linearization]) -> Linearization:
+        """Many structures as one, the atoms numbered one structure after the other."""
+        if not parts:
+            raise TorchMLError("no structures are given, expected at least one")
+        rows, centers, neighbors, structures = [], [], [], []
+        row = atom = structure = 0
+        for part in parts:
+            rows.append(part.rows + row)
+            centers.append(part.centers + atom)
+            neighbors.append(part.neighbors + atom)
+            structures.append(part.atom_structure + structure)
+            row += len(part.values)
+            atom += len(part.atom_structure)
+            structure += part.structures
+        return cls(
+            values=torch.cat([part.values for part in parts]),
+            jacobian=torch.cat([part.jacobian for part in parts]),
+            vectors=torch.cat([part.vectors for part in parts]),
+            rows=torch.cat(rows),
+            centers=torch.cat(centers),
+            center_species=torch.cat([part.center_species for part in parts]),
+            neighbors=torch.cat(neighbors),
+            atom_structure=torch.cat(structures),
+            structures=structure,
+        )
+
+
+def linearize(
+    descriptor: Descriptor,
+    environments: Environments,
+    dtype: torch.dtype = torch.float64,
+    threads: int = 0,
+) -> Linearization:
+    """Values and Jacobian of one structure. It takes `width` vector-Jacobian products and, in
+    float64, 24 width bytes for each neighbour of each atom, once."""
+    values = descriptor.core.compute_edges(*environments.arguments, threads)
+    return Linearization(
+        values=torch.from_numpy(values).to(dtype),
+        jacobian=torch.from_numpy(descriptor.edge_jacobian(environments, threads)).to(dtype),
+        vectors=torch.from_numpy(environments.vectors).to(dtype),
+        rows=torch.from_numpy(environments.edge_rows),
+        centers=torch.from_numpy(environments.centers),
+        center_species=torch.from_numpy(environments.center_species.astype(np.int64)),
+        neighbors=torch.from_numpy(environments.neighbors),
+        atom_structure=torch.zeros(environments.atoms, dtype=torch.int64),
+    )
