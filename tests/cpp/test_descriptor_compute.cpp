@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -473,6 +474,28 @@ TEST(DescriptorScratch, ArraysAreAlignedAndDoNotOverlap) {
       EXPECT_GE(taken[i].first, taken[i - 1].first + taken[i - 1].second);
     }
   }
+}
+
+/// Remembers which memory it was given.
+class Rememberer final : public Descriptor {
+ public:
+  [[nodiscard]] std::size_t width() const override { return 1; }
+  [[nodiscard]] SpeciesCutoffs const& cutoffs() const override { return two_species.cutoffs(); }
+  void values(std::span<Environment const> centers, Scratch& scratch,
+              double* values) const override {
+    given.insert(scratch.doubles(100 * centers.front().size));
+    std::fill_n(values, centers.size(), 0.0);
+  }
+  void gradient(std::span<Environment const>, Scratch&, double const*,
+                std::span<EnvironmentGradient const>) const override {}
+
+  mutable std::set<double*> given;
+};
+
+TEST(DescriptorScratch, MemoryDoesNotGrowWithTheAtoms) {
+  Rememberer const descriptor;
+  values_of(random_structure(400, 400), 1, descriptor);
+  EXPECT_LE(descriptor.given.size(), 2U) << "25 blocks";
 }
 
 TEST(DescriptorScratch, MemoryIsUsedAgain) {

@@ -4,13 +4,14 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <iostream>
 #include <limits>
-#include <ostream>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "descriptor_math_kernel.hpp"
+#include "torchml/descriptor/error.hpp"
 
 namespace torchml::descriptor {
 namespace {
@@ -171,6 +172,28 @@ TEST(DescriptorDispatch, TheBestBuildIsPicked) {
   auto const all = builds();
   if (std::getenv("TORCHML_DESCRIPTOR_SIMD") != nullptr) GTEST_SKIP() << "another was asked for";
   EXPECT_EQ(&math_kernel(), all.back().kernel);
+}
+
+/// What a new process chooses when the environment variable is `name`: 1 + the instruction set.
+int choice_for(char const* name) {
+  setenv("TORCHML_DESCRIPTOR_SIMD", name, 1);
+  try {
+    return 1 + static_cast<int>(instruction_set());
+  } catch (Error const& error) {
+    std::cerr << error.what();
+    return 0;
+  }
+}
+
+TEST(DescriptorDispatchDeathTest, TheEnvironmentMayAskForLess) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  using is = testing::ExitedWithCode;
+  auto const all = builds();
+  EXPECT_EXIT(std::exit(choice_for("baseline")), is(1), "");
+  EXPECT_EXIT(std::exit(choice_for("")), is(static_cast<int>(all.size()) - 1), "");
+  EXPECT_EXIT(std::exit(choice_for("avx512")), is(static_cast<int>(all.size()) - 1), "")
+      << "more than there is";
+  EXPECT_EXIT(std::exit(choice_for("mmx")), is(0), "'mmx', expected baseline, avx2 or avx512");
 }
 
 }  // namespace
