@@ -54,7 +54,7 @@ RadialTable::RadialTable(Functions const& functions, std::size_t count, double e
   constexpr long double wanted = 1e-16L;
   constexpr std::size_t most = 2000;
   long double error_before = std::numeric_limits<long double>::infinity();
-  for (std::size_t pieces = 4;; pieces += (pieces + 2) / 3) {
+  for (std::size_t pieces = 4;;) {
     std::vector<long double> largest(count, 0.0L);
     std::vector<long double> last(count, 0.0L);
     std::vector<long double> values(terms * count);
@@ -91,6 +91,10 @@ RadialTable::RadialTable(Functions const& functions, std::size_t count, double e
       throw Error("the radial functions vary too quickly for a table up to " + std::to_string(end) +
                   " Å, expected wider or fewer of them");
     error_before = error;
+    // The last coefficient goes as the length of a piece to this power.
+    long double const growth = std::pow(error / wanted, 1.0L / (terms - 1));
+    pieces = static_cast<std::size_t>(
+        std::ceil(static_cast<long double>(pieces) * std::clamp(growth, 1.05L, 3.0L)));
   }
 }
 

@@ -94,7 +94,7 @@ Matrix inverse_root(Matrix s, double cutoff) {
     smallest = std::min(smallest, diagonal(i));
     largest = std::max(largest, diagonal(i));
   }
-  if (rotated || !(smallest > 0.0) || !(largest < 1e38 * smallest))
+  if (rotated || !(smallest > 0.0) || !(largest < 1e44 * smallest))
     throw Error("n_max is " + std::to_string(size) + " with a cutoff of " + std::to_string(cutoff) +
                 " Å, expected fewer radial functions: these are not linearly independent");
 

@@ -15,7 +15,7 @@ namespace torchml::descriptor {
 class SoapRadialIntegrals {
  public:
   /// Accurate to double, as 60 digits are carried where functions are nearly linearly dependent.
-  /// Throws Error where that would not do: not below n_max 17 for cutoffs of 0.5 to 10 Å.
+  /// Throws Error where that would not do: not below n_max 17 for cutoffs of 0.3 to 12 Å.
   SoapRadialIntegrals(int n_max, int l_max, double cutoff, double eta);
 
   /// Writes values[l * n_max + n], n = 0..n_max-1.
