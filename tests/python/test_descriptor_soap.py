@@ -133,13 +133,7 @@ def expected(descriptor: core.Descriptor, structure: dc.Structure) -> np.ndarray
 # Values
 
 
-@pytest.mark.parametrize("instructions", dc.INSTRUCTION_SETS)
-def test_golden(instructions: str) -> None:
-    # The source of the data finds S^(-1/2) in double: 3e-12 for n_max 3.
-    dc.under(instructions, dc.check_golden, "SOAP", 5e-12, 5e-12)
-
-
-def check_formulas() -> None:
+def test_formulas() -> None:
     structure = dc.random_cluster(9, 2, seed=1)
     for descriptor in [
         make(1, 0),
@@ -157,15 +151,26 @@ def check_formulas() -> None:
         dc.assert_close(values, expected(descriptor, structure), 2e-13)
 
 
+def check_instructions() -> None:
+    """What instruction sets might do differently."""
+    # The source of the golden data finds S^(-1/2) in double: 3e-12 for n_max 3.
+    dc.check_golden("SOAP", 5e-12, 5e-12)
+    structure = dc.random_cluster(9, 2, seed=6)
+    for descriptor in (make(4, 4, 3.0, 0.5, cutoffs=PAIRS), make(2, 2, 2.0, 15.0, cutoffs=9.0)):
+        values = descriptor.compute(*structure.arguments)
+        dc.assert_close(values, expected(descriptor, structure), 2e-13)
+        dc.check_finite_differences(descriptor, structure)
+
+
 @pytest.mark.parametrize("instructions", dc.INSTRUCTION_SETS)
-def test_formulas(instructions: str) -> None:
-    dc.under(instructions, check_formulas)
+def test_instruction_sets(instructions: str) -> None:
+    dc.under(instructions, check_instructions)
 
 
 def test_many_radial_functions() -> None:
     """As linearly dependent as they may get."""
     structure = dc.random_cluster(5, 1, seed=3)
-    for cutoff in (0.5, 5.0, 12.0):
+    for cutoff in (0.5, 12.0):
         descriptor = make(16, 1, cutoff, species="A", cutoffs=12.0)
         values = descriptor.compute(*structure.arguments)
         dc.assert_close(values, expected(descriptor, structure), 2e-13, f"cutoff {cutoff}")
@@ -221,18 +226,6 @@ def test_finite_differences(descriptor: core.Descriptor) -> None:
     structure = dc.random_cluster(6, len(descriptor.parameters.species), seed=2)
     assert dc.away_from_cutoffs(structure, descriptor.parameters.cutoffs)
     dc.check_finite_differences(descriptor, structure)
-
-
-def check_derivatives() -> None:
-    """What instruction sets might do differently: neighbours beyond the basis, pairs, mixtures."""
-    structure = dc.random_cluster(8, 2, seed=6)
-    dc.check_finite_differences(make(3, 4, 3.0, 0.5, cutoffs=PAIRS), structure)
-    dc.check_finite_differences(make(2, 2, 2.0, 15.0, cutoffs=9.0), structure)
-
-
-@pytest.mark.parametrize("instructions", dc.INSTRUCTION_SETS)
-def test_derivatives(instructions: str) -> None:
-    dc.under(instructions, check_derivatives)
 
 
 def test_no_poles() -> None:
