@@ -13,7 +13,7 @@ namespace torchml::descriptor {
 namespace {
 
 /// g_nl, n = 0..q - l, for l = 0..q: orthonormal combinations of spherical Bessel functions whose
-/// values and first two derivatives vanish at the cutoff (Kocer et al., eqs. 4 to 8). With zeros
+/// values and first two derivatives vanish at the cutoff (Kocer et al.). With zeros
 /// u_ln of j_l,
 ///   f_nl(r) = sqrt(2 / (rc^3 (u_ln^2 + u_l,n+1^2)))
 ///             [u_l,n+1 / j_{l+1}(u_ln) j_l(u_ln r/rc) - u_ln / j_{l+1}(u_l,n+1) j_l(u_l,n+1 r/rc)]
