@@ -44,14 +44,9 @@ TORCHML_INLINE void store_complex(Complex a, double* p) {
 // Arrays of complex vectors: element e at [e * stride].
 inline constexpr std::size_t stride = 2 * lanes;
 
-// As many registers as accumulators of couple() and for_each_element() may fill.
-#if defined(__AVX512F__)
-inline constexpr int widest_tile = 10;
-inline constexpr int together = 2;
-#else
+// Tiles of couple() and neighbours of for_each_element() whose sums stay in registers.
 inline constexpr int widest_tile = 4;
-inline constexpr int together = 1;
-#endif
+inline constexpr int together = 2;
 
 /// Neighbours side by side with what their species say.
 struct Neighbors {
@@ -184,12 +179,12 @@ TORCHML_INLINE void for_each_element(BispectrumTables const& tables, Point const
   }
 }
 
-/// Calls work(first, N) for all neighbours, several together where registers allow.
-template <class Pair, class Single>
-TORCHML_INLINE void for_neighbors(std::size_t size, Pair const& pair, Single const& single) {
+/// Calls several(k) for neighbours k, k + 1, .. that are worked on together, and single(k) for the
+/// rest.
+template <class Several, class Single>
+TORCHML_INLINE void for_neighbors(std::size_t size, Several const& several, Single const& single) {
   std::size_t k = 0;
-  if constexpr (together == 2)
-    for (; k + 2 <= size; k += 2) pair(k);
+  for (; k + together <= size; k += together) several(k);
   for (; k < size; ++k) single(k);
 }
 

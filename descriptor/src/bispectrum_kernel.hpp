@@ -19,7 +19,7 @@
 
 namespace torchml::descriptor {
 
-/// Largest twojmax: results have lost two digits there, and cost 10,000 times those of 8.
+/// Largest twojmax. Results keep their digits there, but cost 2,000 times those of 8.
 inline constexpr int largest_twojmax = 30;
 
 /// Two momenta coupled to a third: what Z, times some factor, is computed from.
