@@ -214,6 +214,16 @@ PYBIND11_MODULE(_descriptors, module) {
 
   py::class_<PyDescriptor>(module, "Descriptor")
       .def(py::init<Parameters>(), "parameters"_a)
+      .def(py::pickle(
+          [](PyDescriptor const& descriptor) {
+            auto const& parameters = descriptor.parameters();
+            return py::make_tuple(std::string(kind_name(parameters)),
+                                  format_parameters(parameters));
+          },
+          [](py::tuple const& state) {
+            return PyDescriptor(parse_parameters(state[1].cast<std::string>(),
+                                                 state[0].cast<std::string>(), "a pickle"));
+          }))
       .def_property_readonly("parameters", &PyDescriptor::parameters)
       .def_property_readonly("width", &PyDescriptor::width)
       .def("compute", &PyDescriptor::compute, "positions"_a, "species"_a, "centers"_a, "offsets"_a,

@@ -3,6 +3,7 @@
 from torchml.models.base import EdgeModel
 from torchml.models.behler_parrinello import BehlerParrinello
 from torchml.models.build import build, class_path, describe_class
+from torchml.models.descriptor_potential import DescriptorPotential
 from torchml.models.dimenet import DimeNetPP
 from torchml.models.egnn import EGNN
 from torchml.models.gaanet import GAANet
@@ -18,6 +19,7 @@ __all__ = [
     "EGNN",
     "GCN",
     "BehlerParrinello",
+    "DescriptorPotential",
     "DimeNetPP",
     "EdgeModel",
     "GAANet",

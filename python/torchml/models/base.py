@@ -31,14 +31,16 @@ class EdgeModel(torch.nn.Module):
         layers: message-passing layers; the influence distance is `layers * cutoff`.
         radial: True when the energy depends on the edge vectors through their lengths only.
         width: columns of `node_features`; 0 where a model has none.
+        convention: how an exported model is called unless it is said otherwise.
         arguments: what the constructor was called with, defaults included, as plain values.
     """
 
     radial = False
     width = 0
+    convention = "edges"
     arguments: dict[str, Any]
 
-    __jit_ignored_attributes__ = ("arguments",)
+    __jit_ignored_attributes__ = ("arguments", "convention")
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         model = super().__new__(cls)

@@ -27,6 +27,7 @@ class Scaled(EdgeModel):
         self.network = network
         self.width = network.width
         self.radial = network.radial
+        self.convention = network.convention
         self.register_buffer("scale", torch.ones((), dtype=torch.float64))
         references = torch.zeros(len(network.species), dtype=torch.float64)
         self.register_buffer("references", references)

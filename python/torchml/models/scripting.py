@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import torch
 
+from torchml import _descriptors as core
 from torchml.errors import TorchMLError
 from torchml.metadata import ModelMetadata, quiet_torchscript
 from torchml.models.base import EdgeModel
+from torchml.models.descriptor_potential import energies_of
 from torchml.models.dtype import network_dtype
 
 _NONE = """
@@ -52,8 +54,17 @@ def script(model: EdgeModel, convention: str) -> torch.jit.ScriptModule:
 
     `none` hands over one neighbour list, so it is for models of one layer. `graph` is right for
     directed and symmetric stages and faster for directed ones, which the metadata of the archive
-    asks for (see `describe`).
+    asks for (see `describe`). `descriptor` is for a `DescriptorPotential`, and it for nothing else.
     """
+    if convention == "descriptor":
+        with quiet_torchscript():
+            energies: torch.jit.ScriptModule = torch.jit.script(energies_of(model))
+        return energies
+    if model.convention == "descriptor":
+        raise TorchMLError(
+            f"a model of descriptors cannot be scripted for the convention '{convention}', "
+            "expected 'descriptor'"
+        )
     source = _source(model, convention)
 
     # A class of its own per call: torch keeps methods defined from text with the class.
@@ -79,7 +90,19 @@ def describe(model: EdgeModel, convention: str) -> ModelMetadata:
         edges="directed" if convention == "graph" else None,
         returns_forces=False,
         radial=model.radial if convention == "edges" else None,
+        **_descriptor(model, convention),
     )
+
+
+def _descriptor(model: EdgeModel, convention: str) -> dict[str, str]:
+    if convention != "descriptor":
+        return {}
+    network = getattr(model, "network", model)
+    parameters = network.descriptor.parameters.to_core()
+    return {
+        "descriptor": core.kind_name(parameters),
+        "descriptor_parameters": core.format_parameters(parameters),
+    }
 
 
 def _source(model: EdgeModel, convention: str) -> str:
@@ -103,7 +126,7 @@ def _source(model: EdgeModel, convention: str) -> str:
         return _NONE
     raise TorchMLError(
         f"a model cannot be scripted for the convention '{convention}'; "
-        "expected 'none', 'graph' or 'edges'"
+        "expected 'none', 'graph', 'edges' or 'descriptor'"
     )
 
 

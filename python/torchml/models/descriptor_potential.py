@@ -1,0 +1,151 @@
+"""Networks on the descriptors of the C++ library, one per element, as a model that trains."""
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from torchml.descriptors import Descriptor, Environments
+from torchml.descriptors.autograd import descriptor_values
+from torchml.descriptors.files import from_dict
+from torchml.errors import TorchMLError
+from torchml.models.base import EdgeModel, per_node
+from torchml.models.descriptor_network import ElementNetworks
+
+
+class DescriptorPotential(EdgeModel):
+    """A descriptor of each atom's neighbourhood into the network of its element.
+
+    The descriptor is a C++ function that TorchScript does not know: this model is exported for the
+    convention `descriptor`, where the driver computes it.
+
+    Args:
+        species: chemical symbols, in the order of the species codes.
+        cutoff: radius of the neighbourhood (Å).
+        descriptor: kind of the descriptor.
+        parameters: the name of a preset, or what stands under `parameters` in a descriptor's YAML.
+        hidden: widths of the hidden layers.
+        dtype: float type of the weights, float32 or float64.
+    """
+
+    convention = "descriptor"
+
+    def __init__(
+        self,
+        species: list[str],
+        cutoff: float,
+        descriptor: Literal["SymmetryFunctions", "Bispectrum", "SOAP", "Xi"] = "SymmetryFunctions",
+        parameters: str | dict[str, Any] = "set51",
+        hidden: list[int] = [32, 32],  # noqa: B006  (copied, and readable in YAML)
+        dtype: str = "float64",
+    ) -> None:
+        super().__init__(species, cutoff, layers=1)
+        self.descriptor = Descriptor(
+            from_dict(
+                {
+                    "kind": descriptor,
+                    "species": list(species),
+                    "cutoff": cutoff,
+                    "parameters": parameters,
+                }
+            )
+        )
+        self.width = self.descriptor.width
+        self.networks = ElementNetworks(self.width, len(species), hidden, dtype=dtype)
+
+    def forward(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> Tensor:
+        values = self._values(species, edge_vectors, edge_index, node_counts, edge_counts)
+        energies: Tensor = self.networks(values, species[: node_counts[0]])
+        return per_node(energies.unsqueeze(1), species)
+
+    def node_features(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> Tensor:
+        return self.networks.normalized(
+            self._values(species, edge_vectors, edge_index, node_counts, edge_counts)
+        )
+
+    def calibrate(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> None:
+        """Shift and scale the descriptor to mean 0 and deviation 1 over these atoms."""
+        values = self._values(species, edge_vectors, edge_index, node_counts, edge_counts)
+        self.networks.fit_normalization(values)
+
+    def _values(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> Tensor:
+        """Descriptors of the first node_counts[0] nodes: [n, width]."""
+        atoms, edges = node_counts[0], edge_counts[0]
+        source, target = edge_index[:, :edges]
+        order = torch.argsort(target, stable=True)
+        codes = species.to("cpu", torch.int32).numpy()
+        sources = source.index_select(0, order).cpu().numpy()
+        vectors = edge_vectors.index_select(0, order)
+        counts = torch.bincount(target, minlength=atoms).cpu().numpy()
+        environments = Environments(
+            centers=np.arange(atoms),
+            center_species=codes[:atoms],
+            offsets=np.concatenate([[0], np.cumsum(counts)]),
+            neighbors=sources,
+            neighbor_species=codes[sources],
+            vectors=vectors.detach().to("cpu", torch.float64).numpy(),
+            shifts=np.zeros((edges, 3)),
+            atoms=len(codes),
+        )
+        values = descriptor_values(self.descriptor, environments, vectors)
+        return values.to(self.networks.mean.dtype)
+
+
+class DescriptorEnergies(torch.nn.Module):
+    """What the driver calls with the descriptor: networks, scale and energies of the elements."""
+
+    scale: Tensor
+    references: Tensor
+
+    def __init__(self, networks: ElementNetworks, scale: Tensor, references: Tensor) -> None:
+        super().__init__()
+        self.networks = networks
+        self.register_buffer("scale", scale)
+        self.register_buffer("references", references)
+
+    def forward(self, descriptor: Tensor, species: Tensor) -> Tensor:
+        """Energies of the atoms (eV): [n, width] and codes i64[n] -> f64[n]."""
+        energies: Tensor = self.networks(descriptor, species)
+        return energies.to(torch.float64) * self.scale + self.references.index_select(0, species)
+
+
+def energies_of(model: EdgeModel) -> DescriptorEnergies:
+    """The part of a trained descriptor model that comes after the descriptor."""
+    network = getattr(model, "network", model)
+    if not isinstance(network, DescriptorPotential):
+        raise TorchMLError(
+            f"{type(network).__name__} takes edges and not a descriptor, expected another "
+            "convention: 'edges', 'graph' or, without message passing, 'none'"
+        )
+    scale = getattr(model, "scale", torch.ones((), dtype=torch.float64))
+    zeros = torch.zeros(len(model.species), dtype=torch.float64)
+    return DescriptorEnergies(network.networks, scale, getattr(model, "references", zeros))
