@@ -58,7 +58,7 @@ def opened(
         if isinstance(trained, StagedModel):
             _save_staged(trained, archive, convention, model)
         else:
-            convention = convention or "edges"
+            convention = convention or trained.convention
             network = trained.network if isinstance(trained, Scaled) else trained
             network.to(float_type(dtype or "float64"))
             metadata.save(script(trained, convention), archive, describe(trained, convention))

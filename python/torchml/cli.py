@@ -38,10 +38,12 @@ inputs is understood:
   none    forward(species, coords, n_neigh, nlist, contributing)
   graph   forward(species, coords, edge_index0, ..., edge_index{n-1}, contributing)   n layers
   edges   forward(species, edge_vectors, edge_index, contributing[, node_counts, edge_counts])
+  descriptor   forward(descriptor[, species]), rows for the contributing atoms
 
-A first input named z or atomic_numbers receives atomic numbers, one named species the 0-based
+An input named z or atomic_numbers receives atomic numbers, one named species the 0-based
 position in --species. forward() returns the energy (total, or one per atom; eV), or the tuple
-(energy, forces). With 'edges' the second entry is dE/d(edge_vectors).
+(energy, forces). With 'edges' the second entry is dE/d(edge_vectors), with 'descriptor'
+dE/d(descriptor).
 """
 
 _EXPORT_EXAMPLES = """\
@@ -55,6 +57,8 @@ examples:
   the same, its edges only (source, target) as our own models want them, in another folder:
     python -m torchml_export model.pt --name MyModel_SiO --species Si O --cutoff 4.0 \\
         --edges directed --output exported --overwrite
+  a network that takes a descriptor, which tells the species and the cutoff:
+    python -m torchml_export mlp.pt --name MLP_Si --descriptor params.yaml
 
 then, in LAMMPS:
     kim init MyModel_SiO__MO_000000000000_000 metal
@@ -148,6 +152,12 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
         help="how forward() is called; for a checkpoint, how it shall be (default: edges)",
     )
     facts.add_argument(
+        "--descriptor",
+        type=Path,
+        metavar="FILE",
+        help="descriptor: its parameters, YAML or descriptor.dat",
+    )
+    facts.add_argument(
         "--species-input",
         choices=("code", "atomic_number"),
         help="what the first input of forward() holds",
@@ -217,6 +227,7 @@ def _export(options: argparse.Namespace) -> int:
             model=options.model,
             name=options.name,
             facts=facts,
+            descriptor=options.descriptor,
             output=options.output,
             driver=options.driver or kim.DRIVER,
             collection=options.install,

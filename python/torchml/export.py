@@ -8,7 +8,7 @@ Nothing is written unless every check passes.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -17,6 +17,7 @@ from torchml import kim, metadata, param_file
 from torchml.archive import Source, opened
 from torchml.errors import TorchMLError
 from torchml.export_checks import Check, check_numbers, check_radial, failed
+from torchml.export_descriptor import DESCRIPTOR_FILE, check_width, facts_of, find_descriptor
 from torchml.metadata import ModelMetadata, quiet_torchscript
 from torchml.signature import complete, load_extensions, merge, probe
 
@@ -34,6 +35,7 @@ class Export:
             elements of a checkpoint, or of the name of an archive.
         facts: what the caller says about the model; the rest is read from the archive. The
             convention is that for which a checkpoint is scripted, `edges` where it is not said.
+        descriptor: file with the parameters of the model's descriptor, YAML or descriptor.dat.
         output: folder in which the model folder is made.
         driver: KIM ID of the model driver that will run it.
         collection: KIM collection to install the model into; None leaves it at the folder.
@@ -43,6 +45,7 @@ class Export:
     model: Path
     name: str | None = None
     facts: ModelMetadata = field(default_factory=ModelMetadata)
+    descriptor: Path | None = None
     output: Path = Path()
     driver: str = kim.DRIVER
     collection: str | None = None
@@ -63,7 +66,8 @@ class Result:
 
 def export(order: Export) -> Result:
     """Check the model, write its folder, and install it where the order says so."""
-    with opened(order.model, order.facts.convention, order.facts.dtype) as source:
+    convention = order.facts.convention or ("descriptor" if order.descriptor else None)
+    with opened(order.model, convention, order.facts.dtype) as source:
         return _export(order, source)
 
 
@@ -78,7 +82,13 @@ def _export(order: Export, source: Source) -> Result:
         if (installed := kim.installed_folder(name)) and not order.overwrite:
             raise TorchMLError(f"{installed} is installed already; pass --overwrite to replace it")
 
-    told = merge(metadata.read(source.archive) or ModelMetadata(), order.facts, order.model)
+    archive = metadata.read(source.archive) or ModelMetadata()
+    descriptor = find_descriptor(archive, order.model, order.descriptor)
+    told = merge(
+        (f"the metadata of {order.model}", replace(archive, descriptor_parameters=None)),
+        ("the caller", order.facts),
+        *([(f"the descriptor in {descriptor.source}", facts_of(descriptor))] if descriptor else []),
+    )
     try:
         signature = probe(source.archive, told.extensions or ())
     except TorchMLError as error:
@@ -97,19 +107,25 @@ def _export(order: Export, source: Source) -> Result:
         if facts.convention == "edges":
             check, facts = check_radial(module, facts)
             checks.append(check)
+        if descriptor:
+            checks.append(check_width(module, facts, descriptor))
         others = metadata.extra_files(source.archive)
         others = {k: v for k, v in others.items() if not k.startswith(metadata.PREFIX)}
         metadata.save(module, model_file, facts, others)
         parameters.write_text(param_file.render(facts, MODEL_FILE, len(signature.arguments)))
+        files = [parameters, model_file]
+        if descriptor:
+            files.append(Path(scratch) / DESCRIPTOR_FILE)
+            files[-1].write_text(descriptor.text)
         if not failed(checks):
-            checks += check_numbers(model_file, parameters)
+            checks += check_numbers(Path(scratch), descriptor.cutoffs if descriptor else None)
         if failed(checks):
             return Result(checks, facts)
         kim.write_portable_model(
             folder,
             driver=order.driver,
             species=facts.species or (),
-            parameter_files={PARAM_FILE: parameters, MODEL_FILE: model_file},
+            parameter_files={file.name: file for file in files},
             title=order.title or f"TorchScript potential for {' '.join(facts.species or ())}",
             description=order.description or _describe(facts),
             author=order.author,

@@ -50,11 +50,14 @@ _PRECISION = {
 }
 
 
-def check_numbers(model_file: Path, parameters: Path) -> list[Check]:
-    """Checks through the engine of the driver; the first failure ends them."""
+def check_numbers(folder: Path, cutoffs: npt.NDArray[Any] | None = None) -> list[Check]:
+    """Checks of the model in `folder` through the driver's engine; the first failure ends them.
+
+    `cutoffs` are those of each pair of species (Å), where they are not all that of the model.
+    """
     checks: list[Check] = []
     try:
-        potential = core.Potential(str(model_file), str(parameters))
+        potential = core.Potential(str(folder))
     except TorchMLError as error:
         return [Check("loads in the driver's engine", "fail", str(error))]
     checks.append(Check("loads in the driver's engine", "pass", f"on {potential.device}"))
@@ -65,7 +68,9 @@ def check_numbers(model_file: Path, parameters: Path) -> list[Check]:
         _check_lone_atom,
         _check_smooth,
     ]
-    cluster = _Cluster.random(potential)
+    if cutoffs is None:
+        cutoffs = np.full((len(potential.spec.species),) * 2, potential.spec.cutoff)
+    cluster = _Cluster.random(potential, cutoffs)
     for step in steps:
         try:
             checks.append(step(cluster))
@@ -82,11 +87,13 @@ class _Cluster:
     """A non-periodic structure and the potential that is asked about it.
 
     Attributes:
+        cutoffs: of each pair of species, float[S, S] (Å).
         positions: float[N, 3] (Å).
         species: codes, integer[N].
     """
 
     potential: core.Potential
+    cutoffs: npt.NDArray[Any]
     positions: npt.NDArray[Any]
     species: npt.NDArray[Any]
 
@@ -95,24 +102,25 @@ class _Cluster:
         return _PRECISION[self.potential.spec.dtype]
 
     @classmethod
-    def random(cls, potential: core.Potential) -> _Cluster:
+    def random(cls, potential: core.Potential, cutoffs: npt.NDArray[Any]) -> _Cluster:
         """Atoms at random in a box 3 cutoffs long, so that its ends do not see each other.
 
         No two are closer than half a cutoff, and none sits where a difference step would carry
-        it over the cutoff of another.
+        it over a cutoff of another.
         """
         generator = np.random.default_rng(0)
         cutoff = potential.spec.cutoff
         box = np.array([3.0, 1.0, 1.0]) * cutoff
+        edges = np.unique(np.append(cutoffs, cutoff))
         positions = np.empty((0, 3))
         for candidate in generator.uniform(0, 1, (2000, 3)) * box:
             r = np.linalg.norm(positions - candidate, axis=1)
-            if (r > 0.5 * cutoff).all() and (np.abs(r - cutoff) > 0.03 * cutoff).all():
+            if (r > 0.5 * cutoff).all() and (np.abs(r[:, None] - edges) > 0.03 * cutoff).all():
                 positions = np.vstack([positions, candidate])
             if len(positions) == 16:
                 break
         species = np.arange(len(positions)) % len(potential.spec.species)
-        return cls(potential, positions, species)
+        return cls(potential, cutoffs, positions, species)
 
     def evaluate(
         self, contributing: npt.NDArray[Any] | None = None, *, forces: bool = False
@@ -203,12 +211,11 @@ def _check_lone_atom(cluster: _Cluster) -> Check:
 
 
 def _check_smooth(cluster: _Cluster) -> Check:
-    """Energy and force that a pair still has just inside the cutoff."""
-    cutoff = cluster.potential.spec.cutoff
+    """Energy and force that a pair still has just inside its cutoff."""
     count = len(cluster.potential.spec.species)
     energy_jump = force_jump = scale = 0.0
     for pair in itertools.islice(itertools.combinations_with_replacement(range(count), 2), 10):
-        codes = np.array(pair)
+        codes, cutoff = np.array(pair), float(cluster.cutoffs[pair])
 
         def dimer(r: float, codes: npt.NDArray[Any] = codes) -> tuple[float, npt.NDArray[Any]]:
             positions = np.array([[0.0, 0.0, 0.0], [r, 0.0, 0.0]])

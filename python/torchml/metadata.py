@@ -48,6 +48,8 @@ class ModelMetadata:
         returns_forces: the model returns (energy, derivative) rather than the energy alone.
         radial: energy depends on the lengths of the edge vectors only (convention edges).
         extensions: operator libraries that must be loaded before the model, names or paths.
+        descriptor: kind of the descriptor (convention descriptor), as in a `.param` file.
+        descriptor_parameters: its parameters, the text of a descriptor.dat.
     """
 
     convention: str | None = None
@@ -60,6 +62,8 @@ class ModelMetadata:
     returns_forces: bool | None = None
     radial: bool | None = None
     extensions: tuple[str, ...] | None = None
+    descriptor: str | None = None
+    descriptor_parameters: str | None = None
 
     def __post_init__(self) -> None:
         for key, allowed in CHOICES.items():
@@ -222,4 +226,6 @@ _PARSERS = {
     "returns_forces": _bool,
     "radial": _bool,
     "extensions": _words,
+    "descriptor": _text,
+    "descriptor_parameters": _text,
 }

@@ -15,11 +15,15 @@ def render(metadata: ModelMetadata, model_file: str, number_of_inputs: int) -> s
     are, is part of the format.
 
     Args:
-        metadata: convention, species, cutoff (and layers for graph and edges) must be known.
+        metadata: convention, species, cutoff (and layers for graph and edges, the kind of the
+            descriptor for descriptor) must be known.
         model_file: name of the model archive beside the `.param` file.
         number_of_inputs: arguments of the model's `forward`.
     """
-    for key in ("convention", "species", "cutoff", "layers"):
+    needed = ["convention", "species", "cutoff", "layers"]
+    if metadata.convention == "descriptor":
+        needed.append("descriptor")
+    for key in needed:
         if getattr(metadata, key) is None:
             raise TorchMLError(f"a .param file needs {key}, but the metadata does not give it")
     assert metadata.convention is not None
@@ -47,6 +51,6 @@ def render(metadata: ModelMetadata, model_file: str, number_of_inputs: int) -> s
         str(number_of_inputs),
         "",
         "# Any descriptors?",
-        "None",
+        metadata.descriptor or "None",
     ]
     return "\n".join(lines) + "\n"

@@ -113,23 +113,26 @@ def probe(model: Path, extensions: tuple[str, ...] = ()) -> Signature:
     return Signature.from_json(done.stdout.splitlines()[-1])
 
 
-def merge(archive: ModelMetadata, caller: ModelMetadata, model: Path) -> ModelMetadata:
-    """What the archive and the caller say together; a contradiction is an error."""
-    values = {}
+def merge(*told: tuple[str, ModelMetadata]) -> ModelMetadata:
+    """What several sources, each with its name, say together; a contradiction is an error."""
+    values: dict[str, object] = {}
     for key in (one.name for one in fields(ModelMetadata)):
-        inside, outside = getattr(archive, key), getattr(caller, key)
-        if inside is not None and outside is not None and inside != outside:
-            raise _contradiction(key, f"the metadata of {model}", inside, "the caller", outside)
-        values[key] = outside if inside is None else inside
-    return ModelMetadata(**values)
+        said = [(source, getattr(one, key)) for source, one in told]
+        said = [(source, value) for source, value in said if value is not None]
+        for source, value in said[1:]:
+            if value != said[0][1]:
+                raise _contradiction(key, *said[0], source, value)
+        values[key] = said[0][1] if said else None
+    return ModelMetadata(**values)  # type: ignore[arg-type]
 
 
 def complete(told: ModelMetadata, signature: Signature, model: Path) -> ModelMetadata:
     """Fill what follows from the signature, and refuse what contradicts it."""
     convention = told.convention or _infer_convention(signature, model)
-    if convention == "descriptor":
+    if convention == "descriptor" and told.descriptor is None:
         raise TorchMLError(
-            f"{model}: descriptor models cannot be exported yet, expected none | graph | edges"
+            f"{model} is called with a descriptor, but does not say with which; pass --descriptor "
+            "with the file of its parameters"
         )
     for key in ("species", "cutoff"):
         if getattr(told, key) is None:
@@ -142,7 +145,7 @@ def complete(told: ModelMetadata, signature: Signature, model: Path) -> ModelMet
         convention=convention,
         layers=told.layers or _infer_layers(convention, signature, model),
         dtype=_agree("dtype", told.dtype, _infer_dtype(signature, model), model),
-        species_input=told.species_input or _infer_species_input(signature, model),
+        species_input=_species_input(convention, told.species_input, signature, model),
         returns_forces=_agree(
             "returns_forces", told.returns_forces, _infer_returns_forces(signature, model), model
         ),
@@ -160,7 +163,7 @@ def complete(told: ModelMetadata, signature: Signature, model: Path) -> ModelMet
 
 def _infer_convention(signature: Signature, model: Path) -> str:
     names = [name.lower() for name in signature.arguments]
-    if len(names) == 1:
+    if len(names) == 1 or (len(names) == 2 and "desc" in names[0]):
         return "descriptor"
     if len(names) >= 4 and "vec" in names[1]:
         return "edges"
@@ -170,12 +173,12 @@ def _infer_convention(signature: Signature, model: Path) -> str:
         return "none"
     raise TorchMLError(
         f"the forward of {model} takes ({', '.join(signature.arguments)}), which does not tell "
-        "how it wants to be called; pass --convention none | graph | edges"
+        "how it wants to be called; pass --convention none | graph | edges | descriptor"
     )
 
 
 def _infer_layers(convention: str, signature: Signature, model: Path) -> int:
-    if convention == "none":
+    if convention in ("none", "descriptor"):
         return 1
     if convention == "graph" and len(signature.arguments) > 3:
         return len(signature.arguments) - 3
@@ -195,15 +198,31 @@ def _infer_dtype(signature: Signature, model: Path) -> str | None:
     return signature.dtypes[0] if signature.dtypes else None
 
 
-def _infer_species_input(signature: Signature, model: Path) -> str:
-    name = signature.arguments[0].lower()
+def _species_input(
+    convention: str, told: str | None, signature: Signature, model: Path
+) -> str | None:
+    """What the input of species holds, which is the second after a descriptor, if it is there."""
+    if convention != "descriptor":
+        return told or _infer_species_input("first", signature.arguments[0], model)
+    if len(signature.arguments) > 1:
+        return told or _infer_species_input("second", signature.arguments[1], model)
+    if told is not None:
+        raise TorchMLError(
+            f"species_input is '{told}', but the forward of {model} takes the descriptor alone, "
+            "expected (descriptor, species)"
+        )
+    return None
+
+
+def _infer_species_input(which: str, argument: str, model: Path) -> str:
+    name = argument.lower()
     if name in ("z", "atomic_numbers"):
         return "atomic_number"
     if any(word in name for word in ("species", "code", "type")):
         return "code"
     raise TorchMLError(
-        f"the first input of {model} is called '{signature.arguments[0]}', which does not tell "
-        "what it holds; pass --species-input code | atomic_number"
+        f"the {which} input of {model} is called '{argument}', which does not tell what it holds; "
+        "pass --species-input code | atomic_number"
     )
 
 
@@ -218,7 +237,7 @@ def _infer_returns_forces(signature: Signature, model: Path) -> bool:
 
 def _agree(key: str, told: _T | None, found: _T | None, model: Path) -> _T:
     if told is not None and found is not None and told != found:
-        raise _contradiction(key, "what was said of it", told, f"the forward of {model}", found)
+        raise _contradiction(key, "what is told of it", told, f"the forward of {model}", found)
     value = found if told is None else told
     if value is None:
         raise TorchMLError(f"{model} has no float parameters that tell its {key}; pass --{key}")
@@ -229,7 +248,7 @@ def _contradiction(key: str, one: str, a: object, other: str, b: object) -> Torc
     def text(value: object) -> str:
         return " ".join(value) if isinstance(value, tuple) else str(value)
 
-    return TorchMLError(f"{key}: {one} is '{text(a)}', but {other} says '{text(b)}'")
+    return TorchMLError(f"{key}: {one} says '{text(a)}', but {other} says '{text(b)}'")
 
 
 def _require_fitting_arguments(facts: ModelMetadata, signature: Signature, model: Path) -> None:
@@ -238,14 +257,18 @@ def _require_fitting_arguments(facts: ModelMetadata, signature: Signature, model
         "none": ["species", "coords", "n_neigh", "nlist", "contributing"],
         "graph": ["species", "coords", *stages, "contributing"],
         "edges": ["species", "edge_vectors", "edge_index", "contributing"],
+        "descriptor": ["descriptor"],
     }[facts.convention or ""]
     if facts.convention == "edges":
         expected += [name for name in SHELL_COUNTS if name in signature.arguments]
+    if facts.convention == "descriptor" and len(signature.arguments) > 1:
+        expected.append("species")
     types = ["List[int]" if name in SHELL_COUNTS else "Tensor" for name in expected]
     if list(signature.types) != types:
+        layers = "" if facts.convention == "descriptor" else f" with {facts.layers} layer(s)"
         raise TorchMLError(
             f"the forward of {model} takes ({_inputs(signature.arguments, signature.types)}), but "
-            f"the convention '{facts.convention}' with {facts.layers} layer(s) calls it with "
+            f"the convention '{facts.convention}'{layers} calls it with "
             f"({_inputs(expected, types)})"
         )
 

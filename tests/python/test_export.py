@@ -268,7 +268,7 @@ def test_edges_convention_is_recognised(counts):
         (signature(*NONE, dtypes=()), {}, "pass --dtype"),
         (signature(*NONE), {"species": None}, "does not say its species; pass --species"),
         (signature(*NONE), {"cutoff": None}, "does not say its cutoff; pass --cutoff"),
-        (signature("descriptor"), {}, "descriptor models cannot be exported yet"),
+        (signature("descriptor"), {}, "does not say with which; pass --descriptor"),
         (signature(*NONE, dtypes=("float32", "float64")), {}, "several types"),
         (signature(*NONE, dtypes=("bfloat16",)), {}, "of m.pt are bfloat16, expected float32 or"),
         (signature(*NONE, outputs=("Dict[str, Tensor]",)), {}, r"returns \(Dict\[str, Tensor\]\)"),
@@ -287,7 +287,7 @@ def test_what_stays_open_is_asked_for(found, told, message):
 @pytest.mark.parametrize(
     ("key", "inside", "outside", "message"),
     [
-        ("cutoff", 4.0, 5.0, "cutoff: .*m.pt is '4.0', but the caller says '5.0'"),
+        ("cutoff", 4.0, 5.0, "cutoff: .*m.pt says '4.0', but the caller says '5.0'"),
         ("species", ("Si", "O"), ("O", "Si"), "species: .* 'Si O', but the caller says 'O Si'"),
         ("layers", 2, 3, "layers: .* '2', .* '3'"),
         ("convention", "graph", "none", "convention: .* 'graph', .* 'none'"),
@@ -295,7 +295,10 @@ def test_what_stays_open_is_asked_for(found, told, message):
 )
 def test_caller_and_archive_must_agree(key, inside, outside, message):
     with pytest.raises(TorchMLError, match=message):
-        merge(ModelMetadata(**{key: inside}), ModelMetadata(**{key: outside}), Path("m.pt"))
+        merge(
+            ("the metadata of m.pt", ModelMetadata(**{key: inside})),
+            ("the caller", ModelMetadata(**{key: outside})),
+        )
 
 
 @pytest.mark.parametrize(

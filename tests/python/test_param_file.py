@@ -100,7 +100,19 @@ def test_our_driver_understands_it(tmp_path, convention):
     assert int(values.get("layers") or 1) == metadata.layers
 
 
-@pytest.mark.parametrize("key", ["convention", "species", "cutoff", "layers"])
+@pytest.mark.parametrize("key", ["convention", "species", "cutoff", "layers", "descriptor"])
 def test_missing_facts_are_named(key):
+    said = {"convention": "descriptor", "layers": 1, "descriptor": "SOAP"}
     with pytest.raises(TorchMLError, match=f"needs {key}"):
-        param_file.render(facts(**{key: None}), "model.pt", 6)
+        param_file.render(facts(**{**said, key: None}), "model.pt", 1)
+
+
+def test_the_kind_of_a_descriptor_ends_the_file(tmp_path):
+    metadata = facts(convention="descriptor", layers=1, descriptor="Bispectrum")
+    text = param_file.render(metadata, "m.pt", 1)
+    assert text.endswith("# Number of inputs\n1\n\n# Any descriptors?\nBispectrum\n")
+    values = read_as_the_original_driver(text)
+    assert (values["preprocessing"], values["model"], values["inputs"]) == ("descriptor", "m.pt", 1)
+    (tmp_path / "model.param").write_text(text)
+    ours = core.read_param_file(str(tmp_path / "model.param"))
+    assert (ours["convention"], ours["descriptor"]) == ("descriptor", "Bispectrum")
