@@ -48,8 +48,8 @@ lint: setup ## ruff, mypy and clang-format
 	git ls-files -z '*.cpp' '*.hpp' | xargs -0 clang-format --dry-run -Werror
 
 # accuracy.py, which needs data of yours, is not among them.
-bench: setup ## graph building, driver overhead and training
-	@$(in_environment) for name in graph driver training; do \
+bench: setup ## graph building, driver overhead, descriptors and training
+	@$(in_environment) for name in graph driver descriptor training; do \
 	    python "benchmarks/$$name.py" || exit 1; done
 
 clean: ## remove what was built, keeping the Python environment
