@@ -42,6 +42,12 @@ std::size_t index(int i) {
   return static_cast<std::size_t>(i);
 }
 
+double factorial(int n) {
+  double value = 1.0;
+  for (int i = 2; i <= n; ++i) value *= i;
+  return value;
+}
+
 void check(BispectrumParameters const& p) {
   auto const between = [](char const* name, int value, int low, int high) {
     if (value < low || value > high)
@@ -73,26 +79,22 @@ void check(BispectrumParameters const& p) {
 /// What CoupledMomenta and BispectrumTables point to.
 class Tables {
  public:
-  explicit Tables(BispectrumParameters const& p) : weights_(p.weights) {
+  explicit Tables(BispectrumParameters const& p)
+      : twojmax_(p.twojmax),
+        rfac0_pi_(p.rfac0 * std::numbers::pi),
+        rmin0_(p.rmin0),
+        switching_(p.switch_flag),
+        weights_(p.weights) {
     for (double const cutoff : p.cutoffs.matrix())
       inverse_ranges_.push_back(1.0 / (cutoff - p.rmin0));
     halves_.push_back(0);
     for (int j = 0; j <= p.twojmax; ++j) {
       for (int mb = 0; 2 * mb <= j; ++mb)
         for (int ma = 0; ma <= j; ++ma)
-          norms_.push_back(std::exp(0.5 * (std::lgamma(ma + 1) + std::lgamma(j - ma + 1) -
-                                           std::lgamma(mb + 1) - std::lgamma(j - mb + 1))));
+          norms_.push_back(
+              std::sqrt(factorial(ma) / factorial(mb) * factorial(j - ma) / factorial(j - mb)));
       halves_.push_back(static_cast<int>(norms_.size()));
     }
-    tables_.twojmax = p.twojmax;
-    tables_.rfac0_pi = p.rfac0 * std::numbers::pi;
-    tables_.rmin0 = p.rmin0;
-    tables_.switching = p.switch_flag;
-    tables_.species = weights_.size();
-    tables_.inverse_ranges = inverse_ranges_.data();
-    tables_.weights = weights_.data();
-    tables_.halves = halves_.data();
-    tables_.norms = norms_.data();
   }
   Tables(Tables const&) = delete;
   Tables& operator=(Tables const&) = delete;
@@ -106,14 +108,22 @@ class Tables {
     return known->second;
   }
 
-  /// To be called after the last invariant.
-  BispectrumTables const& finish() {
-    tables_.invariants = invariants_.size();
-    tables_.value_count = value_couplings_.size();
-    tables_.value_couplings = value_couplings_.data();
-    tables_.gradient_count = gradient_couplings_.size();
-    tables_.gradient_couplings = gradient_couplings_.data();
-    return tables_;
+  /// Valid while this object is, and until the next invariant.
+  [[nodiscard]] BispectrumTables view() const {
+    return {.twojmax = twojmax_,
+            .rfac0_pi = rfac0_pi_,
+            .rmin0 = rmin0_,
+            .switching = switching_,
+            .species = weights_.size(),
+            .inverse_ranges = inverse_ranges_.data(),
+            .weights = weights_.data(),
+            .halves = halves_.data(),
+            .norms = norms_.data(),
+            .invariants = invariants_.size(),
+            .value_count = value_couplings_.size(),
+            .value_couplings = value_couplings_.data(),
+            .gradient_count = gradient_couplings_.size(),
+            .gradient_couplings = gradient_couplings_.data()};
   }
 
  private:
@@ -148,6 +158,10 @@ class Tables {
     return {j1, j2, j, number, inner.data(), outer.data()};
   }
 
+  int twojmax_;
+  double rfac0_pi_;
+  double rmin0_;
+  bool switching_;
   std::vector<double> weights_;
   std::vector<double> inverse_ranges_;
   std::vector<int> halves_;
@@ -156,7 +170,6 @@ class Tables {
   std::map<std::array<int, 3>, std::size_t> invariants_;
   std::vector<CoupledMomenta> value_couplings_;
   std::vector<CoupledMomenta> gradient_couplings_;
-  BispectrumTables tables_{};
 };
 
 class Bispectrum final : public Descriptor {
@@ -170,7 +183,6 @@ class Bispectrum final : public Descriptor {
       outputs_.push_back(
           {couples ? tables_.invariant(triple) : 0, factor, p.bzero_flag ? factor : 0.0});
     }
-    ready_ = tables_.finish();
   }
 
   [[nodiscard]] std::size_t width() const override { return outputs_.size(); }
@@ -178,25 +190,27 @@ class Bispectrum final : public Descriptor {
 
   void values(std::span<Environment const> centers, Scratch& scratch,
               double* values) const override {
-    double* const invariants = scratch.doubles(centers.size() * ready_.invariants);
-    kernel_.values(ready_, centers.data(), centers.size(), scratch, invariants);
+    auto const tables = tables_.view();
+    double* const invariants = scratch.doubles(centers.size() * tables.invariants);
+    kernel_.values(tables, centers.data(), centers.size(), scratch, invariants);
     for (std::size_t c = 0; c < centers.size(); ++c)
       for (std::size_t d = 0; d < width(); ++d)
         values[c * width() + d] =
-            outputs_[d].factor * invariants[c * ready_.invariants + outputs_[d].invariant] -
+            outputs_[d].factor * invariants[c * tables.invariants + outputs_[d].invariant] -
             outputs_[d].shift;
   }
 
   void gradient(std::span<Environment const> centers, Scratch& scratch, double const* cotangent,
                 std::span<EnvironmentGradient const> gradients) const override {
-    auto const count = centers.size() * ready_.invariants;
+    auto const tables = tables_.view();
+    auto const count = centers.size() * tables.invariants;
     double* const of_invariants = scratch.doubles(count);
     std::fill(of_invariants, of_invariants + count, 0.0);
     for (std::size_t c = 0; c < centers.size(); ++c)
       for (std::size_t d = 0; d < width(); ++d)
-        of_invariants[c * ready_.invariants + outputs_[d].invariant] +=
+        of_invariants[c * tables.invariants + outputs_[d].invariant] +=
             outputs_[d].factor * cotangent[c * width() + d];
-    kernel_.gradient(ready_, centers.data(), centers.size(), scratch, of_invariants,
+    kernel_.gradient(tables, centers.data(), centers.size(), scratch, of_invariants,
                      gradients.data());
   }
 
@@ -210,7 +224,6 @@ class Bispectrum final : public Descriptor {
 
   SpeciesCutoffs cutoffs_;
   Tables tables_;
-  BispectrumTables ready_{};
   std::vector<Output> outputs_;
   BispectrumKernel const& kernel_;
 };

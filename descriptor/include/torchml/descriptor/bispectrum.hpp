@@ -11,10 +11,11 @@ namespace torchml::descriptor {
 
 struct BispectrumParameters {
   SpeciesCutoffs cutoffs;
-  int twojmax = 8;              ///< twice the largest angular momentum
-  double rfac0 = 0.99363;       ///< fraction of pi that the cutoff is mapped to
+  int twojmax = 8;              ///< twice the largest angular momentum, 0 to 30
+  double rfac0 = 0.99363;       ///< fraction of pi that the cutoff is mapped to, above 0, at most 1
   int diagonalstyle = 3;        ///< 0 all (j1, j2, j), 1 j1 = j2, 2 j1 = j2 = j, 3 j >= j1 >= j2
-  double rmin0 = 0.0;           ///< Å, mapped to angle 0
+  double rmin0 = 0.0;           ///< Å, mapped to angle 0; below every cutoff. Where a neighbour
+                                ///< crosses it, values with half-integer j jump, as in SNAP.
   bool switch_flag = true;      ///< neighbours fade out towards the cutoff
   bool bzero_flag = false;      ///< subtract the values of an isolated atom
   std::vector<double> weights;  ///< [S] of the neighbours by species; empty: all 1
