@@ -430,7 +430,7 @@ def growth_table(growth: list[dict[str, Any]]) -> Table:
     for one in growth:
         table.add_row(
             f"{one['atoms']}",
-            *(f"{one['vjp'][c.name]:.1f} ({one['memory'][c.name]:.0f})" for c in CASES),
+            *(f"{one['vjp'][c.name]:.1f} ({one['memory'][c.name]:.1f})" for c in CASES),
         )
     return table
 
