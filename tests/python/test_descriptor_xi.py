@@ -156,7 +156,7 @@ def test_golden_data(instructions: str) -> None:
 def test_widths() -> None:
     for q, width in enumerate(WIDTHS):
         assert len(indices(q)) == width
-        if q <= 8 or q == 15:
+        if q <= 6 or q == 15:
             assert xi(q).width == width
 
 
