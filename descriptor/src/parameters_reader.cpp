@@ -12,12 +12,13 @@
 namespace torchml::descriptor {
 namespace {
 
-// More than anybody needs, and little enough that no file makes a program run out of memory.
+// More than anybody needs, and little enough that no file makes a program run out of memory. Those
+// of numbers that size a descriptor are what make_descriptor accepts.
 constexpr int most_species = 200;
 constexpr int most_functions = 10000;
-constexpr int most_twojmax = 20;
-constexpr int most_n_max = 20;
-constexpr int most_l_max = 20;
+constexpr int most_twojmax = 30;
+constexpr int most_n_max = 16;
+constexpr int most_l_max = 50;
 constexpr int most_q = 15;
 
 using Words = std::vector<std::string>;

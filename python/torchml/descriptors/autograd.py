@@ -34,6 +34,9 @@ from torchml.descriptors.descriptor import Descriptor
 from torchml.descriptors.environments import Environments
 from torchml.errors import TorchMLError
 
+# Of the edge that moves most in a difference, Å.
+_STEP = 1e-5
+
 
 def edge_vectors(
     environments: Environments, positions: Tensor, strain: Tensor | None = None
@@ -56,7 +59,11 @@ def edge_vectors(
 
 
 def descriptor_values(
-    descriptor: Descriptor, environments: Environments, vectors: Tensor, threads: int = 0
+    descriptor: Descriptor,
+    environments: Environments,
+    vectors: Tensor,
+    threads: int = 0,
+    quick: bool = False,
 ) -> Tensor:
     """Values [C, width] as a differentiable function of the edge vectors [E, 3] (Å).
 
@@ -64,6 +71,9 @@ def descriptor_values(
     again with respect to what was multiplied, which is what a loss of forces needs for its
     network; second derivatives of the descriptor itself do not exist, and come out as NaN (so the
     `grad` of positions is NaN after the backward pass of a loss of forces).
+
+    The second derivative takes the whole Jacobian, as long as `width` products; `quick` takes central
+    differences of the values instead, good to about 1e-9, in the time of two evaluations.
 
     float32 and float64 are computed in float64 and returned as they came; tensors of another device
     travel to the CPU and back.
@@ -75,7 +85,7 @@ def descriptor_values(
         )
     if vectors.dtype not in (torch.float32, torch.float64):
         raise TorchMLError(f"vectors are {vectors.dtype}, expected float32 or float64")
-    call = _Call(descriptor, environments, threads)
+    call = _Call(descriptor, environments, threads, quick)
     values: Tensor = _Values.apply(vectors, call)  # type: ignore[no-untyped-call]
     return values
 
@@ -87,41 +97,74 @@ class _Call:
     descriptor: Descriptor
     environments: Environments
     threads: int
-
-    def _arguments(self, vectors: Tensor) -> tuple[Any, Any, Any, Any]:
-        e = self.environments
-        return e.center_species, e.offsets, e.neighbor_species, _array(vectors)
+    quick: bool
 
     def values(self, vectors: Tensor) -> Tensor:
-        found = self.descriptor.core.compute_edges(*self._arguments(vectors), self.threads)
-        return torch.from_numpy(found).to(vectors)
+        return torch.from_numpy(self._values(_array(vectors))).to(vectors)
 
     def pull_back(self, vectors: Tensor, cotangent: Tensor) -> Tensor:
         """[C, width] -> [E, 3]."""
-        arguments = self._arguments(vectors)
-        core = self.descriptor.core
-        found = core.pull_back_edges(*arguments, _array(cotangent), self.threads)
+        e = self.environments
+        found = self.descriptor.core.pull_back_edges(
+            e.center_species,
+            e.offsets,
+            e.neighbor_species,
+            _array(vectors),
+            _array(cotangent),
+            self.threads,
+        )
         return torch.from_numpy(found).to(vectors)
 
     def push_forward(self, vectors: Tensor, directions: Tensor) -> Tensor:
-        """[E, 3] -> [C, width], with the Jacobian of some centres at a time."""
-        e = self.environments
-        rows, width = e.edge_rows, self.descriptor.width
+        """[E, 3] -> [C, width]: derivatives of the values along displacements of the edges."""
         places, along = _array(vectors), _array(directions)
-        found = np.zeros((len(e.centers), width))
-        some = 64
-        for first in range(0, len(e.centers), some):
-            ends = e.offsets[first : first + some + 1]
-            edges = slice(int(ends[0]), int(ends[-1]))
-            jacobian = self.descriptor.core.jacobian_edges(
-                e.center_species[first : first + some],
-                ends - ends[0],
-                e.neighbor_species[edges],
-                places[edges],
-                self.threads,
-            )
-            np.add.at(found, rows[edges], np.einsum("edx,ex->ed", jacobian, along[edges]))
+        if self.quick:
+            found, done = self._differences(places, along)
+        else:
+            found = np.zeros((len(self.environments.centers), self.descriptor.width))
+            done = np.zeros(len(found), dtype=bool)
+        for row in np.flatnonzero(~done):
+            found[row] = self._product(places, along, int(row))
         return torch.from_numpy(found).to(vectors)
+
+    def _product(
+        self, places: NDArray[np.float64], along: NDArray[np.float64], row: int
+    ) -> NDArray[np.float64]:
+        """With the Jacobian of one centre: [width]."""
+        e = self.environments
+        edges = slice(int(e.offsets[row]), int(e.offsets[row + 1]))
+        jacobian = self.descriptor.core.jacobian_edges(
+            e.center_species[[row]],
+            e.offsets[row : row + 2] - e.offsets[row],
+            e.neighbor_species[edges],
+            places[edges],
+            self.threads,
+        )
+        product: NDArray[np.float64] = np.einsum("edx,ex->d", jacobian, along[edges])
+        return product
+
+    def _differences(
+        self, places: NDArray[np.float64], along: NDArray[np.float64]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Central differences [C, width], and where they do not cross a cutoff: there the values of
+        some kinds jump."""
+        e = self.environments
+        rows = e.edge_rows
+        largest = np.zeros(len(e.centers))
+        np.maximum.at(largest, rows, np.linalg.norm(along, axis=1))
+        step = _STEP / np.where(largest > 0, largest, 1.0)  # one for each centre
+        moved = along * step[rows, None]
+        change = self._values(places + moved) - self._values(places - moved)
+        cutoffs = self.descriptor.parameters.cutoffs[e.center_species[rows], e.neighbor_species]
+        close = np.abs(np.linalg.norm(places, axis=1) - cutoffs) < 2 * _STEP
+        far = np.bincount(rows[close], minlength=len(e.centers)) == 0
+        return change / (2 * step[:, None]), far
+
+    def _values(self, places: NDArray[np.float64]) -> NDArray[np.float64]:
+        e = self.environments
+        return self.descriptor.core.compute_edges(
+            e.center_species, e.offsets, e.neighbor_species, places, self.threads
+        )
 
 
 def _array(tensor: Tensor) -> NDArray[np.float64]:
