@@ -72,7 +72,7 @@ def descriptor_values(
     network; second derivatives of the descriptor itself do not exist, and come out as NaN (so the
     `grad` of positions is NaN after the backward pass of a loss of forces).
 
-    The second derivative takes the whole Jacobian, as long as `width` products; `quick` takes central
+    The second derivative takes the whole Jacobian, `width` products; `quick` takes central
     differences of the values instead, good to about 1e-9, in the time of two evaluations.
 
     float32 and float64 are computed in float64 and returned as they came; tensors of another device
