@@ -1,4 +1,4 @@
-"""The data of the demonstration are what they claim to be."""
+"""The data of the demonstration are what they claim to be, and the example of descriptors runs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import portable
 import pytest
 from ase.io import read
+from rich.console import Console
 
 from torchml.data import Configuration
 from torchml.data.batch import collate, make_sample
@@ -64,3 +65,21 @@ def test_a_seed_makes_the_same_files_and_no_structure_is_in_both(
     energies = [{atoms.get_potential_energy() for atoms in read(one, ":")} for one in first]
     assert not energies[0] & energies[1]
     assert not (scratch / "kim.log").exists()
+
+
+def test_the_example_of_descriptors_runs(
+    silicon_data: ModuleType, collection: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few structures and epochs: errors are large, all else is as it shall be."""
+    import descriptor_potential as example
+
+    monkeypatch.setattr(example, "TRAIN", silicon_data.Size(snapshots=1, strained=2))
+    monkeypatch.setattr(example, "TEST", silicon_data.Size(snapshots=1, strained=0))
+    monkeypatch.setattr(example, "EPOCHS", 20)
+    monkeypatch.setattr(example, "STEPS", 20)
+    monkeypatch.setattr(example, "ENERGY_ERROR", 1.0)
+    monkeypatch.setattr(example, "FORCES_ERROR", 1.0)
+    monkeypatch.setattr(example, "DRIFT", 0.1)  # 20 steps are no period of a phonon
+    assert example.work(scratch / "out", Console(quiet=True)) == 0
+    assert (scratch / "out" / "descriptor_potential.png").stat().st_size > 10_000
+    sys.modules.pop("descriptor_potential")

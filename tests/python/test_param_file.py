@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-import torchml._core as core
 
+import torchml._core as core
 from torchml import param_file
 from torchml.errors import TorchMLError
 from torchml.metadata import ModelMetadata
