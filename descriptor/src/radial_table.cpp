@@ -7,6 +7,7 @@
 #include <string>
 
 #include "torchml/descriptor/error.hpp"
+#include "torchml/descriptor/text.hpp"
 
 namespace torchml::descriptor {
 namespace {
@@ -88,7 +89,7 @@ RadialTable::RadialTable(Functions const& functions, std::size_t count, double e
     // Where long double is no better than double the noise of the values is met before.
     if (error < 1e-14L && error > 0.5L * error_before) return;
     if (pieces > most)
-      throw Error("the radial functions vary too quickly for a table up to " + std::to_string(end) +
+      throw Error("the radial functions vary too quickly for a table up to " + shortest(end) +
                   " Å, expected wider or fewer of them");
     error_before = error;
     // The last coefficient goes as the length of a piece to this power.

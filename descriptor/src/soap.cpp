@@ -11,6 +11,7 @@
 #include "soap_kernel.hpp"
 #include "soap_radial.hpp"
 #include "torchml/descriptor/error.hpp"
+#include "torchml/descriptor/text.hpp"
 
 namespace torchml::descriptor {
 namespace {
@@ -28,15 +29,14 @@ void check(SoapParameters const& parameters) {
     throw Error("l_max of SOAP is " + std::to_string(l_max) + ", expected 0 to " +
                 std::to_string(highest_degree));
   if (!(std::isfinite(cutoff) && cutoff > 0.0))
-    throw Error("the cutoff of SOAP is " + std::to_string(cutoff) +
-                ", expected a positive number of Å");
+    throw Error("the cutoff of SOAP is " + shortest(cutoff) + ", expected a positive number of Å");
   if (!(std::isfinite(eta) && eta > 0.0))
-    throw Error("eta of SOAP is " + std::to_string(eta) + ", expected a positive number of 1/Å^2");
+    throw Error("eta of SOAP is " + shortest(eta) + ", expected a positive number of 1/Å^2");
   // The points of the quadrature are up to 0.016 cutoff apart, as wide as this Gaussian twice over.
   if (!(eta * cutoff * cutoff < 1e4))
-    throw Error("eta of SOAP is " + std::to_string(eta) + ", expected less than " +
-                std::to_string(1e4 / (cutoff * cutoff)) + " 1/Å^2 with a cutoff of " +
-                std::to_string(cutoff) + " Å");
+    throw Error("eta of SOAP is " + shortest(eta) + ", expected less than " +
+                shortest(1e4 / (cutoff * cutoff)) + " 1/Å^2 with a cutoff of " + shortest(cutoff) +
+                " Å");
 }
 
 /// Farther than this from the radial functions' end a neighbour's Gaussian is below exp(-50).

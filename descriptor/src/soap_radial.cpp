@@ -7,6 +7,7 @@
 
 #include "expansion.hpp"
 #include "torchml/descriptor/error.hpp"
+#include "torchml/descriptor/text.hpp"
 
 namespace torchml::descriptor {
 namespace {
@@ -95,7 +96,7 @@ Matrix inverse_root(Matrix s, double cutoff) {
     largest = std::max(largest, diagonal(i));
   }
   if (rotated || !(smallest > 0.0) || !(largest < 1e44 * smallest))
-    throw Error("n_max is " + std::to_string(size) + " with a cutoff of " + std::to_string(cutoff) +
+    throw Error("n_max is " + std::to_string(size) + " with a cutoff of " + shortest(cutoff) +
                 " Å, expected fewer radial functions: these are not linearly independent");
 
   Matrix root(size, std::vector<Expansion>(size));
