@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from torchml.descriptors import (
     Environments,
     SymmetryFunctions,
     Xi,
+    load_parameters,
     preset,
 )
 from torchml.descriptors.autograd import (
@@ -453,3 +456,31 @@ def test_networks_of_wrong_sizes_are_refused():
         ElementNetworks(3, 2, references=[1.0])
     with pytest.raises(TorchMLError, match=r"shape \[2, 4\], expected \[atoms, 3\]"):
         DescriptorNetwork(3).fit_normalization(torch.zeros(2, 4))
+
+
+# -------------------------------------------------------------------------------------------- docs
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_examples_of_the_docs_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs" / "descriptors.md").read_text(encoding="utf-8")
+    names: dict[str, object] = {}
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) == 2
+    for block in blocks:
+        exec(block, names)
+    for weight in names["network"].parameters():
+        assert weight.grad is None or torch.isfinite(weight.grad).all()
+    (block,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "params.yaml").write_text(block)
+    assert Descriptor(load_parameters(tmp_path / "params.yaml")).width == 3
+
+
+def test_the_kind_of_ones_own_is_that_of_the_docs():
+    """tests/cpp compiles the files."""
+    page = (ROOT / "docs" / "descriptors.md").read_text(encoding="utf-8")
+    for name in ("coordination.hpp", "coordination.cpp"):
+        text = (ROOT / "descriptor" / "example" / name).read_text(encoding="utf-8")
+        assert f"```cpp\n{text}```" in page
