@@ -135,13 +135,10 @@ def main() -> int:
     except TorchMLError as error:
         print(f"descriptor.py: {error}", file=sys.stderr)
         return 1
-    for table in (
-        speed_table(comparisons, options.rounds),
-        error_table(errors),
-        threads_table(threads),
-        sets_table(sets),
-        growth_table(growth),
-    ):
+    tables = [threads_table(threads), sets_table(sets), growth_table(growth)]
+    if comparisons:
+        tables = [speed_table(comparisons, options.rounds), error_table(errors), *tables]
+    for table in tables:
         console.print(table)
         console.print("")
     for reason in absent:
