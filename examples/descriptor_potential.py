@@ -1,13 +1,13 @@
 """A network of Behler and Parrinello for silicon: descriptors, training on forces, export, LAMMPS.
 
-    python examples/descriptor_potential.py [--output descriptor-output]
+    python examples/descriptor_potential.py [--output demo-output/descriptor]
 
 Structures of silicon are labelled by OpenKIM's Stillinger-Weber model. Each atom is described by
 symmetry functions, which the C++ library computes; a small network makes energies of them, and
 learns from energies and forces in a loop of plain PyTorch. Scripted and exported together with the
 parameters of its descriptor, it becomes a KIM portable model, is installed into the KIM collection
 of the environment, and moves silicon in LAMMPS on one and two MPI ranks. The exit status says
-whether everything is within its limits; descriptor-output/descriptor_potential.png shows it.
+whether everything is within its limits; descriptor_potential.png shows it.
 """
 
 from __future__ import annotations
@@ -77,7 +77,9 @@ class Labelled:
 def main() -> int:
     """Run the example; 0 when everything is within its limits."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, default=Path("descriptor-output"), metavar="FOLDER")
+    parser.add_argument(
+        "--output", type=Path, default=Path("demo-output/descriptor"), metavar="FOLDER"
+    )
     output: Path = parser.parse_args().output
     console = Console(highlight=False)
     try:
