@@ -9,6 +9,13 @@ namespace {
 
 constexpr std::align_val_t alignment{64};
 
+// With a sanitizer every array is an allocation of its own, so that it sees where arrays end.
+#ifdef __SANITIZE_ADDRESS__
+constexpr bool together = false;
+#else
+constexpr bool together = true;
+#endif
+
 }  // namespace
 
 struct Scratch::Chunk {
@@ -30,8 +37,8 @@ Scratch::~Scratch() = default;
 void* Scratch::take(std::size_t bytes) {
   constexpr auto step = static_cast<std::size_t>(alignment);
   bytes = (bytes + step - 1) / step * step;
-  if (chunks_.empty() || chunks_.back().size - used_ < bytes) {
-    constexpr std::size_t smallest = 1 << 16;
+  if (!together || chunks_.empty() || chunks_.back().size - used_ < bytes) {
+    constexpr std::size_t smallest = together ? 1 << 16 : 0;
     chunks_.emplace_back(std::max(bytes, smallest));
     used_ = 0;
   }
@@ -51,7 +58,7 @@ void Scratch::reset() {
     std::size_t total = 0;
     for (auto const& chunk : chunks_) total += chunk.size;
     chunks_.clear();
-    chunks_.emplace_back(total);
+    if (together) chunks_.emplace_back(total);
   }
   used_ = 0;
 }

@@ -12,6 +12,7 @@ from torchml.descriptors.files import from_dict
 from torchml.errors import TorchMLError
 from torchml.models.base import EdgeModel, per_node
 from torchml.models.descriptor_network import ElementNetworks
+from torchml.models.scaled import Scaled
 
 
 class DescriptorPotential(EdgeModel):
@@ -116,7 +117,7 @@ class DescriptorPotential(EdgeModel):
             shifts=np.zeros((edges, 3)),
             atoms=len(codes),
         )
-        values = descriptor_values(self.descriptor, environments, vectors)
+        values = descriptor_values(self.descriptor, environments, vectors, quick=True)
         return values.to(self.networks.mean.dtype)
 
 
@@ -138,14 +139,19 @@ class DescriptorEnergies(torch.nn.Module):
         return energies.to(torch.float64) * self.scale + self.references.index_select(0, species)
 
 
+def descriptor_potential(model: EdgeModel) -> DescriptorPotential:
+    """The descriptor model that this is, or that this scales."""
+    network = model.network if isinstance(model, Scaled) else model
+    if isinstance(network, DescriptorPotential):
+        return network
+    raise TorchMLError(
+        f"{type(network).__name__} takes edges and not a descriptor, expected another convention: "
+        "'edges', 'graph' or, without message passing, 'none'"
+    )
+
+
 def energies_of(model: EdgeModel) -> DescriptorEnergies:
-    """The part of a trained descriptor model that comes after the descriptor."""
-    network = getattr(model, "network", model)
-    if not isinstance(network, DescriptorPotential):
-        raise TorchMLError(
-            f"{type(network).__name__} takes edges and not a descriptor, expected another "
-            "convention: 'edges', 'graph' or, without message passing, 'none'"
-        )
-    scale = getattr(model, "scale", torch.ones((), dtype=torch.float64))
-    zeros = torch.zeros(len(model.species), dtype=torch.float64)
-    return DescriptorEnergies(network.networks, scale, getattr(model, "references", zeros))
+    """The part of a descriptor model that comes after the descriptor."""
+    network = descriptor_potential(model)
+    scaled = model if isinstance(model, Scaled) else Scaled(network)
+    return DescriptorEnergies(network.networks, scaled.scale, scaled.references)

@@ -6,13 +6,15 @@ functions of fixed signature cannot express: the few lines of `forward` are writ
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 
 from torchml import _descriptors as core
 from torchml.errors import TorchMLError
 from torchml.metadata import ModelMetadata, quiet_torchscript
 from torchml.models.base import EdgeModel
-from torchml.models.descriptor_potential import energies_of
+from torchml.models.descriptor_potential import descriptor_potential, energies_of
 from torchml.models.dtype import network_dtype
 
 _NONE = """
@@ -80,7 +82,7 @@ def script(model: EdgeModel, convention: str) -> torch.jit.ScriptModule:
 
 def describe(model: EdgeModel, convention: str) -> ModelMetadata:
     """The metadata that belongs into the archive of `script(model, convention)`."""
-    return ModelMetadata(
+    facts = ModelMetadata(
         convention=convention,
         species=tuple(model.species),
         cutoff=model.cutoff,
@@ -90,19 +92,15 @@ def describe(model: EdgeModel, convention: str) -> ModelMetadata:
         edges="directed" if convention == "graph" else None,
         returns_forces=False,
         radial=model.radial if convention == "edges" else None,
-        **_descriptor(model, convention),
     )
-
-
-def _descriptor(model: EdgeModel, convention: str) -> dict[str, str]:
     if convention != "descriptor":
-        return {}
-    network = getattr(model, "network", model)
-    parameters = network.descriptor.parameters.to_core()
-    return {
-        "descriptor": core.kind_name(parameters),
-        "descriptor_parameters": core.format_parameters(parameters),
-    }
+        return facts
+    parameters = descriptor_potential(model).descriptor.parameters.to_core()
+    return replace(
+        facts,
+        descriptor=core.kind_name(parameters),
+        descriptor_parameters=core.format_parameters(parameters),
+    )
 
 
 def _source(model: EdgeModel, convention: str) -> str:

@@ -2,9 +2,9 @@
 
 Everything here is written to be seen to be right, not to be fast. Neighbours come from a search
 over all pairs and all lattice shifts. A model of convention `edges` gets the periodic graph itself,
-with no ghosts at all, and so does the descriptor library for the convention `descriptor`; models that
-take coordinates get that graph unfolded: image (j, T + S) exists wherever image (i, T) is reached
-and atom i has the neighbour j shifted by S.
+with no ghosts at all, and so does the descriptor library for the convention `descriptor`; models
+that take coordinates get that graph unfolded: image (j, T + S) exists wherever image (i, T) is
+reached and atom i has the neighbour j shifted by S.
 """
 
 from __future__ import annotations
