@@ -169,86 +169,88 @@ class Block {
   std::vector<EnvironmentGradient> gradients_;
 };
 
-/// The error of the earliest block, as one thread would have met it.
-class FirstError {
+/// Work on blocks of centres; one object for all threads.
+template <class Source, class Work>
+class Blocks {
  public:
-  void note(std::size_t where) {
-#pragma omp critical(torchml_descriptor_error)
-    if (!error_ || where < where_) {
-      error_ = std::current_exception();
-      where_ = where;
+  Blocks(Descriptor const& descriptor, Source const& source, Work const& work)
+      : descriptor_(descriptor), source_(source), work_(work), centers_(centers_of(source)) {}
+
+  [[nodiscard]] std::size_t count() const { return (centers_ + block - 1) / block; }
+
+  /// Gathers block b and calls work(gathered, first centre). False when that threw.
+  bool run(std::size_t b, Block& mine) {
+    try {
+      mine.gather(descriptor_, source_, b * block, std::min(block, centers_ - b * block));
+      mine.scratch.reset();
+      work_(mine, b * block);
+      return true;
+    } catch (...) {
+      note(b);
+      return false;
     }
   }
+
+  /// Throws what the earliest block threw, as one thread would have met it.
   void rethrow() const {
     if (error_) std::rethrow_exception(error_);
   }
 
  private:
-  std::exception_ptr error_;
-  std::size_t where_ = 0;
-};
-
-int thread_count([[maybe_unused]] int threads, [[maybe_unused]] std::size_t blocks) {
-#ifdef _OPENMP
-  auto const most = static_cast<int>(std::min<std::size_t>(blocks, 1 << 10));
-  return std::max(1, std::min(threads > 0 ? threads : omp_get_max_threads(), most));
-#else
-  return 1;
-#endif
-}
-
-/// Calls work(block, first centre) for all blocks, and then `finish` in the order of the blocks:
-/// sums of floating-point numbers are the same whichever thread worked on what.
-template <class Source, class Work, class Finish>
-void for_blocks_in_order(Descriptor const& descriptor, Source const& source, int threads,
-                         Work const& work, Finish const& finish) {
-  auto const centers = centers_of(source);
-  auto const blocks = (centers + block - 1) / block;
-  FirstError error;
-#pragma omp parallel num_threads(thread_count(threads, blocks))
-  {
-    Block mine;
-#pragma omp for schedule(dynamic) ordered
-    for (std::size_t b = 0; b < blocks; ++b) {
-      auto const first = b * block;
-      bool done = false;
-      try {
-        mine.gather(descriptor, source, first, std::min(block, centers - first));
-        mine.scratch.reset();
-        work(mine, first);
-        done = true;
-      } catch (...) {
-        error.note(b);
-      }
-#pragma omp ordered
-      if (done) finish(mine, first);
+  void note(std::size_t b) {
+#pragma omp critical(torchml_descriptor_error)
+    if (!error_ || b < failed_) {
+      error_ = std::current_exception();
+      failed_ = b;
     }
   }
-  error.rethrow();
+
+  Descriptor const& descriptor_;
+  Source const& source_;
+  Work const& work_;
+  std::size_t centers_;
+  std::exception_ptr error_;
+  std::size_t failed_ = 0;
+};
+
+[[maybe_unused]] int thread_count(int threads, std::size_t blocks) {
+#ifdef _OPENMP
+  if (threads <= 0) threads = omp_get_max_threads();
+#endif
+  return std::max(1, std::min(threads, static_cast<int>(std::min<std::size_t>(blocks, 1 << 10))));
 }
 
-/// The same without anything to finish.
+/// Calls work(block, first centre) for all blocks.
 template <class Source, class Work>
-void for_blocks(Descriptor const& descriptor, Source const& source, int threads, Work const& work) {
-  auto const centers = centers_of(source);
-  auto const blocks = (centers + block - 1) / block;
-  FirstError error;
-#pragma omp parallel num_threads(thread_count(threads, blocks))
+void for_blocks(Descriptor const& descriptor, Source const& source, [[maybe_unused]] int threads,
+                Work const& work) {
+  Blocks blocks(descriptor, source, work);
+#pragma omp parallel num_threads(thread_count(threads, blocks.count()))
   {
     Block mine;
 #pragma omp for schedule(dynamic)
-    for (std::size_t b = 0; b < blocks; ++b) {
-      auto const first = b * block;
-      try {
-        mine.gather(descriptor, source, first, std::min(block, centers - first));
-        mine.scratch.reset();
-        work(mine, first);
-      } catch (...) {
-        error.note(b);
-      }
+    for (std::size_t b = 0; b < blocks.count(); ++b) blocks.run(b, mine);
+  }
+  blocks.rethrow();
+}
+
+/// The same, and then `finish` in the order of the blocks: sums of floating-point numbers are the
+/// same whichever thread worked on what.
+template <class Source, class Work, class Finish>
+void for_blocks_in_order(Descriptor const& descriptor, Source const& source,
+                         [[maybe_unused]] int threads, Work const& work, Finish const& finish) {
+  Blocks blocks(descriptor, source, work);
+#pragma omp parallel num_threads(thread_count(threads, blocks.count()))
+  {
+    Block mine;
+#pragma omp for schedule(dynamic) ordered
+    for (std::size_t b = 0; b < blocks.count(); ++b) {
+      bool const done = blocks.run(b, mine);
+#pragma omp ordered
+      if (done) finish(mine, b * block);
     }
   }
-  error.rethrow();
+  blocks.rethrow();
 }
 
 template <class Source>
