@@ -71,7 +71,11 @@ ModelFiles model_files_in(std::filesystem::path const& folder) {
   for (auto const& entry : std::filesystem::directory_iterator(folder))
     files.push_back(entry.path());
   std::ranges::sort(files);
-  return read_model_files(files);
+  try {
+    return read_model_files(files);
+  } catch (Error const& error) {
+    throw Error(folder.string() + ": " + error.what());
+  }
 }
 
 /// A potential with the evaluator of this Python object. Calls may come from any thread; they
