@@ -27,31 +27,8 @@ struct Fade {
 };
 
 TORCHML_INLINE Fade fade(Vector u) {
-  // Taylor's series for 0 <= x <= pi/2: the first terms left out are below 1e-18.
-  Vector c = -8.896791392450574e-22;
-  c = c * u + 4.110317623312165e-19;
-  c = c * u - 1.5619206968586225e-16;
-  c = c * u + 4.779477332387385e-14;
-  c = c * u - 1.1470745597729725e-11;
-  c = c * u + 2.08767569878681e-09;
-  c = c * u - 2.755731922398589e-07;
-  c = c * u + 2.48015873015873e-05;
-  c = c * u - 0.001388888888888889;
-  c = c * u + 0.041666666666666664;
-  c = c * u - 0.5;
-  c = c * u + 1.0;
-  Vector s = 1.9572941063391263e-20;
-  s = s * u - 8.22063524662433e-18;
-  s = s * u + 2.8114572543455206e-15;
-  s = s * u - 7.647163731819816e-13;
-  s = s * u + 1.6059043836821613e-10;
-  s = s * u - 2.505210838544172e-08;
-  s = s * u + 2.7557319223985893e-06;
-  s = s * u - 0.0001984126984126984;
-  s = s * u + 0.008333333333333333;
-  s = s * u - 0.16666666666666666;
-  s = s * u + 1.0;
-  return {max(c, Vector(1e-18)), s};
+  // For 0 <= x <= pi/2 the first terms left out are below 1e-18.
+  return {max(cos_series<12>(u), Vector(1e-18)), sinc_series<11>(u)};
 }
 
 /// v^n for n > 0.

@@ -17,6 +17,30 @@ TORCHML_INLINE Rounded round(Vector v) {
   return {shifted - shift, bits(shifted)};
 }
 
+constexpr double factorial(int n) {
+  return n < 2 ? 1.0 : n * factorial(n - 1);
+}
+
+/// sum over k = 0 .. terms - 1 of sign^k u^k / (step k + offset)!
+template <int terms, int step, int offset, int sign, int k = 0>
+TORCHML_INLINE Vector taylor(Vector u) {
+  constexpr double coefficient = (k % 2 == 1 ? sign : 1) / factorial(step * k + offset);
+  if constexpr (k + 1 == terms)
+    return coefficient;
+  else
+    return taylor<terms, step, offset, sign, k + 1>(u) * u + coefficient;
+}
+
+/// cos(x) and sin(x)/x as series in u = x^2.
+template <int terms>
+TORCHML_INLINE Vector cos_series(Vector u) {
+  return taylor<terms, 2, 0, -1>(u);
+}
+template <int terms>
+TORCHML_INLINE Vector sinc_series(Vector u) {
+  return taylor<terms, 2, 1, -1>(u);
+}
+
 /// exp(v) for v <= 709; zero below -708.
 TORCHML_INLINE Vector exp(Vector v) {
   Vector const clamped = max(v, Vector(-708.0));
@@ -24,20 +48,8 @@ TORCHML_INLINE Vector exp(Vector v) {
   auto const n = round(clamped * 1.4426950408889634);
   Vector const t =
       (clamped - n.value * 0.693147180369123816490) - n.value * 1.90821492927058770002e-10;
-  // Taylor's series: the first term left out is t^14/14! < 5e-18.
-  Vector p = 1.6059043836821613e-10;
-  p = p * t + 2.08767569878681e-09;
-  p = p * t + 2.505210838544172e-08;
-  p = p * t + 2.755731922398589e-07;
-  p = p * t + 2.7557319223985893e-06;
-  p = p * t + 2.48015873015873e-05;
-  p = p * t + 0.0001984126984126984;
-  p = p * t + 0.001388888888888889;
-  p = p * t + 0.008333333333333333;
-  p = p * t + 0.041666666666666664;
-  p = p * t + 0.16666666666666666;
-  p = p * t + 0.5;
-  p = p * (t * t) + t + 1.0;
+  // The first term left out is t^14/14! < 5e-18.
+  Vector const p = taylor<12, 1, 2, 1>(t) * (t * t) + t + 1.0;
   Vector const power = from_bits((n.integer << 52) + bits(Vector(1.0)));  // 2^n
   return select(v < Vector(-708.0), Vector(0.0), p * power);
 }
@@ -82,26 +94,8 @@ TORCHML_INLINE SinCos sincos(Vector v) {
   t = t - n.value * 6.077100506303966e-11;
   t = t - n.value * 2.0222662487959506e-21;
   Vector const u = t * t;
-  // Taylor's series up to t^17 and t^18.
-  Vector s = 2.8114572543455206e-15;
-  s = s * u - 7.647163731819816e-13;
-  s = s * u + 1.6059043836821613e-10;
-  s = s * u - 2.505210838544172e-08;
-  s = s * u + 2.7557319223985893e-06;
-  s = s * u - 0.0001984126984126984;
-  s = s * u + 0.008333333333333333;
-  s = s * u - 0.16666666666666666;
-  s = s * u * t + t;
-  Vector c = -1.5619206968586225e-16;
-  c = c * u + 4.779477332387385e-14;
-  c = c * u - 1.1470745597729725e-11;
-  c = c * u + 2.08767569878681e-09;
-  c = c * u - 2.755731922398589e-07;
-  c = c * u + 2.48015873015873e-05;
-  c = c * u - 0.001388888888888889;
-  c = c * u + 0.041666666666666664;
-  c = c * u - 0.5;
-  c = c * u + 1.0;
+  Vector const s = sinc_series<9>(u) * t;
+  Vector const c = cos_series<10>(u);
   // Odd quadrants swap the two; bit 1 of n (sine) and of n + 1 (cosine) moves to the sign.
   Mask const odd = abs(n.value - 2.0 * round(n.value * 0.5).value) > Vector(0.5);
   Vector const sine = select(odd, c, s);

@@ -4,7 +4,9 @@
 // defined.
 #pragma once
 
-#if !defined(TORCHML_DESCRIPTOR_SCALAR) && __has_include(<bits/c++config.h>)
+// <experimental/simd> as libstdc++ has it (GCC 11 or newer); libc++'s lacks half of it.
+#if !defined(TORCHML_DESCRIPTOR_SCALAR) && __has_include(<bits/c++config.h>) && \
+    __has_include(<experimental/simd>)
 // GCC 12 takes the results of intrinsics that it leaves undefined for variables of ours.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
@@ -12,7 +14,7 @@
 #pragma GCC diagnostic pop
 #define TORCHML_HAS_SIMD 1
 #else
-#include <cmath>
+#define TORCHML_HAS_SIMD 0
 #endif
 #include <cstddef>
 
