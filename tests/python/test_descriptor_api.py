@@ -217,6 +217,10 @@ def test_errors_say_what_was_expected():
         Environments.from_lists(np.eye(2, 3), [0, 0], [0], [0, 2], [0, 7])
     with pytest.raises(TorchMLError, match="expected 2 ascending numbers"):
         Environments.from_lists(np.eye(2, 3), [0, 0], [0], [0, 1, 1], [1])
+    with pytest.raises(TorchMLError, match="a structure is a ndarray, expected Atoms of ASE"):
+        descriptor.compute(atoms.positions)
+    with pytest.raises(TorchMLError, match="are 'set51', expected SymmetryFunctions, Bispectrum"):
+        Descriptor("set51")
 
 
 def test_importing_is_light():

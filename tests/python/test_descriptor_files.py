@@ -170,6 +170,9 @@ def test_presets_in_yaml(tmp_path):
         ({"species": None}, "species of SOAP is None, expected a list"),
         ({"species": "Si"}, "species of SOAP is 'Si', expected a list"),
         ({"species": ["Si", "Si"]}, "a symbol occurs twice"),
+        ({"species": [False]}, "species of SOAP holds False, expected symbols .*quotes: 'No'"),
+        ({"species": {"Si": 1}}, "species of SOAP is {'Si': 1}, expected a list"),
+        ({"kind": "Bispectrum", "parameters": {"weights": 3}}, "weights of Bispectrum are 3, exp"),
         ({"cutoff": -1}, "cutoff of SOAP is -1, expected a positive number"),
         ({"cutoff": {"Si-Ge": 1}}, "names the pair 'Si-Ge', expected one of: Si-Si"),
         ({"cutoff": {}}, "cutoff of Si-Si is missing"),
@@ -200,6 +203,7 @@ def test_errors_of_yaml_name_the_key(change, message):
     [
         ({"g6": []}, "symmetry function 'g6' is unknown, expected one of: g1 g2 g3 g4 g5"),
         ({"g2": []}, "g2 is \\[\\], expected a list of rows"),
+        ({"g2": [3]}, "a row of g2 is 3, expected a number for each of: eta Rs"),
         ({"g2": [{"eta": 1}]}, "a row of g2 is {'eta': 1}, expected a number for each of: eta Rs"),
         ({"g4": [{"zeta": 1, "lambda": 1, "eta": None}]}, "eta of g4 is None, expected a finite"),
         ([], "no symmetry function"),
@@ -210,6 +214,20 @@ def test_errors_of_yaml_name_the_key(change, message):
 def test_errors_of_symmetry_functions(functions, message):
     with pytest.raises(TorchMLError, match=message):
         SymmetryFunctions(["Si"], 5.0, functions)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"radial": 2.5}, "radial of a preset is 2.5, expected a whole"),
+        ({"first": "near"}, "first of a preset is 'near', expected a finite"),
+        ({"zetas": 3}, "zetas of a preset are 3, expected a list"),
+        ({"zetas": ["x"]}, "zeta of g4 is 'x', expected a finite number"),
+    ],
+)
+def test_errors_of_options_of_presets(options, message):
+    with pytest.raises(TorchMLError, match=message):
+        preset("shifted", ["Si"], 5.0, **options)
 
 
 def test_errors_of_the_other_keys(tmp_path):

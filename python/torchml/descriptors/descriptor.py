@@ -60,6 +60,11 @@ class Descriptor:
     """
 
     def __init__(self, parameters: Parameters) -> None:
+        if not isinstance(parameters, Parameters):
+            raise TorchMLError(
+                f"the parameters of a descriptor are {parameters!r}, expected SymmetryFunctions, "
+                "Bispectrum, SOAP, Xi or preset(...)"
+            )
         self.parameters = parameters
         self.core = core.Descriptor(parameters.to_core())
 

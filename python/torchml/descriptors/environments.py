@@ -105,6 +105,11 @@ class Environments:
         """Of the atoms that `indices` name, or of all; their neighbours may be periodic images."""
         from torchml.neighbors import periodic_particles
 
+        if not hasattr(atoms, "get_chemical_symbols"):
+            raise TorchMLError(
+                f"a structure is a {type(atoms).__name__}, expected Atoms of ASE or Environments, "
+                "or a list of them"
+            )
         cutoff = parameters.largest_cutoff
         codes = _codes(atoms, parameters.species)
         particles = periodic_particles(

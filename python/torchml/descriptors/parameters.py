@@ -7,7 +7,6 @@ those of KLIFF.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations_with_replacement, groupby, pairwise
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchml import _descriptors as core
+from torchml.descriptors.checks import finite, flag, positive, whole
 from torchml.errors import TorchMLError
 
 Cutoff = float | Mapping[str, float]
@@ -55,6 +55,9 @@ class SymmetryFunction:
     def __post_init__(self) -> None:
         if self.kind not in get_args(FunctionKind):
             raise TorchMLError(f"a symmetry function is '{self.kind}', expected g1 to g5")
+        for name in ("eta", "Rs", "kappa", "zeta", "lambda_"):
+            number = finite(f"{name.rstrip('_')} of {self.kind}", getattr(self, name))
+            object.__setattr__(self, name, number)
 
     def row(self) -> dict[str, float]:
         """The parameters of its kind, by the names of KLIFF."""
@@ -75,10 +78,17 @@ class Parameters:
     cutoff: Cutoff
 
     def __post_init__(self) -> None:
-        if isinstance(self.species, str) or not self.species:
+        if isinstance(self.species, (str, Mapping)) or not self.species:
             raise TorchMLError(
                 f"species of {self.kind} is {self.species!r}, expected a list of symbols"
             )
+        for symbol in self.species:
+            if not isinstance(symbol, str):
+                # YAML 1.1 takes nobelium, No, for false.
+                raise TorchMLError(
+                    f"species of {self.kind} holds {symbol!r}, expected symbols (in YAML, in "
+                    "quotes: 'No')"
+                )
         self._set("species", tuple(str(symbol) for symbol in self.species))
         if len(set(self.species)) != len(self.species):
             raise TorchMLError(
@@ -92,7 +102,7 @@ class Parameters:
     def _checked_cutoff(self) -> float | dict[str, float]:
         """One number where all pairs have the same, and else one for each, in a fixed order."""
         if not isinstance(self.cutoff, Mapping):
-            return _positive(f"cutoff of {self.kind}", self.cutoff)
+            return positive(f"cutoff of {self.kind}", self.cutoff)
         found: dict[str, float] = {}
         pairs = {
             name: f"{a}-{b}"
@@ -105,7 +115,7 @@ class Parameters:
                     f"cutoff of {self.kind} names the pair '{name}', expected one of: "
                     + " ".join(dict.fromkeys(pairs.values()))
                 )
-            number = _positive(f"cutoff of {name}", value)
+            number = positive(f"cutoff of {name}", value)
             if found.setdefault(pairs[name], number) != number:
                 raise TorchMLError(
                     f"cutoff of {name} is {number}, but {found[pairs[name]]} of the same pair the "
@@ -263,15 +273,13 @@ def _functions(given: Any) -> Iterable[SymmetryFunction]:
 
 def _function(kind: str, row: Any) -> SymmetryFunction:
     columns = _COLUMNS[kind]
-    names = ["lambda" if name == "lambda_" else name for name in row]
-    if not isinstance(row, Mapping) or set(names) != set(columns):
+    given = row if isinstance(row, Mapping) else ()
+    names = ["lambda" if name == "lambda_" else name for name in given]
+    if set(names) != set(columns):
         raise TorchMLError(
             f"a row of {kind} is {row!r}, expected a number for each of: {' '.join(columns)}"
         )
-    values = {
-        _attribute(name): _number(f"{name} of {kind}", value)
-        for name, value in zip(names, row.values(), strict=True)
-    }
+    values = {_attribute(name): value for name, value in zip(names, row.values(), strict=True)}
     return SymmetryFunction(cast(FunctionKind, kind), **values)
 
 
@@ -302,11 +310,11 @@ class Bispectrum(Parameters):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("twojmax", "diagonalstyle"):
-            self._set(name, _integer(f"{name} of {self.kind}", getattr(self, name)))
+            self._set(name, whole(f"{name} of {self.kind}", getattr(self, name)))
         for name in ("rfac0", "rmin0"):
-            self._set(name, _number(f"{name} of {self.kind}", getattr(self, name)))
+            self._set(name, finite(f"{name} of {self.kind}", getattr(self, name)))
         for name in ("switch_flag", "bzero_flag"):
-            self._set(name, _flag(f"{name} of {self.kind}", getattr(self, name)))
+            self._set(name, flag(f"{name} of {self.kind}", getattr(self, name)))
         weights: Any = (1.0,) * len(self.species) if self.weights is None else self.weights
         if isinstance(weights, Mapping):
             if set(weights) != set(self.species):
@@ -315,11 +323,11 @@ class Bispectrum(Parameters):
                     f"each of: {' '.join(self.species)}"
                 )
             weights = [weights[symbol] for symbol in self.species]
-        if len(weights) != len(self.species):
+        if np.shape(weights) != (len(self.species),):
             raise TorchMLError(
-                f"weights of {self.kind} are {list(weights)}, expected {len(self.species)} numbers"
+                f"weights of {self.kind} are {weights!r}, expected {len(self.species)} numbers"
             )
-        self._set("weights", tuple(_number(f"a weight of {self.kind}", one) for one in weights))
+        self._set("weights", tuple(finite(f"a weight of {self.kind}", one) for one in weights))
 
     def to_core(self) -> core.BispectrumParameters:
         return core.BispectrumParameters(
@@ -362,7 +370,7 @@ class Bispectrum(Parameters):
         if "jmax" in values:
             if "twojmax" in values:
                 raise TorchMLError(f"{cls.kind} has jmax and twojmax, expected one of them")
-            values["twojmax"] = 2 * _number(f"jmax of {cls.kind}", values.pop("jmax"))
+            values["twojmax"] = 2 * finite(f"jmax of {cls.kind}", values.pop("jmax"))
         return cls(species, cutoff, **values)
 
 
@@ -388,10 +396,10 @@ class SOAP(Parameters):
     def __post_init__(self) -> None:
         super().__post_init__()
         for name in ("n_max", "l_max"):
-            self._set(name, _integer(f"{name} of {self.kind}", getattr(self, name)))
-        self._set("eta", _positive(f"eta of {self.kind}", self.eta))
+            self._set(name, whole(f"{name} of {self.kind}", getattr(self, name)))
+        self._set("eta", positive(f"eta of {self.kind}", self.eta))
         radial = self.largest_cutoff if self.radial_cutoff is None else self.radial_cutoff
-        self._set("radial_cutoff", _positive(f"radial_cutoff of {self.kind}", radial))
+        self._set("radial_cutoff", positive(f"radial_cutoff of {self.kind}", radial))
 
     def to_core(self) -> core.SoapParameters:
         return core.SoapParameters(
@@ -441,9 +449,9 @@ class Xi(Parameters):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._set("q", _integer(f"q of {self.kind}", self.q))
+        self._set("q", whole(f"q of {self.kind}", self.q))
         radial = self.largest_cutoff if self.radial_cutoff is None else self.radial_cutoff
-        self._set("radial_cutoff", _positive(f"radial_cutoff of {self.kind}", radial))
+        self._set("radial_cutoff", positive(f"radial_cutoff of {self.kind}", radial))
 
     def to_core(self) -> core.XiParameters:
         radial = cast(float, self.radial_cutoff)
@@ -494,31 +502,3 @@ def _known(kind: str, details: Any, names: Sequence[str]) -> dict[str, Any]:
 def _only(kind: str, values: dict[str, Any], basis: str) -> None:
     if (given := values.pop("radial_basis", basis)) != basis:
         raise TorchMLError(f"radial_basis of {kind} is {given!r}, expected '{basis}'")
-
-
-def _number(what: str, value: Any) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if isinstance(value, (bool, np.bool_)) or not math.isfinite(number):
-        raise TorchMLError(f"{what} is {value!r}, expected a finite number")
-    return number
-
-
-def _positive(what: str, value: Any) -> float:
-    if (number := _number(what, value)) <= 0:
-        raise TorchMLError(f"{what} is {value!r}, expected a positive number")
-    return number
-
-
-def _integer(what: str, value: Any) -> int:
-    if (number := _number(what, value)) != round(number):
-        raise TorchMLError(f"{what} is {value!r}, expected a whole number")
-    return round(number)
-
-
-def _flag(what: str, value: Any) -> bool:
-    if isinstance(value, (bool, np.bool_)) or value in (0, 1):
-        return bool(value)
-    raise TorchMLError(f"{what} is {value!r}, expected true or false")

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from torchml.descriptors.checks import finite, whole
 from torchml.descriptors.parameters import (
     SOAP,
     Bispectrum,
@@ -109,9 +110,9 @@ def _centered(
     zetas: Sequence[float] = (1, 2, 4, 16),
     first: float = 0.8,
 ) -> SymmetryFunctions:
-    widths = _grid(species, cutoff, first, radial)
+    widths = _grid(species, cutoff, first, "radial", radial)
     functions = [SymmetryFunction("g2", eta=_eta(width)) for width in widths]
-    functions += _angular(_grid(species, cutoff, first, angular), zetas)
+    functions += _angular(_grid(species, cutoff, first, "angular", angular), zetas)
     return SymmetryFunctions(species, cutoff, functions)
 
 
@@ -123,15 +124,18 @@ def _shifted(
     zetas: Sequence[float] = (1, 2, 4, 16),
     first: float = 0.8,
 ) -> SymmetryFunctions:
-    shells = _grid(species, cutoff, first, radial)
-    spacing = shells[1] - shells[0] if radial > 1 else shells[0]
+    shells = _grid(species, cutoff, first, "radial", radial)
+    spacing = shells[1] - shells[0] if len(shells) > 1 else shells[0]
     functions = [SymmetryFunction("g2", eta=_eta(spacing), Rs=shell) for shell in shells]
-    functions += _angular(_grid(species, cutoff, first, angular), zetas)
+    functions += _angular(_grid(species, cutoff, first, "angular", angular), zetas)
     return SymmetryFunctions(species, cutoff, functions)
 
 
-def _grid(species: Sequence[str], cutoff: Cutoff, first: float, count: int) -> list[float]:
+def _grid(
+    species: Sequence[str], cutoff: Cutoff, first: float, name: str, number: int
+) -> list[float]:
     """Even distances up to where the cutoff function leaves something, Å."""
+    first, count = finite("first of a preset", first), whole(f"{name} of a preset", number)
     last = 0.9 * SymmetryFunctions(species, cutoff, ["g1"]).largest_cutoff
     if count < 1 or not 0 < first < last:
         raise TorchMLError(
@@ -146,6 +150,8 @@ def _eta(width: float) -> float:
 
 
 def _angular(widths: Iterable[float], zetas: Sequence[float]) -> list[SymmetryFunction]:
+    if isinstance(zetas, str) or not isinstance(zetas, Iterable):
+        raise TorchMLError(f"zetas of a preset are {zetas!r}, expected a list of numbers")
     return [
         SymmetryFunction("g4", eta=_eta(width), zeta=zeta, lambda_=sign)
         for width in widths
