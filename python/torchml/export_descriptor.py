@@ -56,7 +56,7 @@ def find_descriptor(archive: ModelMetadata, model: Path, file: Path | None) -> D
 
     Throws TorchMLError when they are not the same.
     """
-    given = None if file is None else Descriptor(load_parameters(file).to_core(), str(file))
+    given = None if file is None else Descriptor(_loaded(file), str(file))
     if archive.descriptor_parameters is None:
         return given
     embedded = Descriptor(
@@ -71,6 +71,15 @@ def find_descriptor(archive: ModelMetadata, model: Path, file: Path | None) -> D
             "same; leave out --descriptor to take those of the model"
         )
     return embedded
+
+
+def _loaded(file: Path) -> _descriptors.Parameters:
+    parameters = load_parameters(file).to_core()
+    try:
+        _descriptors.Descriptor(parameters)
+    except TorchMLError as error:  # numbers that are too large
+        raise TorchMLError(f"{file}: {error}") from None
+    return parameters
 
 
 def facts_of(descriptor: Descriptor) -> ModelMetadata:
@@ -92,7 +101,8 @@ def check_width(
     if (reason := _refusal(module, facts, width)) is None:
         return Check(name, "pass", f"{width} numbers per atom, {descriptor.kind}")
     sizes = {size for one in module.parameters() for size in one.shape if size != width}
-    taken = next((n for n in sorted(sizes) if _refusal(module, facts, n) is None), None)
+    # The largest first: one number is added to any.
+    taken = next((n for n in sorted(sizes)[::-1] if _refusal(module, facts, n) is None), None)
     if taken is None:
         return Check(name, "fail", f"forward stops: {reason}")
     detail = (

@@ -15,6 +15,7 @@ from torchml.cli import export_main
 from torchml.descriptors import SymmetryFunctions
 from torchml.export import Export, Result, export
 from torchml.metadata import ModelMetadata, quiet_torchscript
+from torchml.models.descriptor_network import DescriptorNetwork
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +129,20 @@ def test_a_width_that_does_not_fit_names_both(yaml, tmp_path):
     assert failure.name == "width of the descriptor"
     assert "the network takes 30 numbers per atom, but the descriptor in" in failure.detail
     assert failure.detail.endswith("params.yaml, SymmetryFunctions, has 4")
+
+
+def test_the_width_of_a_network_that_normalizes_is_found(yaml, tmp_path):
+    """Its constants of one number fit any width."""
+    with quiet_torchscript():
+        torch.jit.script(DescriptorNetwork(5, [8])).save(str(tmp_path / "m.pt"))
+    result = run(tmp_path / "m.pt", yaml, tmp_path)
+    assert "the network takes 5 numbers per atom" in result.checks[-1].detail
+
+
+def test_parameters_that_no_descriptor_has_are_refused_by_their_file(model, tmp_path):
+    (tmp_path / "xi.yaml").write_text("{kind: Xi, species: [Si], cutoff: 4.0, parameters: {q: 99}}")
+    with pytest.raises(TorchMLError, match=r"xi\.yaml: Xi has q 99, expected 0 to 15"):
+        run(model, tmp_path / "xi.yaml", tmp_path)
 
 
 @pytest.mark.parametrize(
