@@ -159,8 +159,10 @@ def test_description_says_what_the_driver_must_know(schnet):
 def test_impossible_conventions_are_refused(schnet):
     with pytest.raises(TorchMLError, match="one layer, but this model has 3"):
         script(schnet, "none")
-    with pytest.raises(TorchMLError, match="'descriptor'; expected 'none', 'graph' or 'edges'"):
+    with pytest.raises(TorchMLError, match="SchNet takes edges and not a descriptor, expected"):
         script(schnet, "descriptor")
+    with pytest.raises(TorchMLError, match="'edge'; expected 'none', 'graph', 'edges' or"):
+        script(schnet, "edge")
 
 
 def test_a_graph_model_without_its_metadata_is_slower_but_right(schnet, tmp_path):
@@ -183,7 +185,7 @@ def test_a_graph_model_without_its_metadata_is_slower_but_right(schnet, tmp_path
     )
     fields = {"convention": "graph", "species": "Si O", "cutoff": "3.0", "layers": "3"}
     results = [
-        Potential(str(tmp_path / "model.pt"), None, {**fields, "edges": edges}).evaluate(*particles)
+        Potential(str(tmp_path / "model.pt"), {**fields, "edges": edges}).evaluate(*particles)
         for edges in ("symmetric", "directed")
     ]
     assert results[0]["energy"] == pytest.approx(results[1]["energy"], rel=1e-13)
