@@ -24,7 +24,7 @@ class Expansion {
     return negative;
   }
   friend Expansion operator+(Expansion const& a, Expansion const& b) {
-    std::array<double, 2 * size> terms;
+    std::array<double, 2 * size> terms{};
     for (std::size_t i = 0; i < size; ++i) {
       terms[2 * i] = a.parts_[i];
       terms[2 * i + 1] = b.parts_[i];
@@ -33,7 +33,7 @@ class Expansion {
   }
   friend Expansion operator-(Expansion const& a, Expansion const& b) { return a + -b; }
   friend Expansion operator*(Expansion const& a, Expansion const& b) {
-    std::array<double, 2 * size * size> terms;
+    std::array<double, 2 * size * size> terms{};
     std::size_t term = 0;
     for (std::size_t order = 0; order < 2 * size - 1; ++order) {  // the largest first
       for (std::size_t i = 0; i < size; ++i) {
@@ -86,7 +86,7 @@ class Expansion {
       if (term != 0.0 && part < size) parts_[part++] = term;
   }
 
-  std::array<double, size> parts_;
+  std::array<double, size> parts_{};
 };
 
 }  // namespace torchml::descriptor

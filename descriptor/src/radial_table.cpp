@@ -16,7 +16,7 @@ constexpr std::size_t terms = RadialPieces::terms;
 using Matrix = std::array<std::array<long double, terms>, terms>;
 
 std::array<long double, terms> chebyshev_nodes() {
-  std::array<long double, terms> nodes;
+  std::array<long double, terms> nodes{};
   for (std::size_t i = 0; i < terms; ++i)
     nodes[i] =
         std::cos(std::numbers::pi_v<long double> * (static_cast<long double>(i) + 0.5L) / terms);

@@ -86,7 +86,7 @@ class Soap final : public Descriptor {
   RadialTable radial_;
   std::vector<double> harmonics_;
   std::vector<double> scale_;
-  SoapTables tables_;
+  SoapTables tables_{};
 };
 
 }  // namespace

@@ -33,7 +33,7 @@ SpeciesCutoffs::SpeciesCutoffs(std::vector<std::string> species, std::vector<dou
   largest_ = *std::max_element(cutoffs_.begin(), cutoffs_.end());
 }
 
-SpeciesCutoffs::SpeciesCutoffs(std::vector<std::string> species, double cutoff)
+SpeciesCutoffs::SpeciesCutoffs(std::vector<std::string> const& species, double cutoff)
     : SpeciesCutoffs(species, std::vector<double>(species.size() * species.size(), cutoff)) {}
 
 bool SpeciesCutoffs::uniform() const {

@@ -17,7 +17,7 @@ class SpeciesCutoffs {
   SpeciesCutoffs(std::vector<std::string> species, std::vector<double> cutoffs);
 
   /// The same cutoff for every pair.
-  SpeciesCutoffs(std::vector<std::string> species, double cutoff);
+  SpeciesCutoffs(std::vector<std::string> const& species, double cutoff);
 
   [[nodiscard]] std::vector<std::string> const& species() const { return species_; }
   [[nodiscard]] std::vector<double> const& matrix() const { return cutoffs_; }  ///< [S, S], Å
