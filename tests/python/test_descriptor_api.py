@@ -451,6 +451,16 @@ def test_networks_are_scripted_and_keep_their_references():
     assert DescriptorNetwork(3, dtype="float32")(torch.zeros(2, 3)).dtype == torch.float32
 
 
+def test_what_the_training_data_lack_does_not_explode():
+    """Components that were zero, as of pairs of elements that did not meet, and that are not."""
+    network = DescriptorNetwork(3)
+    network.fit_normalization(torch.tensor([[5.0, 0.0, 1.0], [1.0, 1e-17, 1.0]]).double())
+    inputs = network.normalized(torch.tensor([[3.0, 0.5, 1.0]]).double())
+    torch.testing.assert_close(inputs, torch.tensor([[0.0, 0.1, 0.0]]).double())
+    network.fit_normalization(torch.zeros(2, 3).double())
+    assert network.normalized(torch.ones(1, 3).double()).tolist() == [[1.0, 1.0, 1.0]]
+
+
 def test_networks_of_wrong_sizes_are_refused():
     with pytest.raises(TorchMLError, match="width is 0"):
         DescriptorNetwork(0)

@@ -17,6 +17,7 @@ from torchml.models.base import EdgeModel, float_type, per_node, require_choice,
 from torchml.models.pairs import edge_pairs
 from torchml.models.perceptron import initialize, perceptron
 from torchml.models.radial import cosine_envelope, lengths
+from torchml.models.standardization import standardization
 
 
 class SymmetryFunctions(torch.nn.Module):
@@ -239,11 +240,9 @@ class BehlerParrinello(EdgeModel):
             self.shift.zero_()
             self.scale.fill_(1.0)
             raw = self.node_features(species, edge_vectors, edge_index, node_counts, edge_counts)
-            mean, deviation = raw.mean(0), raw.std(0, correction=0)
-            # What hardly varies shall not become noise.
-            floor = 0.01 * raw.abs().amax(0).clamp(min=1e-6)
-            self.shift.copy_(mean)
-            self.scale.copy_(1.0 / torch.maximum(deviation, floor))
+            shift, scale = standardization(raw)
+            self.shift.copy_(shift)
+            self.scale.copy_(scale)
 
 
 def _grid(count: int, cutoff: float) -> list[list[float]]:

@@ -12,6 +12,7 @@ from torch import Tensor
 from torchml.errors import TorchMLError
 from torchml.models.base import float_type, require_positive
 from torchml.models.perceptron import initialize, perceptron
+from torchml.models.standardization import standardization
 
 
 class _Normalized(torch.nn.Module):
@@ -38,11 +39,9 @@ class _Normalized(torch.nn.Module):
                 f"{type(self).__name__}: descriptors have the shape {list(descriptor.shape)}, "
                 f"expected [atoms, {self.width}]"
             )
-        deviation, mean = torch.std_mean(descriptor.detach().double(), 0, correction=0)
-        # What hardly varies shall not become noise.
-        floor = 0.01 * descriptor.detach().double().abs().amax(0).clamp(min=1e-6)
+        mean, scale = standardization(descriptor)
         self.mean.copy_(mean)
-        self.scale.copy_(1.0 / torch.maximum(deviation, floor))
+        self.scale.copy_(scale)
 
 
 class DescriptorNetwork(_Normalized):
