@@ -11,6 +11,7 @@ from torchml.models import (
     EGNN,
     GCN,
     BehlerParrinello,
+    DescriptorPotential,
     DimeNetPP,
     GAANet,
     PaiNN,
@@ -50,11 +51,18 @@ MAKERS = {
     "Scaled": scaled,
 }  # fmt: skip
 
+# Computed in C++: without second derivatives by positions, and with a script of another convention.
+ON_DESCRIPTORS = {
+    "DescriptorPotential": lambda **k: DescriptorPotential(
+        SPECIES, CUTOFF, "Bispectrum", {"twojmax": 4, "weights": [0.4, 0.3]}, hidden=[8], **k
+    ),
+}
+
 
 def make(name: str, **options):
     """The model in a state as if trained: random, biases and slow moves included."""
     torch.manual_seed(sum(map(ord, name)))
-    model = MAKERS[name](**options)
+    model = {**MAKERS, **ON_DESCRIPTORS}[name](**options)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in model.parameters():

@@ -12,7 +12,7 @@ import yaml
 from ase.build import bulk
 from ase.calculators.kim import KIM
 from ase.neighborlist import primitive_neighbor_list
-from networks import MAKERS, cluster, free_energies, make
+from networks import MAKERS, ON_DESCRIPTORS, cluster, free_energies, make
 
 from torchml.errors import TorchMLError
 from torchml.models import (
@@ -140,7 +140,7 @@ def test_a_users_model_needs_only_forward():
     assert dimer_energy(Scaled(model), r).item() == pytest.approx(4.0 * 0.5**3)
 
 
-@pytest.mark.parametrize("name", MAKERS)
+@pytest.mark.parametrize("name", [*MAKERS, *ON_DESCRIPTORS])
 def test_models_are_built_again_from_yaml(name):
     model = make(name)
     path, arguments = describe_class(model)
@@ -158,7 +158,10 @@ def test_models_are_built_again_from_yaml(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["SchNet", "PaiNN", "DimeNetPP", "EGNN", "GCN", "GAANet", "BehlerParrinello"],
+    [
+        *("SchNet", "PaiNN", "DimeNetPP", "EGNN", "GCN", "GAANet", "BehlerParrinello"),
+        "DescriptorPotential",
+    ],
 )
 def test_models_are_chosen_in_yaml(name):
     """By class_path and init_args, with numbers in the forms that YAML gives them."""
@@ -171,7 +174,7 @@ def test_models_are_chosen_in_yaml(name):
     model = parser.instantiate(parser.parse_object({"model": yaml.safe_load(text)})).model
     assert model.arguments["cutoff"] == 4.0 and model.arguments["dtype"] == "float32"
     assert all(one.dtype == torch.float32 for one in model.parameters())
-    assert describe(model, "edges").dtype == "float32"
+    assert describe(model, model.convention).dtype == "float32"
     with pytest.raises(jsonargparse.ArgumentError, match="widht"):
         parser.parse_object(
             {"model": {"class_path": f"torchml.models.{name}", "init_args": {"widht": 3}}}

@@ -12,14 +12,25 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 from brute_force import graphs
-from networks import CUTOFF, MAKERS, SPECIES, cluster, edges_of, energies, free_energies, make
+from networks import (
+    CUTOFF,
+    MAKERS,
+    ON_DESCRIPTORS,
+    SPECIES,
+    cluster,
+    edges_of,
+    energies,
+    free_energies,
+    make,
+)
 
 from torchml import metadata, param_file
 from torchml.export_checks import check_numbers, check_radial
 from torchml.models import describe, script
 from torchml.potential import Potential
 
-ALL = pytest.mark.parametrize("name", MAKERS)
+ALL = pytest.mark.parametrize("name", [*MAKERS, *ON_DESCRIPTORS])
+IN_TORCH = pytest.mark.parametrize("name", MAKERS)
 
 
 def rotation(seed=0):
@@ -86,7 +97,7 @@ def test_only_one_element_is_enough(name, structure):
     assert torch.isfinite(free_energies(model, zeros + 1, x)).all()
 
 
-@ALL
+@IN_TORCH
 def test_derivatives_are_right(name):
     """First and second: a loss on forces needs the derivative of the gradient."""
     model = make(name)
@@ -110,7 +121,7 @@ def chain():
     return torch.arange(4, dtype=torch.float64)[:, None] * torch.tensor([1.4, 0.0, 0.0]).double()
 
 
-@ALL
+@IN_TORCH
 @pytest.mark.parametrize("place", [crystal_point, chain])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 def test_symmetric_surroundings_have_finite_derivatives(name, place, dtype):
@@ -239,7 +250,7 @@ def cell(kind):
     return atoms
 
 
-@ALL
+@IN_TORCH
 @pytest.mark.parametrize("convention", ["edges", "graph"])
 def test_the_driver_finds_what_minimum_images_give(name, convention, archives):
     """Staged graphs over ghosts, and edges between the atoms of a cell, one of which is smaller
@@ -262,7 +273,7 @@ def test_the_driver_finds_what_minimum_images_give(name, convention, archives):
         np.testing.assert_allclose(found.virial, virial, rtol=0, atol=1e-8)
 
 
-@ALL
+@IN_TORCH
 def test_archives_pass_the_checks_of_the_export(name, archives, tmp_path):
     """Two ranks, differences of the energy, lone atoms, the cutoff; in the driver's engine."""
     path = archives(name, "edges")

@@ -25,7 +25,8 @@ class DescriptorPotential(EdgeModel):
         species: chemical symbols, in the order of the species codes.
         cutoff: radius of the neighbourhood (Å).
         descriptor: kind of the descriptor.
-        parameters: the name of a preset, or what stands under `parameters` in a descriptor's YAML.
+        parameters: the name of a preset, or what stands under `parameters` in a descriptor's YAML;
+            None: the defaults of the kind, for symmetry functions set51.
         hidden: widths of the hidden layers.
         dtype: float type of the weights, float32 or float64.
     """
@@ -37,7 +38,7 @@ class DescriptorPotential(EdgeModel):
         species: list[str],
         cutoff: float,
         descriptor: Literal["SymmetryFunctions", "Bispectrum", "SOAP", "Xi"] = "SymmetryFunctions",
-        parameters: str | dict[str, Any] = "set51",
+        parameters: str | dict[str, Any] | None = None,
         hidden: list[int] = [32, 32],  # noqa: B006  (copied, and readable in YAML)
         dtype: str = "float64",
     ) -> None:
