@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchml import TorchMLError, metadata
 from torchml.compat import kliff_manifest
 from torchml.compat.kliff import GNNLightningTrainer, translate
-from torchml.models import SchNet
+from torchml.models import DescriptorPotential, SchNet
 
 
 class Network(nn.Module):
@@ -121,7 +121,7 @@ CASES: list[tuple[str, Any, Any]] = [
     ("transforms.configuration.kwargs.species", ["C"], (f"{S2EF}.model.species", ["C"])),
     ("transforms.configuration.kwargs.mic", True, REFUSED),
     ("transforms.configuration.kwargs.copy_to_config", True, REFUSED),
-    ("transforms.configuration.name", "Descriptor", REFUSED),
+    ("transforms.configuration.name", "Fingerprint", REFUSED),
     ("transforms.parameter", ["A"], REFUSED),
     (
         "transforms.property",
@@ -374,6 +374,55 @@ def test_the_model_may_be_an_object_a_class_or_an_archive() -> None:
         translate(manifest())
     with pytest.raises(TorchMLError, match="more than once"):
         translate(by_class, Network())
+
+
+def on_descriptor(hyperparameters: Any = "set51", **model: Any) -> dict[str, Any]:
+    content = having("model", {"name": "net", **model})
+    content["transforms"]["configuration"] = {
+        "name": "Descriptor",
+        "kwargs": {
+            "cutoff": 4.0,
+            "species": ["Si"],
+            "descriptor": "SymmetryFunctions",
+            "hyperparameters": hyperparameters,
+        },
+    }
+    return content
+
+
+def test_descriptors_come_with_networks_of_the_package() -> None:
+    made = translate(on_descriptor(init_args={"hidden": [8]}, precision="single"))
+    network = made["model"]["init_args"]["model"]
+    assert network["class_path"] == "torchml.models.DescriptorPotential"
+    assert network["init_args"] == {
+        "species": ["Si"],
+        "cutoff": 4.0,
+        "descriptor": "SymmetryFunctions",
+        "parameters": "set51",
+        "dtype": "float32",
+        "hidden": [8],
+    }
+    # g1 has no parameters, and counts nevertheless.
+    rows = {"g1": None, "g2": [{"eta": 0.1, "Rs": 0.0}]}
+    arguments = translate(on_descriptor(rows))["model"]["init_args"]["model"]["init_args"]
+    assert DescriptorPotential(**arguments).width == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "model", "words"),
+    [
+        (on_descriptor(), Network(), "expected no model, or .*DescriptorPotential; .*autograd"),
+        (on_descriptor(class_path="torchml.models.SchNet"), None, "expected no model, or"),
+        (on_descriptor(init_args={"cutoff": 5.0}), None, "init_args.cutoff is 5.0, but .* 4.0"),
+        (on_descriptor(init_args={"layers": 2}), None, "DescriptorPotential has no argument 'lay"),
+        (on_descriptor(input_args=["z"]), None, "model.input_args are z, expected descriptor"),
+        (on_descriptor("set52"), None, "preset 'set52' is unknown"),
+        (on_descriptor(3), None, "hyperparameters is 3"),
+    ],
+)
+def test_descriptors_that_cannot_be_honoured(content: Any, model: Any, words: str) -> None:
+    with pytest.raises(TorchMLError, match=words):
+        translate(content, model)
 
 
 def test_a_model_that_does_not_fit_the_graph_is_refused() -> None:

@@ -12,7 +12,8 @@ configuration of `torchml fit` of it. The network is one of KLIFF's kind,
     forward(species or z, coords, edge_index0, ..., edge_index{n-1}, contributions),
 
 which is trained and exported as it is, or an EdgeModel of this package. A manifest may also name
-the class of one by model.class_path and model.init_args.
+the class of one by model.class_path and model.init_args. With the configuration transform
+Descriptor there is no network to give: it is torchml.models.DescriptorPotential.
 
 A run keeps its files in <workspace>/<model>_<time>: the manifest, config.yaml, train_indices.txt
 and val_indices.txt, checkpoints, logs and plots, and .finished once it is.

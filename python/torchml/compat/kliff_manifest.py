@@ -87,6 +87,18 @@ class GraphArguments:
 
 
 @dataclass
+class DescriptorArguments:
+    """Arguments of Descriptor; hyperparameters are the name of a set, or those of the kind."""
+
+    species: list[str]
+    cutoff: float
+    descriptor: Literal["SymmetryFunctions", "Bispectrum", "SOAP", "Xi"]
+    hyperparameters: str | dict[str, Any]
+    cutoff_function: Literal["cos"] = "cos"
+    copy_to_config: bool = False
+
+
+@dataclass
 class ConfigurationTransform:
     """What the model is given."""
 
@@ -223,12 +235,17 @@ def load(source: Mapping[str, Any] | str | Path) -> dict[str, Any]:
 def parse(content: Mapping[str, Any]) -> Manifest:
     """The typed sections of a manifest; unknown keys and values of other types are errors.
 
-    Keys whose value is null are as good as absent: KLIFF writes them into manifests.
+    Keys whose value is null are as good as absent: KLIFF writes them into manifests. Not so those
+    of hyperparameters, among them g1, which needs no value.
     """
     return read(Manifest, _without_nulls(content), "manifest")
 
 
 def _without_nulls(content: Any) -> Any:
     if isinstance(content, Mapping):
-        return {key: _without_nulls(one) for key, one in content.items() if one is not None}
+        return {
+            key: one if key == "hyperparameters" else _without_nulls(one)
+            for key, one in content.items()
+            if one is not None
+        }
     return content

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from torchml.compat.kliff_manifest import GraphArguments, Model
+from torchml.compat.kliff_manifest import DescriptorArguments, GraphArguments, Model
 from torchml.errors import TorchMLError
 from torchml.metadata import quiet_torchscript
 from torchml.models import EdgeModel, build
@@ -18,9 +18,9 @@ PRECISIONS = {"double": "float64", "single": "float32"}
 
 
 def network_of(
-    section: Model, graph: GraphArguments, model: torch.nn.Module | None
+    section: Model, inputs: GraphArguments | DescriptorArguments, model: torch.nn.Module | None
 ) -> dict[str, Any] | EdgeModel | StagedModel:
-    """The model for a graph: {class_path, init_args}, or the object that was given."""
+    """The model for a graph or a descriptor: {class_path, init_args}, or the given object."""
     if section.type not in (None, "torch"):
         raise refused(f"model.type '{section.type}'", "expected 'torch', or KLIFF's KIMTrainer")
     if section.collection not in (None, "user"):
@@ -32,6 +32,9 @@ def network_of(
             "the model is given more than once, expected one of: an object, model.class_path, or "
             "the path of a TorchScript archive"
         )
+    if isinstance(inputs, DescriptorArguments):
+        return _on_descriptor(inputs, section, own=model is not None or archive is not None)
+    graph = inputs
     if section.class_path is not None:
         return _by_class(section.class_path, dict(section.init_args or {}), graph, section)
     if archive is not None:
@@ -54,6 +57,37 @@ def _archive(path: str | None) -> Path | None:
     if not Path(path).is_file():
         raise TorchMLError(f"model.path {path}: no such file, expected a TorchScript archive")
     return Path(path)
+
+
+def _on_descriptor(descriptor: DescriptorArguments, section: Model, own: bool) -> dict[str, Any]:
+    """Our networks, one for each element, on this descriptor; model.init_args may size them."""
+    class_path = "torchml.models.DescriptorPotential"
+    if own or section.class_path not in (None, class_path):
+        raise refused(
+            "a network of one's own on transforms.configuration.name 'Descriptor'",
+            f"expected no model, or model.class_path {class_path}; "
+            "torchml.descriptors.autograd trains networks of one's own",
+        )
+    if section.input_args not in (None, ["descriptor"]):
+        raise TorchMLError(
+            f"model.input_args are {', '.join(section.input_args or [])}, expected descriptor"
+        )
+    asked = {
+        "species": descriptor.species,
+        "cutoff": descriptor.cutoff,
+        "descriptor": descriptor.descriptor,
+        "parameters": descriptor.hyperparameters,
+    }
+    if section.precision is not None:
+        asked["dtype"] = PRECISIONS[section.precision]
+    arguments = {**asked, **(section.init_args or {})}
+    for name, value in asked.items():
+        if arguments[name] != value:
+            raise TorchMLError(
+                f"model.init_args.{name} is {arguments[name]!r}, but the manifest says {value!r}"
+            )
+    build(class_path, arguments)  # refuses what does not fit
+    return {"class_path": class_path, "init_args": arguments}
 
 
 def _by_class(

@@ -17,6 +17,7 @@ import torch
 from torchml.compat.kliff_manifest import (
     ConfigurationTransform,
     Dataset,
+    DescriptorArguments,
     GraphArguments,
     Manifest,
     Training,
@@ -53,8 +54,8 @@ def translate(
 
 def configuration_of(manifest: Manifest, model: torch.nn.Module | None) -> dict[str, Any]:
     """The same for a manifest that has been read."""
-    graph = graph_of(manifest.transforms.configuration)
-    network = network_of(manifest.model, graph, model)
+    inputs = inputs_of(manifest.transforms.configuration)
+    network = network_of(manifest.model, inputs, model)
     own = isinstance(network, StagedModel)
     training = manifest.training
     return {
@@ -90,23 +91,22 @@ def seed(workspace: Workspace) -> int:
     return next(iter(given), DEFAULT_SEED)
 
 
-def graph_of(transform: ConfigurationTransform) -> GraphArguments:
-    """The graph that the model is given."""
-    if transform.name == "Descriptor":
-        raise refused(
-            "transforms.configuration.name 'Descriptor'",
-            "this is the trainer of graph networks; expected 'RadialGraph', or "
-            "torchml.models.BehlerParrinello for a network on symmetry functions",
-        )
-    if transform.name != "RadialGraph":
+def inputs_of(transform: ConfigurationTransform) -> GraphArguments | DescriptorArguments:
+    """The graph or the descriptor that the model is given."""
+    if transform.name not in ("RadialGraph", "Descriptor"):
         raise TorchMLError(
-            f"transforms.configuration.name is {transform.name!r}, expected 'RadialGraph'"
+            f"transforms.configuration.name is {transform.name!r}, expected 'RadialGraph' or "
+            "'Descriptor'"
         )
-    place = "transforms.configuration.kwargs"
-    graph = read_typed(GraphArguments, transform.kwargs or {}, place)
-    if graph.copy_to_config:
+    place, kwargs = "transforms.configuration.kwargs", transform.kwargs or {}
+    inputs: GraphArguments | DescriptorArguments
+    if transform.name == "RadialGraph":
+        inputs = read_typed(GraphArguments, kwargs, place)
+    else:
+        inputs = read_typed(DescriptorArguments, kwargs, place)
+    if inputs.copy_to_config:
         raise refused(f"{place}.copy_to_config", "graphs are kept by the data module")
-    return graph
+    return inputs
 
 
 def _normalization(transforms: Transforms, own: bool) -> dict[str, Any]:
