@@ -93,8 +93,10 @@ EnergyKind call_model(TorchScriptModel const& model, InputBuilder& builder, bool
       throw Error(
           "the model returned no forces although it is declared to, expected a tuple "
           "(energy, forces)");
-    if (output.derivative.sizes() != inputs.differentiable.sizes() ||
-        !output.derivative.is_floating_point())
+    if (!output.derivative.is_floating_point())
+      throw Error(std::string("the model returned forces of type ") +
+                  toString(output.derivative.scalar_type()) + ", expected a floating-point tensor");
+    if (output.derivative.sizes() != inputs.differentiable.sizes())
       throw Error("the model returned forces of shape " + shape_text(output.derivative) +
                   ", expected " + shape_text(inputs.differentiable));
     derivative = builder.returned_sign() * output.derivative;

@@ -77,7 +77,6 @@ std::string canonical(std::string const& key, Field const& field) {
     for (auto const& word : split_words(field.value)) words += word + ' ';
     return words;
   }
-  if (key == "descriptor_parameters") return std::string(trim(field.value));
   return key == "model" ? field.value : lower(field.value);
 }
 
@@ -90,7 +89,19 @@ void check_descriptor(descriptor::SpeciesCutoffs const& cutoffs, std::string con
                   "', expected all species of the model");
   if (spec.cutoff < cutoffs.largest())
     refuse("cutoff", *cutoff,
-           "at least the descriptor's, " + std::to_string(cutoffs.largest()) + " Å in " + source);
+           "at least the descriptor's, " + shortest(cutoffs.largest()) + " Å in " + source);
+}
+
+/// Files of one descriptor may be written differently.
+descriptor::Parameters parse_descriptor(std::string const& kind, std::vector<Field> const& files) {
+  auto const& first = files.front();
+  auto parameters = descriptor::parse_parameters(first.value, kind, first.source);
+  for (auto const& file : files)
+    if (file.value != first.value &&
+        descriptor::parse_parameters(file.value, kind, file.source) != parameters)
+      throw Error("the descriptor in " + first.source + " is not that in " + file.source +
+                  ", expected the same parameters in both");
+  return parameters;
 }
 
 }  // namespace
@@ -139,18 +150,19 @@ ModelSpec merge(std::vector<Declaration> const& declarations) {
   known.insert({"number_of_inputs", "model"});
 
   std::map<std::string, Field> fields;
+  std::vector<Field> descriptor_files;
   std::string sources;
   for (auto const& [source, declared] : declarations) {
     if (!declared.empty()) sources += (sources.empty() ? "" : ", ") + source;
     for (auto const& [key, value] : declared) {
       if (!known.contains(key)) throw Error("unknown key '" + key + "' in " + source);
-      // Of a file's text the lines count.
-      Field const field{key == "descriptor_parameters" ? value : std::string(trim(value)), source};
+      if (key == "descriptor_parameters") {
+        descriptor_files.push_back({value, source});
+        continue;
+      }
+      Field const field{std::string(trim(value)), source};
       auto const [previous, inserted] = fields.emplace(key, field);
       if (inserted || canonical(key, previous->second) == canonical(key, field)) continue;
-      if (key == "descriptor_parameters")
-        throw Error("the descriptor in " + previous->second.source + " is not that in " + source +
-                    ", expected the same parameters in both");
       throw Error("'" + key + "' is '" + previous->second.value + "' in " +
                   previous->second.source + " but '" + field.value + "' in " + source +
                   ", expected the same value in both");
@@ -175,13 +187,15 @@ ModelSpec merge(std::vector<Declaration> const& declarations) {
       "convention", require("convention"),
       {Convention::none, Convention::descriptor, Convention::graph, Convention::edges});
   if (spec.convention == Convention::descriptor) {
-    auto const& text = require("descriptor_parameters");
-    spec.descriptor =
-        descriptor::parse_parameters(text.value, require("descriptor").value, text.source);
+    if (descriptor_files.empty())
+      throw Error(
+          "the parameters of the descriptor are given nowhere (looked in: " + sources +
+          "), expected a .dat file of the model or 'descriptor_parameters' in its metadata");
+    spec.descriptor = parse_descriptor(require("descriptor").value, descriptor_files);
     auto const& cutoffs = descriptor::cutoffs_of(*spec.descriptor);
     spec.species = find("species") != nullptr ? parse_species(*find("species")) : cutoffs.species();
     spec.cutoff = find("cutoff") != nullptr ? parse_cutoff(*find("cutoff")) : cutoffs.largest();
-    check_descriptor(cutoffs, text.source, find("cutoff"), spec);
+    check_descriptor(cutoffs, descriptor_files.front().source, find("cutoff"), spec);
   } else {
     spec.species = parse_species(require("species"));
     spec.cutoff = parse_cutoff(require("cutoff"));

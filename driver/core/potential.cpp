@@ -155,11 +155,12 @@ Potential::Opened::Opened(PotentialOptions const& options) {
                        [&](auto const& declaration) { return declaration.fields.contains(key); });
   };
   if (!is_declared("returns_forces")) spec.returns_forces = model->returns_tuple();
-  if (!is_declared("species_input") && !settings.argument_names.empty()) {
-    auto const& names = settings.argument_names;
-    auto const& name = spec.convention == Convention::descriptor ? names.back() : names.front();
-    if (name == "z" || name == "atomic_numbers") spec.species_input = SpeciesInput::atomic_number;
-  }
+  // The descriptor comes before the species.
+  std::size_t const place = spec.convention == Convention::descriptor ? 1 : 0;
+  if (auto const& names = settings.argument_names;
+      !is_declared("species_input") && names.size() > place &&
+      (names[place] == "z" || names[place] == "atomic_numbers"))
+    spec.species_input = SpeciesInput::atomic_number;
   if (options.force_atomic_numbers) spec.species_input = SpeciesInput::atomic_number;
   settings.species_codes = codes_for(spec);
   if (spec.descriptor) settings.descriptor = descriptor::make_descriptor(*spec.descriptor);

@@ -74,15 +74,22 @@ TEST(ModelSpec, DescriptorsThatDoNotFitAreErrors) {
   EXPECT_EQ(error_for(with(whole, "cutoff", "2.5")), "");
   EXPECT_TRUE(contains(error_for(with(whole, "species", "Si C")), "does not know the species 'C'"));
   EXPECT_TRUE(contains(error_for(with(whole, "descriptor", "Wavelet")), "Wavelet"));
-  EXPECT_TRUE(contains(
-      error_of([&] {
-        merge({{"m.pt", whole}, {"d.dat", {{"descriptor_parameters", symmetry_functions + "1"}}}});
-      }),
-      "the descriptor in m.pt is not that in d.dat"));
-  for (auto const* key : {"descriptor", "descriptor_parameters"}) {
+  auto const with_file = [&](std::string const& text) {
+    return error_of([&] {
+      merge({{"m.pt", whole}, {"d.dat", {{"descriptor_parameters", text}}}});
+    });
+  };
+  auto text = symmetry_functions;
+  auto const cutoff = text.find("2.0");
+  EXPECT_EQ(with_file("# ours\r\n" + text.replace(cutoff, 3, "2.00")), "");
+  EXPECT_TRUE(contains(with_file(text.replace(cutoff, 4, "1.9")),
+                       "the descriptor in m.pt is not that in d.dat"));
+  for (auto const& [key, message] :
+       {std::pair{"descriptor", "'descriptor' is given nowhere"},
+        std::pair{"descriptor_parameters", "parameters of the descriptor are given nowhere"}}) {
     auto missing = whole;
     missing.erase(key);
-    EXPECT_TRUE(contains(error_for(missing), "'" + std::string(key) + "' is given nowhere"));
+    EXPECT_TRUE(contains(error_for(missing), message));
   }
   EXPECT_TRUE(
       contains(error_for(with(whole, "descriptor_parameters", "cos\n\nmany\n")), "a.param line 3"));

@@ -268,6 +268,29 @@ TEST(Potential, DescriptorModelsMayReturnTheDerivative) {
   for (std::size_t c = 0; c < a.forces.size(); ++c) EXPECT_NEAR(a.forces[c], b.forces[c], 1e-12);
 }
 
+TEST(Potential, ADescriptorMayBeCalledZ) {
+  TemporaryFolder const folder;
+  auto text = symmetry_functions;
+  for (std::size_t at = 0; (at = text.find("Si", at)) != std::string::npos;)
+    text.replace(at, 2, "user01");
+  auto const model = write_model(folder, "def forward(self, z):\n    return self.w * z.sum(1)\n",
+                                 with(descriptor, "descriptor_parameters", text));
+  EXPECT_EQ(error_of([&] { Potential({.model = model}); }), "");
+}
+
+TEST(Potential, AReturnedDerivativeOfAnotherFormIsRefused) {
+  TemporaryFolder const folder;
+  auto const refused = [&](std::string const& derivative, std::string const& message) {
+    auto const model = write_model(
+        folder,
+        "def forward(self, descriptor):\n    return descriptor.sum(1), " + derivative + "\n",
+        descriptor);
+    EXPECT_TRUE(contains(error_of([&] { Potential({.model = model}); }), message));
+  };
+  refused("descriptor[:, 1:]", "forces of shape [3, 3], expected [3, 4]");
+  refused("descriptor.long()", "forces of type Long, expected a floating-point tensor");
+}
+
 TEST(Potential, ADescriptorOfTheWrongWidthIsRefused) {
   TemporaryFolder const folder;
   auto const model = write_model(
@@ -486,7 +509,7 @@ TEST(Potential, ModelsThatCannotWorkAreRefusedWhenOpened) {
                  "expected only node_counts and edge_counts");
   expect_refused(write_model(folder, "def forward(self, d):\n    return self.w * d\n",
                              with(raw, "convention", "descriptor")),
-                 "'descriptor_parameters' is given nowhere");
+                 "the parameters of the descriptor are given nowhere");
   expect_refused(write_model(folder, raw_pairs, {}), "given nowhere");
   expect_refused(write_model(folder, raw_pairs, with(raw, "cutof", "4.0")), "unknown key 'cutof'");
 }
