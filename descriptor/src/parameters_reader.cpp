@@ -60,7 +60,7 @@ class Items {
   Words words(std::string_view meaning) { return words_of(lines_.next(meaning)); }
   [[nodiscard]] Words peek() const { return words_of(lines_.peek()); }
 
-  double finite(std::string_view word, std::string_view meaning) const {
+  [[nodiscard]] double finite(std::string_view word, std::string_view meaning) const {
     auto const value = parse_number<double>(word.starts_with('+') ? word.substr(1) : word);
     if (!value || !std::isfinite(*value))
       lines_.refuse(in_quotes(word), std::string(meaning) + ", a finite number");
@@ -92,7 +92,8 @@ class Items {
     return checked_integer(number(meaning), meaning, least, most);
   }
 
-  int checked_integer(double value, std::string_view meaning, int least, int most) const {
+  [[nodiscard]] int checked_integer(double value, std::string_view meaning, int least,
+                                    int most) const {
     if (!(value >= least && value <= most && value == std::floor(value)))
       lines_.refuse("'" + shortest(value) + "'", std::string(meaning) + ", an integer from " +
                                                      std::to_string(least) + " to " +
@@ -135,6 +136,10 @@ class Items {
   [[noreturn]] void refuse(std::string const& what, std::string const& expected) const {
     lines_.refuse(what, expected);
   }
+  [[noreturn]] void refuse_next(std::string_view meaning) {
+    auto const line = lines_.next(meaning);
+    lines_.refuse(in_quotes(line), meaning);
+  }
   [[nodiscard]] std::string where() const { return lines_.where(); }
   [[nodiscard]] int line() const { return lines_.number(); }
 
@@ -162,7 +167,10 @@ class PairTable {
                    "the same number of Å");
   }
 
-  [[nodiscard]] SpeciesCutoffs finish(Items const& items) const {
+  [[nodiscard]] SpeciesCutoffs finish(Items& items) const {
+    auto const missing = count_ * (count_ + 1) / 2 - static_cast<int>(table_.size());
+    if (auto const next = items.peek(); missing > 0 && !next.empty() && !means_number(next[0]))
+      items.refuse_next("the cutoff of a pair: two names of species and a number");
     if (static_cast<int>(names_.size()) != count_)
       throw Error(items.where() + " ends the cutoffs of pairs of " + std::to_string(names_.size()) +
                   " species, expected " + std::to_string(count_) + " species as announced");
@@ -238,7 +246,8 @@ Parameters read_symmetry_functions(Items& items) {
     auto const room = most_functions - static_cast<int>(parameters.functions.size());
     int const rows = items.checked_integer(sizes[0], "the number of rows of " + name, 1,
                                            kind == Kind::g1 ? 1 : room);
-    items.checked_integer(sizes[1], "the number of columns of " + name, columns, columns);
+    static_cast<void>(
+        items.checked_integer(sizes[1], "the number of columns of " + name, columns, columns));
     for (int row = 0; row < rows; ++row) {
       auto const meaning =
           "row " + std::to_string(row + 1) + " of the " + std::to_string(rows) + " of " + name;
@@ -282,7 +291,7 @@ std::vector<std::string> read_species(Items& items) {
   auto const count =
       static_cast<std::size_t>(items.integer("the number of species", 1, most_species));
   auto const meaning = "the names of " + std::to_string(count) + " species";
-  auto const names = items.words(meaning);
+  auto names = items.words(meaning);
   for (auto const& name : names)
     if (!is_species(name)) items.refuse(in_quotes(name), meaning);
   if (names.size() != count) items.refuse(std::to_string(names.size()) + " species", meaning);

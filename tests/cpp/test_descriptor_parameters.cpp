@@ -160,6 +160,9 @@ TEST(DescriptorParameters, ErrorsOfTheHeader) {
           "a.dat line 5: the species 'C' is one more, expected 1 species as announced");
   refused("Si C 4.5\n", "",
           "a.dat line 5 ends the cutoffs of pairs of species without Si-C, expected one for every");
+  for (auto const* const bad : {"Si C", "Si C four", "Si", "?i C 4.5"})
+    refused("Si C 4.5", bad,
+            "a.dat line 5: '" + std::string(bad) + "', expected the cutoff of a pair: two names");
   refused("C C 4\n", "C Si 4\nC C 4\n",
           "a.dat line 6: the cutoff of C-Si is 4, but 4.5 in line 5, expected the same number");
   for (auto const* const bad : {"nan", "-inf", "1e999", "4.5x", "4.5.1"})
