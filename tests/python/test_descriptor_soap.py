@@ -10,11 +10,13 @@ from math import factorial, pi
 import descriptor_cases as dc
 import numpy as np
 import pytest
+from ase import Atoms
 from hypothesis import HealthCheck, given, settings
 from scipy.spatial.transform import Rotation
 from scipy.special import ive, lpmv
 
 from torchml import _descriptors as core
+from torchml.descriptors import SOAP, Descriptor
 
 PAIRS = np.array([[4.6, 3.9], [3.9, 3.1]])
 
@@ -346,3 +348,17 @@ def test_width() -> None:
 def test_errors(arguments: dict[str, float], message: str) -> None:
     with pytest.raises(core.Error, match=message):
         make(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("eta", "end", "low", "high"),
+    [(0.5, 5.0, 0.3, 0.5), (2.0, 4.0, 5e-4, 2e-3), (8.0, 4.0, 0, 1e-7)],
+)
+def test_radial_functions_that_end_early_leave_no_jump_at_the_cutoff(eta, end, low, high):
+    descriptor = Descriptor(SOAP(["Si"], 5.0, 4, 4, eta, end))
+    inside, outside = (
+        descriptor.compute(Atoms("Si3", [[0, 0, 0], [2.4, 0, 0], [0, r, 0]]), [0])
+        for r in (5.0 - 1e-6, 5.0 + 1e-6)
+    )
+    jump = np.abs(inside - outside).max() / np.abs(inside).max()
+    assert low <= jump < high
