@@ -42,7 +42,8 @@ def opened(
 ) -> Iterator[Source]:
     """The archive itself, or one made of a checkpoint for the time being.
 
-    `convention` is the one for which a checkpoint is scripted; `edges` where nothing is said.
+    `convention` is the one for which a checkpoint is scripted; that of its model, mostly `edges`,
+    where nothing is said.
     `dtype` is that of its network: float64 where nothing is said, whatever it was trained in,
     because simulations profit from exact derivatives and training does not.
     """

@@ -149,7 +149,8 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
     facts.add_argument(
         "--convention",
         choices=("none", "graph", "edges", "descriptor"),
-        help="how forward() is called; for a checkpoint, how it shall be (default: edges)",
+        help="how forward() is called; for a checkpoint, how it shall be (default: edges, or "
+        "descriptor for networks on one)",
     )
     facts.add_argument(
         "--descriptor",
@@ -160,7 +161,7 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
     facts.add_argument(
         "--species-input",
         choices=("code", "atomic_number"),
-        help="what the first input of forward() holds",
+        help="what the first input of forward() holds, after a descriptor the second",
     )
     facts.add_argument(
         "--edges",

@@ -34,7 +34,8 @@ class Export:
         name: KIM name of the model, with or without its ID; None makes one of the class and the
             elements of a checkpoint, or of the name of an archive.
         facts: what the caller says about the model; the rest is read from the archive. The
-            convention is that for which a checkpoint is scripted, `edges` where it is not said.
+            convention is that for which a checkpoint is scripted; where it is not said, that of its
+            model, mostly `edges`.
         descriptor: file with the parameters of the model's descriptor, YAML or descriptor.dat.
         output: folder in which the model folder is made.
         driver: KIM ID of the model driver that will run it.
