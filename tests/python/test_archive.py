@@ -106,7 +106,7 @@ def test_a_users_class_is_found_where_the_command_starts(tmp_path, monkeypatch, 
 def test_what_is_said_of_a_checkpoint_must_be_true(best, capsys):
     assert export_main([str(best), "--cutoff", "4.0"]) == 1
     shown = capsys.readouterr().err
-    assert "cutoff: the metadata of" in shown and "best.ckpt is '3.0'" in shown
+    assert "cutoff: the metadata of" in shown and "best.ckpt says '3.0'" in shown
 
 
 def test_names():
