@@ -48,7 +48,7 @@ class InputBuilder {
 /// What a builder needs to know besides the system.
 struct InputSettings {
   ModelSpec spec;
-  std::vector<std::int64_t> species_codes;  ///< what forward gets for each species
+  std::vector<std::int64_t> species_codes;                   ///< what forward gets for each species
   std::shared_ptr<descriptor::Descriptor const> descriptor;  ///< of the convention `descriptor`
   std::vector<std::string> argument_names;
   torch::Device device = torch::kCPU;
