@@ -161,7 +161,7 @@ INSTANTIATE_TEST_SUITE_P(Builds, DescriptorSimd, testing::ValuesIn(builds()),
 
 TEST(DescriptorDispatch, ScalarsAndVectorsHaveTheirLanes) {
   EXPECT_EQ(scalar::math_kernel.lanes, 1U);
-#ifdef TORCHML_DESCRIPTOR_X86
+#if defined(TORCHML_DESCRIPTOR_X86) && !defined(__clang__)  // scalars, see simd.hpp
   EXPECT_EQ(baseline::math_kernel.lanes, 2U);
   EXPECT_EQ(avx2::math_kernel.lanes, 4U);
   EXPECT_EQ(avx512::math_kernel.lanes, 8U);

@@ -4,9 +4,10 @@
 // defined.
 #pragma once
 
-// <experimental/simd> as libstdc++ has it (GCC 11 or newer); libc++'s lacks half of it.
+// <experimental/simd> as libstdc++ has it (GCC 11 or newer); libc++'s lacks half of it, and what
+// Clang makes of libstdc++'s is wrong (Clang 14: right shifts, and selections with AVX-512).
 #if !defined(TORCHML_DESCRIPTOR_SCALAR) && __has_include(<bits/c++config.h>) && \
-    __has_include(<experimental/simd>)
+    __has_include(<experimental/simd>) && !defined(__clang__)
 // GCC 12 takes the results of intrinsics that it leaves undefined for variables of ours.
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
