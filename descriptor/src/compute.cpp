@@ -93,8 +93,6 @@ void check(Atoms const& atoms, std::size_t species) {
 void check(Edges const& edges, std::size_t species) {
   check_size(edges.vectors.size(), 3 * edges.species.size(), "the edge vectors");
   check_lists(edges.center_species.size(), edges.offsets, edges.species.size());
-  for (std::size_t e = 0; e < edges.species.size(); ++e)
-    check_species(edges.species[e], species, "the neighbour of edge", e);
   for (std::size_t c = 0; c < edges.center_species.size(); ++c)
     check_species(edges.center_species[c], species, "centre", c);
 }
@@ -124,6 +122,7 @@ class Block {
       for (auto entry = static_cast<std::size_t>(source.offsets[center]);
            entry < static_cast<std::size_t>(source.offsets[center + 1]); ++entry) {
         auto const [x, y, z, species] = neighbor(source, center, entry);
+        check_species(species, cutoffs.species().size(), "the neighbour of edge", entry);
         double const r = std::sqrt(x * x + y * y + z * z);
         if (r >= cutoffs(own, species)) continue;
         if (!(r > 0.0))
@@ -288,6 +287,14 @@ void add_edge(std::size_t center, std::size_t neighbor, double const* g, double 
   }
 }
 
+/// What belongs to the edges of a block, in an array with `count` numbers for each edge.
+std::span<double> of_edges(std::span<double> all, Edges const& edges, Block const& mine,
+                           std::size_t first, std::size_t count) {
+  auto const begin = static_cast<std::size_t>(edges.offsets[first]);
+  auto const end = static_cast<std::size_t>(edges.offsets[first + mine.centers().size()]);
+  return all.subspan(begin * count, (end - begin) * count);
+}
+
 }  // namespace
 
 void compute(Descriptor const& descriptor, Atoms const& atoms, std::span<double> values,
@@ -335,10 +342,10 @@ void pull_back(Descriptor const& descriptor, Edges const& edges, std::span<doubl
   check(edges, descriptor.cutoffs().species().size());
   check_size(cotangent.size(), edges.center_species.size() * width, "the cotangents");
   check_size(gradient.size(), 3 * edges.species.size(), "the gradient");
-  std::fill(gradient.begin(), gradient.end(), 0.0);
   for_blocks(descriptor, edges, threads, [&](Block& mine, std::size_t first) {
     descriptor.gradient(mine.centers(), mine.scratch, cotangent.data() + first * width,
                         mine.gradients());
+    std::ranges::fill(of_edges(gradient, edges, mine, first, 3), 0.0);
     for (std::size_t c = 0; c < mine.centers().size(); ++c) {
       auto const& part = mine.gradients()[c];
       for (std::size_t k = 0; k < mine.centers()[c].size; ++k) {
@@ -356,8 +363,8 @@ void jacobian(Descriptor const& descriptor, Edges const& edges, std::span<double
   auto const width = descriptor.width();
   check(edges, descriptor.cutoffs().species().size());
   check_size(jacobian.size(), 3 * width * edges.species.size(), "the Jacobian");
-  std::fill(jacobian.begin(), jacobian.end(), 0.0);
-  for_blocks(descriptor, edges, threads, [&](Block& mine, std::size_t) {
+  for_blocks(descriptor, edges, threads, [&](Block& mine, std::size_t first) {
+    std::ranges::fill(of_edges(jacobian, edges, mine, first, 3 * width), 0.0);
     // The same environment many times side by side, each with the cotangent of another component.
     std::vector<double> cotangent(block * width);
     for (std::size_t c = 0; c < mine.centers().size(); ++c) {

@@ -22,7 +22,7 @@ DRIVER = "TorchMLOfATest__MD_000000000000_000"
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A second driver: its own ID, aware of MPI, without message passing."""
     sources = tmp_path_factory.mktemp("sources")
-    for name in ("CMakeLists.txt", "kimspec.edn", "cmake", "driver"):
+    for name in ("CMakeLists.txt", "kimspec.edn", "cmake", "descriptor", "driver"):
         (sources / name).symlink_to(REPOSITORY / name)
     collection = tmp_path_factory.mktemp("model-drivers")
     others = os.environ.get("KIM_API_MODEL_DRIVERS_DIR", "")

@@ -43,7 +43,7 @@ struct AtomGradient {
 
 /// All functions run on `threads` threads (0: OpenMP's number) and give the same bits for any
 /// number of them. They throw Error when sizes do not fit, an index or species is out of range, or
-/// a neighbour lies on its centre.
+/// a neighbour lies on its centre; what was written until then stays.
 
 /// Writes values [C, width].
 void compute(Descriptor const& descriptor, Atoms const& atoms, std::span<double> values,
