@@ -6,7 +6,7 @@ import io
 import re
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from torchml import metadata
+from torchml.compat import mace
 from torchml.errors import TorchMLError
 from torchml.metadata import ModelMetadata, quiet_torchscript
 from torchml.models import EdgeModel, Scaled, describe, script
@@ -38,21 +39,29 @@ class Source:
 
 @contextmanager
 def opened(
-    model: Path, convention: str | None = None, dtype: str | None = None
+    model: Path,
+    convention: str | None = None,
+    dtype: str | None = None,
+    species: Sequence[str] | None = None,
 ) -> Iterator[Source]:
-    """The archive itself, or one made of a checkpoint for the time being.
+    """The archive itself, or one made of a checkpoint, or of a model of MACE, for the time being.
 
     `convention` is the one for which a checkpoint is scripted; that of its model, mostly `edges`,
     where nothing is said.
     `dtype` is that of its network: float64 where nothing is said, whatever it was trained in,
     because simulations profit from exact derivatives and training does not.
+    `species` are those that a model of MACE shall keep: all where nothing is said.
     """
     if not is_checkpoint(model):
         yield Source(model, kim_name(model.stem))
         return
-    from torchml.training.checkpoint import load_model
+    trained: EdgeModel | StagedModel
+    if mace.is_mace(model):
+        trained = mace.load(model, species)
+    else:
+        from torchml.training.checkpoint import load_model
 
-    trained = load_model(model)
+        trained = load_model(model)
     name = _name(trained)
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / f"{name}.pt"

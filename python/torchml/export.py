@@ -68,7 +68,7 @@ class Result:
 def export(order: Export) -> Result:
     """Check the model, write its folder, and install it where the order says so."""
     convention = order.facts.convention or ("descriptor" if order.descriptor else None)
-    with opened(order.model, convention, order.facts.dtype) as source:
+    with opened(order.model, convention, order.facts.dtype, order.facts.species) as source:
         return _export(order, source)
 
 

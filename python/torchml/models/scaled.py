@@ -63,4 +63,5 @@ class Scaled(EdgeModel):
             raise TorchMLError(f"there is no reference energy of {' '.join(missing)}")
         with torch.no_grad():
             self.scale.fill_(float(scale))
-            self.references.copy_(torch.tensor([references[one] for one in self.species]))
+            values = [references[one] for one in self.species]
+            self.references.copy_(torch.tensor(values, dtype=torch.float64))
