@@ -42,7 +42,7 @@ class Compression:
     error: float
 
 
-def compress(model: EdgeModel, accuracy: float = 1e-9) -> Compression:
+def compress(model: EdgeModel, accuracy: float = 1e-8) -> Compression:
     """A copy of the model with splines in place of its radial functions, in its own float type.
 
     The number of intervals is doubled until no curve is off by more than `accuracy`, in parts of the
