@@ -10,6 +10,7 @@
 #include "error.hpp"
 #include "inputs.hpp"
 #include "model_call.hpp"
+#include "operators/operators.hpp"
 #include "torchscript_model.hpp"
 
 namespace torchml {
@@ -144,6 +145,7 @@ Potential::Opened::Opened(PotentialOptions const& options) {
   declared.push_back(read_metadata(options.model));
   auto& spec = settings.spec;
   spec = merge(declared);
+  register_operators();  // before the model is read, which may call them
   model = std::make_unique<TorchScriptModel>(options.model, spec.extensions,
                                              pick_device(options.device, options.node_local_rank));
   settings.device = model->device();

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import re
 import tempfile
@@ -15,6 +16,7 @@ import torch
 
 from torchml import metadata
 from torchml.compat import mace
+from torchml.compression import Compression, compress
 from torchml.errors import TorchMLError
 from torchml.metadata import ModelMetadata, quiet_torchscript
 from torchml.models import EdgeModel, Scaled, describe, script
@@ -30,11 +32,15 @@ class Source:
         archive: TorchScript, with metadata where it comes from a checkpoint.
         name: a KIM name that fits: the class and the elements, or the name of the file.
         trained: the model of the checkpoint.
+        exact: the same in float64, where the archive is of float32 or compressed.
+        compression: what became of the radial functions of a compressed model.
     """
 
     archive: Path
     name: str
     trained: EdgeModel | StagedModel | None = None
+    exact: EdgeModel | None = None
+    compression: Compression | None = None
 
 
 @contextmanager
@@ -42,6 +48,7 @@ def opened(
     model: Path,
     convention: str | None = None,
     dtype: str | None = None,
+    compressed: bool = False,
     species: Sequence[str] | None = None,
 ) -> Iterator[Source]:
     """The archive itself, or one made of a checkpoint, or of a model of MACE, for the time being.
@@ -50,9 +57,15 @@ def opened(
     where nothing is said.
     `dtype` is that of its network: float64 where nothing is said, whatever it was trained in,
     because simulations profit from exact derivatives and training does not.
+    `compressed` puts splines in place of the radial functions of a checkpoint.
     `species` are those that a model of MACE shall keep: all where nothing is said.
     """
     if not is_checkpoint(model):
+        if compressed:
+            raise TorchMLError(
+                f"{model} is a TorchScript archive, whose radial functions nothing tells; expected "
+                "a checkpoint to compress"
+            )
         yield Source(model, kim_name(model.stem))
         return
     trained: EdgeModel | StagedModel
@@ -65,14 +78,26 @@ def opened(
     name = _name(trained)
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / f"{name}.pt"
+        exact, compression = None, None
         if isinstance(trained, StagedModel):
+            if compressed:
+                raise TorchMLError(
+                    f"{model} holds a network that takes staged graphs, whose radial functions "
+                    "nothing tells; expected a model of torchml.models to compress"
+                )
             _save_staged(trained, archive, convention, model)
         else:
             convention = convention or trained.convention
-            network = trained.network if isinstance(trained, Scaled) else trained
-            network.to(float_type(dtype or "float64"))
-            metadata.save(script(trained, convention), archive, describe(trained, convention))
-        yield Source(archive, name, trained)
+            _network(trained).to(torch.float64)
+            if compressed or dtype == "float32":
+                exact = copy.deepcopy(trained)
+            if compressed:
+                compression = compress(trained)
+            exported = compression.model if compression else trained
+            _network(exported).to(float_type(dtype or "float64"))
+            _network(trained).to(float_type(dtype or "float64"))
+            metadata.save(script(exported, convention), archive, describe(exported, convention))
+        yield Source(archive, name, trained, exact, compression)
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -91,6 +116,10 @@ def kim_name(text: str) -> str:
     """A short KIM name like `text`: letters, digits and single underscores, a letter first."""
     name = "_".join(re.findall("[A-Za-z0-9]+", text))
     return name if name[:1].isalpha() else f"Model_{name}".rstrip("_")
+
+
+def _network(model: EdgeModel) -> torch.nn.Module:
+    return model.network if isinstance(model, Scaled) else model
 
 
 def _name(trained: EdgeModel | StagedModel) -> str:

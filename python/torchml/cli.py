@@ -176,6 +176,19 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
         "twice as fast; and of archives without parameters",
     )
     facts.add_argument(
+        "--compress",
+        action="store_true",
+        help="put splines in place of what depends on the distance alone in a checkpoint: many "
+        "times faster; their error is measured",
+    )
+    facts.add_argument(
+        "--tolerance",
+        nargs=2,
+        type=float,
+        metavar=("ENERGY", "FORCE"),
+        help="largest errors of a compressed model (default: 1e-6 eV/atom, 1e-5 eV/Å)",
+    )
+    facts.add_argument(
         "--extensions",
         nargs="+",
         metavar="LIBRARY",
@@ -211,6 +224,7 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
 def _export(options: argparse.Namespace) -> int:
     from torchml import kim
     from torchml.export import Export, export
+    from torchml.export_accuracy import Tolerance
     from torchml.metadata import ModelMetadata
 
     facts = ModelMetadata(
@@ -233,6 +247,8 @@ def _export(options: argparse.Namespace) -> int:
             driver=options.driver or kim.DRIVER,
             collection=options.install,
             overwrite=options.overwrite,
+            compressed=options.compress,
+            tolerance=Tolerance(*options.tolerance) if options.tolerance else Tolerance(),
             title=options.title,
             description=options.description,
             author=options.author,

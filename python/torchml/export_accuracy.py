@@ -1,0 +1,118 @@
+"""What a cheaper form of a model costs in accuracy: splines, float32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import numpy as np
+from ase import Atoms
+
+from torchml.export_checks import Check
+from torchml.models import EdgeModel, describe
+from torchml.validation.reference import EagerModel
+from torchml.validation.structures import default_structures
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The largest errors that a compressed model may have.
+
+    Attributes:
+        energy: eV per atom.
+        force: eV/Å.
+    """
+
+    energy: float = 1e-6
+    force: float = 1e-5
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The largest differences of two models, and on how much they were found.
+
+    Attributes:
+        energy: eV per atom.
+        force: eV/Å, of a component.
+        rms: eV/Å, of the components.
+        largest: force component (eV/Å).
+    """
+
+    energy: float
+    force: float
+    rms: float
+    largest: float
+    structures: int
+
+    def __str__(self) -> str:
+        return (
+            f"largest errors {self.energy:.1e} eV/atom and {self.force:.1e} eV/Å (rms "
+            f"{self.rms:.1e}) in {self.structures} structures with forces up to "
+            f"{self.largest:.3g} eV/Å"
+        )
+
+
+def difference(exact: EdgeModel, other: EdgeModel) -> Difference:
+    """Both models on crystals, clusters and pairs of all species, close ones and distant ones."""
+    models = [_evaluator(exact), _evaluator(other)]
+    energy, largest, errors = 0.0, 0.0, [np.zeros(1)]
+    structures = comparison_structures(exact.species, exact.cutoff)
+    for atoms in structures:
+        one, two = (model.evaluate(atoms) for model in models)
+        energy = max(energy, abs(two.energy - one.energy) / len(atoms))
+        errors.append((two.forces - one.forces).ravel())
+        largest = max(largest, float(np.abs(one.forces).max()))
+    found = np.concatenate(errors)
+    return Difference(
+        energy=energy,
+        force=float(np.abs(found).max()),
+        rms=float(np.sqrt((found**2).mean())),
+        largest=largest,
+        structures=len(structures),
+    )
+
+
+def comparison_structures(species: list[str], cutoff: float) -> list[Atoms]:
+    """Those of `torchml validate`; pairs from a tenth of the cutoff to its end; dense clusters."""
+    structures = list(default_structures(species, cutoff).values())
+    pairs = [(a, b) for k, a in enumerate(species) for b in species[k:]][:20]
+    for number, pair in enumerate(pairs):
+        for r in np.linspace(0.1, 1.0, 12, endpoint=False) + 0.07 * number / len(pairs):
+            structures.append(Atoms(pair, positions=[[0, 0, 0], [0.48 * r, 0.6 * r, 0.64 * r]]))
+            structures[-1].positions *= cutoff
+    rng = np.random.default_rng(7)
+    for _ in range(4):
+        positions = np.empty((0, 3))
+        for candidate in rng.uniform(0, 1.2 * cutoff, (4000, 3)):
+            if (np.linalg.norm(positions - candidate, axis=1) > 0.3 * cutoff).all():
+                positions = np.vstack([positions, candidate])
+            if len(positions) == 24:
+                break
+        symbols = [species[k] for k in rng.integers(0, len(species), len(positions))]
+        structures.append(Atoms(symbols, positions=positions))
+    return structures
+
+
+def check_compression(found: Difference, tolerance: Tolerance, words: str) -> Check:
+    """`words` say what the splines are."""
+    good = found.energy <= tolerance.energy and found.force <= tolerance.force  # False for NaN
+    limit = f", expected at most {tolerance.energy:g} eV/atom and {tolerance.force:g} eV/Å"
+    return Check("compressed", "pass" if good else "fail", f"{words}: {found}{'' if good else limit}")
+
+
+def check_float32(found: Difference) -> Check:
+    """What is lost is told, not judged: it was asked for."""
+    verdict = "pass" if np.isfinite(found.force) else "fail"
+    return Check("float32 against float64", verdict, str(found))
+
+
+def _evaluator(model: EdgeModel) -> EagerModel:
+    facts = replace(describe(model, "edges"), radial=None)
+    spec = SimpleNamespace(
+        species=list(model.species),
+        cutoff=model.cutoff,
+        layers=model.layers,
+        species_input="code",
+        dtype=facts.dtype,
+    )
+    return EagerModel(model, spec)
