@@ -17,6 +17,10 @@ readonly kliff_requirements=(
     loguru monty requests pyyaml scipy pytorch_lightning torch_geometric tensorboard
 )
 
+# What reading a model of MACE imports; MACE itself asks for more, and for whatever torch is newest.
+readonly mace_requirements=(e3nn==0.4.4 matscipy torch-ema prettytable orjson tqdm)
+readonly mace_version=0.3.16
+
 usage() {
     cat <<'EOF'
 Usage: ./install_dependencies.sh [OPTIONS]
@@ -30,6 +34,7 @@ env.sh: `. ./env.sh` makes all of it available in a shell.
   --cuda                   torch with CUDA instead of the CPU build
   --with-pyg-ops           also torch-scatter and torch-sparse, built from source (20 minutes)
   --with-kliff             also KLIFF and what its graph trainer needs (for the tests)
+  --with-mace              also MACE, to export its models (and for the tests)
   --no-system-packages     install no system packages; say what is missing instead
   --kim-api-source SOURCE  build KIM-API from this archive (a path or URL of a .tar.gz or .tar.xz)
                            into DIR instead of using the system's
@@ -74,7 +79,7 @@ parse_options() {
     python=
     kim_source=
     jobs=$(nproc)
-    cuda=false pyg_ops=false kliff=false may_install=true
+    cuda=false pyg_ops=false kliff=false mace=false may_install=true
     while (($#)); do
         case $1 in
             --prefix | --python | --kim-api-source | --jobs)
@@ -87,6 +92,7 @@ parse_options() {
             --cuda) cuda=true ;;
             --with-pyg-ops) pyg_ops=true ;;
             --with-kliff) kliff=true ;;
+            --with-mace) mace=true ;;
             --no-system-packages) may_install=false ;;
             --help | -h) usage && exit ;;
             *) die "unknown option '$1'; see --help." ;;
@@ -448,6 +454,18 @@ install_kliff() {
     install_operators torch-scatter
 }
 
+install_mace() {
+    if has_modules mace e3nn matscipy torch_ema prettytable orjson tqdm; then
+        say "MACE: kept"
+        return
+    fi
+    say "MACE: installing it and what its models need"
+    need "MACE's requirements could not be installed; check the network, or leave out \
+--with-mace" pip_install -c "$prefix/constraints.txt" "${mace_requirements[@]}"
+    need "MACE could not be installed; check the network, or leave out --with-mace" \
+        pip_install --no-deps "mace-torch==$mace_version"
+}
+
 install_package() {
     local stamp site
     stamp="$(digest CMakeLists.txt cmake descriptor driver python pyproject.toml) $torch_found"
@@ -575,6 +593,9 @@ main() {
     fi
     if $kliff; then
         install_kliff
+    fi
+    if $mace; then
+        install_mace
     fi
     summarize
     exit # before bash reads on, as the file may have changed meanwhile

@@ -18,10 +18,10 @@ from mace.modules import MACE, ScaleShiftMACE, interaction_classes  # noqa: E402
 
 
 def random_mace(species: list[str], hidden: str = "8x0e", **options: Any) -> torch.nn.Module:
-    """A MACE of two layers in float64; with `scale`, a ScaleShiftMACE. Others are MACE's own."""
+    """A MACE of two layers; with `scale`, a ScaleShiftMACE. Further options are MACE's own."""
     torch.manual_seed(5)
     before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
+    torch.set_default_dtype(options.pop("dtype", torch.float64))
     first = options.pop("first", "RealAgnosticResidualInteractionBlock")
     later = options.pop("later", "RealAgnosticResidualInteractionBlock")
     scale = options.pop("scale", None)

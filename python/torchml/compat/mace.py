@@ -129,6 +129,7 @@ def _torch_settings() -> Iterator[None]:
     try:
         with torch.serialization.safe_globals([slice]), warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            torch.set_default_dtype(torch.float64)  # MACE's repulsion is rounded to it
             yield
     finally:
         torch.set_default_dtype(dtype)

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 import torchml._core as core
+from torchml.errors import TorchMLError
 from torchml.models.base import EdgeModel, per_node
-from torchml.models.radial import lengths
+from torchml.models.radial import Expansion, RadialFunction, lengths
 
 
 class Perceptron(torch.nn.Module):
@@ -34,7 +35,7 @@ class Perceptron(torch.nn.Module):
 
 
 class PolynomialEnvelope(torch.nn.Module):
-    """1 - (p+1)(p+2)/2 x^p + p (p+2) x^(p+1) - p (p+1)/2 x^(p+2), x = r / cutoff; 0 beyond."""
+    """`polynomial` of the distance: [E, 1] -> [E, 1]."""
 
     def __init__(self, p: int, cutoff: float) -> None:
         super().__init__()
@@ -42,49 +43,81 @@ class PolynomialEnvelope(torch.nn.Module):
         self.cutoff = cutoff
 
     def forward(self, r: Tensor) -> Tensor:
-        p = self.p
-        x = (r / self.cutoff).clamp(max=1.0)
-        inner = x * (p * (p + 2.0) - (0.5 * p * (p + 1.0)) * x) - 0.5 * (p + 1.0) * (p + 2.0)
-        return 1.0 + x.pow(p) * inner
+        return polynomial(r / self.cutoff, self.p)
 
 
-class RadialWeights(torch.nn.Module):
-    """Radial weights of all paths of an interaction, of the distance r and its transform t.
+def polynomial(x: Tensor, p: int) -> Tensor:
+    """1 - (p+1)(p+2)/2 x^p + p (p+2) x^(p+1) - p (p+1)/2 x^(p+2), and 0 beyond 1."""
+    x = x.clamp(max=1.0)
+    inner = x * (p * (p + 2.0) - (0.5 * p * (p + 1.0)) * x) - 0.5 * (p + 1.0) * (p + 2.0)
+    return 1.0 + x.pow(p) * inner
+
+
+class Basis(Expansion):
+    """Functions that expand a distance, and the envelope as the last column: [E] -> [E, R + 1].
 
     Args:
-        basis: functions that expand t, [E, 1] -> [E, R].
-        envelope: of r, [E, 1] -> [E, 1]; on the basis, or with `late` on the weights.
-        weights: the network that follows.
-        density: one that gives an edge's share of the density of neighbours, as the last column.
+        functions: [E, 1] -> [E, R]
+        envelope: [E, 1] -> [E, 1]
+        late: the functions do not carry the envelope; the weights made of them do.
     """
 
+    __constants__ = ("compressed",)
+    kind: Tensor
+
     def __init__(
-        self,
-        basis: torch.nn.Module,
-        envelope: torch.nn.Module,
-        late: bool,
-        weights: Perceptron,
-        density: Perceptron | None,
+        self, functions: torch.nn.Module, envelope: PolynomialEnvelope, late: bool
     ) -> None:
         super().__init__()
-        self.basis = basis
+        self.functions = functions
         self.envelope = envelope
         self.late = late
-        self.weights = weights
-        self.has_density = density is not None
-        self.density = density if density is not None else torch.nn.Identity()
+        self.register_buffer("kind", torch.zeros((), dtype=torch.float64))  # float type
 
-    def forward(self, r: Tensor, t: Tensor) -> Tensor:
-        """Shapes: r and t [E], result [E, columns of all paths, and of the density]."""
-        envelope = self.envelope(r.unsqueeze(1))
-        basis = self.basis(t.unsqueeze(1))
+    def forward(self, r: Tensor) -> Tensor:
+        return self.transformed(r, r)
+
+    def transformed(self, r: Tensor, t: Tensor) -> Tensor:
+        """The same of t [E], with the envelope of the distance r."""
+        envelope = self.envelope(r.to(self.kind.dtype).unsqueeze(1))
+        functions = self.functions(t.to(self.kind.dtype).unsqueeze(1))
         if not self.late:
-            basis = basis * envelope
-        weights: Tensor = self.weights(basis)
-        if self.has_density:
-            density = torch.tanh(self.density(basis).square())
-            weights = torch.cat([weights, density], dim=1)
-        return weights * envelope if self.late else weights
+            functions = functions * envelope
+        return torch.cat([functions, envelope], 1)
+
+
+class TransformedBasis(Basis):
+    """The same, of distances that are transformed first, for each pair of elements otherwise."""
+
+    @torch.jit.unused
+    def forward(self, r: Tensor) -> Tensor:
+        raise TorchMLError(
+            "this MACE transforms distances by the elements: there are no functions of the "
+            "distance alone that splines could stand for"
+        )
+
+
+class RadialWeights(RadialFunction):
+    """The network that makes the weights of all paths of the expanded distance."""
+
+    __constants__ = ("compressed",)
+
+    def __init__(self, network: Perceptron, late: bool) -> None:
+        super().__init__()
+        self.network = network
+        self.late = late
+
+    def forward(self, expansion: Tensor) -> Tensor:
+        weights: Tensor = self.network(expansion[:, :-1])
+        return weights * expansion[:, -1:] if self.late else weights
+
+
+class DensityShare(RadialWeights):
+    """What an edge adds to the density of neighbours: [E, 1]."""
+
+    def forward(self, expansion: Tensor) -> Tensor:
+        share = torch.tanh(self.network(expansion[:, :-1]).square())
+        return share * expansion[:, -1:] if self.late else share
 
 
 class ElementLinear(torch.nn.Module):
@@ -136,23 +169,24 @@ class MessagePath(torch.nn.Module):
 
         m[t, c, u] = sum over edges s -> t, a, b of  w[e, u] x[s, a, u] C[a, b, c] Y[e, b]
 
-    Attributes:
+    Args:
         source: which block of the features x is.
-        channels: columns of the radial weights.
         result: which block of the messages m belongs to.
+        channels: U.
+        tensor: C.
     """
 
     coupling: Tensor
 
-    def __init__(self, source: int, channels: int, result: int, coupling: Tensor) -> None:
+    def __init__(self, source: int, result: int, channels: int, tensor: Tensor) -> None:
         super().__init__()
         self.source = source
-        self.channels = channels
         self.result = result
-        self.inputs = coupling.size(0)
-        self.outputs = coupling.size(2)
+        self.channels = channels
+        self.inputs = tensor.size(0)
+        self.outputs = tensor.size(2)
         # [B, C A]: the harmonics on the left
-        self.register_buffer("coupling", coupling.permute(1, 2, 0).flatten(1).contiguous())
+        self.register_buffer("coupling", tensor.permute(1, 2, 0).flatten(1).contiguous())
 
     def forward(self, x: Tensor, harmonics: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
         """The two factors of m: [E, C, A] and [E, A, U]."""
@@ -164,59 +198,98 @@ class Interaction(torch.nn.Module):
     """Messages between atoms, and what an atom keeps of its own features.
 
     Args:
-        radial: radial weights of the messages; with `density`, one more column.
+        radial: weights of all paths, in their order.
+        density: what messages are divided by, beside 1; None for no division.
         up: linear maps of the features before they are sent, by block.
         sends: which block of the features each of `up` takes.
         down: linear maps of the messages, by block; each of all paths with that result.
         keep: linear maps of the own features, by block of the result; none keeps nothing.
         kept: which block of the features each of `keep` takes.
-        density: messages are divided by 1 + a learnt density of neighbours.
     """
+
+    couplings: Tensor
 
     def __init__(
         self,
-        radial: torch.nn.Module,
+        radial: RadialWeights,
+        density: DensityShare | None,
         up: list[ElementLinear],
         sends: list[int],
         paths: list[MessagePath],
         down: list[ElementLinear],
         keep: list[ElementLinear],
         kept: list[int],
-        density: bool,
     ) -> None:
         super().__init__()
         self.radial = radial
+        self.has_density = density is not None
+        share: torch.nn.Module = density or torch.nn.Identity()
+        self.density = share
         self.up = torch.nn.ModuleList(up)
         self.sends = sends
         self.paths = torch.nn.ModuleList(paths)
         self.down = torch.nn.ModuleList(down)
         self.keep = torch.nn.ModuleList(keep)
         self.kept = kept
-        self.density = density
         self.sources = [path.source for path in paths]
         self.results = [path.result for path in paths]
-        self.columns = [path.channels for path in paths] + [1] * density
+        self.columns = [path.channels for path in paths]
+        self.sizes = [0] * len(down)
+        for path in paths:
+            self.sizes[path.result] = path.outputs
+        self.terms, couplings = terms_of(paths)
+        self.register_buffer("couplings", couplings)
 
     def forward(
         self,
         features: list[Tensor],
         species: Tensor,
         harmonics: Tensor,
-        r: Tensor,
-        t: Tensor,
+        expansion: Tensor,
         edge_index: Tensor,
+        order: Tensor,
         slot: Tensor,
         width: int,
         n_out: int,
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Messages to the first `n_out` nodes, and what these keep, by block.
 
-        Shapes: features [M, d, U], harmonics [E, B], r and t [E], edge_index [2, E]; `slot` [E]
-        and `width` are those of `slots_of`.
+        Shapes: features [M, d, U], harmonics [E, B], expansion [E, ...], edge_index [2, E];
+        `order` is that of the expansion, `slot` [E] and `width` are those of `slots_of`.
         """
+        up: list[Tensor] = []
+        for k, linear in enumerate(self.up):
+            up.append(linear(features[self.sends[k]], species))
+        if self.radial.compressed:
+            sums = self.convolved(up, harmonics, expansion, edge_index, order, n_out)
+        else:
+            sums = self.summed(up, harmonics, expansion, edge_index, slot, width, n_out)
+        own = species[:n_out]
+        messages: list[Tensor] = []
+        for k, linear in enumerate(self.down):
+            messages.append(linear(sums[k], own))
+        if self.has_density:
+            share = self.density(expansion)
+            total = share.new_zeros([n_out, 1]).index_add(0, edge_index[1], share) + 1.0
+            messages = [message / total.unsqueeze(2) for message in messages]
+        kept: list[Tensor] = []
+        for k, linear in enumerate(self.keep):
+            kept.append(linear(features[self.kept[k]][:n_out], own))
+        return messages, kept
+
+    def summed(
+        self,
+        up: list[Tensor],
+        harmonics: Tensor,
+        expansion: Tensor,
+        edge_index: Tensor,
+        slot: Tensor,
+        width: int,
+        n_out: int,
+    ) -> list[Tensor]:
+        """Sums of the messages, by block and its paths: [n_out, d, paths * U]."""
         source, target = edge_index[0], edge_index[1]
-        weights = self.radial(r, t)
-        density = weights[:, -1:]
+        weights = self.radial(expansion)
         if width > 0:
             # A row for each slot of a target: then the sum over edges is a matrix product.
             rows = n_out * width
@@ -226,13 +299,12 @@ class Interaction(torch.nn.Module):
                 0, slot, harmonics
             )
         sent: list[Tensor] = []
-        for k, up in enumerate(self.up):
+        for one in up:
             # Rows of a matrix: the derivative of index_select is much faster there.
-            one = up(features[self.sends[k]], species)
-            sent.append(one.flatten(1).index_select(0, source).unflatten(1, [one.size(1), -1]))
-
+            rows_of = one.flatten(1).index_select(0, source)
+            sent.append(rows_of.unflatten(1, [one.size(1), one.size(2)]))
         parts: list[list[Tensor]] = []
-        for _ in self.down:
+        for _ in self.sizes:
             empty: list[Tensor] = []
             parts.append(empty)
         columns = weights.split(self.columns, 1)
@@ -243,18 +315,66 @@ class Interaction(torch.nn.Module):
             else:
                 part = scattered(angular, radial, target, n_out)
             parts[self.results[k]].append(part)
+        return [torch.cat(one, dim=2) for one in parts]
 
-        own = species[:n_out]
-        messages: list[Tensor] = []
-        for k, down in enumerate(self.down):
-            messages.append(down(torch.cat(parts[k], dim=2), own))
-        if self.density:
-            total = density.new_zeros([n_out, 1]).index_add(0, target, density) + 1.0
-            messages = [message / total.unsqueeze(2) for message in messages]
-        kept: list[Tensor] = []
-        for k, keep in enumerate(self.keep):
-            kept.append(keep(features[self.kept[k]][:n_out], own))
-        return messages, kept
+    def convolved(
+        self,
+        up: list[Tensor],
+        harmonics: Tensor,
+        expansion: Tensor,
+        edge_index: Tensor,
+        order: Tensor,
+        n_out: int,
+    ) -> list[Tensor]:
+        """The same by the operator of splines."""
+        features = torch.cat(up, dim=1)
+        sums = self.radial.convolve(
+            expansion,
+            features.flatten(1),
+            harmonics @ self.couplings,
+            edge_index,
+            order,
+            self.terms,
+            n_out,
+        )
+        sums = sums.unflatten(1, [-1, features.size(2)])
+        blocks: list[Tensor] = []
+        begin = 0
+        for k, size in enumerate(self.sizes):
+            rows = size * self.results.count(k)
+            blocks.append(sums[:, begin : begin + rows].reshape(n_out, size, -1))
+            begin += rows
+        return blocks
+
+
+def terms_of(paths: list[MessagePath]) -> tuple[list[int], Tensor]:
+    """The sums over a, b and paths as terms of `RadialFunction.convolve`, and their factors [B, F].
+
+    A factor is a sum of harmonics; those that many terms share are made once.
+    """
+    begins: dict[int, int] = {}
+    for path in paths:
+        begins.setdefault(path.source, path.inputs)
+    rows = [sum(begins[k] for k in range(block)) for block in range(len(begins))]
+    results = sorted({path.result for path in paths})
+    terms: list[int] = []
+    factors: list[Tensor] = []
+    first = 0
+    for result in results:
+        own = [(k, path) for k, path in enumerate(paths) if path.result == result]
+        for c in range(own[0][1].outputs):
+            for place, (k, path) in enumerate(own):
+                for a in range(path.inputs):
+                    factor = path.coupling[:, c * path.inputs + a]
+                    if not bool(factor.abs().max() > 1e-14):
+                        continue
+                    same = [f for f, one in enumerate(factors) if bool(torch.equal(one, factor))]
+                    if not same:
+                        factors.append(factor)
+                    number = same[0] if same else len(factors) - 1
+                    terms += [first + c * len(own) + place, rows[path.source] + a, k, number]
+        first += own[0][1].outputs * len(own)
+    return terms, torch.stack(factors, dim=1)
 
 
 def grouped(angular: Tensor, nodes: int, width: int) -> Tensor:
@@ -270,6 +390,11 @@ def scattered(angular: Tensor, radial: Tensor, target: Tensor, nodes: int) -> Te
         product = product + angular[:, :, a : a + 1] * radial[:, a : a + 1]
     zeros = product.new_zeros([nodes, product.size(1), product.size(2)])
     return zeros.index_add(0, target, product)
+
+
+def scripting() -> bool:
+    """Whether TorchScript runs this; compilers do better without the table of `slots_of`."""
+    return bool(torch.jit.is_scripting())  # type: ignore[attr-defined]
 
 
 def slots_of(target: Tensor, nodes: int) -> tuple[Tensor, int]:
@@ -384,6 +509,48 @@ class Readout(torch.nn.Module):
         return x
 
 
+class Repulsion(torch.nn.Module):
+    """Half of the repulsion of Ziegler, Biersack and Littmark for each edge, at its target.
+
+    It ends where the covalent radii of the pair touch.
+
+    Args:
+        charges: Z of the elements.
+        radii: covalent, by element (Å).
+        screening: Z^a / (0.529 Å b), by element, with the exponent a and factor b of the length.
+        coefficients: of the four exponentials.
+        p: of the envelope.
+    """
+
+    charges: Tensor
+    radii: Tensor
+    screening: Tensor
+    coefficients: Tensor
+
+    def __init__(
+        self, charges: Tensor, radii: Tensor, screening: Tensor, coefficients: Tensor, p: int
+    ) -> None:
+        super().__init__()
+        self.register_buffer("charges", charges)
+        self.register_buffer("radii", radii)
+        self.register_buffer("screening", screening)
+        self.register_buffer("coefficients", coefficients)
+        self.p = p
+
+    def forward(self, r: Tensor, species: Tensor, edge_index: Tensor, n_out: int) -> Tensor:
+        """Energies [n_out] of the first nodes; shapes: r [E], species [M]."""
+        one = species.index_select(0, edge_index[0])
+        two = species.index_select(0, edge_index[1])
+        x = r * (self.screening[one] + self.screening[two])
+        c = self.coefficients
+        screened = c[0] * torch.exp(-3.2 * x) + c[1] * torch.exp(-0.9423 * x)
+        screened = screened + c[2] * torch.exp(-0.4028 * x) + c[3] * torch.exp(-0.2016 * x)
+        energy = 0.5 * 14.3996 * self.charges[one] * self.charges[two] / r * screened
+        end = self.radii[one] + self.radii[two]
+        energy = energy * polynomial(r / end, self.p)
+        return energy.new_zeros([n_out]).index_add(0, edge_index[1], energy)
+
+
 class Layer(torch.nn.Module):
     """Interaction, product and, if there is one, the readout of the block `scalars`."""
 
@@ -404,9 +571,9 @@ class Layer(torch.nn.Module):
         features: list[Tensor],
         species: Tensor,
         harmonics: Tensor,
-        r: Tensor,
-        t: Tensor,
+        expansion: Tensor,
         edge_index: Tensor,
+        order: Tensor,
         slot: Tensor,
         width: int,
         n_out: int,
@@ -414,7 +581,7 @@ class Layer(torch.nn.Module):
     ) -> tuple[list[Tensor], Tensor]:
         """Features of the first `n_out` nodes and energies [n_0, 1] of the first `n_0`."""
         messages, kept = self.interaction(
-            features, species, harmonics, r, t, edge_index, slot, width, n_out
+            features, species, harmonics, expansion, edge_index, order, slot, width, n_out
         )
         features = self.product(messages, kept, species[:n_out])
         scalars = features[self.scalars][:n_0, 0]
@@ -432,14 +599,16 @@ class MACE(EdgeModel):
         cutoff: radius of one message (Å).
         blocks: the layers.
         embedding: features [Z, U] of the elements.
+        basis: expands distances, for all layers.
         harmonics: of the directions of edges.
         transform: MACE's transform of the distances, if it has one.
-        repulsion: MACE's pair repulsion, if it has one.
+        repulsion: of pairs that are close, if the model has one.
     """
 
     embedding: Tensor
     atomic_numbers: Tensor
 
+    exact_distances = True
     __constants__ = ("has_transform", "has_repulsion")
 
     def __init__(
@@ -448,24 +617,23 @@ class MACE(EdgeModel):
         cutoff: float,
         blocks: list[Layer],
         embedding: Tensor,
+        basis: Basis,
         harmonics: Harmonics,
         transform: torch.nn.Module | None = None,
-        repulsion: torch.nn.Module | None = None,
+        repulsion: Repulsion | None = None,
     ) -> None:
         super().__init__(species, cutoff, len(blocks))
         self.blocks = torch.nn.ModuleList(blocks)
+        self.basis = basis
         self.harmonics = harmonics
         self.register_buffer("embedding", embedding)
         numbers = [core.atomic_number(symbol) for symbol in species]
         self.register_buffer("atomic_numbers", torch.tensor(numbers))
+        none: torch.nn.Module = torch.nn.Identity()
         self.has_transform = transform is not None
-        self.transform: torch.nn.Module = (
-            transform if transform is not None else torch.nn.Identity()
-        )
+        self.transform = transform or none
         self.has_repulsion = repulsion is not None
-        self.repulsion: torch.nn.Module = (
-            repulsion if repulsion is not None else torch.nn.Identity()
-        )
+        self.repulsion = repulsion or none
 
     def forward(
         self,
@@ -476,22 +644,25 @@ class MACE(EdgeModel):
         edge_counts: list[int],
     ) -> Tensor:
         r = lengths(edge_vectors)
+        dtype = self.embedding.dtype
         # MACE's vectors go from the source to the target.
-        harmonics = self.harmonics(edge_vectors / -r.unsqueeze(1))
-        one_hot = torch.nn.functional.one_hot(species, len(self.species)).to(r.dtype)
-        t = r
+        harmonics = self.harmonics((edge_vectors / -r.unsqueeze(1)).to(dtype))
+        one_hot = torch.nn.functional.one_hot(species, len(self.species)).to(dtype)
         if self.has_transform:
-            column = self.transform(r.unsqueeze(1), one_hot, edge_index, self.atomic_numbers)
-            t = column.squeeze(1)
-        target = edge_index[1]
-        slot, width = target, 0
-        # Compilers do better without the table.
-        if torch.jit.is_scripting():  # type: ignore[attr-defined]
-            slot, width = slots_of(target, node_counts[self.layers - 1])
+            column = r.to(dtype).unsqueeze(1)
+            t = self.transform(column, one_hot, edge_index, self.atomic_numbers).squeeze(1)
+            expansion = self.basis.transformed(r, t)
+        else:
+            expansion = self.basis(r)
+        order = self.basis.order(edge_index, species.size(0))
+        slot, width = edge_index[1], 0
+        if not self.basis.compressed and scripting():
+            slot, width = slots_of(slot, node_counts[self.layers - 1])
 
+        elements = species
         features = [self.embedding.index_select(0, species).unsqueeze(1)]
         n_0 = node_counts[0]
-        energies = r.new_zeros([n_0, 1])
+        energies = harmonics.new_zeros([n_0, 1])
         shell = self.layers
         for block in self.blocks:
             shell -= 1
@@ -500,9 +671,9 @@ class MACE(EdgeModel):
                 features,
                 species,
                 harmonics[:n],
-                r[:n],
-                t[:n],
+                expansion[:n],
                 edge_index[:, :n],
+                order,
                 slot[:n],
                 width,
                 n_out,
@@ -512,8 +683,6 @@ class MACE(EdgeModel):
             species = species[:n_out]
         if self.has_repulsion:
             n = edge_counts[0]
-            pairs = self.repulsion(
-                r[:n].unsqueeze(1), one_hot, edge_index[:, :n], self.atomic_numbers
-            )
-            energies = energies + pairs[:n_0].unsqueeze(1)
+            pairs = self.repulsion(r[:n].to(dtype), elements, edge_index[:, :n], n_0)
+            energies = energies + pairs.unsqueeze(1)
         return per_node(energies, one_hot[:, 0])

@@ -16,7 +16,9 @@ from torch import Tensor
 
 from torchml.compat.mace_network import (
     MACE,
+    Basis,
     Degree,
+    DensityShare,
     ElementLinear,
     Harmonics,
     Interaction,
@@ -27,6 +29,8 @@ from torchml.compat.mace_network import (
     Product,
     RadialWeights,
     Readout,
+    Repulsion,
+    TransformedBasis,
 )
 from torchml.errors import TorchMLError
 from torchml.models.scaled import Scaled
@@ -56,14 +60,21 @@ def potential_of(model: Any, elements: list[int], head: int) -> Scaled:
                 scalars,
             )
         )
+    transform = getattr(model.radial_embedding, "distance_transform", None)
+    repulsion = getattr(model, "pair_repulsion_fn", None)
     network = MACE(
         symbols,
         float(model.r_max),
         blocks,
         model.node_embedding(one_hot),
+        (Basis if transform is None else TransformedBasis)(
+            model.radial_embedding.bessel_fn,
+            PolynomialEnvelope(int(model.radial_embedding.cutoff_fn.p), float(model.r_max)),
+            not getattr(model.radial_embedding, "apply_cutoff", True),
+        ),
         _harmonics(model.spherical_harmonics),
-        getattr(model.radial_embedding, "distance_transform", None),
-        getattr(model, "pair_repulsion_fn", None),
+        transform,
+        None if repulsion is None else _repulsion(repulsion, model.atomic_numbers[elements]),
     )
     potential = Scaled(network)
     scale, shift = 1.0, 0.0
@@ -73,6 +84,17 @@ def potential_of(model: Any, elements: list[int], head: int) -> Scaled:
     energies = torch.atleast_2d(model.atomic_energies_fn.atomic_energies)[head, elements] + shift
     potential.set_normalization(dict(zip(symbols, energies.tolist(), strict=True)), scale)
     return potential
+
+
+def _repulsion(function: Any, numbers: Tensor) -> Repulsion:
+    charges = numbers.double()
+    return Repulsion(
+        charges,
+        function.covalent_radii[numbers],
+        charges**function.a_exp / (function.a_prefactor * 0.529),
+        function.c,
+        int(function.p),
+    )
 
 
 def _places(irreps: Any) -> dict[str, tuple[list[int], int]]:
@@ -133,22 +155,16 @@ def _interaction(model: Any, block: Any, one_hot: Tensor) -> Interaction:
     else:
         skip = _by_element(block.skip_tp, one_hot, target, target)
         down = {kind: one @ skip[kind] for kind, one in down.items()}
-    radial = RadialWeights(
-        model.radial_embedding.bessel_fn,
-        PolynomialEnvelope(int(model.radial_embedding.cutoff_fn.p), float(model.r_max)),
-        not getattr(model.radial_embedding, "apply_cutoff", True),
-        _perceptron(block.conv_tp_weights),
-        _perceptron(block.density_fn) if density else None,
-    )
+    late = not getattr(model.radial_embedding, "apply_cutoff", True)
     return Interaction(
-        radial,
+        RadialWeights(_perceptron(block.conv_tp_weights), late),
+        DensityShare(_perceptron(block.density_fn), late) if density else None,
         [ElementLinear(up[kind].unsqueeze(0)) for kind in sent_places],
         [inputs[kind][1] for kind in sent_places],
         paths,
         [ElementLinear(down[kind]) for kind in results],
         keep,
         kept,
-        density,
     )
 
 
@@ -182,7 +198,7 @@ def _paths(
             first.ir.dim, second.ir.dim, third.ir.dim
         )
         block, result = sent[str(first.ir)][1], results[str(third.ir)][1]
-        paths.append(MessagePath(block, first.mul, result, harmonics))
+        paths.append(MessagePath(block, result, first.mul, harmonics))
     return paths
 
 
