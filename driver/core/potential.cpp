@@ -167,6 +167,7 @@ Potential::Opened::Opened(PotentialOptions const& options) {
   settings.species_codes = codes_for(spec);
   if (spec.descriptor) settings.descriptor = descriptor::make_descriptor(*spec.descriptor);
   energy_kind = probe(*model, settings);
+  settings.folding = options.folding;
 }
 
 Potential::Potential(PotentialOptions const& options)

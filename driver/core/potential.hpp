@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "energy_kind.hpp"
+#include "ghost_folding.hpp"
 #include "model_spec.hpp"
 #include "result.hpp"
 #include "system.hpp"
@@ -20,6 +21,7 @@ struct PotentialOptions {
   std::string device = "cpu";              ///< cpu, cuda or cuda:K
   int node_local_rank = 0;                 ///< chooses among GPUs for the device "cuda"
   bool force_atomic_numbers = false;       ///< give forward atomic numbers whatever it declares
+  Folding folding = folding_from_environment();  ///< of ghosts, by models of edges
 };
 
 /// Immutable once made; evaluations keep their state in an Evaluator each.
