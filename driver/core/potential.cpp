@@ -5,6 +5,7 @@
 #include <numeric>
 #include <span>
 
+#include "caching_allocator.hpp"
 #include "device.hpp"
 #include "elements.hpp"
 #include "error.hpp"
@@ -133,6 +134,9 @@ EnergyKind probe(TorchScriptModel const& model, InputSettings const& settings) {
 /// An opened model is all a potential is.
 struct Potential::Opened {
   explicit Opened(PotentialOptions const& options);
+  ~Opened() { CachingAllocator::release_installed(); }  // it was sized for this model
+  Opened(Opened const&) = delete;
+  Opened& operator=(Opened const&) = delete;
 
   InputSettings settings;
   std::unique_ptr<TorchScriptModel const> model;
@@ -164,6 +168,7 @@ Potential::Opened::Opened(PotentialOptions const& options) {
   if (options.force_atomic_numbers) spec.species_input = SpeciesInput::atomic_number;
   settings.species_codes = codes_for(spec);
   if (spec.descriptor) settings.descriptor = descriptor::make_descriptor(*spec.descriptor);
+  if (settings.device.is_cpu()) CachingAllocator::install();
   energy_kind = probe(*model, settings);
   settings.folding = options.folding;
 }
@@ -196,6 +201,7 @@ Evaluator::~Evaluator() = default;
 
 void Evaluator::evaluate(System const& system, Request const& request, Result& result) {
   auto const& spec = opened_.settings.spec;
+  CachingAllocator::Scope const memory;
   check_system(system, spec);
   clear(system, request, result);
   // An empty rank, or ghosts alone: nothing contributes.
