@@ -13,13 +13,13 @@
 #include "arrays.hpp"
 #include "elements.hpp"
 #include "error.hpp"
+#include "model.hpp"
 #include "model_files.hpp"
 #include "node_ranks.hpp"
 #include "param_file.hpp"
 #include "potential.hpp"
 #include "shell_graph.hpp"
 #include "staged_graph.hpp"
-#include "torchscript_model.hpp"
 
 namespace py = pybind11;
 
