@@ -6,6 +6,8 @@ PREFIX ?= $(or $(XDG_DATA_HOME),$(HOME)/.local/share)/torchml
 JOBS   ?= $(shell nproc)
 # More options for install_dependencies.sh, for instance SETUP_FLAGS=--cuda
 SETUP_FLAGS ?=
+# Folder in which KIM-API finds the original driver, for `make bench`
+ORIGINAL ?=
 
 setup_command = ./install_dependencies.sh --prefix "$(PREFIX)" --jobs $(JOBS) $(SETUP_FLAGS)
 in_environment = . "$(PREFIX)/env.sh" &&
@@ -48,9 +50,10 @@ lint: setup ## ruff, mypy and clang-format
 	git ls-files -z '*.cpp' '*.hpp' | xargs -0 clang-format --dry-run -Werror
 
 # accuracy.py, which needs data of yours, is not among them.
-bench: setup ## graph building, driver overhead, descriptors and training
-	@$(in_environment) for name in graph driver descriptor training; do \
-	    python "benchmarks/$$name.py" || exit 1; done
+bench: setup ## steps of LAMMPS (ORIGINAL=DIR: also by the original driver), graphs, descriptors, training
+	@$(in_environment) \
+	python benchmarks/driver.py $(if $(ORIGINAL),--original "$(ORIGINAL)") && \
+	for name in graph descriptor training; do python "benchmarks/$$name.py" || exit 1; done
 
 clean: ## remove what was built, keeping the Python environment
 	rm -rf -- "$(PREFIX)/build" "$(PREFIX)/stamps/driver" "$(PREFIX)/stamps/package" demo-output

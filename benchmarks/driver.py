@@ -1,148 +1,124 @@
-"""Measure what a step of LAMMPS costs beyond the model's own forward and backward.
+"""Measure steps of molecular dynamics of one network, run in many ways, side by side.
 
-A SchNet with random weights (3 layers, 64 features, cutoff 4 Å) moves rattled silicon in LAMMPS:
-NVE, pair_style kim, one rank, one thread. Two views of it are taken in turn, round after round:
+A SchNet with random weights (3 layers, 64 features, cutoff 4 Å) moves rattled silicon: NVE, from
+the same positions. In LAMMPS through the KIM driver, as TorchScript and AOTInductor, in float64 and
+float32, compressed, with and without folded ghosts, on several ranks and threads; in LAMMPS through
+the original TorchML driver, where its collection is named (--original); and in ASE with
+minimum-image edges, where there are no ghosts, by eager PyTorch and by AOTInductor.
 
-In LAMMPS. A preloaded library notes when the driver's calls of forward and of libtorch's backward
-begin and end. What is left of the step is driver, KIM-API and LAMMPS, whose own share its timing
-tells. Model and rest are parts of the very same step, so their ratio does not suffer from what
-changes between runs, and CPU time leaves out what other programs take.
-
-The engine alone. A program calls the driver's engine on such a system, and then the bare model,
-forward and backward, on the inputs that the engine prepared; in CPU time. The ratio of the two
-contains what the driver does to the model, such as the memory it touches. Two parts of the
-difference are timed by themselves: building the inputs, and carrying the derivatives back.
+All are taken in turn, round after round. A preloaded library notes in LAMMPS when the calls of the
+driver, and of the model within it, begin and end. CPU time leaves out what other programs take; the
+clock is what ranks and threads are judged by. Beside each stands what the arithmetic of the network
+costs at the least on this machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
-import torch
+from common import history
 from common.options import parse_with_common_options
-from common.programs import build, objects
-from common.reports import machine, new_table, progress_bar, write_json
+from common.programs import build
+from common.reports import machine, progress_bar
+from common.sheets import Sheet, write_markdown
 from rich.console import Console
-from rich.table import Table
+from steps.engine import Engine, engine_sheet, run_engine
+from steps.figures import plot_ghosts, plot_step_times
+from steps.limit import edges_of, limit_of, speeds
+from steps.runs import CELLS, Case, Times, run_case, silicon
+from steps.tables import sheets
+from steps.variants import VARIANTS, Models
 
-from torchml import TorchMLError, metadata
-from torchml.export import Export, export
-from torchml.models import SchNet, describe, script
-from torchml.validation.command import environment
-from torchml.validation.lammps import run_lammps
+from torchml import TorchMLError
 
-CELLS = {64: 2, 1000: 5, 8000: 10}
-STEPS = {64: 60, 1000: 12, 8000: 3}  # in one round
-WARM_UP = 3
-ROUNDS = 3
-CONVENTIONS = ("graph", "edges")
-TARGET = {1000: 3.0}  # %, by atoms
-# glibc keeps freed memory: else every large tensor is mapped and unmapped, and the page faults, at
-# a quarter of the time and never twice the same, hide what engine and model differ by.
-KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**33), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
-
-LAMMPS_INPUT = """\
-kim init {model} metal
-lattice diamond 5.431
-region box block 0 {cells} 0 {cells} 0 {cells}
-create_box 1 box
-create_atoms 1 box
-mass 1 28.0855
-displace_atoms all random 0.1 0.1 0.1 2018 units box
-velocity all create 300 2018
-kim interactions Si
-neighbor 2.0 bin
-fix move all nve
-thermo 1000000
-run {warm_up}
-run {steps}
-"""
-
-
-@dataclass(frozen=True)
-class Step:
-    """One step of LAMMPS: CPU time from one call of the model to the next, and of the model, ms."""
-
-    step: float
-    model: float
-
-    @property
-    def outside(self) -> float:
-        """Share of the step outside the model, %."""
-        return 100 * (1 - self.model / self.step)
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """CPU time of one evaluation by the engine and of the bare model beside it, ms."""
-
-    evaluate: float
-    model: float
-    build: float
-    pull_back: float
-
-    @property
-    def overhead(self) -> float:
-        """What the engine takes more than the model, % of the model's time."""
-        return 100 * (self.evaluate / self.model - 1)
-
-    @property
-    def parts(self) -> float:
-        """What its two timed parts take, % of the model's time."""
-        return 100 * (self.build + self.pull_back) / self.model
-
-
-@dataclass(frozen=True)
-class Case:
-    """One model on one system, and what was measured of it."""
-
-    convention: str
-    atoms: int
-    steps: list[Step] = field(default_factory=list)
-    lammps: list[float] = field(default_factory=list)  # its own share of the steps of a run, %
-    evaluations: list[Evaluation] = field(default_factory=list)
+ROUNDS = 2
+ATOMS = (64, 216, 1000, 8000)
+LAYOUTS = ("2x1", "1x2", "2x2")
+ENGINE = ("ts64", "cts64")  # variants whose engine is also timed alone
+ENGINE_ATOMS = 1000  # at most
+SCALING = ("ts64", "caoti64", "caoti64-ghosts")
+# Left out unless asked for: what others of the list tell as well.
+RARE = {"ase-eager32", "ts32-ghosts", "aoti32-ghosts", "cts64-ghosts", "cts32-ghosts"}
+RARE |= {"aoti64-ghosts", "caoti32-ghosts"}
+LARGEST = {"original": 8000, "ase": 8000}  # slow, or without need of more
+LARGEST_PLAIN = 27000  # atoms of a network that is not compressed: memory
+HISTORY = "driver.json"
 
 
 def main() -> int:
-    """Run the benchmark; 0 unless something fails. The target is shown, not enforced."""
+    """Run the benchmark; 0 unless something fails. Targets are shown, not enforced."""
     options = parse_options()
-    console = Console()
-    cases = [Case(name, atoms) for atoms in options.atoms for name in options.conventions]
+    console = Console(width=120)
+    cases = wanted(options)
+    results: dict[Case, Times] = {}
+    left_out: dict[str, str] = {}
+    engines = [
+        Engine(key, atoms)
+        for atoms in options.atoms
+        for key in ENGINE
+        if key in options.variants and atoms <= ENGINE_ATOMS
+    ]
     try:
-        with (
-            progress_bar(console) as progress,
-            tempfile.TemporaryDirectory() as scratch,
-            environment(OMP_NUM_THREADS="1", KIM_API_PORTABLE_MODELS_DIR=f"{scratch}/models"),
-        ):
+        with progress_bar(console) as progress, tempfile.TemporaryDirectory() as scratch:
             task = progress.add_task("compiling", total=len(cases) * options.rounds)
-            program = build("driver_benchmark", options.build)
             call_times = build("call_times", options.build)
-            progress.update(task, description="exporting")
-            folder = Path(scratch)
-            (folder / "models").mkdir()
-            models = {name: install(name, folder) for name in options.conventions}
+            program = build("driver_benchmark", options.build)
+            models = Models(Path(scratch))
+            speed = speeds()
             for _ in range(options.rounds):
                 for case in cases:
-                    progress.update(task, description=f"{case.convention}, {case.atoms} atoms")
-                    run_in_lammps(case, models[case.convention], call_times)
-                    archive = folder / f"{case.convention}.pt"
-                    run_engine(case, archive, program)
+                    variant = VARIANTS[case.variant]
+                    progress.update(
+                        task, description=f"{variant.name}, {case.atoms} atoms, {case.layout}"
+                    )
+                    if variant.name not in left_out:
+                        try:
+                            times = run_case(
+                                case, variant, models, call_times, options.original, options.seconds
+                            )
+                            results.setdefault(case, Times()).add(times)
+                        except TorchMLError as error:
+                            left_out[variant.name] = str(error)
                     progress.advance(task)
+                for engine in engines:
+                    name = VARIANTS[engine.variant].name
+                    progress.update(task, description=f"{name}, {engine.atoms} atoms, engine alone")
+                    if name not in left_out:
+                        run_engine(engine, models, program, options.seconds)
+        check_energies(results)
     except TorchMLError as error:
         print(f"driver.py: {error}", file=sys.stderr)
         return 1
-    console.print(lammps_table(cases))
-    console.print("")
-    console.print(engine_table(cases))
-    path = options.output / "driver.json"
-    write_json({"machine": machine(), "cases": [asdict(case) for case in cases]}, path)
-    console.print(f"All figures: {path}")
+    edges = {atoms: edges_of(silicon(atoms)) for atoms in {case.atoms for case in results}}
+    limits = {
+        (case.variant, case.atoms): limit_of(
+            VARIANTS[case.variant],
+            case.atoms,
+            edges[case.atoms],
+            speed[VARIANTS[case.variant].dtype],
+        )
+        for case in results
+    }
+    tables = [*sheets(results, limits), engine_sheet(engines)]
+    report(console, options, [t for t in tables if t.rows], left_out)
+    plot_step_times(results, limits, options.output / "step_times.png")
+    plot_ghosts(results, options.output / "ghosts.png")
+    record = {
+        "speed": {name: vars(value) for name, value in speed.items()},
+        "edges": {str(atoms): count for atoms, count in edges.items()},
+        "left_out": left_out,
+        "cases": [
+            {**vars(case), **times.summary(), "limit": vars(limits[case.variant, case.atoms])}
+            for case, times in results.items()
+        ],
+        "engine": [engine.summary() for engine in engines if engine.evaluations],
+    }
+    history.append(record, options.output / HISTORY)
+    console.print(f"Added to {options.output / HISTORY}")
     return 0
 
 
@@ -156,136 +132,112 @@ def parse_options() -> argparse.Namespace:
         type=int,
         nargs="+",
         choices=CELLS,
-        default=[64, 1000],
-        help="sizes of the system (default: %(default)s)",
+        default=list(ATOMS),
+        help="sizes on one core, out of %(choices)s (default: %(default)s)",
+        metavar="N",
     )
     parser.add_argument(
-        "--conventions",
+        "--variants",
         nargs="+",
-        choices=CONVENTIONS,
-        default=list(CONVENTIONS),
-        help="calling conventions (default: %(default)s)",
+        choices=VARIANTS,
+        default=[key for key in VARIANTS if key not in RARE],
+        help="what runs on one core, out of %(choices)s (default: most)",
+        metavar="NAME",
     )
-    return parse_with_common_options(parser, rounds=ROUNDS, result="driver.json")
+    parser.add_argument(
+        "--layouts",
+        nargs="*",
+        default=list(LAYOUTS),
+        help="RANKSxTHREADS besides 1x1 (default: %(default)s)",
+        metavar="RxT",
+    )
+    parser.add_argument(
+        "--scaling",
+        nargs="*",
+        choices=VARIANTS,
+        default=list(SCALING),
+        help="variants for the layouts (default: %(default)s)",
+        metavar="NAME",
+    )
+    parser.add_argument(
+        "--scaling-atoms",
+        type=int,
+        nargs="+",
+        choices=CELLS,
+        default=[8000, 64000],
+        help="sizes for the layouts (default: %(default)s)",
+        metavar="N",
+    )
+    parser.add_argument(
+        "--original",
+        type=Path,
+        help="folder with the original driver, as KIM_API_MODEL_DRIVERS_DIR would name it",
+        metavar="DIR",
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=1.0,
+        help="about how long the steps of a case take in a round (default: %(default)s)",
+    )
+    parser.add_argument("--markdown", type=Path, help="write the tables here as well")
+    options = parse_with_common_options(parser, rounds=ROUNDS, result=HISTORY)
+    for layout in options.layouts:
+        numbers = layout.split("x")
+        if len(numbers) != 2 or not all(n.isdigit() and int(n) > 0 for n in numbers):
+            parser.error(f"--layouts: '{layout}' is none, expected RANKSxTHREADS such as 2x1")
+    if options.original is not None and not options.original.is_dir():
+        parser.error(f"--original: {options.original} is no folder")
+    return options
 
 
-def install(convention: str, folder: Path) -> str:
-    """Write the archive of the model and install it; its KIM name."""
-    torch.manual_seed(2018)
-    model = SchNet(["Si"], cutoff=4.0, layers=3, features=64)
-    archive = folder / f"{convention}.pt"
-    metadata.save(script(model, convention), archive, describe(model, convention))
-    result = export(
-        Export(
-            model=archive,
-            name=f"Benchmark_{convention}",
-            output=folder,
-            collection="environment",
+def wanted(options: argparse.Namespace) -> list[Case]:
+    """The cases, smaller systems first."""
+    cases = [Case(key, atoms) for atoms in options.atoms for key in options.variants]
+    for atoms in options.scaling_atoms:
+        for key in options.scaling:
+            cases.append(Case(key, atoms))
+            cases += [Case(key, atoms, *map(int, name.split("x"))) for name in options.layouts]
+    return [case for case in dict.fromkeys(cases) if case.atoms <= largest(case.variant)]
+
+
+def largest(key: str) -> int:
+    """Atoms at most."""
+    variant = VARIANTS[key]
+    most = LARGEST.get(variant.program, max(CELLS))
+    return most if variant.compressed else min(most, LARGEST_PLAIN)
+
+
+def check_energies(results: dict[Case, Times]) -> None:
+    """All must run the same network; what splines and float32 change is far below 1e-3 eV."""
+    for atoms in {case.atoms for case in results}:
+        energies = {case: t.energy / atoms for case, t in results.items() if case.atoms == atoms}
+        middle = float(np.median(list(energies.values())))
+        for case, energy in energies.items():
+            if not abs(energy - middle) < 1e-3:
+                raise TorchMLError(
+                    f"the energy of {VARIANTS[case.variant].name} at {atoms} atoms is {energy} eV "
+                    f"per atom, expected {middle} as of the others"
+                )
+
+
+def report(
+    console: Console, options: argparse.Namespace, tables: list[Sheet], left_out: dict[str, str]
+) -> None:
+    """Tables, and what was left out."""
+    for sheet in tables:
+        console.print(sheet.table())
+        console.print("")
+    for name, reason in left_out.items():
+        console.print(f"Left out: {name}: {reason}")
+    if options.markdown:
+        here = machine()
+        head = (
+            f"{here['processor']}, {here['cores']} cores, load {here['load']}, "
+            f"{here['time'][:10]}, commit {history.commit()}, {options.rounds} rounds."
         )
-    )
-    if result.folder is None:
-        failed = next(check for check in result.checks if check.verdict == "fail")
-        raise TorchMLError(f"the export of {convention} failed: {failed.name}: {failed.detail}")
-    return result.folder.name
-
-
-def run_in_lammps(case: Case, model: str, call_times: Path) -> None:
-    """One LAMMPS run with the model's calls noted."""
-    steps = STEPS[case.atoms]
-    text = LAMMPS_INPUT.format(
-        model=model, cells=CELLS[case.atoms], warm_up=WARM_UP, steps=steps + 1
-    )
-    with tempfile.TemporaryDirectory() as scratch:
-        calls = Path(scratch) / "calls"
-        with environment(LD_PRELOAD=str(call_times), CALL_TIMES=str(calls)):
-            log = run_lammps(text, Path(scratch))
-        noted = calls.read_text() if calls.exists() else ""
-    # The calls of the last run are the last ones; a step goes from one forward to the next.
-    forward, backward = (
-        [(float(begin), float(end)) for _, begin, end in lines][-steps - 1 :]
-        for lines in (
-            [line.split() for line in noted.splitlines() if line.startswith(kind)]
-            for kind in ("forward", "backward")
-        )
-    )
-    if min(len(forward), len(backward)) <= steps:
-        raise TorchMLError(
-            f"only {len(forward)} forward and {len(backward)} backward calls were noted in "
-            f"{steps + 1} steps of LAMMPS; is call_times built for the driver's libtorch?"
-        )
-    for (begin, end), (back, done), (following, _) in zip(
-        forward[:-1], backward[:-1], forward[1:], strict=True
-    ):
-        case.steps.append(Step(step=following - begin, model=end - begin + done - back))
-    loop = float(re.findall(r"^Loop time of (\S+)", log, re.MULTILINE)[-1])
-    pair = float(re.findall(r"^Pair +\| *(\S+)", log, re.MULTILINE)[-1])
-    case.lammps.append(100 * (1 - pair / loop))
-
-
-def run_engine(case: Case, archive: Path, program: Path) -> None:
-    """Engine and bare model in turn, as often as LAMMPS made steps."""
-    command = [str(program), str(archive), str(CELLS[case.atoms]), str(STEPS[case.atoms])]
-    with environment(**KEEP_MEMORY):
-        case.evaluations.extend(Evaluation(**line) for line in objects(command))
-
-
-def lammps_table(cases: list[Case]) -> Table:
-    """Steps of LAMMPS."""
-    table = new_table(
-        f"A step of LAMMPS, 1 rank, 1 thread: CPU time (medians, {len(cases[0].lammps)} runs)",
-        ["atoms", "convention"],
-        ["step/ms", "model/ms", "rest/ms", "rest/%", "of it LAMMPS/%", "target"],
-        "model: forward and backward; rest: driver, KIM-API and LAMMPS. Shares are of the step, "
-        "± half the interquartile range of the steps.",
-    )
-    for case in cases:
-        table.add_row(
-            str(case.atoms),
-            case.convention,
-            f"{np.median([one.step for one in case.steps]):.2f}",
-            f"{np.median([one.model for one in case.steps]):.2f}",
-            f"{np.median([one.step - one.model for one in case.steps]):.2f}",
-            with_spread([one.outside for one in case.steps]),
-            f"{np.median(case.lammps):.2f}",
-            target(case.atoms),
-        )
-    return table
-
-
-def engine_table(cases: list[Case]) -> Table:
-    """The engine against the bare model."""
-    table = new_table(
-        f"The engine beside the bare model: CPU time (medians, {len(cases[0].lammps)} rounds)",
-        ["atoms", "convention"],
-        ["engine/ms", "model/ms", "build/ms", "back/ms", "parts/%", "overhead/%"],
-        "build: inputs from lists; back: forces from derivatives; parts: these two. overhead: "
-        "engine / model - 1 of pairs timed one after the other, ± half the interquartile range. "
-        "Both in % of the model.",
-    )
-    for case in cases:
-        ours = case.evaluations
-        table.add_row(
-            str(case.atoms),
-            case.convention,
-            f"{np.median([one.evaluate for one in ours]):.2f}",
-            f"{np.median([one.model for one in ours]):.2f}",
-            f"{np.median([one.build for one in ours]):.2f}",
-            f"{np.median([one.pull_back for one in ours]):.2f}",
-            f"{np.median([one.parts for one in ours]):.1f}",
-            with_spread([one.overhead for one in ours]),
-        )
-    return table
-
-
-def with_spread(values: list[float]) -> str:
-    """Median ± half the interquartile range."""
-    low, middle, high = np.percentile(values, [25, 50, 75])
-    return f"{middle:.1f} ± {(high - low) / 2:.1f}"
-
-
-def target(atoms: int) -> str:
-    """The target for a system of this size."""
-    return f"< {TARGET[atoms]:g} %" if atoms in TARGET else ""
+        write_markdown(head, tables, options.markdown)
+        console.print(f"Tables in Markdown: {options.markdown}")
 
 
 if __name__ == "__main__":

@@ -55,6 +55,13 @@ std::optional<NodeRanks> world_ranks() {
 }
 #endif
 
+int cores_of_rank(NodeRanks const& ranks) {
+  int const own = cores_allowed(0);
+  if (ranks.local_size <= 1) return own;
+  // The launcher is not bound to one rank's cores, so its mask is what all ranks share.
+  return std::max(1, std::min(own, cores_allowed(getppid()) / ranks.local_size));
+}
+
 }  // namespace
 
 NodeRanks node_ranks() {
@@ -89,10 +96,11 @@ int job_size() {
 
 int default_threads(NodeRanks const& ranks) {
   if (auto const threads = number_from("OMP_NUM_THREADS"); threads && *threads > 0) return *threads;
-  int const own = cores_allowed(0);
-  if (ranks.local_size <= 1) return own;
-  // The launcher is not bound to one rank's cores, so its mask is what all ranks share.
-  return std::max(1, std::min(own, cores_allowed(getppid()) / ranks.local_size));
+  return cores_of_rank(ranks);
+}
+
+int threads_that_fit(NodeRanks const& ranks) {
+  return std::min(default_threads(ranks), cores_of_rank(ranks));
 }
 
 }  // namespace torchml

@@ -21,4 +21,10 @@ int job_size();
 /// the ranks there, at most the cores this process is bound to, at least 1.
 int default_threads(NodeRanks const& ranks);
 
+/// default_threads, but no more than the ranks of this node have cores for, whatever
+/// OMP_NUM_THREADS says: OpenMP's threads spin while they wait, and on a core that they share each
+/// of them waits for another that does not run (two ranks of two threads on two cores take 2 to 9
+/// times as long as with one each). How they wait was settled before this library was loaded.
+int threads_that_fit(NodeRanks const& ranks);
+
 }  // namespace torchml

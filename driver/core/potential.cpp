@@ -5,13 +5,14 @@
 #include <numeric>
 #include <span>
 
+#include "caching_allocator.hpp"
 #include "device.hpp"
 #include "elements.hpp"
 #include "error.hpp"
 #include "inputs.hpp"
+#include "model.hpp"
 #include "model_call.hpp"
 #include "operators/operators.hpp"
-#include "torchscript_model.hpp"
 
 namespace torchml {
 namespace {
@@ -61,7 +62,7 @@ std::vector<std::int64_t> codes_for(ModelSpec const& spec) {
 }
 
 /// The model's own element type, unless a declared one (of a model that mixes them) says which.
-void reconcile_dtype(std::vector<Declaration> const& declared, TorchScriptModel const& model,
+void reconcile_dtype(std::vector<Declaration> const& declared, Model const& model,
                      ModelSpec& spec) {
   if (!model.dtype()) return;
   for (auto const& [source, fields] : declared) {
@@ -95,7 +96,7 @@ class AllOthers final : public NeighborSource {
 /// Runs the model on three contributing particles and a ghost, all within the cutoff of each
 /// other, so that the forms of the energy differ in length. Throws Error when the model fails, or
 /// when its energy changes with the positions although its derivative is zero.
-EnergyKind probe(TorchScriptModel const& model, InputSettings const& settings) {
+EnergyKind probe(Model const& model, InputSettings const& settings) {
   auto const& spec = settings.spec;
   double const a = 0.55 * spec.cutoff;
   std::vector<double> coordinates = {0.0,     0.0, 0.0,     a,       0.1 * a, 0.0,
@@ -134,9 +135,12 @@ EnergyKind probe(TorchScriptModel const& model, InputSettings const& settings) {
 /// An opened model is all a potential is.
 struct Potential::Opened {
   explicit Opened(PotentialOptions const& options);
+  ~Opened() { CachingAllocator::release_installed(); }  // it was sized for this model
+  Opened(Opened const&) = delete;
+  Opened& operator=(Opened const&) = delete;
 
   InputSettings settings;
-  std::unique_ptr<TorchScriptModel const> model;
+  std::unique_ptr<Model const> model;
   EnergyKind energy_kind;
 };
 
@@ -146,8 +150,8 @@ Potential::Opened::Opened(PotentialOptions const& options) {
   auto& spec = settings.spec;
   spec = merge(declared);
   register_operators();  // before the model is read, which may call them
-  model = std::make_unique<TorchScriptModel>(options.model, spec.extensions,
-                                             pick_device(options.device, options.node_local_rank));
+  model = load_model(options.model, spec.extensions,
+                     pick_device(options.device, options.node_local_rank));
   settings.device = model->device();
   settings.argument_names = model->argument_names();
 
@@ -166,6 +170,7 @@ Potential::Opened::Opened(PotentialOptions const& options) {
   if (options.force_atomic_numbers) spec.species_input = SpeciesInput::atomic_number;
   settings.species_codes = codes_for(spec);
   if (spec.descriptor) settings.descriptor = descriptor::make_descriptor(*spec.descriptor);
+  if (settings.device.is_cpu()) CachingAllocator::install();
   energy_kind = probe(*model, settings);
   settings.folding = options.folding;
 }
@@ -198,6 +203,7 @@ Evaluator::~Evaluator() = default;
 
 void Evaluator::evaluate(System const& system, Request const& request, Result& result) {
   auto const& spec = opened_.settings.spec;
+  CachingAllocator::Scope const memory;
   check_system(system, spec);
   clear(system, request, result);
   // An empty rank, or ghosts alone: nothing contributes.

@@ -54,7 +54,13 @@ std::unique_ptr<Model> create_model(KIM::ModelDriverCreate const& create, KIM::L
                                  .device = environment.device,
                                  .node_local_rank = ranks.local_rank,
                                  .force_atomic_numbers = environment.force_atomic_numbers}),
-      units, default_threads(ranks), 0.0, 0.0, 0});
+      units, threads_that_fit(ranks), 0.0, 0.0, 0});
+  if (int const wanted = default_threads(ranks); wanted > model->threads)
+    create.LogEntry(KIM::LOG_VERBOSITY::information,
+                    std::to_string(wanted) + " threads were asked for, but only " +
+                        std::to_string(model->threads) + " used, since " +
+                        std::to_string(ranks.local_size) + " rank(s) share this node's cores",
+                    __LINE__, __FILE__);
   auto const& spec = model->potential.spec();
   model->cutoff = spec.cutoff * units.length;
   model->influence_distance = spec.influence_distance() * units.length;

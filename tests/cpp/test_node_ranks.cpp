@@ -1,6 +1,11 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
 
 #include "node_ranks.hpp"
 
@@ -44,6 +49,32 @@ TEST_F(NodeRanksTest, TheUserDecides) {
   setenv("OMP_NUM_THREADS", "3,2", 1);
   EXPECT_EQ(default_threads({0, 1}), 3);
 }
+
+TEST_F(NodeRanksTest, WhatIsUsedFitsOnTheNode) {
+  int const alone = threads_that_fit({0, 1});
+  EXPECT_EQ(alone, default_threads({0, 1}));
+  setenv("OMP_NUM_THREADS", "1", 1);
+  EXPECT_EQ(threads_that_fit({0, 1}), 1) << "fewer threads are the host's right";
+  setenv("OMP_NUM_THREADS", "100000", 1);
+  for (int size = 1; size <= 64; size *= 2)
+    EXPECT_LE(threads_that_fit({0, size}) * size, std::max(alone, size)) << size << " ranks";
+}
+
+#ifdef __linux__
+TEST_F(NodeRanksTest, ABoundRankKeepsToItsCores) {
+  cpu_set_t before;
+  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  for (int core = 0; CPU_COUNT(&one) == 0; ++core)
+    if (CPU_ISSET(core, &before)) CPU_SET(core, &one);
+  ASSERT_EQ(sched_setaffinity(0, sizeof one, &one), 0);
+  setenv("OMP_NUM_THREADS", "2", 1);
+  EXPECT_EQ(threads_that_fit({0, 1}), 1) << "mpirun --bind-to core";
+  EXPECT_EQ(threads_that_fit({0, 2}), 1);
+  sched_setaffinity(0, sizeof before, &before);
+}
+#endif
 
 }  // namespace
 }  // namespace torchml

@@ -1,0 +1,54 @@
+"""Tables that can be printed and written in Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rich.table import Table
+
+from common.reports import new_table
+
+
+@dataclass
+class Sheet:
+    """A table of texts: its first columns are words, the others figures."""
+
+    title: str
+    words: Sequence[str]
+    figures: Sequence[str]
+    caption: str
+    rows: list[Sequence[str]] = field(default_factory=list)
+
+    def table(self) -> Table:
+        """To print."""
+        table = new_table(self.title, self.words, self.figures, self.caption)
+        for row in self.rows:
+            table.add_row(*row)
+        return table
+
+    def markdown(self) -> str:
+        """A heading, the table and its caption."""
+        lines = [
+            f"### {self.title}",
+            "",
+            _row([*self.words, *self.figures]),
+            _row(["---"] * len(self.words) + ["---:"] * len(self.figures)),
+            *(_row(row) for row in self.rows),
+            "",
+            self.caption,
+        ]
+        return "\n".join(lines) + "\n"
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def write_markdown(head: str, sheets: Sequence[Sheet], path: Path) -> None:
+    """All tables below a line of introduction; written, then renamed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}")
+    temporary.write_text("\n".join([head + "\n", *(sheet.markdown() for sheet in sheets)]))
+    temporary.replace(path)

@@ -1,0 +1,1 @@
+"""What `driver.py` measures: molecular dynamics of one network run in many ways."""
