@@ -133,9 +133,7 @@ def _fit(
         intervals *= 2
 
 
-def _interpolate(
-    values: Callable[[Tensor], Tensor], cutoff: float, intervals: int
-) -> Tensor:
+def _interpolate(values: Callable[[Tensor], Tensor], cutoff: float, intervals: int) -> Tensor:
     """Coefficients of the splines that meet the functions at the knots: [intervals + 5, K].
 
     The five conditions beyond the intervals: the middle of the first two and of the last one, and
