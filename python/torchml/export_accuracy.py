@@ -70,10 +70,12 @@ def difference(exact: EdgeModel, other: EdgeModel) -> Difference:
     structures = comparison_structures(exact.species, exact.cutoff)
     for atoms in structures:
         one, two = (model.evaluate(atoms) for model in models)
-        strength = float(np.abs(one.forces).max())
+        forces = np.asarray(one.forces)
+        strength = float(np.abs(forces).max())
         scale = max(1.0, strength / _STRONG)
-        energy = max(energy, abs(two.energy - one.energy) / len(atoms) / scale)
-        errors.append((two.forces - one.forces).ravel() / scale)
+        change = float(np.asarray(two.energy) - np.asarray(one.energy))
+        energy = max(energy, abs(change) / len(atoms) / scale)
+        errors.append((np.asarray(two.forces) - forces).ravel() / scale)
         largest = max(largest, strength)
     found = np.concatenate(errors)
     return Difference(

@@ -173,7 +173,7 @@ def test_a_users_model_uses_the_seam(structure):
 
 
 def test_nothing_to_compress_is_said():
-    with pytest.raises(TorchMLError, match="EGNN has no radial functions .* nothing to compress"):
+    with pytest.raises(TorchMLError, match=r"EGNN has no radial functions .* nothing to compress"):
         compress(make("EGNN"))
     with pytest.raises(TorchMLError, match=r"accuracy of splines is 0, expected"):
         compress(make("SchNet"), 0)
@@ -190,7 +190,8 @@ def test_names_in_checkpoints_are_those_of_older_versions(cls):
     model = cls(["Si"], 3.0, layers=2)
     names = set(model.state_dict())
     older = {
-        SchNet: {"basis.centers", "interactions.0.filter_in.weight", "interactions.1.filter_out.bias"},
+        SchNet: {"basis.centers", "interactions.0.filter_in.weight",
+                 "interactions.1.filter_out.bias"},
         PaiNN: {"bessel.wavenumbers", "blocks.0.message.filter.weight"},
         TensorNet: {"bessel.wavenumbers", "filter.bias", "interactions.0.filter.0.weight",
                     "interactions.0.filter.2.bias"},

@@ -29,8 +29,8 @@ class Message(torch.nn.Module):
         self.features = features
         self.first = first
         parts = 2 if first else 3
-        # Rows in: phi_0, phi_1, and the three of phi_2 v; rows out: ds and the three of dv; parts of
-        # the filter: those of ds, of c and of b; factors: the direction.
+        # Rows in: phi_0, phi_1, and the three of phi_2 v; rows out: ds and the three of dv; parts
+        # of the filter: of ds, of c and of b; factors: the direction.
         self.terms = [0, 0, 0, -1]
         for axis in range(3):
             self.terms += [1 + axis, 1, 1, axis]
