@@ -56,7 +56,6 @@ class Message(torch.nn.Module):
         [n_out, F] and [n_out, 3, F].
         """
         if self.filter.compressed:
-            assert order is not None
             features = self.source_out(silu(self.source_in(s)))
             if not self.first:
                 carried = features[:, 2 * self.features :].unsqueeze(1) * v

@@ -73,7 +73,7 @@ class RadialFunction(torch.nn.Module):
         features: Tensor,
         factors: Tensor | None,
         edge_index: Tensor,
-        order: Tensor,
+        order: Tensor | None,
         terms: list[int],
         nodes: int,
     ) -> Tensor:
@@ -92,7 +92,7 @@ class RadialFunction(torch.nn.Module):
             features: [M, rows * F].
             factors: [E, factors], or None.
             edge_index: i64 [2, E].
-            order: `Expansion.order` of all edges.
+            order: `Expansion.order` of all edges; None will do where there is no spline.
         """
         source, target = edge_index[0], edge_index[1]
         filters = self.forward(expansion)
