@@ -12,6 +12,7 @@
 #include "inputs.hpp"
 #include "model.hpp"
 #include "model_call.hpp"
+#include "operators/operators.hpp"
 
 namespace torchml {
 namespace {
@@ -148,6 +149,7 @@ Potential::Opened::Opened(PotentialOptions const& options) {
   declared.push_back(read_metadata(options.model));
   auto& spec = settings.spec;
   spec = merge(declared);
+  register_operators();  // before the model is read, which may call them
   model = load_model(options.model, spec.extensions,
                      pick_device(options.device, options.node_local_rank));
   settings.device = model->device();

@@ -16,6 +16,7 @@
 #include "model.hpp"
 #include "model_files.hpp"
 #include "node_ranks.hpp"
+#include "operators/operators.hpp"
 #include "param_file.hpp"
 #include "potential.hpp"
 #include "shell_graph.hpp"
@@ -190,6 +191,8 @@ PYBIND11_MODULE(_core, module) {
       py::set_error(error.get_stored(), exception.what());
     }
   });
+
+  register_operators();
 
   py::class_<ModelSpec>(module, "ModelSpec", "What a model declares about itself.")
       .def_readonly("species", &ModelSpec::species)
