@@ -38,6 +38,7 @@ from rich.table import Table
 from torchml import TorchMLError
 from torchml.compat import mace
 from torchml.export import Export, export
+from torchml.export_accuracy import Tolerance
 from torchml.validation.command import environment
 from torchml.validation.lammps import run_lammps
 
@@ -193,9 +194,10 @@ def install(case: Case, models: dict[str, torch.nn.Module], folder: Path) -> str
     if not file.exists():
         torch.save(models[case.hidden], file)
     compressed = case.way == WAYS[2]
+    tolerance = Tolerance() if compressed else None
     name = re.sub(r"\W", "", f"MACE_{case.hidden}_{case.dtype}_{compressed}")
     order = Export(
-        model=file, name=name, output=folder, collection="environment", compressed=compressed
+        model=file, name=name, output=folder, collection="environment", compress=tolerance
     )
     result = export(replace(order, facts=replace(order.facts, dtype=case.dtype)))
     if result.folder is None:

@@ -23,8 +23,8 @@ CUTOFF = 4.0
 SIZES = {"216 atoms": 3, "8,000 atoms": 10}
 
 
-def silicon(repeats: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Distances [E], edge_index [2, E] between owners alone, unit cells in each direction: 8 atoms."""
+def silicon(repeats: int) -> tuple[Tensor, Tensor, int]:
+    """Distances [E], edges [2, E] between owners alone, and their number; cells hold 8 atoms."""
     atoms = bulk("Si", a=5.431, cubic=True).repeat(repeats)
     atoms.positions += np.random.default_rng(0).uniform(-0.05, 0.05, atoms.positions.shape)
     found = periodic_particles(atoms.positions, atoms.cell.array, atoms.pbc, CUTOFF, CUTOFF)
@@ -34,22 +34,39 @@ def silicon(repeats: int) -> tuple[Tensor, Tensor, Tensor]:
     r = np.linalg.norm(found.coordinates[source] - found.coordinates[target], axis=1)
     inside = r < CUTOFF
     index = np.stack([found.image_of[source], target])[:, inside].astype(np.int64)
-    return torch.from_numpy(r[inside]), torch.from_numpy(index), torch.tensor(owners)
+    return torch.from_numpy(r[inside]), torch.from_numpy(index), owners
 
 
-def fastest(run: Callable[[], None], repeats: int) -> float:
-    """Seconds of the fastest of several runs."""
+def fastest(run: Callable[[], object], repeats: int) -> float:
+    """CPU seconds of the fastest of several runs."""
     run()
     times = []
     for _ in range(repeats):
-        begin = time.perf_counter()
+        begin = time.process_time()
         run()
-        times.append(time.perf_counter() - begin)
+        times.append(time.process_time() - begin)
     return min(times)
 
 
+def cost(model: SchNet, distances: Tensor, edge_index: Tensor, owners: int, repeats: int) -> float:
+    """Nanoseconds per edge of a convolution and its derivatives."""
+    model.requires_grad_(False)
+    basis, filters = model.basis, model.interactions[0].filters
+    dtype = model.embedding.weight.dtype
+    order = basis.order(edge_index, owners)
+    features = torch.randn(owners, 64, dtype=dtype, requires_grad=True)
+    cotangent = torch.randn(owners, 64, dtype=dtype)
+    r = distances.clone().requires_grad_()
+
+    def run() -> None:
+        sums = filters.convolve(basis(r), features, None, edge_index, order, [0, 0, 0, -1], owners)
+        torch.autograd.grad(sums, (r, features), cotangent)
+
+    return fastest(run, repeats) / len(distances) * 1e9
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="What one layer of messages costs per edge.")
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args()
@@ -58,34 +75,15 @@ def main() -> None:
     exact = SchNet(["Si"], CUTOFF, layers=1, features=64)
     splines = compress(exact).model
     print(f"{'':>24}{'torch':>12}{'splines':>12}{'ratio':>8}   ns per edge, forward + backward")
-    for name, repeats in SIZES.items():
-        distances, edge_index, owners = silicon(repeats)
+    for name, cells in SIZES.items():
+        graph = silicon(cells)
         for dtype in (torch.float64, torch.float32):
-            costs = []
-            for model in (exact, splines):
-                model.to(dtype)
-                basis, filters = model.basis, model.interactions[0].filters
-                order = basis.order(edge_index, int(owners))
-                features = torch.randn(int(owners), 64, dtype=dtype, requires_grad=True)
-                cotangent = torch.randn(int(owners), 64, dtype=dtype)
-                r = distances.clone().requires_grad_()
-
-                def run() -> None:
-                    sums = filters.convolve(
-                        basis(r), features, None, edge_index, order, [0, 0, 0, -1], int(owners)
-                    )
-                    torch.autograd.grad(sums, (r, features), cotangent)
-
-                for parameter in model.parameters():
-                    parameter.requires_grad_(False)
-                costs.append(fastest(run, options.repeats) / len(distances) * 1e9)
+            one, two = (cost(m.to(dtype), *graph, options.repeats) for m in (exact, splines))
             label = f"{name} {str(dtype).removeprefix('torch.')}"
-            print(f"{label:>24}{costs[0]:12.0f}{costs[1]:12.1f}{costs[0] / costs[1]:8.1f}")
-        begin = time.perf_counter()
-        for _ in range(10):
-            splines.basis.order(edge_index, int(owners))
-        cost = (time.perf_counter() - begin) / 10 / len(distances) * 1e9
-        print(f"{name + ' order of edges':>24}{'':12}{cost:12.1f}          once for all layers")
+            print(f"{label:>24}{one:12.0f}{two:12.1f}{one / two:8.1f}")
+        _, edge_index, owners = graph
+        once = fastest(lambda: splines.basis.order(edge_index, owners), options.repeats)  # noqa: B023
+        print(f"{name + ' order of edges':>24}{'':12}{once / edge_index.size(1) * 1e9:12.1f}")
 
 
 if __name__ == "__main__":

@@ -16,8 +16,9 @@ import torch
 
 from torchml import metadata
 from torchml.compat import mace
-from torchml.compression import Compression, compress
+from torchml.compression import Compression
 from torchml.errors import TorchMLError
+from torchml.export_accuracy import Difference, Tolerance, compress_within
 from torchml.metadata import ModelMetadata, quiet_torchscript
 from torchml.models import EdgeModel, Scaled, describe, script
 from torchml.models.base import float_type
@@ -32,15 +33,16 @@ class Source:
         archive: TorchScript, with metadata where it comes from a checkpoint.
         name: a KIM name that fits: the class and the elements, or the name of the file.
         trained: the model of the checkpoint.
-        exact: the same in float64, where the archive is of float32 or compressed.
-        compression: what became of the radial functions of a compressed model.
+        exact: the same in float64, where the archive is of float32.
+        compressed: the model with splines that is in the archive, in its float type, and what
+            they change in float64.
     """
 
     archive: Path
     name: str
     trained: EdgeModel | StagedModel | None = None
     exact: EdgeModel | None = None
-    compression: Compression | None = None
+    compressed: tuple[Compression, Difference] | None = None
 
 
 @contextmanager
@@ -48,7 +50,7 @@ def opened(
     model: Path,
     convention: str | None = None,
     dtype: str | None = None,
-    compressed: bool = False,
+    tolerance: Tolerance | None = None,
     species: Sequence[str] | None = None,
 ) -> Iterator[Source]:
     """The archive itself, or one made of a checkpoint, or of a model of MACE, for the time being.
@@ -57,11 +59,11 @@ def opened(
     where nothing is said.
     `dtype` is that of its network: float64 where nothing is said, whatever it was trained in,
     because simulations profit from exact derivatives and training does not.
-    `compressed` puts splines in place of the radial functions of a checkpoint.
+    With a tolerance, splines take the place of the radial functions of a checkpoint.
     `species` are those that a model of MACE shall keep: all where nothing is said.
     """
     if not is_checkpoint(model):
-        if compressed:
+        if tolerance:
             raise TorchMLError(
                 f"{model} is a TorchScript archive, whose radial functions nothing tells; expected "
                 "a checkpoint to compress"
@@ -78,9 +80,9 @@ def opened(
     name = _name(trained)
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / f"{name}.pt"
-        exact, compression = None, None
+        exact, compressed = None, None
         if isinstance(trained, StagedModel):
-            if compressed:
+            if tolerance:
                 raise TorchMLError(
                     f"{model} holds a network that takes staged graphs, whose radial functions "
                     "nothing tells; expected a model of torchml.models to compress"
@@ -89,15 +91,15 @@ def opened(
         else:
             convention = convention or trained.convention
             _network(trained).to(torch.float64)
-            if compressed or dtype == "float32":
+            if dtype == "float32":
                 exact = copy.deepcopy(trained)
-            if compressed:
-                compression = compress(trained)
-            exported = compression.model if compression else trained
+            if tolerance:
+                compressed = compress_within(trained, tolerance)
+            exported = compressed[0].model if compressed else trained
             _network(exported).to(float_type(dtype or "float64"))
             _network(trained).to(float_type(dtype or "float64"))
             metadata.save(script(exported, convention), archive, describe(exported, convention))
-        yield Source(archive, name, trained, exact, compression)
+        yield Source(archive, name, trained, exact, compressed)
 
 
 def is_checkpoint(path: Path) -> bool:

@@ -223,10 +223,13 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     from torchml import kim
+    from torchml.errors import TorchMLError
     from torchml.export import Export, export
     from torchml.export_accuracy import Tolerance
     from torchml.metadata import ModelMetadata
 
+    if options.tolerance and not options.compress:
+        raise TorchMLError("--tolerance is that of a compressed model, expected --compress with it")
     facts = ModelMetadata(
         convention=options.convention,
         species=tuple(" ".join(options.species).split()) if options.species else None,
@@ -247,8 +250,7 @@ def _export(options: argparse.Namespace) -> int:
             driver=options.driver or kim.DRIVER,
             collection=options.install,
             overwrite=options.overwrite,
-            compressed=options.compress,
-            tolerance=Tolerance(*options.tolerance) if options.tolerance else Tolerance(),
+            compress=Tolerance(*(options.tolerance or ())) if options.compress else None,
             title=options.title,
             description=options.description,
             author=options.author,

@@ -1,9 +1,9 @@
 """Compressed models: what depends on the distance alone becomes splines.
 
-A network of the distance costs as much for every edge as it has weights, although it is a handful of
-smooth curves. Splines of degree five on equal intervals follow them to many digits for the price
-of six multiplications a curve, and the operators of `torchml._core` sum messages with them
-as filters without writing down anything for each edge.
+A network of the distance costs as much for every edge as it has weights, although it is a handful
+of smooth curves. Splines of degree five on equal intervals follow them to many digits for the price
+of six multiplications a curve, and the operators of `torchml._core` sum messages with them as
+filters without writing down anything for each edge.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ from torchml.errors import TorchMLError
 from torchml.models.base import EdgeModel
 from torchml.models.radial import Expansion, RadialFunction
 from torchml.models.splines import Distances, Splines
+
+_Part = TypeVar("_Part", bound=torch.nn.Module)
 
 _DEGREE = 5
 _MOST_INTERVALS = 2048
@@ -45,8 +48,10 @@ class Compression:
 def compress(model: EdgeModel, accuracy: float = 1e-8) -> Compression:
     """A copy of the model with splines in place of its radial functions, in its own float type.
 
-    The number of intervals is doubled until no curve is off by more than `accuracy`, in parts of the
-    largest value of its module, with slopes accordingly; float32 tables are made of exact ones.
+    The number of intervals is doubled until no curve is off by more than `accuracy`, in parts of
+    the largest value of its module, with slopes accordingly; float32 tables are made of exact ones.
+    They reach from 0 to the cutoff: what the network says of distances it has not seen, it still
+    says.
     """
     if not accuracy > 0:
         raise TorchMLError(f"the accuracy of splines is {accuracy}, expected a positive number")
@@ -72,8 +77,8 @@ def compress(model: EdgeModel, accuracy: float = 1e-8) -> Compression:
 
 def _compress_network(network: EdgeModel, accuracy: float) -> list[tuple[Splines, float]]:
     """Replace the radial functions that belong to this network itself, and their expansion."""
-    functions = list(_parts(network, RadialFunction))
-    expansions = list(_parts(network, Expansion))
+    functions = _parts(network, RadialFunction)
+    expansions = _parts(network, Expansion)
     if not functions or all(part.compressed for _, _, part in functions):
         return []
     if len(expansions) > 1:
@@ -96,11 +101,9 @@ def _compress_network(network: EdgeModel, accuracy: float) -> list[tuple[Splines
     return made
 
 
-def _parts(
-    module: torch.nn.Module, kind: type[torch.nn.Module]
-) -> list[tuple[torch.nn.Module, str, torch.nn.Module]]:
+def _parts(module: torch.nn.Module, kind: type[_Part]) -> list[tuple[torch.nn.Module, str, _Part]]:
     """(parent, name, part) of the parts of a kind, but not of other models within this one."""
-    found = []
+    found: list[tuple[torch.nn.Module, str, _Part]] = []
     for name, part in module.named_children():
         if isinstance(part, kind):
             found.append((module, name, part))
@@ -122,7 +125,8 @@ def _fit(
     """Coefficients of splines through a function's values, and the largest error between them."""
 
     def values(r: Tensor) -> Tensor:
-        return function(expansion(r))
+        found: Tensor = function(expansion(r))
+        return found
 
     intervals = 64
     while True:
@@ -133,9 +137,7 @@ def _fit(
         intervals *= 2
 
 
-def _interpolate(
-    values: Callable[[Tensor], Tensor], cutoff: float, intervals: int
-) -> Tensor:
+def _interpolate(values: Callable[[Tensor], Tensor], cutoff: float, intervals: int) -> Tensor:
     """Coefficients of the splines that meet the functions at the knots: [intervals + 5, K].
 
     The five conditions beyond the intervals: the middle of the first two and of the last one, and
@@ -164,11 +166,12 @@ def _interpolate(
     lower = _pieces(torch.ones(1, dtype=torch.float64), _DEGREE - 1)
     none = torch.zeros(1, 1, dtype=torch.float64)
     rows[-1, -6:] = (torch.cat([none, lower], 1) - torch.cat([lower, none], 1))[0]
-    return torch.linalg.solve(rows, torch.cat([found, slope.unsqueeze(0) * spacing]))
+    table: Tensor = torch.linalg.solve(rows, torch.cat([found, slope.unsqueeze(0) * spacing]))
+    return table
 
 
 def _pieces(u: Tensor, degree: int) -> Tensor:
-    """The pieces of the cardinal B-spline by the recursion of de Boor and Cox: [S] -> [S, degree + 1]"""
+    """Pieces of the B-spline by the recursion of de Boor and Cox: [S] -> [S, degree + 1]"""
     u = u.unsqueeze(1)
     b = torch.ones_like(u)
     none = torch.zeros_like(u)

@@ -15,14 +15,12 @@ import torch
 
 from torchml import kim, metadata, param_file
 from torchml.archive import Source, opened
-from torchml.compression import compress
 from torchml.errors import TorchMLError
 from torchml.export_accuracy import Tolerance, check_compression, check_float32, difference
 from torchml.export_checks import Check, check_numbers, check_radial, failed, network_type
 from torchml.export_descriptor import DESCRIPTOR_FILE, check_width, facts_of, find_descriptor
-from torchml.models import EdgeModel
-from torchml.models.dtype import network_dtype
 from torchml.metadata import ModelMetadata, quiet_torchscript
+from torchml.models import EdgeModel
 from torchml.signature import complete, load_extensions, merge, probe
 
 MODEL_FILE = "model.pt"
@@ -45,8 +43,8 @@ class Export:
         driver: KIM ID of the model driver that will run it.
         collection: KIM collection to install the model into; None leaves it at the folder.
         overwrite: replace a model folder, and an installed model, of this name.
-        compressed: put splines in place of what depends on the distance alone in a checkpoint.
-        tolerance: errors that they may make.
+        compress: put splines in place of what depends on the distance alone in a checkpoint,
+            with at most these errors.
     """
 
     model: Path
@@ -57,8 +55,7 @@ class Export:
     driver: str = kim.DRIVER
     collection: str | None = None
     overwrite: bool = False
-    compressed: bool = False
-    tolerance: Tolerance = field(default_factory=Tolerance)
+    compress: Tolerance | None = None
     title: str | None = None
     description: str | None = None
     author: str | None = None
@@ -77,7 +74,7 @@ def export(order: Export) -> Result:
     """Check the model, write its folder, and install it where the order says so."""
     convention = order.facts.convention or ("descriptor" if order.descriptor else None)
     facts = order.facts
-    with opened(order.model, convention, facts.dtype, order.compressed, facts.species) as source:
+    with opened(order.model, convention, facts.dtype, order.compress, facts.species) as source:
         if isinstance(source.trained, EdgeModel):  # its type was an order, not a fact
             order = replace(order, facts=replace(facts, dtype=None))
         return _export(order, source)
@@ -141,7 +138,7 @@ def _export(order: Export, source: Source) -> Result:
             species=facts.species or (),
             parameter_files={file.name: file for file in files},
             title=order.title or f"TorchScript potential for {' '.join(facts.species or ())}",
-            description=order.description or _describe(facts, order.compressed),
+            description=order.description or _describe(facts, order.compress is not None),
             author=order.author,
             overwrite=order.overwrite,
         )
@@ -161,16 +158,12 @@ def _load(model: Path, extensions: tuple[str, ...]) -> torch.jit.ScriptModule:
 
 def _accuracy(order: Export, source: Source) -> list[Check]:
     """What splines and float32 cost, each on its own."""
-    if source.exact is None:
-        return []
     checks = []
     exported = source.trained
-    if (made := source.compression) is not None:
-        exported = made.model
-        words = f"{made.functions} splines, {made.bytes / 2**10:.0f} KiB"
-        found = difference(source.exact, compress(source.exact).model)
-        checks.append(check_compression(found, order.tolerance, words))
-    if isinstance(exported, EdgeModel) and network_dtype(exported) == torch.float32:
+    if source.compressed is not None and order.compress is not None:
+        exported = source.compressed[0].model
+        checks.append(check_compression(*source.compressed, order.compress))
+    if source.exact is not None and isinstance(exported, EdgeModel):
         checks.append(check_float32(difference(source.exact, exported)))
     return checks
 

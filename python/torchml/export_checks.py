@@ -289,7 +289,10 @@ def check_radial(
         apart = 0.0
     interaction = max(abs(energy - apart) for energy in found)
     spread = max(found) - min(found)
-    radial = spread <= 1e3 * _PRECISION[computes_in or facts.dtype or ""].epsilon * interaction + 10 * rounding
+    radial = (
+        spread
+        <= 1e3 * _PRECISION[computes_in or facts.dtype or ""].epsilon * interaction + 10 * rounding
+    )
     if facts.radial and not radial:
         detail = f"said to matter by length only, but turning them changes {spread:.1e} eV"
         return Check("edge vectors", "fail", detail), facts

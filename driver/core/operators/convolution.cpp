@@ -145,8 +145,8 @@ ConvolutionDerivatives convolution_backward(torch::Tensor const& gradient,
   auto to_r = torch::empty({inputs.r.size(0)}, inputs.r.options());
   auto to_features = features_too ? torch::empty({sources, shape.rows_in * width}, options)
                                   : torch::empty({0}, options);
-  auto to_factors =
-      shape.factors > 0 ? torch::empty(inputs.factors->sizes(), options) : torch::empty({0}, options);
+  auto to_factors = shape.factors > 0 ? torch::empty(inputs.factors->sizes(), options)
+                                      : torch::empty({0}, options);
   AT_DISPATCH_FLOATING_TYPES(gradient.scalar_type(), "torchml::convolution_backward", [&] {
     Prepared<scalar_t> const prepared(inputs, shape, gradient.size(0));
     auto const& all = prepared.convolution;
@@ -155,12 +155,12 @@ ConvolutionDerivatives convolution_backward(torch::Tensor const& gradient,
         to_r.mutable_data_ptr<double>(),
         features_too ? to_features.mutable_data_ptr<scalar_t>() : nullptr,
         shape.factors > 0 ? to_factors.mutable_data_ptr<scalar_t>() : nullptr};
-    at::parallel_for(
-        0, sources, grain(sources, all.edges), [&](std::int64_t begin, std::int64_t end) {
-          std::vector<scalar_t> scratch(2 * all.spline.width);
-          spline_kernel<scalar_t>().gradients(all, order.by_source, rows, begin, end,
-                                              scratch.data(), results);
-        });
+    at::parallel_for(0, sources, grain(sources, all.edges),
+                     [&](std::int64_t begin, std::int64_t end) {
+                       std::vector<scalar_t> scratch(2 * all.spline.width);
+                       spline_kernel<scalar_t>().gradients(all, order.by_source, rows, begin, end,
+                                                           scratch.data(), results);
+                     });
   });
   return {to_r, to_features, to_factors};
 }
@@ -177,9 +177,9 @@ torch::Tensor composite_convolution(ConvolutionInputs const& inputs, std::int64_
   auto const features = inputs.features.view({-1, shape.rows_in, width});
   auto sums = torch::zeros({nodes, shape.rows_out, width}, features.options());
   for (auto const& term : shape.terms) {
-    auto message = features.select(1, term.in).index_select(0, source) * filters.select(1, term.part);
-    if (term.factor >= 0)
-      message = message * inputs.factors->select(1, term.factor).unsqueeze(1);
+    auto message =
+        features.select(1, term.in).index_select(0, source) * filters.select(1, term.part);
+    if (term.factor >= 0) message = message * inputs.factors->select(1, term.factor).unsqueeze(1);
     sums.select(1, term.out).index_add_(0, target, message);
   }
   return sums.flatten(1);
@@ -201,8 +201,7 @@ ConvolutionDerivatives composite_convolution_backward(torch::Tensor const& gradi
   auto const cotangent = gradient.reshape({-1, shape.rows_out, width});
   auto const options = inputs.features.options();
   auto to_r = torch::zeros({edges}, inputs.r.options());
-  auto to_features =
-      features_too ? torch::zeros_like(features) : torch::empty({0}, options);
+  auto to_features = features_too ? torch::zeros_like(features) : torch::empty({0}, options);
   auto to_factors = shape.factors > 0 ? torch::zeros(inputs.factors->sizes(), options)
                                       : torch::empty({0}, options);
   for (auto const& term : shape.terms) {

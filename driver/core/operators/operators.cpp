@@ -55,10 +55,10 @@ using ConvolutionSignature = torch::Tensor(torch::Tensor const&, torch::Tensor c
                                            Factors const&, torch::Tensor const&,
                                            torch::Tensor const&, torch::Tensor const&, double,
                                            at::IntArrayRef, c10::SymInt);
-using ConvolutionBackwardSignature = ConvolutionDerivatives(
-    torch::Tensor const&, torch::Tensor const&, torch::Tensor const&, Factors const&,
-    torch::Tensor const&, torch::Tensor const&, torch::Tensor const&, double, at::IntArrayRef,
-    bool);
+using ConvolutionBackwardSignature =
+    ConvolutionDerivatives(torch::Tensor const&, torch::Tensor const&, torch::Tensor const&,
+                           Factors const&, torch::Tensor const&, torch::Tensor const&,
+                           torch::Tensor const&, double, at::IntArrayRef, bool);
 
 [[noreturn]] void refuse_second_derivative() {
   throw Error(
@@ -79,9 +79,9 @@ ConvolutionDerivatives convolution_backward_cpu(
     torch::Tensor const& gradient, torch::Tensor const& r, torch::Tensor const& features,
     Factors const& factors, torch::Tensor const& table, torch::Tensor const& edge_index,
     torch::Tensor const& order, double cutoff, at::IntArrayRef terms, bool features_too) {
-  return convolution_backward(
-      gradient, {r, features, factors, table, edge_index, order, cutoff, terms.vec()},
-      features_too);
+  return convolution_backward(gradient,
+                              {r, features, factors, table, edge_index, order, cutoff, terms.vec()},
+                              features_too);
 }
 
 torch::Tensor no_order(torch::Tensor const& edge_index, std::int64_t /*nodes*/) {
@@ -104,8 +104,8 @@ torch::Tensor convolution_elsewhere(torch::Tensor const& r, torch::Tensor const&
                                     Factors const& factors, torch::Tensor const& table,
                                     torch::Tensor const& edge_index, torch::Tensor const& order,
                                     double cutoff, at::IntArrayRef terms, std::int64_t nodes) {
-  return composite_convolution({r, features, factors, table, edge_index, order, cutoff, terms.vec()},
-                               nodes);
+  return composite_convolution(
+      {r, features, factors, table, edge_index, order, cutoff, terms.vec()}, nodes);
 }
 
 ConvolutionDerivatives convolution_backward_elsewhere(
@@ -166,9 +166,9 @@ struct SplineFunction : Function<SplineFunction> {
   }
   static variable_list backward(AutogradContext* context, variable_list const& gradients) {
     auto const saved = context->get_saved_variables();
-    auto const to_r = handle<SplineBackwardSignature>(kSplineBackward)
-                          .call(gradients[0], saved[0], saved[1],
-                                context->saved_data["cutoff"].toDouble());
+    auto const to_r =
+        handle<SplineBackwardSignature>(kSplineBackward)
+            .call(gradients[0], saved[0], saved[1], context->saved_data["cutoff"].toDouble());
     return {to_r, {}, {}};
   }
 };
@@ -197,8 +197,15 @@ struct ConvolutionFunction : Function<ConvolutionFunction> {
             .call(gradients[0], saved[0], saved[1], factors, saved[3], saved[4], saved[5],
                   context->saved_data["cutoff"].toDouble(),
                   context->saved_data["terms"].toIntVector(), features_too);
-    return {to_r, features_too ? to_features : torch::Tensor(),
-            factors ? to_factors : torch::Tensor(), {}, {}, {}, {}, {}, {}};
+    return {to_r,
+            features_too ? to_features : torch::Tensor(),
+            factors ? to_factors : torch::Tensor(),
+            {},
+            {},
+            {},
+            {},
+            {},
+            {}};
   }
 };
 
@@ -253,9 +260,8 @@ ConvolutionDerivatives convolution_backward_autograd(
     torch::Tensor const& gradient, torch::Tensor const& r, torch::Tensor const& features,
     Factors const& factors, torch::Tensor const& table, torch::Tensor const& edge_index,
     torch::Tensor const& order, double cutoff, at::IntArrayRef terms, bool features_too) {
-  auto const results =
-      ConvolutionBackwardFunction::apply(gradient, r, features, factors, table, edge_index, order,
-                                         cutoff, terms, features_too);
+  auto const results = ConvolutionBackwardFunction::apply(
+      gradient, r, features, factors, table, edge_index, order, cutoff, terms, features_too);
   return {results[0], results[1], results[2]};
 }
 
@@ -280,7 +286,8 @@ void register_operators() {
     if (dispatcher.findSchema({kConvolution.name, ""})) {
       for (auto const& schema : kSchemas) {
         auto const known = dispatcher.findSchema({schema.name, ""});
-        if (!known || !(known->schema() == torch::jit::parseSchema("torchml::" + std::string(schema.text))))
+        if (!known ||
+            !(known->schema() == torch::jit::parseSchema("torchml::" + std::string(schema.text))))
           throw Error(std::string("the operator ") + schema.name +
                       " of another version of TorchML is in this process, expected the same "
                       "version of the driver and of the Python package");

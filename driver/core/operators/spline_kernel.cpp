@@ -52,10 +52,8 @@ void locate(double const* distances, double cutoff, std::int64_t intervals, Plac
   auto& slope = places.slope;
   for (int l = 0; l < kBlock; ++l) slope[0][l] = -inside[l] * per_length * b[0][l];
   for (int j = 1; j < kDegree; ++j)
-    for (int l = 0; l < kBlock; ++l)
-      slope[j][l] = inside[l] * per_length * (b[j - 1][l] - b[j][l]);
-  for (int l = 0; l < kBlock; ++l)
-    slope[kDegree][l] = inside[l] * per_length * b[kDegree - 1][l];
+    for (int l = 0; l < kBlock; ++l) slope[j][l] = inside[l] * per_length * (b[j - 1][l] - b[j][l]);
+  for (int l = 0; l < kBlock; ++l) slope[kDegree][l] = inside[l] * per_length * b[kDegree - 1][l];
   raise(kDegree);
   for (int j = 0; j < kOrder; ++j)
     for (int l = 0; l < kBlock; ++l) b[j][l] *= inside[l];

@@ -25,7 +25,12 @@ class Convolution(torch.nn.Module):
         self.weight = LinearFilter(radial, features, bias=False)
 
     def forward(
-        self, x: Tensor, basis: Tensor, norm: Tensor, edge_index: Tensor, order: Tensor
+        self,
+        x: Tensor,
+        basis: Tensor,
+        norm: Tensor,
+        edge_index: Tensor,
+        order: Tensor | None = None,
     ) -> Tensor:
         """Features of the first m nodes after the layer.
 

@@ -21,7 +21,9 @@ def keep_names(module: torch.nn.Module, child: str) -> None:
             state[new if old.startswith(inner) else old] = value
 
     def loaded(_: Any, state: dict[str, Any], prefix: str, *__: Any) -> None:
-        for name in [name for name, _ in own.named_parameters()] + [n for n, _ in own.named_buffers()]:
+        for name in [name for name, _ in own.named_parameters()] + [
+            n for n, _ in own.named_buffers()
+        ]:
             if (value := state.pop(prefix + name, None)) is not None:
                 state[f"{prefix}{child}.{name}"] = value
 

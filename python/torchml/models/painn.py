@@ -29,8 +29,8 @@ class Message(torch.nn.Module):
         self.features = features
         self.first = first
         parts = 2 if first else 3
-        # Rows in: phi_0, phi_1, and the three of phi_2 v; rows out: ds and the three of dv; parts of
-        # the filter: those of ds, of c and of b; factors: the direction.
+        # Rows in: phi_0, phi_1, and the three of phi_2 v; rows out: ds and the three of dv; parts
+        # of the filter: of ds, of c and of b; factors: the direction.
         self.terms = [0, 0, 0, -1]
         for axis in range(3):
             self.terms += [1 + axis, 1, 1, axis]
@@ -56,7 +56,6 @@ class Message(torch.nn.Module):
         [n_out, F] and [n_out, 3, F].
         """
         if self.filter.compressed:
-            assert order is not None
             features = self.source_out(silu(self.source_in(s)))
             if not self.first:
                 carried = features[:, 2 * self.features :].unsqueeze(1) * v

@@ -38,14 +38,14 @@ class Expansion(torch.nn.Module):
     """
 
     compressed = False
-    __constants__ = ("compressed",)
+    __constants__ = ["compressed"]  # noqa: RUF012  (TorchScript reads it)
 
     def forward(self, r: Tensor) -> Tensor:
         """[E] -> [E, ...]"""
         return r
 
     def order(self, edge_index: Tensor, nodes: int) -> Tensor:
-        """What `RadialFunction.convolve` wants to know of all edges, computed once for all layers."""
+        """What `RadialFunction.convolve` wants to know of all edges, once for all layers."""
         return edge_index
 
 
@@ -61,7 +61,7 @@ class RadialFunction(torch.nn.Module):
     """
 
     compressed = False
-    __constants__ = ("compressed",)
+    __constants__ = ["compressed"]  # noqa: RUF012  (TorchScript reads it)
 
     def forward(self, expansion: Tensor) -> Tensor:
         """[E, ...] -> [E, K]"""
@@ -73,7 +73,7 @@ class RadialFunction(torch.nn.Module):
         features: Tensor,
         factors: Tensor | None,
         edge_index: Tensor,
-        order: Tensor,
+        order: Tensor | None,
         terms: list[int],
         nodes: int,
     ) -> Tensor:
@@ -92,7 +92,7 @@ class RadialFunction(torch.nn.Module):
             features: [M, rows * F].
             factors: [E, factors], or None.
             edge_index: i64 [2, E].
-            order: `Expansion.order` of all edges.
+            order: `Expansion.order` of all edges; None will do where there is no spline.
         """
         source, target = edge_index[0], edge_index[1]
         filters = self.forward(expansion)
@@ -119,8 +119,6 @@ class RadialFunction(torch.nn.Module):
 class LinearFilter(RadialFunction, torch.nn.Linear):
     """A linear function of the expansion. Where it has a bias, the values times the last column."""
 
-    __constants__ = ("compressed",)
-
     def forward(self, expansion: Tensor) -> Tensor:
         if self.bias is None:
             return linear(expansion, self.weight)
@@ -145,8 +143,6 @@ class Gaussians(torch.nn.Module):
 
 class EnvelopedGaussians(Expansion, Gaussians):
     """Gaussians, and the cosine envelope as the last column: [E] -> [E, count + 1]"""
-
-    __constants__ = ("compressed",)
 
     def __init__(self, count: int, cutoff: float) -> None:
         Gaussians.__init__(self, count, cutoff)
@@ -184,8 +180,6 @@ class EnvelopedBessel(Expansion, Bessel):
     Args:
         times_envelope: multiply the Bessel functions by the envelope, too.
     """
-
-    __constants__ = ("compressed",)
 
     def __init__(self, count: int, cutoff: float, times_envelope: bool) -> None:
         Bessel.__init__(self, count, cutoff)

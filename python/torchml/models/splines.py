@@ -52,10 +52,11 @@ class Splines(RadialFunction):
         features: Tensor,
         factors: Tensor | None,
         edge_index: Tensor,
-        order: Tensor,
+        order: Tensor | None,
         terms: list[int],
         nodes: int,
     ) -> Tensor:
+        assert order is not None
         sums: Tensor = torch.ops.torchml.convolution(
             expansion, features, factors, self.table, edge_index, order, self.cutoff, terms, nodes
         )

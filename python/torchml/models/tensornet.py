@@ -85,8 +85,6 @@ class Mixing(torch.nn.Module):
 class Filter(RadialFunction, torch.nn.Sequential):
     """A network of the radial basis, times the envelope."""
 
-    __constants__ = ("compressed",)
-
     def __init__(self, features: int, radial: int) -> None:
         torch.nn.Sequential.__init__(self, *perceptron(radial, features, 3 * features))
 
