@@ -70,7 +70,14 @@ def exported(request, tmp_path_factory, collection):
     else:
         model = random_mace(species, "4x0e+4x1o", scale=0.7)
     torch.save(model, folder / "mace.model")
-    words = [str(folder / "mace.model"), "--output", str(folder), "--install", "environment"]
+    words = [
+        str(folder / "mace.model"),
+        "--output",
+        str(folder),
+        "--install",
+        "environment",
+        "--overwrite",
+    ]
     assert export_main(words) == 0
     name = f"MACE_{''.join(species)}__MO_000000000000_000"
     return SimpleNamespace(model=model, species=species, folder=folder / name, name=name)

@@ -62,7 +62,7 @@ class Basis(Expansion):
         late: the functions do not carry the envelope; the weights made of them do.
     """
 
-    __constants__ = ("compressed",)
+    __constants__ = ["compressed"]  # noqa: RUF012
     kind: Tensor
 
     def __init__(
@@ -100,7 +100,7 @@ class TransformedBasis(Basis):
 class RadialWeights(RadialFunction):
     """The network that makes the weights of all paths of the expanded distance."""
 
-    __constants__ = ("compressed",)
+    __constants__ = ["compressed"]  # noqa: RUF012
 
     def __init__(self, network: Perceptron, late: bool) -> None:
         super().__init__()
