@@ -119,10 +119,15 @@ int main(int argc, char** argv) {
   build_original();
   build_symmetric();
   build_directed();
+  auto const particles_of = [&](EdgeIndex stage) {
+    for (auto& node : stage) node = graph.nodes[node];
+    return stage;
+  };
   bool same = true;
   for (std::size_t k = 0; k < benchmark::layers; ++k) {
     auto const expected = sorted_pairs(original[k]);
-    same = same && sorted_pairs(symmetric[k]) == expected && undirected(directed[k]) == expected;
+    same = same && sorted_pairs(particles_of(symmetric[k])) == expected &&
+           undirected(particles_of(directed[k])) == expected;
   }
   std::printf(
       "{\"atoms\": %ld, \"particles\": %zu, \"same_edges\": %s, \"edges\": "

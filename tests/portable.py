@@ -15,7 +15,8 @@ from ase import Atoms
 from ase.build import bulk
 
 from torchml import kim, metadata, param_file
-from torchml.models import EdgeModel, SchNet, StillingerWeber, describe, script
+from torchml.compression import compress
+from torchml.models import EdgeModel, Scaled, SchNet, StillingerWeber, describe, script
 
 CUTOFF = 4.0
 
@@ -31,8 +32,13 @@ class Example:
 
 
 def make_model(kind: str) -> EdgeModel:
-    """The models of the tests: sw, schnet, schnet32 (single precision), binary (two species)."""
+    """The models of the tests: sw, schnet, schnet32 (single precision), binary (two species),
+    splines (schnet compressed), splines32 (its network in single precision)."""
     torch.manual_seed(7)
+    if kind in ("splines", "splines32"):
+        model = compress(Scaled(make_model("schnet"))).model
+        model.network.to(torch.float32 if kind == "splines32" else torch.float64)
+        return model
     if kind == "sw":
         return StillingerWeber()
     species = ["Si", "O"] if kind == "binary" else ["Si"]

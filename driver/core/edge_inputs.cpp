@@ -1,10 +1,13 @@
 // The convention `edges`: forward(species, edge_vectors, edge_index, contributing[, node_counts]
 // [, edge_counts]). The model sees vectors instead of coordinates, so dE/d(vector) is all that
-// forces, virials and dE/dr terms need.
+// forces, virials and dE/dr terms need; and a ghost that is the image of another particle need not
+// be a node of its own, since its edges still have their own vectors.
 #include <algorithm>
 #include <cmath>
 
+#include "cached_neighbors.hpp"
 #include "error.hpp"
+#include "ghost_folding.hpp"
 #include "inputs.hpp"
 #include "shell_graph.hpp"
 #include "tensors.hpp"
@@ -14,7 +17,8 @@ namespace {
 
 class EdgeInputs final : public InputBuilder {
  public:
-  explicit EdgeInputs(InputSettings settings) : settings_(std::move(settings)) {
+  explicit EdgeInputs(InputSettings settings)
+      : settings_(std::move(settings)), folding_(settings_.folding) {
     auto const& names = settings_.argument_names;
     for (auto name = names.begin() + 4; name != names.end(); ++name)
       if (*name != "node_counts" && *name != "edge_counts")
@@ -24,7 +28,11 @@ class EdgeInputs final : public InputBuilder {
   }
 
   ModelInputs build(System const& system, bool gradient) override {
-    graph_.build(system, settings_.spec.cutoff, settings_.spec.layers);
+    auto const& spec = settings_.spec;
+    bool const renewed = lists_.update(system, spec.cutoff, spec.layers);
+    auto const owners = folding_.owners(system, lists_, renewed, spec.cutoff);
+    graph_.build({system.species, system.coordinates, system.contributing, &lists_}, spec.cutoff,
+                 spec.layers, owners);
     auto const nodes = static_cast<std::int64_t>(graph_.nodes.size());
     auto const edges = static_cast<std::int64_t>(graph_.sources.size());
     auto const& device = settings_.device;
@@ -64,6 +72,8 @@ class EdgeInputs final : public InputBuilder {
   void collect_edge_terms(double const* gradient, Result& result) const;
 
   InputSettings settings_;
+  CachedNeighbors lists_;
+  GhostFolding folding_;
   ShellGraph graph_;
   std::vector<std::int64_t> species_;
   std::vector<std::int64_t> edge_index_;
@@ -80,7 +90,7 @@ void EdgeInputs::pull_back(System const& system, torch::Tensor const& derivative
   for (std::size_t e = 0; e < graph_.sources.size(); ++e) {
     double const* const g = gradient + 3 * e;
     double const* const v = graph_.vectors.data() + 3 * e;
-    auto const source = graph_.nodes[graph_.sources[e]];
+    std::int64_t const source = graph_.source_particles[e];
     auto const target = graph_.nodes[graph_.targets[e]];
     if (request.forces) {
       for (int axis = 0; axis < 3; ++axis) {
@@ -121,7 +131,7 @@ void EdgeInputs::collect_edge_terms(double const* gradient, Result& result) cons
           "the gradient of an edge is not parallel to the edge although the metadata says "
           "radial = true, expected an energy that depends on distances alone");
     result.edge_terms.push_back({static_cast<int>(graph_.nodes[graph_.targets[e]]),
-                                 static_cast<int>(graph_.nodes[graph_.sources[e]]),
+                                 graph_.source_particles[e],
                                  r,
                                  {v[0], v[1], v[2]},
                                  dedr});

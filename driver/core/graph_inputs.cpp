@@ -1,5 +1,7 @@
 // The convention `graph`: forward(species, coords, edge_index0..edge_index{n-1}, contributing),
-// where contributing is 0 for contributing particles and 1 for ghosts (a batch index).
+// where contributing is 0 for contributing particles and 1 for ghosts (a batch index). Only the
+// particles that are reached are handed over, the contributing ones first.
+#include "cached_neighbors.hpp"
 #include "particle_inputs.hpp"
 #include "shell_graph.hpp"
 #include "staged_graph.hpp"
@@ -14,10 +16,12 @@ class GraphInputs final : public ParticleInputs {
 
   ModelInputs build(System const& system, bool gradient) override {
     ModelInputs inputs;
+    lists_.update(system, settings_.spec.cutoff, settings_.spec.layers);
+    graph_.build({system.species, system.coordinates, system.contributing, &lists_},
+                 settings_.spec.cutoff, settings_.spec.layers);
     // Networks that squeeze() their outputs fail on a single particle; the original driver gave
     // them a second one that no edge reaches, and models rely on it.
-    begin(system, gradient, system.size() == 1 ? 1 : 0, inputs);
-    graph_.build(system, settings_.spec.cutoff, settings_.spec.layers);
+    begin(system, graph_.nodes, gradient, graph_.nodes.size() == 1 ? 1 : 0, inputs);
     stage_edges(graph_, settings_.spec.directed, stages_);
     inputs.arguments = {species(), inputs.differentiable};
     for (auto& stage : stages_)
@@ -28,6 +32,7 @@ class GraphInputs final : public ParticleInputs {
   }
 
  private:
+  CachedNeighbors lists_;
   ShellGraph graph_;
   std::vector<EdgeIndex> stages_;
 };

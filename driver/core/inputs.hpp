@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "ghost_folding.hpp"
 #include "model_spec.hpp"
 #include "result.hpp"
 #include "system.hpp"
@@ -52,6 +53,7 @@ struct InputSettings {
   std::shared_ptr<descriptor::Descriptor const> descriptor;  ///< of the convention `descriptor`
   std::vector<std::string> argument_names;
   torch::Device device = torch::kCPU;
+  Folding folding = Folding::off;  ///< of the convention `edges`
 };
 
 /// Checks that forward's arguments fit the convention (throws Error) and makes its builder.

@@ -40,6 +40,21 @@ int cores_allowed([[maybe_unused]] pid_t process) {
   return static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
 }
 
+#ifdef TORCHML_WITH_MPI
+/// Rank and size of MPI_COMM_WORLD, if MPI runs.
+std::optional<NodeRanks> world_ranks() {
+  int initialized = 0;
+  int finalized = 0;
+  MPI_Initialized(&initialized);
+  MPI_Finalized(&finalized);
+  if (initialized == 0 || finalized != 0) return std::nullopt;
+  NodeRanks world;
+  MPI_Comm_rank(MPI_COMM_WORLD, &world.local_rank);
+  MPI_Comm_size(MPI_COMM_WORLD, &world.local_size);
+  return world;
+}
+#endif
+
 int cores_of_rank(NodeRanks const& ranks) {
   int const own = cores_allowed(0);
   if (ranks.local_size <= 1) return own;
@@ -63,18 +78,20 @@ NodeRanks node_ranks() {
     return {*rank, std::max(*rank + 1, number_from(size_variable).value_or(1))};
   }
 #ifdef TORCHML_WITH_MPI
-  int initialized = 0;
-  int finalized = 0;
-  MPI_Initialized(&initialized);
-  MPI_Finalized(&finalized);
-  if (initialized != 0 && finalized == 0) {
-    NodeRanks world;
-    MPI_Comm_rank(MPI_COMM_WORLD, &world.local_rank);
-    MPI_Comm_size(MPI_COMM_WORLD, &world.local_size);
-    return world;
-  }
+  if (auto const world = world_ranks()) return *world;
 #endif
   return {};
+}
+
+int job_size() {
+  int size = 1;
+  for (char const* const variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE",
+                                     "PALS_SIZE", "SLURM_STEP_NUM_TASKS"})
+    size = std::max(size, number_from(variable).value_or(1));
+#ifdef TORCHML_WITH_MPI
+  if (auto const world = world_ranks()) size = std::max(size, world->local_size);
+#endif
+  return size;
 }
 
 int default_threads(NodeRanks const& ranks) {

@@ -14,6 +14,9 @@ struct NodeRanks {
 /// model.
 NodeRanks node_ranks();
 
+/// Ranks of this job on all nodes, from the same places; 1 where nothing says more.
+int job_size();
+
 /// OMP_NUM_THREADS where it is set; else the cores the launcher may use on this node divided by
 /// the ranks there, at most the cores this process is bound to, at least 1.
 int default_threads(NodeRanks const& ranks);

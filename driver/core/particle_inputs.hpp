@@ -1,6 +1,8 @@
 // What the conventions that hand over particles (raw and graph) have in common.
 #pragma once
 
+#include <span>
+
 #include "inputs.hpp"
 
 namespace torchml {
@@ -15,10 +17,15 @@ class ParticleInputs : public InputBuilder {
 
   [[nodiscard]] double returned_sign() const final { return -1.0; }
 
+  [[nodiscard]] std::int64_t particle_of_row(std::int64_t row) const final {
+    return particles_[row];
+  }
+
  protected:
-  /// Fills counts, contributing rows and the coordinates; `padding` adds ghosts that no edge
-  /// reaches behind the real particles.
-  void begin(System const& system, bool gradient, std::int64_t padding, ModelInputs& inputs);
+  /// Fills counts, contributing rows and the coordinates of the given particles, one row each;
+  /// `padding` adds ghosts that no edge reaches behind them.
+  void begin(System const& system, std::span<std::int64_t const> particles, bool gradient,
+             std::int64_t padding, ModelInputs& inputs);
 
   /// Species of the particles and of the padding, as forward wants them: i64 [N].
   torch::Tensor species();
@@ -29,8 +36,9 @@ class ParticleInputs : public InputBuilder {
   InputSettings settings_;
 
  private:
-  void centre(std::int64_t particles);
+  void centre();
 
+  std::vector<std::int64_t> particles_;  ///< of each row, without the padding
   std::vector<std::int64_t> species_;
   std::vector<std::int64_t> flags_;
   std::vector<std::int64_t> rows_;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "energy_kind.hpp"
+#include "ghost_folding.hpp"
 #include "model_spec.hpp"
 #include "result.hpp"
 #include "system.hpp"
@@ -15,11 +16,12 @@ namespace torchml {
 
 /// Everything that decides how a model is opened.
 struct PotentialOptions {
-  std::filesystem::path model = {};        ///< the TorchScript archive
+  std::filesystem::path model = {};        ///< the archive
   std::vector<Declaration> declared = {};  ///< from a .param file or keywords; metadata is added
   std::string device = "cpu";              ///< cpu, cuda or cuda:K
   int node_local_rank = 0;                 ///< chooses among GPUs for the device "cuda"
   bool force_atomic_numbers = false;       ///< give forward atomic numbers whatever it declares
+  Folding folding = folding_from_environment();  ///< of ghosts, by models of edges
 };
 
 /// Immutable once made; evaluations keep their state in an Evaluator each.

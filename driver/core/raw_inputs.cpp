@@ -1,5 +1,7 @@
 // The convention `none`: forward(species, coords, n_neigh, nlist, contributing), where
 // contributing is 1 for contributing particles and 0 for ghosts.
+#include <numeric>
+
 #include "particle_inputs.hpp"
 #include "shell_graph.hpp"
 #include "tensors.hpp"
@@ -13,7 +15,9 @@ class RawInputs final : public ParticleInputs {
 
   ModelInputs build(System const& system, bool gradient) override {
     ModelInputs inputs;
-    begin(system, gradient, 0, inputs);
+    all_.resize(system.size());
+    std::iota(all_.begin(), all_.end(), 0);
+    begin(system, all_, gradient, 0, inputs);
     // One shell: the edges into the contributing particles are their filtered lists in order.
     graph_.build(system, settings_.spec.cutoff, 1);
     counts_.assign(inputs.contributing, 0);
@@ -30,6 +34,7 @@ class RawInputs final : public ParticleInputs {
   }
 
  private:
+  std::vector<std::int64_t> all_;
   ShellGraph graph_;
   std::vector<std::int32_t> counts_;
   std::vector<std::int32_t> list_;

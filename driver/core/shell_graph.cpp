@@ -6,11 +6,13 @@
 
 namespace torchml {
 
-void ShellGraph::build(System const& system, double cutoff, int layers) {
+void ShellGraph::build(System const& system, double cutoff, int layers,
+                       std::span<int const> owners) {
   auto const particles = static_cast<std::int64_t>(system.size());
   nodes.clear();
   sources.clear();
   targets.clear();
+  source_particles.clear();
   vectors.clear();
   node_counts.clear();
   edge_counts.clear();
@@ -44,8 +46,9 @@ void ShellGraph::build(System const& system, double cutoff, int layers) {
         double const dy = xj[1] - xi[1];
         double const dz = xj[2] - xi[2];
         if (!(dx * dx + dy * dy + dz * dz < cutoff_squared)) continue;
-        sources.push_back(visit(j));
+        sources.push_back(visit(owners.empty() ? j : owners[j]));
         targets.push_back(target);
+        source_particles.push_back(j);
         vectors.insert(vectors.end(), {dx, dy, dz});
       }
     }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "system.hpp"
@@ -13,17 +14,22 @@ namespace torchml {
 /// message-passing model of n layers needs, sorted by the shell of their target. So layer l of n
 /// works on the first edge_counts[n - 1 - l] edges and produces the first node_counts[n - 1 - l]
 /// nodes. The order follows from the particles and their lists alone.
+///
+/// Particles may share an owner (see ImageMap): then the owners are the nodes, and an edge comes
+/// from the node of its source's owner, with the vector of the source itself.
 struct ShellGraph {
   std::vector<std::int64_t> nodes;        ///< [M] particle of each node
   std::vector<std::int64_t> sources;      ///< [E] node index
   std::vector<std::int64_t> targets;      ///< [E] node index
+  std::vector<int> source_particles;      ///< [E] particle at the source
   std::vector<double> vectors;            ///< [3 E] x_source - x_target, Å
   std::vector<std::int64_t> node_counts;  ///< [n + 1] nodes in shells 0..k
   std::vector<std::int64_t> edge_counts;  ///< [n] edges into shells 0..k
 
   /// Rebuilds the graph with the pairs closer than `cutoff` (Å); reads each list once and takes
-  /// time linear in their lengths. Throws Error on a neighbour index outside the system.
-  void build(System const& system, double cutoff, int layers);
+  /// time linear in their lengths. `owners` [N] may be empty: everyone owns itself. Throws Error on
+  /// a neighbour index outside the system.
+  void build(System const& system, double cutoff, int layers, std::span<int const> owners = {});
 
  private:
   std::vector<std::int64_t> node_of_;  ///< [N] scratch: node of each particle or -1

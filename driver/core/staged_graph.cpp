@@ -5,7 +5,6 @@
 namespace torchml {
 
 void stage_edges(ShellGraph const& graph, bool directed, std::vector<EdgeIndex>& stages) {
-  auto const& nodes = graph.nodes;
   auto const& sources = graph.sources;
   auto const& targets = graph.targets;
   stages.resize(graph.edge_counts.size());
@@ -22,8 +21,8 @@ void stage_edges(ShellGraph const& graph, bool directed, std::vector<EdgeIndex>&
     auto const total = edges + reversed;
     index.resize(2 * total);
     for (std::size_t e = 0, r = edges; e < edges; ++e) {
-      auto const source = nodes[sources[e]];
-      auto const target = nodes[targets[e]];
+      auto const source = sources[e];
+      auto const target = targets[e];
       index[e] = source;
       index[total + e] = target;
       if (lacks_reverse(e)) {

@@ -78,7 +78,7 @@ torch::jit::Module load_archive(fs::path const& path, torch::Device device) {
 
 }  // namespace
 
-Declaration read_metadata(fs::path const& path) {
+Declaration read_torchscript_metadata(fs::path const& path) {
   require_file(path);
   Declaration declaration{"the metadata of " + path.filename().string(), {}};
   try {

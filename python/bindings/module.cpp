@@ -13,13 +13,14 @@
 #include "arrays.hpp"
 #include "elements.hpp"
 #include "error.hpp"
+#include "model.hpp"
 #include "model_files.hpp"
 #include "node_ranks.hpp"
+#include "operators/operators.hpp"
 #include "param_file.hpp"
 #include "potential.hpp"
 #include "shell_graph.hpp"
 #include "staged_graph.hpp"
-#include "torchscript_model.hpp"
 
 namespace py = pybind11;
 
@@ -191,6 +192,8 @@ PYBIND11_MODULE(_core, module) {
     }
   });
 
+  register_operators();
+
   py::class_<ModelSpec>(module, "ModelSpec", "What a model declares about itself.")
       .def_readonly("species", &ModelSpec::species)
       .def_readonly("cutoff", &ModelSpec::cutoff, "Å")
@@ -260,12 +263,14 @@ PYBIND11_MODULE(_core, module) {
       [](Array<double> const& coordinates, Array<int> const& contributing,
          Array<std::int64_t> const& offsets, Array<int> const& list, double cutoff, int layers,
          bool directed) {
+        auto const graph = shell_graph(coordinates, contributing, offsets, list, cutoff, layers);
         std::vector<EdgeIndex> stages;
-        stage_edges(shell_graph(coordinates, contributing, offsets, list, cutoff, layers), directed,
-                    stages);
+        stage_edges(graph, directed, stages);
         py::list answer;
-        for (auto const& stage : stages)
+        for (auto& stage : stages) {
+          for (auto& node : stage) node = graph.nodes[node];
           answer.append(to_array(stage, {2, static_cast<py::ssize_t>(stage.size() / 2)}));
+        }
         return answer;
       },
       py::arg("coordinates"), py::arg("contributing"), py::arg("neighbor_offsets"),

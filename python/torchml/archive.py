@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import re
 import tempfile
@@ -14,7 +15,9 @@ from pathlib import Path
 import torch
 
 from torchml import metadata
+from torchml.compression import Compression
 from torchml.errors import TorchMLError
+from torchml.export_accuracy import Difference, Tolerance, compress_within
 from torchml.metadata import ModelMetadata, quiet_torchscript
 from torchml.models import EdgeModel, Scaled, describe, script
 from torchml.models.base import float_type
@@ -29,16 +32,24 @@ class Source:
         archive: TorchScript, with metadata where it comes from a checkpoint.
         name: a KIM name that fits: the class and the elements, or the name of the file.
         trained: the model of the checkpoint.
+        exact: the same in float64, where the archive is of float32.
+        compressed: the model with splines that is in the archive, in its float type, and what
+            they change in float64.
     """
 
     archive: Path
     name: str
     trained: EdgeModel | StagedModel | None = None
+    exact: EdgeModel | None = None
+    compressed: tuple[Compression, Difference] | None = None
 
 
 @contextmanager
 def opened(
-    model: Path, convention: str | None = None, dtype: str | None = None
+    model: Path,
+    convention: str | None = None,
+    dtype: str | None = None,
+    tolerance: Tolerance | None = None,
 ) -> Iterator[Source]:
     """The archive itself, or one made of a checkpoint for the time being.
 
@@ -46,8 +57,14 @@ def opened(
     where nothing is said.
     `dtype` is that of its network: float64 where nothing is said, whatever it was trained in,
     because simulations profit from exact derivatives and training does not.
+    With a tolerance, splines take the place of the radial functions of a checkpoint.
     """
     if not is_checkpoint(model):
+        if tolerance:
+            raise TorchMLError(
+                f"{model} is a TorchScript archive, whose radial functions nothing tells; expected "
+                "a checkpoint to compress"
+            )
         yield Source(model, kim_name(model.stem))
         return
     from torchml.training.checkpoint import load_model
@@ -56,14 +73,26 @@ def opened(
     name = _name(trained)
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / f"{name}.pt"
+        exact, compressed = None, None
         if isinstance(trained, StagedModel):
+            if tolerance:
+                raise TorchMLError(
+                    f"{model} holds a network that takes staged graphs, whose radial functions "
+                    "nothing tells; expected a model of torchml.models to compress"
+                )
             _save_staged(trained, archive, convention, model)
         else:
             convention = convention or trained.convention
-            network = trained.network if isinstance(trained, Scaled) else trained
-            network.to(float_type(dtype or "float64"))
-            metadata.save(script(trained, convention), archive, describe(trained, convention))
-        yield Source(archive, name, trained)
+            _network(trained).to(torch.float64)
+            if dtype == "float32":
+                exact = copy.deepcopy(trained)
+            if tolerance:
+                compressed = compress_within(trained, tolerance)
+            exported = compressed[0].model if compressed else trained
+            _network(exported).to(float_type(dtype or "float64"))
+            _network(trained).to(float_type(dtype or "float64"))
+            metadata.save(script(exported, convention), archive, describe(exported, convention))
+        yield Source(archive, name, trained, exact, compressed)
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -82,6 +111,10 @@ def kim_name(text: str) -> str:
     """A short KIM name like `text`: letters, digits and single underscores, a letter first."""
     name = "_".join(re.findall("[A-Za-z0-9]+", text))
     return name if name[:1].isalpha() else f"Model_{name}".rstrip("_")
+
+
+def _network(model: EdgeModel) -> torch.nn.Module:
+    return model.network if isinstance(model, Scaled) else model
 
 
 def _name(trained: EdgeModel | StagedModel) -> str:

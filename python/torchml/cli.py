@@ -176,6 +176,19 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
         "twice as fast; and of archives without parameters",
     )
     facts.add_argument(
+        "--compress",
+        action="store_true",
+        help="put splines in place of what depends on the distance alone in a checkpoint: many "
+        "times faster; their error is measured",
+    )
+    facts.add_argument(
+        "--tolerance",
+        nargs=2,
+        type=float,
+        metavar=("ENERGY", "FORCE"),
+        help="largest errors of a compressed model (default: 1e-6 eV/atom, 1e-5 eV/Å)",
+    )
+    facts.add_argument(
         "--extensions",
         nargs="+",
         metavar="LIBRARY",
@@ -210,9 +223,13 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     from torchml import kim
+    from torchml.errors import TorchMLError
     from torchml.export import Export, export
+    from torchml.export_accuracy import Tolerance
     from torchml.metadata import ModelMetadata
 
+    if options.tolerance and not options.compress:
+        raise TorchMLError("--tolerance is that of a compressed model, expected --compress with it")
     facts = ModelMetadata(
         convention=options.convention,
         species=tuple(" ".join(options.species).split()) if options.species else None,
@@ -233,6 +250,7 @@ def _export(options: argparse.Namespace) -> int:
             driver=options.driver or kim.DRIVER,
             collection=options.install,
             overwrite=options.overwrite,
+            compress=Tolerance(*(options.tolerance or ())) if options.compress else None,
             title=options.title,
             description=options.description,
             author=options.author,

@@ -16,9 +16,11 @@ import torch
 from torchml import kim, metadata, param_file
 from torchml.archive import Source, opened
 from torchml.errors import TorchMLError
-from torchml.export_checks import Check, check_numbers, check_radial, failed
+from torchml.export_accuracy import Tolerance, check_compression, check_float32, difference
+from torchml.export_checks import Check, check_numbers, check_radial, failed, network_type
 from torchml.export_descriptor import DESCRIPTOR_FILE, check_width, facts_of, find_descriptor
 from torchml.metadata import ModelMetadata, quiet_torchscript
+from torchml.models import EdgeModel
 from torchml.signature import complete, load_extensions, merge, probe
 
 MODEL_FILE = "model.pt"
@@ -41,6 +43,8 @@ class Export:
         driver: KIM ID of the model driver that will run it.
         collection: KIM collection to install the model into; None leaves it at the folder.
         overwrite: replace a model folder, and an installed model, of this name.
+        compress: put splines in place of what depends on the distance alone in a checkpoint,
+            with at most these errors.
     """
 
     model: Path
@@ -51,6 +55,7 @@ class Export:
     driver: str = kim.DRIVER
     collection: str | None = None
     overwrite: bool = False
+    compress: Tolerance | None = None
     title: str | None = None
     description: str | None = None
     author: str | None = None
@@ -68,7 +73,9 @@ class Result:
 def export(order: Export) -> Result:
     """Check the model, write its folder, and install it where the order says so."""
     convention = order.facts.convention or ("descriptor" if order.descriptor else None)
-    with opened(order.model, convention, order.facts.dtype) as source:
+    with opened(order.model, convention, order.facts.dtype, order.compress) as source:
+        if isinstance(source.trained, EdgeModel):  # its type was an order, not a fact
+            order = replace(order, facts=replace(order.facts, dtype=None))
         return _export(order, source)
 
 
@@ -99,6 +106,7 @@ def _export(order: Export, source: Source) -> Result:
         Check("loads with torch alone", "pass", "in a fresh Python process"),
         Check("signature", "pass", f"{facts.convention}: ({', '.join(signature.arguments)})"),
         Check("dtype", "pass", f"{facts.dtype}"),
+        *_accuracy(order, source),
     ]
 
     with tempfile.TemporaryDirectory() as scratch:
@@ -106,7 +114,7 @@ def _export(order: Export, source: Source) -> Result:
         parameters = Path(scratch) / PARAM_FILE
         module = _load(source.archive, facts.extensions or ())
         if facts.convention == "edges":
-            check, facts = check_radial(module, facts)
+            check, facts = check_radial(module, facts, network_type(module, facts))
             checks.append(check)
         if descriptor:
             checks.append(check_width(module, facts, descriptor))
@@ -119,7 +127,8 @@ def _export(order: Export, source: Source) -> Result:
             files.append(Path(scratch) / DESCRIPTOR_FILE)
             files[-1].write_text(descriptor.text)
         if not failed(checks):
-            checks += check_numbers(Path(scratch), descriptor.cutoffs if descriptor else None)
+            cutoffs = descriptor.cutoffs if descriptor else None
+            checks += check_numbers(Path(scratch), cutoffs, network_type(module, facts))
         if failed(checks):
             return Result(checks, facts)
         kim.write_portable_model(
@@ -128,7 +137,7 @@ def _export(order: Export, source: Source) -> Result:
             species=facts.species or (),
             parameter_files={file.name: file for file in files},
             title=order.title or f"TorchScript potential for {' '.join(facts.species or ())}",
-            description=order.description or _describe(facts),
+            description=order.description or _describe(facts, order.compress is not None),
             author=order.author,
             overwrite=order.overwrite,
         )
@@ -146,9 +155,22 @@ def _load(model: Path, extensions: tuple[str, ...]) -> torch.jit.ScriptModule:
     return module
 
 
-def _describe(facts: ModelMetadata) -> str:
+def _accuracy(order: Export, source: Source) -> list[Check]:
+    """What splines and float32 cost, each on its own."""
+    checks = []
+    exported = source.trained
+    if source.compressed is not None and order.compress is not None:
+        exported = source.compressed[0].model
+        checks.append(check_compression(*source.compressed, order.compress))
+    if source.exact is not None and isinstance(exported, EdgeModel):
+        checks.append(check_float32(difference(source.exact, exported)))
+    return checks
+
+
+def _describe(facts: ModelMetadata, compressed: bool) -> str:
     layers = f" and {facts.layers} message-passing layers" if (facts.layers or 1) > 1 else ""
     return (
         f"TorchScript model for {' '.join(facts.species or ())} with a cutoff of {facts.cutoff} Å"
-        f"{layers}, exported by TorchML for the calling convention '{facts.convention}'."
+        f"{layers}, exported by TorchML for the calling convention '{facts.convention}'"
+        + (", compressed: it needs the operators of this version's driver." if compressed else ".")
     )

@@ -36,12 +36,14 @@ class Signature:
         types: their TorchScript types.
         outputs: TorchScript types of the outputs, one entry per tensor of the tuple.
         dtypes: float types of the parameters (of the buffers where there are no parameters).
+        holds: float types of parameters and buffers.
     """
 
     arguments: tuple[str, ...]
     types: tuple[str, ...]
     outputs: tuple[str, ...]
     dtypes: tuple[str, ...]
+    holds: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, text: str) -> Signature:
@@ -89,6 +91,7 @@ print(json.dumps({
     "types": [str(one.type) for one in inputs],
     "outputs": [str(one) for one in outputs],
     "dtypes": floats(module.parameters()) or floats(module.buffers()),
+    "holds": floats([*module.parameters(), *module.buffers()]),
 }))
 """
 )
@@ -99,6 +102,9 @@ def probe(model: Path, extensions: tuple[str, ...] = ()) -> Signature:
     command = [sys.executable, "-c", _PROBE, str(model.resolve()), *extensions]
     with tempfile.TemporaryDirectory() as scratch:
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+    ours = "torchml._core"  # holds the operators of compressed models, as the driver does
+    if "Unknown builtin op: torchml::" in done.stderr and ours not in extensions:
+        return probe(model, (ours, *extensions))
     if done.returncode != 0:
         if missing := re.search(r"Unknown builtin op: ([\w:]+)", done.stderr):
             raise TorchMLError(
@@ -144,7 +150,7 @@ def complete(told: ModelMetadata, signature: Signature, model: Path) -> ModelMet
         told,
         convention=convention,
         layers=told.layers or _infer_layers(convention, signature, model),
-        dtype=_agree("dtype", told.dtype, _infer_dtype(signature, model), model),
+        dtype=_dtype(told.dtype, signature, model),
         species_input=_species_input(convention, told.species_input, signature, model),
         returns_forces=_agree(
             "returns_forces", told.returns_forces, _infer_returns_forces(signature, model), model
@@ -183,6 +189,13 @@ def _infer_layers(convention: str, signature: Signature, model: Path) -> int:
     if convention == "graph" and len(signature.arguments) > 3:
         return len(signature.arguments) - 3
     raise TorchMLError(f"{model} does not tell how many layers it has; pass --layers")
+
+
+def _dtype(told: str | None, signature: Signature, model: Path) -> str:
+    """A model that mixes types may say which it is given: one that it holds."""
+    if told is not None and told in signature.holds:
+        return told
+    return _agree("dtype", told, _infer_dtype(signature, model), model)
 
 
 def _infer_dtype(signature: Signature, model: Path) -> str | None:

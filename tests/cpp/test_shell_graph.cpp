@@ -13,10 +13,12 @@ namespace {
 
 using Pairs = std::set<std::array<std::int64_t, 2>>;
 
-Pairs pairs_of(EdgeIndex const& index) {
+/// The pairs of a stage as particles.
+Pairs pairs_of(EdgeIndex const& index, ShellGraph const& graph) {
   Pairs pairs;
   auto const edges = index.size() / 2;
-  for (std::size_t e = 0; e < edges; ++e) pairs.insert({index[e], index[edges + e]});
+  for (std::size_t e = 0; e < edges; ++e)
+    pairs.insert({graph.nodes[index[e]], graph.nodes[index[edges + e]]});
   EXPECT_EQ(pairs.size(), edges) << "an edge stands twice";
   return pairs;
 }
@@ -62,7 +64,8 @@ TEST_P(Graphs, SymmetricStagesAreTheDefinition) {
   stage_edges(graph, false, stages);
   auto const reference = reference_stages(particles_, cutoff, layers);
   ASSERT_EQ(stages.size(), reference.size());
-  for (int k = 0; k < layers; ++k) EXPECT_EQ(pairs_of(stages[k]), reference[k]) << "stage " << k;
+  for (int k = 0; k < layers; ++k)
+    EXPECT_EQ(pairs_of(stages[k], graph), reference[k]) << "stage " << k;
 }
 
 TEST_P(Graphs, DirectedStagesAreNestedPrefixes) {
@@ -84,7 +87,7 @@ TEST_P(Graphs, DirectedStagesAreNestedPrefixes) {
     for (auto const i : inner)
       for (int j = 0; j < static_cast<int>(particles_.species.size()); ++j)
         if (j != i && particles_.distance(static_cast<int>(i), j) < cutoff) expected.insert({j, i});
-    EXPECT_EQ(pairs_of(stages[k]), expected);
+    EXPECT_EQ(pairs_of(stages[k], graph), expected);
   }
 }
 

@@ -80,6 +80,20 @@ def test_schnet_is_that_of_python(convention, installed):
             assert relative(two[name].particle_energies, one[name].particle_energies) < 1e-10
 
 
+@pytest.mark.parametrize(("kind", "error"), [("splines", 1e-10), ("splines32", 1e-4)])
+@pytest.mark.parametrize("convention", ["graph", "edges"])
+def test_compressed_models_are_those_of_python(kind, error, convention, installed):
+    example = installed(kind, convention)
+    reference = ReferenceModel(example.archive, Potential(example.archive).spec)
+    one, two = run(example.name, 1), run(example.name, 2)
+    for name in ("crystal", "cutoff beyond the cell", "one rank empty"):
+        expected = reference.evaluate(STRUCTURES[name])
+        for found in (one[name], two[name]):
+            assert found.energy == pytest.approx(expected.energy, rel=error)
+            assert relative(found.forces, expected.forces) < error
+            assert relative(found.virial, expected.virial) < error
+
+
 @pytest.mark.parametrize("case", [("sw", "edges"), ("schnet", "edges")], ids="-".join)
 @pytest.mark.parametrize("ranks", [1, 2])
 def test_atomic_energies_and_stresses_sum_to_energy_and_pressure(case, ranks, installed):

@@ -32,15 +32,18 @@ class EdgeModel(torch.nn.Module):
         radial: True when the energy depends on the edge vectors through their lengths only.
         width: columns of `node_features`; 0 where a model has none.
         convention: how an exported model is called unless it is said otherwise.
+        exact_distances: the model takes vectors in float64, whatever its own type, and makes the
+            lengths of them before it goes on in its own.
         arguments: what the constructor was called with, defaults included, as plain values.
     """
 
     radial = False
     width = 0
     convention = "edges"
+    exact_distances = False
     arguments: dict[str, Any]
 
-    __jit_ignored_attributes__ = ("arguments", "convention")
+    __jit_ignored_attributes__ = ("arguments", "convention", "exact_distances")
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         model = super().__new__(cls)

@@ -12,7 +12,7 @@ from torch.nn.functional import silu
 
 from torchml.models.base import FeatureModel, float_type, require_positive
 from torchml.models.perceptron import initialize, readout
-from torchml.models.radial import Bessel, lengths, polynomial_envelope
+from torchml.models.radial import EnvelopedBessel, LinearFilter, lengths, polynomial_envelope
 
 
 class Convolution(torch.nn.Module):
@@ -22,15 +22,23 @@ class Convolution(torch.nn.Module):
         super().__init__()
         self.own = torch.nn.Linear(features, features)
         self.neighbor = torch.nn.Linear(features, features, bias=False)
-        self.weight = torch.nn.Linear(radial, features, bias=False)
+        self.weight = LinearFilter(radial, features, bias=False)
 
-    def forward(self, x: Tensor, basis: Tensor, norm: Tensor, edge_index: Tensor) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        basis: Tensor,
+        norm: Tensor,
+        edge_index: Tensor,
+        order: Tensor | None = None,
+    ) -> Tensor:
         """Features of the first m nodes after the layer.
 
-        Shapes: x [M, F], basis [E, R], norm [m, 1], edge_index [2, E]; result [m, F].
+        Shapes: x [M, F], basis [E, ...], norm [m, 1], edge_index [2, E]; result [m, F].
         """
-        messages = self.neighbor(x).index_select(0, edge_index[0]) * self.weight(basis)
-        received = x.new_zeros([norm.size(0), x.size(1)]).index_add(0, edge_index[1], messages)
+        received = self.weight.convolve(
+            basis, self.neighbor(x), None, edge_index, order, [0, 0, 0, -1], norm.size(0)
+        )
         x = x[: norm.size(0)]
         return x + silu(self.own(x) + received * norm)
 
@@ -52,6 +60,7 @@ class GCN(FeatureModel):
     """
 
     radial = True
+    exact_distances = True
 
     def __init__(
         self,
@@ -66,7 +75,7 @@ class GCN(FeatureModel):
         require_positive(self, features=features, radial_functions=radial_functions)
         self.width = features
         self.embedding = torch.nn.Embedding(len(species), features)
-        self.bessel = Bessel(radial_functions, cutoff)
+        self.bessel = EnvelopedBessel(radial_functions, cutoff, times_envelope=True)
         self.convolutions = torch.nn.ModuleList(
             Convolution(features, radial_functions + 1) for _ in range(layers)
         )
@@ -83,16 +92,16 @@ class GCN(FeatureModel):
         edge_counts: list[int],
     ) -> Tensor:
         r = lengths(edge_vectors)
-        envelope = polynomial_envelope(r, self.cutoff)
-        basis = torch.cat([self.bessel(r), torch.ones_like(r).unsqueeze(1)], dim=1)
-        basis = basis * envelope.unsqueeze(1)
+        # The last column is the bias of the weights: it ends at the cutoff as the others do.
+        basis, order = self.bessel(r), self.bessel.order(edge_index, species.size(0))
+        x: Tensor = self.embedding(species)
+        envelope = polynomial_envelope(r, self.cutoff).to(x.dtype)
         # All edges into the nodes that any layer updates are there: their degrees are complete.
         degree = envelope.new_zeros([species.size(0)]).index_add(0, edge_index[1], envelope)
         norm = torch.rsqrt(1.0 + degree).unsqueeze(1)
-        x: Tensor = self.embedding(species)
         shell = self.layers
         for convolution in self.convolutions:
             shell -= 1
             n = edge_counts[shell]
-            x = convolution(x, basis[:n], norm[: node_counts[shell]], edge_index[:, :n])
+            x = convolution(x, basis[:n], norm[: node_counts[shell]], edge_index[:, :n], order)
         return x

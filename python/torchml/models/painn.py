@@ -11,7 +11,7 @@ from torch.nn.functional import linear, silu
 
 from torchml.models.base import FeatureModel, float_type, require_positive
 from torchml.models.perceptron import initialize, readout
-from torchml.models.radial import Bessel, lengths, polynomial_envelope
+from torchml.models.radial import EnvelopedBessel, LinearFilter, lengths
 
 
 class Message(torch.nn.Module):
@@ -29,18 +29,42 @@ class Message(torch.nn.Module):
         self.features = features
         self.first = first
         parts = 2 if first else 3
+        # Rows in: phi_0, phi_1, and the three of phi_2 v; rows out: ds and the three of dv; parts
+        # of the filter: of ds, of c and of b; factors: the direction.
+        self.terms = [0, 0, 0, -1]
+        for axis in range(3):
+            self.terms += [1 + axis, 1, 1, axis]
+            if not first:
+                self.terms += [1 + axis, 2 + axis, 2, -1]
         self.source_in = torch.nn.Linear(features, features)
         self.source_out = torch.nn.Linear(features, parts * features)
-        self.filter = torch.nn.Linear(radial, parts * features, bias=False)
+        self.filter = LinearFilter(radial, parts * features, bias=False)
 
     def forward(
-        self, s: Tensor, v: Tensor, basis: Tensor, unit: Tensor, edge_index: Tensor, n_out: int
+        self,
+        s: Tensor,
+        v: Tensor,
+        basis: Tensor,
+        unit: Tensor,
+        edge_index: Tensor,
+        n_out: int,
+        order: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """What the first `n_out` nodes receive.
 
-        Shapes: s [M, F], v [M, 3, F], basis [E, R], unit [E, 3, 1], edge_index [2, E]; result
+        Shapes: s [M, F], v [M, 3, F], basis [E, ...], unit [E, 3, 1], edge_index [2, E]; result
         [n_out, F] and [n_out, 3, F].
         """
+        if self.filter.compressed:
+            features = self.source_out(silu(self.source_in(s)))
+            if not self.first:
+                carried = features[:, 2 * self.features :].unsqueeze(1) * v
+                features = torch.cat([features[:, : 2 * self.features], carried.flatten(1)], 1)
+            sums = self.filter.convolve(
+                basis, features, unit.squeeze(2), edge_index, order, self.terms, n_out
+            )
+            moved = sums[:, self.features :].view(n_out, 3, self.features)
+            return sums[:, : self.features], moved
         source, target = edge_index[0], edge_index[1]
         phi = self.source_out(silu(self.source_in(s))).split(self.features, 1)
         weights = self.filter.weight.split(self.features, 0)
@@ -93,10 +117,17 @@ class Block(torch.nn.Module):
         self.update = Update(features, last)
 
     def forward(
-        self, s: Tensor, v: Tensor, basis: Tensor, unit: Tensor, edge_index: Tensor, n_out: int
+        self,
+        s: Tensor,
+        v: Tensor,
+        basis: Tensor,
+        unit: Tensor,
+        edge_index: Tensor,
+        n_out: int,
+        order: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Scalars and vectors of the first `n_out` nodes after the layer; shapes as in Message."""
-        ds, dv = self.message(s, v, basis, unit, edge_index, n_out)
+        ds, dv = self.message(s, v, basis, unit, edge_index, n_out, order)
         if not self.first:
             dv = v[:n_out] + dv
         result: tuple[Tensor, Tensor] = self.update(s[:n_out] + ds, dv)
@@ -118,6 +149,8 @@ class PaiNN(FeatureModel):
         dtype: float type of the weights, float32 or float64.
     """
 
+    exact_distances = True
+
     def __init__(
         self,
         species: list[str],
@@ -131,7 +164,7 @@ class PaiNN(FeatureModel):
         require_positive(self, features=features, radial_functions=radial_functions)
         self.width = features
         self.embedding = torch.nn.Embedding(len(species), features)
-        self.bessel = Bessel(radial_functions, cutoff)
+        self.bessel = EnvelopedBessel(radial_functions, cutoff, times_envelope=True)
         self.blocks = torch.nn.ModuleList(
             Block(features, radial_functions + 1, k == 0, k == layers - 1) for k in range(layers)
         )
@@ -148,16 +181,15 @@ class PaiNN(FeatureModel):
         edge_counts: list[int],
     ) -> Tensor:
         r = lengths(edge_vectors)
-        unit = (edge_vectors / r.unsqueeze(1)).unsqueeze(2)
-        envelope = polynomial_envelope(r, self.cutoff).unsqueeze(1)
         # The last column is the bias of the filters: it ends at the cutoff as the others do.
-        basis = torch.cat([self.bessel(r) * envelope, envelope], dim=1)
+        basis, order = self.bessel(r), self.bessel.order(edge_index, species.size(0))
 
         s: Tensor = self.embedding(species)
+        unit = (edge_vectors / r.unsqueeze(1)).to(s.dtype).unsqueeze(2)
         v = s.new_zeros([0, 3, s.size(1)])
         shell = self.layers
         for block in self.blocks:
             shell -= 1
             n = edge_counts[shell]
-            s, v = block(s, v, basis[:n], unit[:n], edge_index[:, :n], node_counts[shell])
+            s, v = block(s, v, basis[:n], unit[:n], edge_index[:, :n], node_counts[shell], order)
         return s

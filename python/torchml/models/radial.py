@@ -4,6 +4,7 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn.functional import linear
 
 
 def lengths(vectors: Tensor) -> Tensor:
@@ -27,6 +28,103 @@ def polynomial_envelope(r: Tensor, cutoff: float) -> Tensor:
     return 1.0 + x.pow(6) * (x * (48.0 - 21.0 * x) - 28.0)
 
 
+class Expansion(torch.nn.Module):
+    """What all radial functions of a model start from, so that it is computed once for them.
+
+    The distance itself, unless a subclass says otherwise.
+
+    Attributes:
+        compressed: False; True where splines of the distance follow.
+    """
+
+    compressed = False
+    __constants__ = ["compressed"]  # noqa: RUF012  (TorchScript reads it)
+
+    def forward(self, r: Tensor) -> Tensor:
+        """[E] -> [E, ...]"""
+        return r
+
+    def order(self, edge_index: Tensor, nodes: int) -> Tensor:
+        """What `RadialFunction.convolve` wants to know of all edges, once for all layers."""
+        return edge_index
+
+
+class RadialFunction(torch.nn.Module):
+    """Functions of the distance alone: the seam at which `torchml.compression` puts splines.
+
+    Subclasses implement `forward`. What they take is made of the distances by the model's one
+    `Expansion`, or is the distance where the model has none. The values should end with zero at the
+    cutoff.
+
+    Attributes:
+        compressed: False; True for a spline.
+    """
+
+    compressed = False
+    __constants__ = ["compressed"]  # noqa: RUF012  (TorchScript reads it)
+
+    def forward(self, expansion: Tensor) -> Tensor:
+        """[E, ...] -> [E, K]"""
+        raise NotImplementedError
+
+    def convolve(
+        self,
+        expansion: Tensor,
+        features: Tensor,
+        factors: Tensor | None,
+        edge_index: Tensor,
+        order: Tensor | None,
+        terms: list[int],
+        nodes: int,
+    ) -> Tensor:
+        """Messages with these functions as filters, summed at their targets: [nodes, rows * F].
+
+        The terms are (out, in, part, factor), four numbers each, and mean that over all edges e
+        from s to t::
+
+            result[t, out] += function[part](r_e) * factors[e, factor] * features[s, in]
+
+        A factor of -1 is none. The K functions are `parts * F`, F functions for each part. A spline
+        does this without an array of edges and features.
+
+        Args:
+            expansion: [E, ...], of the first E edges.
+            features: [M, rows * F].
+            factors: [E, factors], or None.
+            edge_index: i64 [2, E].
+            order: `Expansion.order` of all edges; None will do where there is no spline.
+        """
+        source, target = edge_index[0], edge_index[1]
+        filters = self.forward(expansion)
+        if terms == [0, 0, 0, -1]:
+            messages = features.index_select(0, source) * filters
+            return features.new_zeros([nodes, features.size(1)]).index_add(0, target, messages)
+        out, rows, parts = 0, 0, 0
+        for k in range(0, len(terms), 4):
+            out, rows = max(out, terms[k] + 1), max(rows, terms[k + 1] + 1)
+            parts = max(parts, terms[k + 2] + 1)
+        width = filters.size(1) // parts
+        w = filters.view(-1, parts, width)
+        x = features.view(-1, rows, width).index_select(0, source)
+        sums = [features.new_zeros([nodes, width]) for _ in range(out)]
+        for k in range(0, len(terms), 4):
+            message = x[:, terms[k + 1]] * w[:, terms[k + 2]]
+            if terms[k + 3] >= 0:
+                assert factors is not None
+                message = message * factors[:, terms[k + 3]].unsqueeze(1)
+            sums[terms[k]] = sums[terms[k]].index_add(0, target, message)
+        return torch.cat(sums, 1)
+
+
+class LinearFilter(RadialFunction, torch.nn.Linear):
+    """A linear function of the expansion. Where it has a bias, the values times the last column."""
+
+    def forward(self, expansion: Tensor) -> Tensor:
+        if self.bias is None:
+            return linear(expansion, self.weight)
+        return linear(expansion[:, :-1], self.weight, self.bias) * expansion[:, -1:]
+
+
 class Gaussians(torch.nn.Module):
     """exp(-(r - c_k)^2 / (2 d^2)) on an even grid 0 = c_0 .. c_{n-1} = cutoff with spacing d."""
 
@@ -41,6 +139,19 @@ class Gaussians(torch.nn.Module):
     def forward(self, r: Tensor) -> Tensor:
         """[E] -> [E, count]"""
         return torch.exp(self.exponent * (r.unsqueeze(1) - self.centers).square())
+
+
+class EnvelopedGaussians(Expansion, Gaussians):
+    """Gaussians, and the cosine envelope as the last column: [E] -> [E, count + 1]"""
+
+    def __init__(self, count: int, cutoff: float) -> None:
+        Gaussians.__init__(self, count, cutoff)
+        self.cutoff = float(cutoff)
+
+    def forward(self, r: Tensor) -> Tensor:
+        r = r.to(self.centers.dtype)
+        basis = torch.exp(self.exponent * (r.unsqueeze(1) - self.centers).square())
+        return torch.cat([basis, cosine_envelope(r, self.cutoff).unsqueeze(1)], 1)
 
 
 class Bessel(torch.nn.Module):
@@ -61,3 +172,24 @@ class Bessel(torch.nn.Module):
         """[E] -> [E, count]"""
         distance = r.unsqueeze(1)
         return torch.sin(distance * self.wavenumbers) * (self.norm / distance)
+
+
+class EnvelopedBessel(Expansion, Bessel):
+    """Bessel functions, and the polynomial envelope as the last column: [E] -> [E, count + 1]
+
+    Args:
+        times_envelope: multiply the Bessel functions by the envelope, too.
+    """
+
+    def __init__(self, count: int, cutoff: float, times_envelope: bool) -> None:
+        Bessel.__init__(self, count, cutoff)
+        self.cutoff = float(cutoff)
+        self.times_envelope = times_envelope
+
+    def forward(self, r: Tensor) -> Tensor:
+        distance = r.to(self.wavenumbers.dtype).unsqueeze(1)
+        envelope = polynomial_envelope(distance, self.cutoff)
+        basis = torch.sin(distance * self.wavenumbers) * (self.norm / distance)
+        if self.times_envelope:
+            basis = basis * envelope
+        return torch.cat([basis, envelope], 1)

@@ -13,8 +13,25 @@ from torch import Tensor
 from torch.nn.functional import linear, softplus
 
 from torchml.models.base import EdgeModel, float_type, per_node, require_positive
+from torchml.models.names import keep_names
 from torchml.models.perceptron import shifted_softplus
-from torchml.models.radial import Gaussians, cosine_envelope, lengths
+from torchml.models.radial import EnvelopedGaussians, RadialFunction, lengths
+
+
+class Filters(RadialFunction):
+    """A network of Gaussians, times the envelope."""
+
+    def __init__(self, features: int, gaussians: int) -> None:
+        super().__init__()
+        self.filter_in = torch.nn.Linear(gaussians, features)
+        self.filter_out = torch.nn.Linear(features, features)
+
+    def forward(self, expansion: Tensor) -> Tensor:
+        # The shift of the activation goes into the bias: one pass less over the edges.
+        out = self.filter_out
+        bias = out.bias - math.log(2.0) * out.weight.sum(1)
+        hidden = softplus(self.filter_in(expansion[:, :-1]))
+        return linear(hidden, out.weight, bias) * expansion[:, -1:]
 
 
 class Interaction(torch.nn.Module):
@@ -22,25 +39,22 @@ class Interaction(torch.nn.Module):
 
     def __init__(self, features: int, gaussians: int) -> None:
         super().__init__()
-        self.filter_in = torch.nn.Linear(gaussians, features)
-        self.filter_out = torch.nn.Linear(features, features)
+        self.filters = Filters(features, gaussians)
+        keep_names(self, "filters")
         self.message = torch.nn.Linear(features, features, bias=False)
         self.update_in = torch.nn.Linear(features, features)
         self.update_out = torch.nn.Linear(features, features)
 
     def forward(
-        self, x: Tensor, basis: Tensor, envelope: Tensor, edge_index: Tensor, n_out: int
+        self, x: Tensor, expansion: Tensor, edge_index: Tensor, order: Tensor, n_out: int
     ) -> Tensor:
         """Features of the first `n_out` nodes after the layer.
 
-        Shapes: x [M, F], basis [E, G], envelope [E, 1], edge_index [2, E]; result [n_out, F].
+        Shapes: x [M, F], expansion [E, ...], edge_index [2, E]; result [n_out, F].
         """
-        # The shift of the activation goes into the bias: one pass less over the edges.
-        out = self.filter_out
-        bias = out.bias - math.log(2.0) * out.weight.sum(1)
-        filters = linear(softplus(self.filter_in(basis)), out.weight, bias) * envelope
-        messages = self.message(x).index_select(0, edge_index[0]) * filters
-        received = x.new_zeros([n_out, x.size(1)]).index_add(0, edge_index[1], messages)
+        received = self.filters.convolve(
+            expansion, self.message(x), None, edge_index, order, [0, 0, 0, -1], n_out
+        )
         update: Tensor = self.update_out(shifted_softplus(self.update_in(received)))
         return x[:n_out] + update
 
@@ -61,6 +75,7 @@ class SchNet(EdgeModel):
     """
 
     radial = True
+    exact_distances = True
 
     def __init__(
         self,
@@ -80,7 +95,7 @@ class SchNet(EdgeModel):
         )
         self.readout_in = torch.nn.Linear(features, max(features // 2, 1))
         self.readout_out = torch.nn.Linear(max(features // 2, 1), 1)
-        self.basis = Gaussians(gaussians, cutoff)
+        self.basis = EnvelopedGaussians(gaussians, cutoff)
         self.to(float_type(dtype))
 
     def forward(
@@ -103,12 +118,11 @@ class SchNet(EdgeModel):
         edge_counts: list[int],
     ) -> Tensor:
         r = lengths(edge_vectors)
-        basis = self.basis(r)
-        envelope = cosine_envelope(r, self.cutoff).unsqueeze(1)
+        expansion, order = self.basis(r), self.basis.order(edge_index, species.size(0))
         x: Tensor = self.embedding(species)
         shell = self.layers
         for interaction in self.interactions:
             shell -= 1
             n = edge_counts[shell]
-            x = interaction(x, basis[:n], envelope[:n], edge_index[:, :n], node_counts[shell])
+            x = interaction(x, expansion[:n], edge_index[:, :n], order, node_counts[shell])
         return x

@@ -16,6 +16,7 @@ from torchml.metadata import ModelMetadata, quiet_torchscript
 from torchml.models.base import EdgeModel
 from torchml.models.descriptor_potential import descriptor_potential, energies_of
 from torchml.models.dtype import network_dtype
+from torchml.models.scaled import Scaled
 
 _NONE = """
 def forward(self, species: Tensor, coords: Tensor, n_neigh: Tensor, nlist: Tensor,
@@ -129,6 +130,9 @@ def _source(model: EdgeModel, convention: str) -> str:
 
 
 def _dtype(model: EdgeModel) -> str:
+    network = model.network if isinstance(model, Scaled) else model
+    if network is not model and network.exact_distances:
+        return "float64"  # what is added up in; the network goes on in its own type
     dtype = network_dtype(model)
     if dtype is None:
         raise TorchMLError("the model has neither float parameters nor float buffers: no dtype")

@@ -17,7 +17,7 @@ from torch.nn.functional import silu
 
 from torchml.models.base import FeatureModel, float_type, require_positive
 from torchml.models.perceptron import perceptron
-from torchml.models.radial import Bessel, lengths, polynomial_envelope
+from torchml.models.radial import EnvelopedBessel, LinearFilter, RadialFunction, lengths
 
 _PART_OF_ROW = [0, 1, 1, 1, 2, 2, 2, 2, 2]
 
@@ -82,6 +82,20 @@ class Mixing(torch.nn.Module):
         return torch.cat([self.scalar(i), self.vector(a), self.tensor(s)], 1)
 
 
+class Filter(RadialFunction, torch.nn.Sequential):
+    """A network of the radial basis, times the envelope."""
+
+    def __init__(self, features: int, radial: int) -> None:
+        torch.nn.Sequential.__init__(self, *perceptron(radial, features, 3 * features))
+
+    def forward(self, expansion: Tensor) -> Tensor:
+        """[E, R + 1] -> [E, 3 F]"""
+        values = expansion[:, :-1]
+        for layer in self:
+            values = layer(values)
+        return values * expansion[:, -1:]
+
+
 class Interaction(torch.nn.Module):
     """Messages of the neighbours' tensors, and their products with an atom's own (sec. 3.2)."""
 
@@ -89,24 +103,30 @@ class Interaction(torch.nn.Module):
 
     def __init__(self, features: int, radial: int) -> None:
         super().__init__()
-        self.filter = perceptron(radial, features, 3 * features)
+        self.filter = Filter(features, radial)
+        self.terms = [k for row, part in enumerate(_PART_OF_ROW) for k in (row, row, part, -1)]
         self.before = Mixing(features)
         self.after = Mixing(features)
         self.register_buffer("part_of_row", torch.tensor(_PART_OF_ROW), persistent=False)
 
     def forward(
-        self, x: Tensor, basis: Tensor, envelope: Tensor, edge_index: Tensor, n_out: int
+        self, x: Tensor, basis: Tensor, edge_index: Tensor, order: Tensor, n_out: int
     ) -> Tensor:
         """Tensors of the first `n_out` nodes after the layer.
 
-        Shapes: x [M, 9, F], basis [E, R], envelope [E, 1], edge_index [2, E]; result [n_out, 9, F].
+        Shapes: x [M, 9, F], basis [E, ...], edge_index [2, E]; result [n_out, 9, F].
         """
         x = bounded(x)
         y = self.before(x)
         f = x.size(2)
-        filters = (self.filter(basis) * envelope).view(-1, 3, f).index_select(1, self.part_of_row)
-        messages = y.index_select(0, edge_index[0]) * filters
-        received = y.new_zeros([n_out, 9, f]).index_add(0, edge_index[1], messages)
+        if self.filter.compressed:
+            received = self.filter.convolve(
+                basis, y.flatten(1), None, edge_index, order, self.terms, n_out
+            ).view(n_out, 9, f)
+        else:
+            filters = self.filter(basis).view(-1, 3, f).index_select(1, self.part_of_row)
+            messages = y.index_select(0, edge_index[0]) * filters
+            received = y.new_zeros([n_out, 9, f]).index_add(0, edge_index[1], messages)
         own, others = to_matrices(y[:n_out]), to_matrices(received)
         # Both orders together keep even and odd parts apart: reflections leave the energy alone.
         change = bounded(to_rows(product(own, others) + product(others, own)))
@@ -131,6 +151,7 @@ class TensorNet(FeatureModel):
         dtype: float type of the weights, float32 or float64.
     """
 
+    exact_distances = True
     part_of_row: Tensor
 
     def __init__(
@@ -147,8 +168,9 @@ class TensorNet(FeatureModel):
         self.width = features
         self.source = torch.nn.Embedding(len(species), features)
         self.target = torch.nn.Embedding(len(species), features)
-        self.bessel = Bessel(radial_functions, cutoff)
-        self.filter = torch.nn.Linear(radial_functions, 3 * features)
+        self.bessel = EnvelopedBessel(radial_functions, cutoff, times_envelope=False)
+        self.filter = LinearFilter(radial_functions, 3 * features)
+        self.terms = [k for row, part in enumerate(_PART_OF_ROW) for k in (row, 0, part, row)]
         self.norm = torch.nn.LayerNorm(features)
         self.gates = perceptron(features, 2 * features, 3 * features)
         self.mixing = Mixing(features)
@@ -170,14 +192,15 @@ class TensorNet(FeatureModel):
         edge_counts: list[int],
     ) -> Tensor:
         r = lengths(edge_vectors)
-        basis, envelope = self.bessel(r), polynomial_envelope(r, self.cutoff).unsqueeze(1)
+        basis, order = self.bessel(r), self.bessel.order(edge_index, species.size(0))
         shell = self.layers - 1
-        directions = rows_of_directions(edge_vectors / r.unsqueeze(1))
-        x = self.density(species, basis, envelope, directions, edge_index, node_counts[shell])
+        unit = (edge_vectors / r.unsqueeze(1)).to(self.norm.weight.dtype)
+        directions = rows_of_directions(unit)
+        x = self.density(species, basis, directions, edge_index, order, node_counts[shell])
         for interaction in self.interactions:
             shell -= 1
             n = edge_counts[shell]
-            x = interaction(x, basis[:n], envelope[:n], edge_index[:, :n], node_counts[shell])
+            x = interaction(x, basis[:n], edge_index[:, :n], order, node_counts[shell])
         invariants = self.last_norm(squares(x).flatten(1))
         return silu(self.invariants(invariants))
 
@@ -185,18 +208,23 @@ class TensorNet(FeatureModel):
         self,
         species: Tensor,
         basis: Tensor,
-        envelope: Tensor,
         directions: Tensor,
         edge_index: Tensor,
+        order: Tensor,
         n_out: int,
     ) -> Tensor:
         """Tensors of the atoms from their neighbours' directions (sec. 3.1): [n_out, 9, F]."""
-        source = self.source(species).index_select(0, edge_index[0])
-        target = self.target(species).index_select(0, edge_index[1])
-        pair = source * target * envelope
-        filters = self.filter(basis).view(-1, 3, self.width) * pair.unsqueeze(1)
-        edges = filters.index_select(1, self.part_of_row) * directions.unsqueeze(2)
-        x = edges.new_zeros([n_out, 9, self.width]).index_add(0, edge_index[1], edges)
+        if self.filter.compressed:
+            sums = self.filter.convolve(
+                basis, self.source(species), directions, edge_index, order, self.terms, n_out
+            )
+            x = sums.view(n_out, 9, self.width) * self.target(species[:n_out]).unsqueeze(1)
+        else:
+            source = self.source(species).index_select(0, edge_index[0])
+            target = self.target(species).index_select(0, edge_index[1])
+            filters = self.filter(basis).view(-1, 3, self.width) * (source * target).unsqueeze(1)
+            edges = filters.index_select(1, self.part_of_row) * directions.unsqueeze(2)
+            x = edges.new_zeros([n_out, 9, self.width]).index_add(0, edge_index[1], edges)
         gates = silu(self.gates(self.norm(squares(x).sum(1)))).view(-1, 3, self.width)
         mixed: Tensor = self.mixing(x) * gates.index_select(1, self.part_of_row)
         return mixed

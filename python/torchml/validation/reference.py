@@ -131,6 +131,8 @@ class ReferenceModel:
         self.module: Callable[..., Any] = module
         self.spec = spec
         self.dtype = getattr(torch, spec.dtype)
+        single = any(one.dtype == torch.float32 for one in module.parameters())
+        self.computes_in = "float32" if single else str(spec.dtype)
         arguments = module.forward.schema.arguments[1:]  # the first is self
         self.argument_names = [argument.name for argument in arguments]
 

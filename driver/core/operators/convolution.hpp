@@ -1,0 +1,56 @@
+// torchml::convolution: messages whose filters are splines of the distance, summed over the edges
+// of each target without an array of edges and features.
+#pragma once
+
+#include <torch/types.h>
+
+#include <optional>
+#include <tuple>
+#include <vector>
+
+#include "operators/spline_kernel.hpp"
+
+namespace torchml::operators {
+
+/// What a convolution takes. With the terms (out, in, part, factor), four numbers each,
+///   sums[t, out] += spline[part](r[e]) * factors[e, factor] * features[source(e), in]
+/// for the first E edges, and no factor where it is -1. Rows of features are F wide.
+struct ConvolutionInputs {
+  torch::Tensor r;                       ///< f64 [E] (Å)
+  torch::Tensor features;                ///< [sources, rows_in * F], float32 or float64
+  std::optional<torch::Tensor> factors;  ///< [E, factors], as features
+  torch::Tensor table;                   ///< [intervals + 5, parts * F], as features
+  torch::Tensor edge_index;              ///< i64 [2, E]
+  torch::Tensor order;                   ///< of at least these edges, see edge_order
+  double cutoff;                         ///< Å
+  std::vector<std::int64_t> terms;
+};
+
+/// Sums of the first `nodes` nodes: [nodes, rows_out * F]. The same for any number of threads.
+torch::Tensor convolution(ConvolutionInputs const& inputs, std::int64_t nodes);
+
+/// Derivatives by r [E], features and factors (as these), given those by the sums. What is not
+/// wanted, or not there, has no elements.
+using ConvolutionDerivatives = std::tuple<torch::Tensor, torch::Tensor, torch::Tensor>;
+ConvolutionDerivatives convolution_backward(torch::Tensor const& gradient,
+                                            ConvolutionInputs const& inputs, bool features_too);
+
+/// The same by operators of torch alone: for devices that have no kernel of ours. `order` is not
+/// looked at.
+torch::Tensor composite_convolution(ConvolutionInputs const& inputs, std::int64_t nodes);
+ConvolutionDerivatives composite_convolution_backward(torch::Tensor const& gradient,
+                                                      ConvolutionInputs const& inputs,
+                                                      bool features_too);
+
+/// Rows and parts that terms speak of. Throws Error when they are no terms.
+struct Shape {
+  explicit Shape(std::vector<std::int64_t> const& numbers);
+
+  std::vector<Term> terms;
+  std::int64_t rows_in = 0;
+  std::int64_t rows_out = 0;
+  std::int64_t parts = 0;
+  std::int64_t factors = 0;
+};
+
+}  // namespace torchml::operators

@@ -1,0 +1,63 @@
+"""Functions of the distance as splines, and the operators of `torchml._core` that read them.
+
+What they compute is defined in driver/core/operators: a compressed model runs where they are
+registered, in the driver and in Python alike.
+"""
+
+# TorchScript reads the annotation of the table, so this file must not turn it into a string.
+import torch
+from torch import Tensor
+
+import torchml._core  # registers the operators  # noqa: F401
+from torchml.models.radial import Expansion, RadialFunction
+
+
+class Distances(Expansion):
+    """The distances themselves, in float64, for splines to follow."""
+
+    compressed = True
+
+    def forward(self, r: Tensor) -> Tensor:
+        return r.to(torch.float64)
+
+    def order(self, edge_index: Tensor, nodes: int) -> Tensor:
+        order: Tensor = torch.ops.torchml.edge_order(edge_index, nodes)
+        return order
+
+
+class Splines(RadialFunction):
+    """Splines of degree five on equal intervals from 0 to the cutoff, and zero beyond.
+
+    Args:
+        table: their coefficients, float[intervals + 5, K].
+        cutoff: Å.
+    """
+
+    compressed = True
+    table: Tensor
+
+    def __init__(self, table: Tensor, cutoff: float) -> None:
+        super().__init__()
+        self.register_buffer("table", table)
+        self.cutoff = float(cutoff)
+
+    def forward(self, expansion: Tensor) -> Tensor:
+        """Distances, float64[E], to values [E, K]."""
+        values: Tensor = torch.ops.torchml.spline(expansion, self.table, self.cutoff)
+        return values
+
+    def convolve(
+        self,
+        expansion: Tensor,
+        features: Tensor,
+        factors: Tensor | None,
+        edge_index: Tensor,
+        order: Tensor | None,
+        terms: list[int],
+        nodes: int,
+    ) -> Tensor:
+        assert order is not None
+        sums: Tensor = torch.ops.torchml.convolution(
+            expansion, features, factors, self.table, edge_index, order, self.cutoff, terms, nodes
+        )
+        return sums
