@@ -62,8 +62,8 @@ def run_engine(engine: Engine, models: Models, program: Path, seconds: float) ->
     with environment(KIM_API_PORTABLE_MODELS_DIR=str(models.collection)):
         model = models.model_file(variant.model)
     rounds = steps_of(Case(engine.variant, engine.atoms), variant, seconds)
-    # What page faults of the bare model cost would be taken for the engine's gain. And nothing moves
-    # here, as it must for ghosts to be folded.
+    # Or page faults of the bare model would be taken for the engine's gain. Nothing moves here, as
+    # it must for ghosts to be folded.
     with environment(**KEEP_MEMORY, TORCHML_FOLDING="off"):
         command = [str(program), str(model), str(CELLS[engine.atoms]), str(rounds)]
         engine.evaluations.extend(Evaluation(**line) for line in objects(command))
