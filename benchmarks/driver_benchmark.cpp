@@ -12,9 +12,9 @@
 
 #include "cpu_time.hpp"
 #include "inputs.hpp"
+#include "model.hpp"
 #include "potential.hpp"
 #include "silicon.hpp"
-#include "torchscript_model.hpp"
 
 namespace {
 
@@ -25,12 +25,18 @@ struct Prepared {
 };
 
 torchml::InputSettings settings_of(torchml::Potential const& potential) {
-  return {potential.spec(), {0}, potential.argument_names(), torch::kCPU};
+  return {.spec = potential.spec(),
+          .species_codes = {0},
+          .descriptor = nullptr,
+          .argument_names = potential.argument_names()};
 }
 
-torch::Tensor differentiate(torchml::TorchScriptModel const& model, Prepared const& prepared) {
-  auto const energy = model.forward(prepared.inputs.arguments).energy;
-  return torch::autograd::grad({energy}, {prepared.inputs.differentiable}, {prepared.weights})[0];
+torch::Tensor differentiate(torchml::Model const& model, Prepared const& prepared) {
+  auto const output = model.forward(prepared.inputs.arguments);
+  if (output.derivative.defined()) return output.derivative.to(torch::kFloat64);
+  return torch::autograd::grad({output.energy}, {prepared.inputs.differentiable},
+                               {prepared.weights.to(output.energy.dtype())})[0]
+      .to(torch::kFloat64);
 }
 
 void run(char const* path, int cells, int rounds) {
@@ -39,7 +45,7 @@ void run(char const* path, int cells, int rounds) {
   auto const system = silicon.system();
 
   torchml::Potential const potential({.model = path});
-  torchml::TorchScriptModel const model(path, {}, torch::kCPU);
+  auto const model = torchml::load_model(path, {}, torch::kCPU);
   torchml::Evaluator evaluator(potential);
   torchml::Request const request{.energy = false};  // as LAMMPS asks between two lines of output
   torchml::Result result;
@@ -54,7 +60,7 @@ void run(char const* path, int cells, int rounds) {
 
   torch::Tensor derivative;
   auto const evaluate = [&] { evaluator.evaluate(system, request, result); };
-  auto const bare = [&] { derivative = differentiate(model, prepared); };
+  auto const bare = [&] { derivative = differentiate(*model, prepared); };
   auto const build = [&] { again->build(system, true); };
   torchml::Result copy;
   auto const pull_back = [&] { builder->pull_back(system, derivative, request, copy); };

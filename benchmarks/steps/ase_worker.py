@@ -12,6 +12,7 @@ import json
 import resource
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from steps.pairs import VerletList
 from steps.variants import CUTOFF, LAYERS, SKIN, network
 
-# Energies [M] and dE/d(edge vectors) from vectors and edges.
+# From species, float64 vectors and edges to energies [M] and dE/d(edge vectors).
 Network = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
@@ -38,7 +39,7 @@ def eager(dtype: str) -> Network:
     model = network(dtype)
 
     def call(species: Tensor, vectors: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        vectors.requires_grad_(True)
+        vectors = vectors.to(getattr(torch, dtype)).requires_grad_(True)
         nodes = [len(species)] * (LAYERS + 1)
         energies = model(species, vectors, index, nodes, [index.shape[1]] * LAYERS)
         (gradient,) = torch.autograd.grad(energies.sum(), vectors)
@@ -48,11 +49,28 @@ def eager(dtype: str) -> Network:
 
 
 def package(path: str) -> Network:
-    """An AOTInductor package: energies and derivatives inside."""
+    """An AOTInductor package, as exported for the driver: energies and derivatives inside.
+
+    Its metadata say which tensors it takes; counts of shells, of which there is one here, are the
+    sizes of tensors.
+    """
+    with zipfile.ZipFile(path) as archive:
+        entry = next(name for name in archive.namelist() if name.endswith("torchml/inputs"))
+        names = [word.split(":")[0] for word in archive.read(entry).decode().split()]
+        double = b"edge_vectors:float64" in archive.read(entry)
     run = torch._inductor.aoti_load_package(path)
 
     def call(species: Tensor, vectors: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        energies, gradient = run(species, vectors, index, torch.zeros_like(species))
+        flags = torch.zeros_like(species)
+        given = {
+            "species": species,
+            "edge_vectors": vectors.to(torch.float64 if double else torch.float32),
+            "edge_index": index,
+            "contributing": flags,
+            "node_counts": flags,
+            "edge_counts": index[0],
+        }
+        energies, gradient = run(*(given[name] for name in names))
         return energies, gradient
 
     return call
@@ -63,10 +81,9 @@ class Silicon(Calculator):
 
     implemented_properties = ["energy", "forces"]  # noqa: RUF012 (ASE declares it so)
 
-    def __init__(self, call: Network, dtype: str) -> None:
+    def __init__(self, call: Network) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.call = call
-        self.dtype = getattr(torch, dtype)
         self.neighbors = VerletList(CUTOFF, SKIN)
 
     def calculate(
@@ -81,19 +98,18 @@ class Silicon(Calculator):
         edges, vectors = self.neighbors.edges(structure)
         index = torch.from_numpy(edges)
         species = torch.zeros(len(structure), dtype=torch.int64)
-        given = torch.from_numpy(vectors).to(self.dtype)
-        energies, gradient = self.call(species, given, index)
+        energies, gradient = self.call(species, torch.from_numpy(vectors), index)
         gradient = gradient.double()
         forces = torch.zeros(len(structure), 3, dtype=torch.float64)
         forces.index_add_(0, index[1], gradient).index_add_(0, index[0], -gradient)
         self.results = {"energy": float(energies.double().sum()), "forces": forces.numpy()}
 
 
-def answer(order: dict[str, Any], call: Network, dtype: str) -> dict[str, Any]:
+def answer(order: dict[str, Any], call: Network) -> dict[str, Any]:
     """Run as ordered; CPU and wall time of each step in ms."""
     atoms = read(order["structure"])
     assert isinstance(atoms, Atoms)
-    atoms.calc = Silicon(call, dtype)
+    atoms.calc = Silicon(call)
     MaxwellBoltzmannDistribution(
         atoms, temperature_K=order["kelvin"], rng=np.random.default_rng(2018)
     )
@@ -116,7 +132,7 @@ def main() -> None:
     call = package(sys.argv[2]) if len(sys.argv) > 2 else eager(dtype)
     print(json.dumps({"ready": True}), flush=True)
     for line in sys.stdin:
-        print(json.dumps(answer(json.loads(line), call, dtype)), flush=True)
+        print(json.dumps(answer(json.loads(line), call)), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+import torchml
 from torchml import TorchMLError, metadata
 from torchml.metadata import quiet_torchscript
-from torchml.models import SchNet, describe, script
+from torchml.models import Scaled, SchNet, describe, script
+from torchml.models.build import describe_class
+from torchml.training.checkpoint import FORMAT, KEY
 
 CUTOFF = 4.0  # Å
 SKIN = 2.0  # Å, LAMMPS' default
@@ -153,16 +156,11 @@ class Models:
         return next(file for file in sorted(folder.iterdir()) if file.suffix == suffix)
 
     def _export(self, kind: ModelKind) -> Path:
-        archive = self.folder / f"{kind.name}.pt"
-        model = network(kind.dtype)
-        module = script(model, kind.convention)
-        if kind.convention == "graph":
-            with quiet_torchscript():
-                module = torch.jit.script(Contributing(module))
-        metadata.save(module, archive, describe(model, kind.convention))
         name = f"Benchmark_{kind.name}"
-        command = [sys.executable, "-m", "torchml_export", str(archive), "--name", name]
-        command += ["--output", str(self.folder), "--install", "environment"]
+        command = [sys.executable, "-m", "torchml_export", str(self._source(kind))]
+        command += ["--name", name, "--output", str(self.folder), "--install", "environment"]
+        if kind.convention == "edges":
+            command += ["--dtype", kind.dtype]
         if kind.format != "torchscript":
             command += ["--format", kind.format]
         if kind.compressed:
@@ -171,7 +169,24 @@ class Models:
         if done.returncode != 0:
             said = (done.stderr.strip() or done.stdout.strip()).splitlines()
             raise TorchMLError(said[-1] if said else f"the export ended with {done.returncode}")
-        folder = next((path for path in self.folder.glob(f"{name}*") if path.is_dir()), None)
+        folder = next((path for path in self.folder.glob(f"{name}__*") if path.is_dir()), None)
         if folder is None:
             raise TorchMLError(f"the export of {name} left no folder in {self.folder}")
         return folder
+
+    def _source(self, kind: ModelKind) -> Path:
+        """What is exported: a checkpoint, as after a training, or a `graph` archive."""
+        if kind.convention == "graph":
+            path = self.folder / "graph.pt"
+            with quiet_torchscript():
+                module = torch.jit.script(Contributing(script(network("float64"), "graph")))
+            metadata.save(module, path, describe(network("float64"), "graph"))
+            return path
+        path = self.folder / "edges.ckpt"
+        class_path, arguments = describe_class(network("float64"))
+        entry = {"format": FORMAT, "task": "s2ef", "version": torchml.__version__}
+        entry["model"] = {"class_path": class_path, "arguments": arguments}
+        state = Scaled(network("float64")).state_dict()
+        weights = {f"model.{name}": value for name, value in state.items()}
+        torch.save({"state_dict": weights, KEY: entry}, path)
+        return path
