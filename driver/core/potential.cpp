@@ -135,7 +135,8 @@ EnergyKind probe(TorchScriptModel const& model, InputSettings const& settings) {
 struct Potential::Opened {
   explicit Opened(PotentialOptions const& options);
 
-  InputSettings settings;
+  ModelSpec spec;          ///< as declared
+  InputSettings settings;  ///< its spec has the element type of the inputs
   std::unique_ptr<TorchScriptModel const> model;
   EnergyKind energy_kind;
 };
@@ -143,7 +144,6 @@ struct Potential::Opened {
 Potential::Opened::Opened(PotentialOptions const& options) {
   auto declared = options.declared;
   declared.push_back(read_metadata(options.model));
-  auto& spec = settings.spec;
   spec = merge(declared);
   register_operators();  // before the model is read, which may call them
   model = std::make_unique<TorchScriptModel>(options.model, spec.extensions,
@@ -166,6 +166,8 @@ Potential::Opened::Opened(PotentialOptions const& options) {
   if (options.force_atomic_numbers) spec.species_input = SpeciesInput::atomic_number;
   settings.species_codes = codes_for(spec);
   if (spec.descriptor) settings.descriptor = descriptor::make_descriptor(*spec.descriptor);
+  settings.spec = spec;
+  settings.spec.dtype = spec.input_dtype.value_or(spec.dtype);
   energy_kind = probe(*model, settings);
 }
 
@@ -175,7 +177,7 @@ Potential::Potential(PotentialOptions const& options)
 Potential::~Potential() = default;
 
 ModelSpec const& Potential::spec() const {
-  return opened_->settings.spec;
+  return opened_->spec;
 }
 
 EnergyKind Potential::energy_kind() const {
