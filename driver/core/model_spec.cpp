@@ -129,19 +129,10 @@ std::string_view to_string(SpeciesInput value) {
 }
 
 std::vector<std::string> const& metadata_keys() {
-  static std::vector<std::string> const keys = {"format",
-                                                "convention",
-                                                "species",
-                                                "cutoff",
-                                                "layers",
-                                                "dtype",
-                                                "species_input",
-                                                "edges",
-                                                "returns_forces",
-                                                "radial",
-                                                "extensions",
-                                                "descriptor",
-                                                "descriptor_parameters"};
+  static std::vector<std::string> const keys = {
+      "format",      "convention",           "species", "cutoff",         "layers", "dtype",
+      "input_dtype", "species_input",        "edges",   "returns_forces", "radial", "extensions",
+      "descriptor",  "descriptor_parameters"};
   return keys;
 }
 
@@ -212,6 +203,9 @@ ModelSpec merge(std::vector<Declaration> const& declarations) {
   }
   if (auto const* field = find("dtype"))
     spec.dtype = parse_choice("dtype", *field, {ScalarType::float32, ScalarType::float64});
+  if (auto const* field = find("input_dtype"))
+    spec.input_dtype =
+        parse_choice("input_dtype", *field, {ScalarType::float32, ScalarType::float64});
   if (auto const* field = find("species_input"))
     spec.species_input =
         parse_choice("species_input", *field, {SpeciesInput::code, SpeciesInput::atomic_number});

@@ -30,6 +30,7 @@ struct ModelSpec {
   int layers = 1;                    ///< message-passing layers; 1 is a local model
   Convention convention = Convention::none;
   ScalarType dtype = ScalarType::float64;
+  std::optional<ScalarType> input_dtype;  ///< of what it is given, where that is not its own type
   SpeciesInput species_input = SpeciesInput::code;
   bool directed = false;                ///< `graph`: only edges into the atoms a stage needs
   bool returns_forces = false;          ///< forward returns (energy, derivative)
@@ -43,9 +44,9 @@ struct ModelSpec {
 };
 
 /// One declaration, possibly partial: keys of ModelSpec as text, and where they were read.
-/// Keys: format convention species cutoff layers dtype species_input edges returns_forces radial
-/// extensions descriptor (its kind) descriptor_parameters (the text of its file) number_of_inputs
-/// model.
+/// Keys: format convention species cutoff layers dtype input_dtype species_input edges
+/// returns_forces radial extensions descriptor (its kind) descriptor_parameters (the text of its
+/// file) number_of_inputs model.
 struct Declaration {
   std::string source;
   std::map<std::string, std::string> fields;

@@ -139,7 +139,8 @@ struct Potential::Opened {
   Opened(Opened const&) = delete;
   Opened& operator=(Opened const&) = delete;
 
-  InputSettings settings;
+  ModelSpec spec;          ///< as declared
+  InputSettings settings;  ///< its spec has the element type of the inputs
   std::unique_ptr<Model const> model;
   EnergyKind energy_kind;
 };
@@ -147,7 +148,6 @@ struct Potential::Opened {
 Potential::Opened::Opened(PotentialOptions const& options) {
   auto declared = options.declared;
   declared.push_back(read_metadata(options.model));
-  auto& spec = settings.spec;
   spec = merge(declared);
   register_operators();  // before the model is read, which may call them
   model = load_model(options.model, spec.extensions,
@@ -170,6 +170,8 @@ Potential::Opened::Opened(PotentialOptions const& options) {
   if (options.force_atomic_numbers) spec.species_input = SpeciesInput::atomic_number;
   settings.species_codes = codes_for(spec);
   if (spec.descriptor) settings.descriptor = descriptor::make_descriptor(*spec.descriptor);
+  settings.spec = spec;
+  settings.spec.dtype = spec.input_dtype.value_or(spec.dtype);
   if (settings.device.is_cpu()) CachingAllocator::install();
   energy_kind = probe(*model, settings);
   settings.folding = options.folding;
@@ -181,7 +183,7 @@ Potential::Potential(PotentialOptions const& options)
 Potential::~Potential() = default;
 
 ModelSpec const& Potential::spec() const {
-  return opened_->settings.spec;
+  return opened_->spec;
 }
 
 EnergyKind Potential::energy_kind() const {

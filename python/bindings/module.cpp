@@ -204,6 +204,12 @@ PYBIND11_MODULE(_core, module) {
       .def_property_readonly("dtype",
                              [](ModelSpec const& s) { return std::string(to_string(s.dtype)); })
       .def_property_readonly(
+          "input_dtype",
+          [](ModelSpec const& s) {
+            return std::string(to_string(s.input_dtype.value_or(s.dtype)));
+          },
+          "element type of what the model is given")
+      .def_property_readonly(
           "species_input",
           [](ModelSpec const& s) { return std::string(to_string(s.species_input)); })
       .def_readonly("directed", &ModelSpec::directed)

@@ -17,7 +17,7 @@ from torchml import kim, metadata, param_file
 from torchml.archive import Source, opened
 from torchml.errors import TorchMLError
 from torchml.export_accuracy import Tolerance, check_compression, check_float32, difference
-from torchml.export_checks import Check, check_numbers, check_radial, failed, network_type
+from torchml.export_checks import Check, check_numbers, check_radial, failed
 from torchml.export_descriptor import DESCRIPTOR_FILE, check_width, facts_of, find_descriptor
 from torchml.metadata import ModelMetadata, quiet_torchscript
 from torchml.models import EdgeModel
@@ -75,8 +75,6 @@ def export(order: Export) -> Result:
     convention = order.facts.convention or ("descriptor" if order.descriptor else None)
     facts = order.facts
     with opened(order.model, convention, facts.dtype, order.compress, facts.species) as source:
-        if isinstance(source.trained, EdgeModel):  # its type was an order, not a fact
-            order = replace(order, facts=replace(facts, dtype=None))
         return _export(order, source)
 
 
@@ -115,7 +113,7 @@ def _export(order: Export, source: Source) -> Result:
         parameters = Path(scratch) / PARAM_FILE
         module = _load(source.archive, facts.extensions or ())
         if facts.convention == "edges":
-            check, facts = check_radial(module, facts, network_type(module, facts))
+            check, facts = check_radial(module, facts)
             checks.append(check)
         if descriptor:
             checks.append(check_width(module, facts, descriptor))
@@ -128,8 +126,7 @@ def _export(order: Export, source: Source) -> Result:
             files.append(Path(scratch) / DESCRIPTOR_FILE)
             files[-1].write_text(descriptor.text)
         if not failed(checks):
-            cutoffs = descriptor.cutoffs if descriptor else None
-            checks += check_numbers(Path(scratch), cutoffs, network_type(module, facts))
+            checks += check_numbers(Path(scratch), descriptor.cutoffs if descriptor else None)
         if failed(checks):
             return Result(checks, facts)
         kim.write_portable_model(

@@ -140,6 +140,6 @@ def _evaluator(model: EdgeModel) -> EagerModel:
         cutoff=model.cutoff,
         layers=model.layers,
         species_input="code",
-        dtype=facts.dtype,
+        input_dtype=facts.input_dtype or facts.dtype,
     )
     return EagerModel(model, spec)

@@ -50,19 +50,10 @@ _PRECISION = {
 }
 
 
-def network_type(module: torch.nn.Module, facts: ModelMetadata) -> str:
-    """The float type in which a model computes, which may be given and return another one."""
-    single = any(parameter.dtype == torch.float32 for parameter in module.parameters())
-    return "float32" if single else facts.dtype or "float64"
-
-
-def check_numbers(
-    folder: Path, cutoffs: npt.NDArray[Any] | None = None, dtype: str | None = None
-) -> list[Check]:
+def check_numbers(folder: Path, cutoffs: npt.NDArray[Any] | None = None) -> list[Check]:
     """Checks of the model in `folder` through the driver's engine; the first failure ends them.
 
-    `cutoffs` are those of each pair of species (Å), where they are not all that of the model;
-    `dtype` is the type in which it computes, where that is not the one that it is given.
+    `cutoffs` are those of each pair of species (Å), where they are not all that of the model.
     """
     checks: list[Check] = []
     try:
@@ -79,7 +70,7 @@ def check_numbers(
     ]
     if cutoffs is None:
         cutoffs = np.full((len(potential.spec.species),) * 2, potential.spec.cutoff)
-    cluster = _Cluster.random(potential, cutoffs, _PRECISION[dtype or potential.spec.dtype])
+    cluster = _Cluster.random(potential, cutoffs)
     for step in steps:
         try:
             checks.append(step(cluster))
@@ -99,19 +90,19 @@ class _Cluster:
         cutoffs: of each pair of species, float[S, S] (Å).
         positions: float[N, 3] (Å).
         species: codes, integer[N].
-        precision: what the type in which the model computes allows.
     """
 
     potential: core.Potential
     cutoffs: npt.NDArray[Any]
     positions: npt.NDArray[Any]
     species: npt.NDArray[Any]
-    precision: _Precision
+
+    @property
+    def precision(self) -> _Precision:
+        return _PRECISION[self.potential.spec.dtype]
 
     @classmethod
-    def random(
-        cls, potential: core.Potential, cutoffs: npt.NDArray[Any], precision: _Precision
-    ) -> _Cluster:
+    def random(cls, potential: core.Potential, cutoffs: npt.NDArray[Any]) -> _Cluster:
         """Atoms at random in a box 3 cutoffs long, so that its ends do not see each other.
 
         No two are closer than half a cutoff, and none sits where a difference step would carry
@@ -129,7 +120,7 @@ class _Cluster:
             if len(positions) == 16:
                 break
         species = np.arange(len(positions)) % len(potential.spec.species)
-        return cls(potential, cutoffs, positions, species, precision)
+        return cls(potential, cutoffs, positions, species)
 
     def evaluate(
         self, contributing: npt.NDArray[Any] | None = None, *, forces: bool = False
@@ -245,11 +236,12 @@ def _check_smooth(cluster: _Cluster) -> Check:
 
 
 def check_radial(
-    module: torch.jit.ScriptModule, facts: ModelMetadata, computes_in: str | None = None
+    module: torch.jit.ScriptModule, facts: ModelMetadata
 ) -> tuple[Check, ModelMetadata]:
     """Turn each edge vector on its own: only a function of the lengths does not notice."""
     generator = torch.Generator().manual_seed(0)
-    dtype = torch.float64 if facts.dtype == "float64" else torch.float32
+    given = facts.input_dtype or facts.dtype
+    dtype = torch.float64 if given == "float64" else torch.float32
     n = 6
     pairs = torch.tensor(list(itertools.permutations(range(n), 2))).T
     lengths = torch.rand(pairs.size(1), 1, generator=generator, dtype=dtype) * 0.4 + 0.5
@@ -289,10 +281,7 @@ def check_radial(
         apart = 0.0
     interaction = max(abs(energy - apart) for energy in found)
     spread = max(found) - min(found)
-    radial = (
-        spread
-        <= 1e3 * _PRECISION[computes_in or facts.dtype or ""].epsilon * interaction + 10 * rounding
-    )
+    radial = spread <= 1e3 * _PRECISION[facts.dtype or ""].epsilon * interaction + 10 * rounding
     if facts.radial and not radial:
         detail = f"said to matter by length only, but turning them changes {spread:.1e} eV"
         return Check("edge vectors", "fail", detail), facts

@@ -28,6 +28,7 @@ PREFIX = "torchml/"
 CHOICES = {
     "convention": ("none", "graph", "edges", "descriptor"),
     "dtype": ("float32", "float64"),
+    "input_dtype": ("float32", "float64"),
     "species_input": ("code", "atomic_number"),
     "edges": ("symmetric", "directed"),
 }
@@ -43,6 +44,7 @@ class ModelMetadata:
         cutoff: radius of one neighbour list (Å).
         layers: message-passing layers; the influence distance is `layers * cutoff`.
         dtype: float type of the model, float32 or float64.
+        input_dtype: float type of what it is given, where that is not its own.
         species_input: what the first argument holds, code or atomic_number.
         edges: edges of a staged graph, symmetric (i,j) and (j,i), or directed (into the target).
         returns_forces: the model returns (energy, derivative) rather than the energy alone.
@@ -57,6 +59,7 @@ class ModelMetadata:
     cutoff: float | None = None
     layers: int | None = None
     dtype: str | None = None
+    input_dtype: str | None = None
     species_input: str | None = None
     edges: str | None = None
     returns_forces: bool | None = None
@@ -221,6 +224,7 @@ _PARSERS = {
     "cutoff": _float,
     "layers": _int,
     "dtype": _text,
+    "input_dtype": _text,
     "species_input": _text,
     "edges": _text,
     "returns_forces": _bool,

@@ -36,14 +36,12 @@ class Signature:
         types: their TorchScript types.
         outputs: TorchScript types of the outputs, one entry per tensor of the tuple.
         dtypes: float types of the parameters (of the buffers where there are no parameters).
-        holds: float types of parameters and buffers.
     """
 
     arguments: tuple[str, ...]
     types: tuple[str, ...]
     outputs: tuple[str, ...]
     dtypes: tuple[str, ...]
-    holds: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, text: str) -> Signature:
@@ -91,7 +89,6 @@ print(json.dumps({
     "types": [str(one.type) for one in inputs],
     "outputs": [str(one) for one in outputs],
     "dtypes": floats(module.parameters()) or floats(module.buffers()),
-    "holds": floats([*module.parameters(), *module.buffers()]),
 }))
 """
 )
@@ -150,7 +147,7 @@ def complete(told: ModelMetadata, signature: Signature, model: Path) -> ModelMet
         told,
         convention=convention,
         layers=told.layers or _infer_layers(convention, signature, model),
-        dtype=_dtype(told.dtype, signature, model),
+        dtype=_agree("dtype", told.dtype, _infer_dtype(signature, model), model),
         species_input=_species_input(convention, told.species_input, signature, model),
         returns_forces=_agree(
             "returns_forces", told.returns_forces, _infer_returns_forces(signature, model), model
@@ -189,13 +186,6 @@ def _infer_layers(convention: str, signature: Signature, model: Path) -> int:
     if convention == "graph" and len(signature.arguments) > 3:
         return len(signature.arguments) - 3
     raise TorchMLError(f"{model} does not tell how many layers it has; pass --layers")
-
-
-def _dtype(told: str | None, signature: Signature, model: Path) -> str:
-    """A model that mixes types may say which it is given: one that it holds."""
-    if told is not None and told in signature.holds:
-        return told
-    return _agree("dtype", told, _infer_dtype(signature, model), model)
 
 
 def _infer_dtype(signature: Signature, model: Path) -> str | None:

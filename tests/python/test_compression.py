@@ -125,11 +125,14 @@ def test_single_precision_takes_distances_in_double_precision(name):
 
 def test_scaled_networks_of_single_precision_are_given_double(tmp_path):
     model = make("Scaled", dtype="float32")
-    assert describe(model, "edges").dtype == "float64"
-    assert describe(make("PaiNN", dtype="float32"), "edges").dtype == "float32"  # holds no float64
+    facts = describe(model, "edges")
+    assert (facts.dtype, facts.input_dtype) == ("float32", "float64")
+    assert describe(make("EGNN", dtype="float32"), "edges").input_dtype is None
+    assert describe(make("PaiNN"), "edges").input_dtype is None
     path = tmp_path / "model.pt"
     metadata.save(script(model, "edges"), path, describe(model, "edges"))
-    assert Potential(path).spec.dtype == "float64"
+    spec = Potential(path).spec
+    assert (spec.dtype, spec.input_dtype) == ("float32", "float64")
 
 
 class Pairs(EdgeModel):

@@ -173,6 +173,20 @@ void add_product(std::int64_t width, Real const* __restrict w, Real factor,
   for (std::int64_t f = 0; f < width; ++f) sum[f] += w[f] * (factor * x[f]);
 }
 
+/// The sum that is the only one of an edge: filters stay in registers.
+template <class Real>
+void add_filtered(Spline<Real> const& spline, Places const& places, int l, Real const* __restrict x,
+                  Real* __restrict sum) {
+  auto const n = spline.width;
+  Real const* __restrict c = spline.coefficients + places.interval[l] * n;
+  Real b[kOrder];
+  for (int j = 0; j < kOrder; ++j) b[j] = static_cast<Real>(places.value[j][l]);
+#pragma omp simd
+  for (std::int64_t k = 0; k < n; ++k)
+    sum[k] += x[k] * ((b[0] * c[k] + b[1] * c[k + n] + b[2] * c[k + 2 * n]) +
+                      (b[3] * c[k + 3 * n] + b[4] * c[k + 4 * n] + b[5] * c[k + 5 * n]));
+}
+
 template <class Real>
 bool sums_of(Convolution<Real> const& all, EdgeList const& by_target, std::int64_t begin,
              std::int64_t end, Real* filters, Real* sums) {
@@ -190,6 +204,10 @@ bool sums_of(Convolution<Real> const& all, EdgeList const& by_target, std::int64
       for (int l = 0; l < edges.count; ++l) {
         if (edges.other[l] >= all.sources) return false;
         Real const* const x = all.features + edges.other[l] * all.rows_in * width;
+        if (all.single()) {
+          add_filtered(all.spline, places, l, x, out);
+          continue;
+        }
         Real const* const factors = all.factors + edges.edge[l] * all.factor_count;
         evaluate(all.spline, places, l, filters);
         for (Term const* term = all.terms; term != all.terms + all.term_count; ++term) {
@@ -239,6 +257,40 @@ Shares<Real> add_gradients(std::int64_t width, Real const* __restrict w, Real co
   return {slope, value};
 }
 
+/// Derivatives of `add_filtered`; returns that by the distance.
+template <class Real>
+double add_filtered_gradients(Spline<Real> const& spline, Places const& places, int l,
+                              Real const* __restrict x, Real const* __restrict g,
+                              Real* __restrict to_features) {
+  auto const n = spline.width;
+  Real const* __restrict c = spline.coefficients + places.interval[l] * n;
+  Real b[kOrder];
+  Real s[kOrder];
+  for (int j = 0; j < kOrder; ++j) {
+    b[j] = static_cast<Real>(places.value[j][l]);
+    s[j] = static_cast<Real>(places.slope[j][l]);
+  }
+  Real total = 0;
+  if (to_features == nullptr) {
+#pragma omp simd reduction(+ : total)
+    for (std::int64_t k = 0; k < n; ++k)
+      total += x[k] * g[k] *
+               ((s[0] * c[k] + s[1] * c[k + n] + s[2] * c[k + 2 * n]) +
+                (s[3] * c[k + 3 * n] + s[4] * c[k + 4 * n] + s[5] * c[k + 5 * n]));
+  } else {
+#pragma omp simd reduction(+ : total)
+    for (std::int64_t k = 0; k < n; ++k) {
+      Real const c0 = c[k], c1 = c[k + n], c2 = c[k + 2 * n];
+      Real const c3 = c[k + 3 * n], c4 = c[k + 4 * n], c5 = c[k + 5 * n];
+      total +=
+          x[k] * g[k] * ((s[0] * c0 + s[1] * c1 + s[2] * c2) + (s[3] * c3 + s[4] * c4 + s[5] * c5));
+      to_features[k] +=
+          g[k] * ((b[0] * c0 + b[1] * c1 + b[2] * c2) + (b[3] * c3 + b[4] * c4 + b[5] * c5));
+    }
+  }
+  return static_cast<double>(total);
+}
+
 template <class Real>
 void gradients_of(Convolution<Real> const& all, EdgeList const& by_source, Real const* gradient,
                   std::int64_t begin, std::int64_t end, Real* scratch,
@@ -268,6 +320,10 @@ void gradients_of(Convolution<Real> const& all, EdgeList const& by_source, Real 
         gradients.distances[edge] = 0.0;
         if (edges.other[l] >= all.targets) continue;  // nobody asked for this target
         Real const* const g = gradient + edges.other[l] * all.rows_out * width;
+        if (all.single()) {
+          gradients.distances[edge] = add_filtered_gradients(all.spline, places, l, x, g, to_x);
+          continue;
+        }
         Real const* const factors = all.factors + edge * all.factor_count;
         evaluate(all.spline, places, l, filters, slopes);
         double total = 0.0;

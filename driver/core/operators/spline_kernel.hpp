@@ -50,6 +50,12 @@ struct Convolution {
   std::int64_t rows_out;
   std::int64_t width;
   std::int64_t targets;
+
+  /// One row in, one out, and no factor.
+  [[nodiscard]] bool single() const {
+    return term_count == 1 && terms->factor < 0 && rows_in == 1 && rows_out == 1 &&
+           spline.width == width;
+  }
 };
 
 /// Where the derivatives go; what is null is not wanted.

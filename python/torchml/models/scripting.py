@@ -83,12 +83,15 @@ def script(model: EdgeModel, convention: str) -> torch.jit.ScriptModule:
 
 def describe(model: EdgeModel, convention: str) -> ModelMetadata:
     """The metadata that belongs into the archive of `script(model, convention)`."""
+    network = model.network if isinstance(model, Scaled) else model
+    exact = network.exact_distances
     facts = ModelMetadata(
         convention=convention,
         species=tuple(model.species),
         cutoff=model.cutoff,
         layers=model.layers,
         dtype=_dtype(model),
+        input_dtype="float64" if exact and _dtype(model) == "float32" else None,
         species_input="code",
         edges="directed" if convention == "graph" else None,
         returns_forces=False,
@@ -130,9 +133,6 @@ def _source(model: EdgeModel, convention: str) -> str:
 
 
 def _dtype(model: EdgeModel) -> str:
-    network = model.network if isinstance(model, Scaled) else model
-    if network is not model and network.exact_distances:
-        return "float64"  # what is added up in; the network goes on in its own type
     dtype = network_dtype(model)
     if dtype is None:
         raise TorchMLError("the model has neither float parameters nor float buffers: no dtype")

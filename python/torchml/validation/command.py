@@ -104,7 +104,7 @@ def validate(
     eager = None if trained is None else EagerModel(trained, potential.spec)
     if structures is None:
         structures = default_structures(potential.spec.species, potential.spec.cutoff)
-    allowed = tolerances(reference.computes_in)
+    allowed = tolerances(potential.spec.dtype)
     progress = progress or Progress(disable=True)
 
     with environment(KIM_MODEL_EXECUTION_DEVICE=device):

@@ -130,9 +130,7 @@ class ReferenceModel:
             module = torch.jit.load(str(archive_of(Path(path))), map_location="cpu").eval()
         self.module: Callable[..., Any] = module
         self.spec = spec
-        self.dtype = getattr(torch, spec.dtype)
-        single = any(one.dtype == torch.float32 for one in module.parameters())
-        self.computes_in = "float32" if single else str(spec.dtype)
+        self.dtype = getattr(torch, spec.input_dtype)
         arguments = module.forward.schema.arguments[1:]  # the first is self
         self.argument_names = [argument.name for argument in arguments]
 
@@ -256,7 +254,7 @@ class EagerModel(ReferenceModel):
         self.module = self._call
         self.model = model.eval()
         self.spec = spec
-        self.dtype = getattr(torch, spec.dtype)
+        self.dtype = getattr(torch, spec.input_dtype)
         self.argument_names = ["", "", "", "", *SHELL_COUNTS]
 
     def evaluate(self, atoms: Atoms) -> Evaluation:
