@@ -141,7 +141,11 @@ std::vector<std::string> const& metadata_keys() {
                                                 "radial",
                                                 "extensions",
                                                 "descriptor",
-                                                "descriptor_parameters"};
+                                                "descriptor_parameters",
+                                                "inputs",
+                                                "device",
+                                                "instruction_set",
+                                                "torch"};
   return keys;
 }
 
