@@ -54,7 +54,8 @@ class Model {
 /// its code. Throws Error when the file is missing or no archive.
 Declaration read_metadata(std::filesystem::path const& path);
 
-/// Loads operator libraries first, then the archive. Throws Error with one sentence that names the
+/// Loads operator libraries first, then the archive: TorchScript, or AOTInductor's if its name ends
+/// in .pt2. Throws Error with one sentence that names the
 /// file.
 std::unique_ptr<Model const> load_model(std::filesystem::path const& path,
                                         std::vector<std::string> const& extensions,

@@ -1,4 +1,4 @@
-// A TorchScript archive: its metadata, its signature, and calling its forward().
+// A TorchScript archive: its signature, and calling its forward().
 #pragma once
 
 #include <array>
@@ -6,10 +6,6 @@
 #include "model.hpp"
 
 namespace torchml {
-
-/// Reads the extra files `torchml/<key>` of an archive without loading its code.
-/// Throws Error when the file is missing or is not a TorchScript archive.
-Declaration read_torchscript_metadata(std::filesystem::path const& path);
 
 /// A method forward in TorchScript.
 class TorchScriptModel final : public Model {

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "arrays.hpp"
+#include "compiled_for.hpp"
 #include "elements.hpp"
 #include "error.hpp"
 #include "model.hpp"
@@ -291,4 +292,11 @@ PYBIND11_MODULE(_core, module) {
   module.def("archive_of_folder",
              [](std::string const& folder) { return model_files_in(folder).model.string(); });
   module.def("read_metadata", [](std::string const& path) { return read_metadata(path).fields; });
+  module.def(
+      "require_fit",
+      [](std::string const& path, std::string const& device) {
+        require_fit(read_metadata(path), torch::Device(device));
+      },
+      py::arg("path"), py::arg("device") = "cpu",
+      "Refuses a compiled archive that this processor, libtorch or device cannot run.");
 }
