@@ -24,7 +24,17 @@ def build(target: str, folder: Path) -> Path:
     """Configure and build (quick when nothing changed); the path of the program or library."""
     # The original algorithm is compiled with the same flags: those of torchml_target_defaults.
     _run(["cmake", "-S", str(SOURCES), "-B", str(folder), "-DCMAKE_BUILD_TYPE=Release"])
-    _run(["cmake", "--build", str(folder), "--target", target, "--parallel"])
+    _run(
+        [
+            "cmake",
+            "--build",
+            str(folder),
+            "--target",
+            target,
+            "--parallel",
+            str(os.cpu_count() or 1),
+        ]
+    )
     for name in (target, f"lib{target}.so"):
         if (folder / name).is_file():
             return folder / name
