@@ -66,7 +66,7 @@ def main() -> int:
         with progress_bar(console) as progress, tempfile.TemporaryDirectory() as scratch:
             task = progress.add_task("compiling", total=len(cases) * options.rounds)
             call_times = build("call_times", options.build)
-            program = build("driver_benchmark", options.build)
+            program = build("driver_benchmark", options.build) if engines else None
             models = Models(Path(scratch))
             speed = speeds()
             for _ in range(options.rounds):
@@ -87,7 +87,7 @@ def main() -> int:
                 for engine in engines:
                     name = VARIANTS[engine.variant].name
                     progress.update(task, description=f"{name}, {engine.atoms} atoms, engine alone")
-                    if name not in left_out:
+                    if program and name not in left_out:
                         run_engine(engine, models, program, options.seconds)
         check_energies(results)
     except TorchMLError as error:
