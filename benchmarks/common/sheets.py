@@ -46,9 +46,20 @@ def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
+BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
+
+
 def write_markdown(head: str, sheets: Sequence[Sheet], path: Path) -> None:
-    """All tables below a line of introduction; written, then renamed."""
+    """All tables below a line of introduction; written, then renamed.
+
+    Where the file has the marks BEGIN and END, what stands between them is replaced.
+    """
+    text = "\n".join([head + "\n", *(sheet.markdown() for sheet in sheets)])
+    page = path.read_text() if path.exists() else ""
+    if BEGIN in page and END in page:
+        before, rest = page.split(BEGIN, 1)
+        text = f"{before}{BEGIN}\n{text}{END}{rest.split(END, 1)[1]}"
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}")
-    temporary.write_text("\n".join([head + "\n", *(sheet.markdown() for sheet in sheets)]))
+    temporary.write_text(text)
     temporary.replace(path)
