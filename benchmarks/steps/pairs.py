@@ -34,7 +34,7 @@ class VerletList:
         source, target = self._index
         vectors = x[source] - x[target] + self._shifts
         near = np.einsum("ij,ij->i", vectors, vectors) < self.cutoff**2
-        return self._index[:, near], vectors[near]
+        return np.ascontiguousarray(self._index[:, near]), vectors[near]
 
     def _moved(self, x: Floats) -> float:
         return float(np.sqrt(((x - self._listed_at) ** 2).sum(axis=1).max()))
