@@ -6,13 +6,13 @@
 // of a TorchScript model, of libtorch's backward, and of an AOTInductor package; and a last line
 //   peak KIB                                                       (of resident memory)
 #include <dlfcn.h>
-#include <sys/resource.h>
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
 #include <torch/script.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -27,6 +27,15 @@ double wall() {
   timespec time{};
   clock_gettime(CLOCK_MONOTONIC, &time);
   return 1e3 * static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_nsec);
+}
+
+/// Most memory that was resident so far, KiB. getrusage() would count what the program that started
+/// this one held.
+long peak_memory() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("VmHWM:")) return std::atol(line.c_str() + 6);
+  return 0;
 }
 
 struct Call {
@@ -46,9 +55,7 @@ class Calls {
     if (file == nullptr) return;
     for (auto const& [kind, cpu, wall] : calls_)
       std::fprintf(file, "%s %.6f %.6f %.6f %.6f\n", kind, cpu[0], cpu[1], wall[0], wall[1]);
-    rusage usage{};
-    getrusage(RUSAGE_SELF, &usage);
-    std::fprintf(file, "peak %ld\n", usage.ru_maxrss);
+    std::fprintf(file, "peak %ld\n", peak_memory());
     std::fclose(file);
   }
   void add(Call const& call) { calls_.push_back(call); }
