@@ -110,7 +110,8 @@ def main() -> int:
             names = {
                 (case.hidden, case.dtype, case.way): install(case, models, Path(scratch))
                 for case in cases
-                if case.way != WAYS[0] and case.ranks == options.ranks[0]
+                if case.way != WAYS[0]
+                and (case.atoms, case.ranks) == (options.atoms[0], options.ranks[0])
             }
             for _ in range(options.rounds):
                 for case in cases:
