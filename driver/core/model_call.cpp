@@ -55,7 +55,7 @@ std::string_view to_string(EnergyKind kind) {
   return "?";
 }
 
-EnergyKind call_model(TorchScriptModel const& model, InputBuilder& builder, bool returns_derivative,
+EnergyKind call_model(Model const& model, InputBuilder& builder, bool returns_derivative,
                       System const& system, Request const& request, Result& result) {
   bool const backward = request.gradient() && !returns_derivative;
   // A caller in Python may have switched these on for itself.

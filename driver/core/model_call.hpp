@@ -3,14 +3,14 @@
 
 #include "energy_kind.hpp"
 #include "inputs.hpp"
-#include "torchscript_model.hpp"
+#include "model.hpp"
 
 namespace torchml {
 
 /// Builds the inputs, calls forward, and fills what is requested of `result`; differentiates only
 /// if a derivative is requested that the model does not return itself. Returns the form of the
 /// energy. Throws Error when the model fails or returns something of a wrong shape or type.
-EnergyKind call_model(TorchScriptModel const& model, InputBuilder& builder, bool returns_derivative,
+EnergyKind call_model(Model const& model, InputBuilder& builder, bool returns_derivative,
                       System const& system, Request const& request, Result& result);
 
 }  // namespace torchml

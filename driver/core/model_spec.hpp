@@ -46,7 +46,8 @@ struct ModelSpec {
 /// One declaration, possibly partial: keys of ModelSpec as text, and where they were read.
 /// Keys: format convention species cutoff layers dtype input_dtype species_input edges
 /// returns_forces radial extensions descriptor (its kind) descriptor_parameters (the text of its
-/// file) number_of_inputs model.
+/// file) number_of_inputs model; of compiled archives also inputs device instruction_set torch (see
+/// compiled_for.hpp).
 struct Declaration {
   std::string source;
   std::map<std::string, std::string> fields;

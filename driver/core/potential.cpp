@@ -9,9 +9,9 @@
 #include "elements.hpp"
 #include "error.hpp"
 #include "inputs.hpp"
+#include "model.hpp"
 #include "model_call.hpp"
 #include "operators/operators.hpp"
-#include "torchscript_model.hpp"
 
 namespace torchml {
 namespace {
@@ -61,7 +61,7 @@ std::vector<std::int64_t> codes_for(ModelSpec const& spec) {
 }
 
 /// The model's own element type, unless a declared one (of a model that mixes them) says which.
-void reconcile_dtype(std::vector<Declaration> const& declared, TorchScriptModel const& model,
+void reconcile_dtype(std::vector<Declaration> const& declared, Model const& model,
                      ModelSpec& spec) {
   if (!model.dtype()) return;
   for (auto const& [source, fields] : declared) {
@@ -95,7 +95,7 @@ class AllOthers final : public NeighborSource {
 /// Runs the model on three contributing particles and a ghost, all within the cutoff of each
 /// other, so that the forms of the energy differ in length. Throws Error when the model fails, or
 /// when its energy changes with the positions although its derivative is zero.
-EnergyKind probe(TorchScriptModel const& model, InputSettings const& settings) {
+EnergyKind probe(Model const& model, InputSettings const& settings) {
   auto const& spec = settings.spec;
   double const a = 0.55 * spec.cutoff;
   std::vector<double> coordinates = {0.0,     0.0, 0.0,     a,       0.1 * a, 0.0,
@@ -137,7 +137,7 @@ struct Potential::Opened {
 
   ModelSpec spec;          ///< as declared
   InputSettings settings;  ///< its spec has the element type of the inputs
-  std::unique_ptr<TorchScriptModel const> model;
+  std::unique_ptr<Model const> model;
   EnergyKind energy_kind;
 };
 
@@ -146,8 +146,8 @@ Potential::Opened::Opened(PotentialOptions const& options) {
   declared.push_back(read_metadata(options.model));
   spec = merge(declared);
   register_operators();  // before the model is read, which may call them
-  model = std::make_unique<TorchScriptModel>(options.model, spec.extensions,
-                                             pick_device(options.device, options.node_local_rank));
+  model = load_model(options.model, spec.extensions,
+                     pick_device(options.device, options.node_local_rank));
   settings.device = model->device();
   settings.argument_names = model->argument_names();
 

@@ -15,7 +15,7 @@ namespace torchml {
 
 /// Everything that decides how a model is opened.
 struct PotentialOptions {
-  std::filesystem::path model = {};        ///< the TorchScript archive
+  std::filesystem::path model = {};        ///< the archive
   std::vector<Declaration> declared = {};  ///< from a .param file or keywords; metadata is added
   std::string device = "cpu";              ///< cpu, cuda or cuda:K
   int node_local_rank = 0;                 ///< chooses among GPUs for the device "cuda"

@@ -1,6 +1,5 @@
 #include "torchscript_model.hpp"
 
-#include <caffe2/serialize/inline_container.h>
 #include <torch/csrc/jit/passes/inliner.h>
 #include <torch/csrc/jit/runtime/graph_executor.h>
 
@@ -16,12 +15,6 @@ namespace torchml {
 namespace {
 
 namespace fs = std::filesystem;
-
-void require_file(fs::path const& path) {
-  std::error_code ignored;
-  if (!fs::is_regular_file(path, ignored))
-    throw Error("model file " + path.string() + " does not exist, expected a TorchScript archive");
-}
 
 void visit_nodes(torch::jit::Block const* block,
                  std::function<void(torch::jit::Node const*)> const& visit) {
@@ -78,29 +71,9 @@ torch::jit::Module load_archive(fs::path const& path, torch::Device device) {
 
 }  // namespace
 
-Declaration read_metadata(fs::path const& path) {
-  require_file(path);
-  Declaration declaration{"the metadata of " + path.filename().string(), {}};
-  try {
-    caffe2::serialize::PyTorchStreamReader reader(path.string());
-    constexpr std::string_view folder = "extra/torchml/";
-    for (auto const& record : reader.getAllRecords()) {
-      if (!record.starts_with(folder)) continue;
-      auto const [data, size] = reader.getRecord(record);
-      declaration.fields[record.substr(folder.size())] =
-          std::string(static_cast<char const*>(data.get()), size);
-    }
-  } catch (std::exception const& exception) {
-    throw Error("cannot read " + path.filename().string() + " (" + describe(exception) +
-                "), expected a TorchScript archive");
-  }
-  return declaration;
-}
-
 TorchScriptModel::TorchScriptModel(fs::path const& path, std::vector<std::string> const& extensions,
                                    torch::Device device)
     : name_(path.filename().string()), device_(device) {
-  require_file(path);
   load_extensions(extensions);
   load_extensions(extensions_from_environment());
   c10::InferenceMode const normal(false);  // whatever mode a caller in Python is in

@@ -11,8 +11,10 @@
 #include <string>
 
 #include "arrays.hpp"
+#include "compiled_for.hpp"
 #include "elements.hpp"
 #include "error.hpp"
+#include "model.hpp"
 #include "model_files.hpp"
 #include "node_ranks.hpp"
 #include "operators/operators.hpp"
@@ -20,7 +22,6 @@
 #include "potential.hpp"
 #include "shell_graph.hpp"
 #include "staged_graph.hpp"
-#include "torchscript_model.hpp"
 
 namespace py = pybind11;
 
@@ -289,4 +290,11 @@ PYBIND11_MODULE(_core, module) {
   module.def("archive_of_folder",
              [](std::string const& folder) { return model_files_in(folder).model.string(); });
   module.def("read_metadata", [](std::string const& path) { return read_metadata(path).fields; });
+  module.def(
+      "require_fit",
+      [](std::string const& path, std::string const& device) {
+        require_fit(read_metadata(path), torch::Device(device));
+      },
+      py::arg("path"), py::arg("device") = "cpu",
+      "Refuses a compiled archive that this processor, libtorch or device cannot run.");
 }

@@ -197,6 +197,25 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
 
     result = parser.add_argument_group("result")
     result.add_argument(
+        "--format",
+        choices=("torchscript", "aoti"),
+        default="torchscript",
+        help="of the archive: TorchScript (default, runs anywhere), or energy and forces compiled "
+        "ahead of time (AOTInductor, needs g++ here): faster, in float32 above all",
+    )
+    result.add_argument(
+        "--instruction-set",
+        choices=("avx2", "avx512", "native"),
+        help="aoti: what the processor that runs it has: avx2 (default on x86-64: any since 2013), "
+        "avx512, or native, the best of this machine (default elsewhere)",
+    )
+    result.add_argument(
+        "--device",
+        choices=("cpu", "cuda"),
+        default="cpu",
+        help="aoti: what it is compiled for (default: cpu)",
+    )
+    result.add_argument(
         "--output",
         type=Path,
         default=Path(),
@@ -254,6 +273,10 @@ def _export(options: argparse.Namespace) -> int:
             title=options.title,
             description=options.description,
             author=options.author,
+            format=options.format,
+            instruction_set=options.instruction_set,
+            device=options.device,
+            progress=lambda step: print(f"{step} ...", flush=True),
         )
     )
     _print_report(options.model, result)

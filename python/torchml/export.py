@@ -8,23 +8,28 @@ Nothing is written unless every check passes.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 
-from torchml import kim, metadata, param_file
+from torchml import aoti, kim, metadata, param_file
 from torchml.archive import Source, opened
 from torchml.errors import TorchMLError
 from torchml.export_accuracy import Tolerance, check_compression, check_float32, difference
-from torchml.export_checks import Check, check_numbers, check_radial, failed
+from torchml.export_checks import Check, check_numbers, check_parity, check_radial, failed
 from torchml.export_descriptor import DESCRIPTOR_FILE, check_width, facts_of, find_descriptor
 from torchml.metadata import ModelMetadata, quiet_torchscript
 from torchml.models import EdgeModel
 from torchml.signature import complete, load_extensions, merge, probe
 
 MODEL_FILE = "model.pt"
+COMPILED_FILE = "model.pt2"
 PARAM_FILE = "model.param"
+
+
+FORMATS = ("torchscript", "aoti")
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,10 @@ class Export:
         overwrite: replace a model folder, and an installed model, of this name.
         compress: put splines in place of what depends on the distance alone in a checkpoint,
             with at most these errors.
+        format: torchscript, or aoti: energy and derivative compiled ahead of time.
+        instruction_set: aoti: avx2, avx512 or native; None is avx2 on x86-64.
+        device: aoti: cpu or cuda, what it is compiled for.
+        progress: called with what takes long, before it is done.
     """
 
     model: Path
@@ -59,6 +68,10 @@ class Export:
     title: str | None = None
     description: str | None = None
     author: str | None = None
+    format: str = "torchscript"
+    instruction_set: str | None = None
+    device: str = "cpu"
+    progress: Callable[[str], None] = lambda step: None
 
 
 @dataclass(frozen=True)
@@ -72,6 +85,17 @@ class Result:
 
 def export(order: Export) -> Result:
     """Check the model, write its folder, and install it where the order says so."""
+    if order.format not in FORMATS:
+        raise TorchMLError(f"the format is '{order.format}', expected {' | '.join(FORMATS)}")
+    if order.format != "aoti" and (order.instruction_set or order.device != "cpu"):
+        raise TorchMLError(
+            "an instruction set or a device is given for the format 'torchscript', whose archives "
+            "run on any; expected the format 'aoti'"
+        )
+    if order.model.suffix == aoti.SUFFIX:
+        raise TorchMLError(
+            f"{order.model} is compiled already, expected the checkpoint or the TorchScript archive"
+        )
     convention = order.facts.convention or ("descriptor" if order.descriptor else None)
     with opened(order.model, convention, order.facts.dtype, order.compress) as source:
         return _export(order, source)
@@ -119,13 +143,30 @@ def _export(order: Export, source: Source) -> Result:
         others = metadata.extra_files(source.archive)
         others = {k: v for k, v in others.items() if not k.startswith(metadata.PREFIX)}
         metadata.save(module, model_file, facts, others)
-        parameters.write_text(param_file.render(facts, MODEL_FILE, len(signature.arguments)))
+        if order.format == "aoti" and not failed(checks):
+            plain, model_file = model_file, Path(scratch) / COMPILED_FILE
+            facts = aoti.compile_archive(
+                plain,
+                model_file,
+                instruction_set=order.instruction_set,
+                device=order.device,
+                model=_exported(source),
+                progress=order.progress,
+            )
+            checks.append(Check("compiled", "pass", f"{facts.instruction_set}, {facts.device}"))
+            order.progress("checking")
+        inputs = aoti.arguments_of(facts) or signature.arguments
+        parameters.write_text(param_file.render(facts, model_file.name, len(inputs)))
         files = [parameters, model_file]
         if descriptor:
             files.append(Path(scratch) / DESCRIPTOR_FILE)
             files[-1].write_text(descriptor.text)
         if not failed(checks):
-            checks += check_numbers(Path(scratch), descriptor.cutoffs if descriptor else None)
+            checks += check_numbers(
+                Path(scratch), descriptor.cutoffs if descriptor else None, order.device
+            )
+        if order.format == "aoti" and not failed(checks):
+            checks.append(check_parity(model_file, plain, order.device))
         if failed(checks):
             return Result(checks, facts)
         kim.write_portable_model(
@@ -133,7 +174,9 @@ def _export(order: Export, source: Source) -> Result:
             driver=order.driver,
             species=facts.species or (),
             parameter_files={file.name: file for file in files},
-            title=order.title or f"TorchScript potential for {' '.join(facts.species or ())}",
+            title=order.title
+            or f"{'TorchScript' if order.format == 'torchscript' else 'AOTInductor'} potential for "
+            f"{' '.join(facts.species or ())}",
             description=order.description or _describe(facts, order.compress is not None),
             author=order.author,
             overwrite=order.overwrite,
@@ -155,19 +198,25 @@ def _load(model: Path, extensions: tuple[str, ...]) -> torch.jit.ScriptModule:
 def _accuracy(order: Export, source: Source) -> list[Check]:
     """What splines and float32 cost, each on its own."""
     checks = []
-    exported = source.trained
     if source.compressed is not None and order.compress is not None:
-        exported = source.compressed[0].model
         checks.append(check_compression(*source.compressed, order.compress))
-    if source.exact is not None and isinstance(exported, EdgeModel):
+    if source.exact is not None and (exported := _exported(source)) is not None:
         checks.append(check_float32(difference(source.exact, exported)))
     return checks
 
 
+def _exported(source: Source) -> EdgeModel | None:
+    """What was scripted, where it is known in Python."""
+    if source.compressed is not None:
+        return source.compressed[0].model
+    return source.trained if isinstance(source.trained, EdgeModel) else None
+
+
 def _describe(facts: ModelMetadata, compressed: bool) -> str:
     layers = f" and {facts.layers} message-passing layers" if (facts.layers or 1) > 1 else ""
+    kind = "TorchScript" if facts.inputs is None else "AOTInductor"
     return (
-        f"TorchScript model for {' '.join(facts.species or ())} with a cutoff of {facts.cutoff} Å"
+        f"{kind} model for {' '.join(facts.species or ())} with a cutoff of {facts.cutoff} Å"
         f"{layers}, exported by TorchML for the calling convention '{facts.convention}'"
         + (", compressed: it needs the operators of this version's driver." if compressed else ".")
     )

@@ -50,14 +50,16 @@ _PRECISION = {
 }
 
 
-def check_numbers(folder: Path, cutoffs: npt.NDArray[Any] | None = None) -> list[Check]:
+def check_numbers(
+    folder: Path, cutoffs: npt.NDArray[Any] | None = None, device: str = "cpu"
+) -> list[Check]:
     """Checks of the model in `folder` through the driver's engine; the first failure ends them.
 
     `cutoffs` are those of each pair of species (Å), where they are not all that of the model.
     """
     checks: list[Check] = []
     try:
-        potential = core.Potential(str(folder))
+        potential = core.Potential(str(folder), {}, device)
     except TorchMLError as error:
         return [Check("loads in the driver's engine", "fail", str(error))]
     checks.append(Check("loads in the driver's engine", "pass", f"on {potential.device}"))
@@ -80,6 +82,43 @@ def check_numbers(folder: Path, cutoffs: npt.NDArray[Any] | None = None) -> list
         if failed(checks):
             break
     return checks
+
+
+def check_parity(compiled: Path, archive: Path, device: str = "cpu") -> Check:
+    """A compiled model against the TorchScript it was made of, from one atom to 150.
+
+    The difference is relative: that of energies to the larger of the energy and 1 eV, that of
+    forces to the larger of the largest force and 1 eV/Å.
+    """
+    potentials = [core.Potential(str(path), {}, device) for path in (compiled, archive)]
+    cutoff = potentials[0].spec.cutoff
+    allowed = 1e-10 if potentials[0].spec.dtype == "float64" else 1e-4
+    generator = np.random.default_rng(2)
+    energy_error = forces_error = 0.0
+    sizes = (1, 2, 3, 20, 150)
+    for n in sizes:
+        side = math.ceil(n ** (1 / 3))
+        grid = np.array(list(itertools.product(range(side), repeat=3)), float)[:n]
+        positions = cutoff * (0.6 * grid + generator.uniform(-0.1, 0.1, (n, 3)))
+        species = np.arange(n) % len(potentials[0].spec.species)
+        owns = np.arange(n) % 3 != 1
+        found = [
+            _Cluster(one, np.empty(0), positions, species).evaluate(owns, forces=True)
+            for one in potentials
+        ]
+        energies, forces = zip(*found, strict=True)
+        energy_error = max(
+            energy_error, abs(energies[0] - energies[1]) / max(1.0, abs(energies[1]))
+        )
+        largest = max(1.0, float(np.abs(forces[1]).max()))
+        forces_error = max(forces_error, float(np.abs(forces[0] - forces[1]).max()) / largest)
+    good = energy_error <= allowed and forces_error <= allowed  # False for NaN
+    return Check(
+        "same as TorchScript",
+        "pass" if good else "fail",
+        f"largest difference {energy_error:.1e} in energies, {forces_error:.1e} in forces, "
+        f"{', '.join(map(str, sizes))} atoms",
+    )
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What a model archive says about itself.
 
-A TorchScript archive carries its metadata as extra files, one per key: `torchml/cutoff` holds the
-text `4.0`. Readers that do not know them ignore them.
+An archive, TorchScript or compiled, carries its metadata as extra files, one per key:
+`torchml/cutoff` holds the text `4.0`. Readers that do not know them ignore them.
 """
 
 from __future__ import annotations
@@ -52,6 +52,10 @@ class ModelMetadata:
         extensions: operator libraries that must be loaded before the model, names or paths.
         descriptor: kind of the descriptor (convention descriptor), as in a `.param` file.
         descriptor_parameters: its parameters, the text of a descriptor.dat.
+        inputs: of a compiled archive, the tensors it takes: name:type[sizes] for each.
+        device: of a compiled archive, cpu or cuda.
+        instruction_set: of a compiled archive, what the processor must have.
+        torch: of a compiled archive, the version of torch that compiled it.
     """
 
     convention: str | None = None
@@ -67,6 +71,10 @@ class ModelMetadata:
     extensions: tuple[str, ...] | None = None
     descriptor: str | None = None
     descriptor_parameters: str | None = None
+    inputs: str | None = None
+    device: str | None = None
+    instruction_set: str | None = None
+    torch: str | None = None
 
     def __post_init__(self) -> None:
         for key, allowed in CHOICES.items():
@@ -232,4 +240,8 @@ _PARSERS = {
     "extensions": _words,
     "descriptor": _text,
     "descriptor_parameters": _text,
+    "inputs": _text,
+    "device": _text,
+    "instruction_set": _text,
+    "torch": _text,
 }
