@@ -233,7 +233,7 @@ def _require_compiler() -> None:
 
 def _inputs_of(facts: ModelMetadata, names: Sequence[str]) -> list[Input]:
     """The tensors in order, the lists of counts replaced by prefixes of those sizes."""
-    dtype, layers = facts.dtype or "", facts.layers or 1
+    dtype, layers = facts.input_dtype or facts.dtype or "", facts.layers or 1
     if facts.convention == "descriptor":
         width = _descriptors.Descriptor(
             _descriptors.parse_parameters(
@@ -394,7 +394,7 @@ def _of_archive(
     places = {one.name: a for a, one in zip(arguments, inputs, strict=True)}
     handed = [
         f"[{', '.join(lists[one.name])}]" if one.name in SHELL_COUNTS else places[one.name]
-        for one in module.forward.schema.arguments[1:]  # type: ignore[attr-defined]
+        for one in module.forward.schema.arguments[1:]
         if one.name in SHELL_COUNTS or one.name in places
     ]
     source = (
@@ -529,7 +529,11 @@ def _compile(
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
         temporary = Path(scratch) / output.name
-        package_pt2(str(temporary), aoti_files={"model": files}, extra_files=facts.to_extra_files())
+        package_pt2(
+            str(temporary),
+            aoti_files={"model": list(map(str, files))},
+            extra_files=facts.to_extra_files(),
+        )
         os.replace(temporary, output)
 
 
