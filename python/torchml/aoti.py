@@ -148,7 +148,7 @@ class Compiled:
     def __call__(self, *arguments: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
         names = arguments_of(self.facts) or []
         given = dict(zip(names, arguments, strict=True))
-        tensors = [one for one in arguments if isinstance(one, Tensor)]
+        tensors = [one.detach() for one in arguments if isinstance(one, Tensor)]
         wholes: dict[str, Callable[[], Tensor]] = {
             "node_counts": lambda: _tensor(given["contributing"]),
             "edge_counts": lambda: _tensor(given["edge_index"])[0],

@@ -19,6 +19,7 @@ from torchml import Calculator, Potential, TorchMLError, aoti, metadata
 from torchml.export import Export, export
 from torchml.export_checks import check_parity, failed
 from torchml.models import SchNet, describe, script
+from torchml.validation.reference import ReferenceModel
 
 pytestmark = pytest.mark.skipif(
     platform.machine() != "x86_64", reason="the archives of these tests are for x86-64"
@@ -290,3 +291,13 @@ def test_options_of_compiled_archives_need_the_format(tmp_path, archives):
         export(Export(compiled, output=tmp_path))
     with pytest.raises(TorchMLError, match="the instruction set is 'sse', expected avx2"):
         aoti.compile_archive(plain, tmp_path / "model.pt2", instruction_set="sse")
+
+
+def test_the_engine_agrees_with_the_compiled_model_in_python(archives):
+    _, compiled = archives("edges", "model")
+    potential = Potential(compiled)
+    found = potential.evaluate(portable.silicon(), virial=True)
+    expected = ReferenceModel(compiled, potential.spec).evaluate(portable.silicon())
+    assert found.energy == pytest.approx(expected.energy, rel=1e-12)
+    assert np.abs(found.forces - expected.forces).max() < 1e-12
+    assert np.abs(found.virial - expected.virial).max() < 1e-10
