@@ -110,7 +110,7 @@ def compile_archive(
         graph = _trace(compiled, one, archive)
         if graph.code != _trace(compiled, other, archive).code:
             raise TorchMLError(
-                f"{archive} computes differently at other numbers of atoms and edges (a size has "
+                f"{archive.name} computes differently at other numbers of atoms and edges (a size has "
                 "become a constant), expected a model whose operations follow the sizes"
             )
         program = _export(graph, inputs, one, archive)
@@ -441,7 +441,7 @@ def _refusal(path: Path, what: str, error: Exception) -> TorchMLError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[0] if lines else type(error).__name__
     return TorchMLError(
-        f"{path} cannot be compiled: {what} ({reason}), expected torch operations whose sizes do "
+        f"{path.name} cannot be compiled: {what} ({reason}), expected torch operations whose sizes do "
         "not depend on values, and no autograd inside; the format torchscript has no such limits"
     )
 
