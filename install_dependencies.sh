@@ -18,7 +18,7 @@ readonly kliff_requirements=(
 )
 
 # What reading a model of MACE imports; MACE itself asks for more, and for whatever torch is newest.
-readonly mace_requirements=(e3nn==0.4.4 matscipy torch-ema prettytable orjson tqdm)
+readonly mace_requirements=(e3nn==0.4.4 matscipy torch-ema prettytable orjson pandas tqdm)
 readonly mace_version=0.3.16
 
 usage() {
@@ -455,7 +455,7 @@ install_kliff() {
 }
 
 install_mace() {
-    if has_modules mace e3nn matscipy torch_ema prettytable orjson tqdm; then
+    if has_modules mace e3nn matscipy torch_ema prettytable orjson pandas tqdm; then
         say "MACE: kept"
         return
     fi

@@ -14,6 +14,7 @@ CPU time: of one rank, or of the slower of two. Energies of the first step are c
 from __future__ import annotations
 
 import argparse
+import logging
 import re
 import sys
 import tempfile
@@ -88,6 +89,7 @@ def main() -> int:
     """Run the benchmark; 0 unless something fails."""
     options = parse_options()
     torch.set_num_threads(1)
+    logging.getLogger().setLevel(logging.ERROR)  # MACE tells that it converts float types
     console = Console()
     cases = [
         Case(hidden, dtype, way, atoms, ranks)
@@ -110,7 +112,8 @@ def main() -> int:
             names = {
                 (case.hidden, case.dtype, case.way): install(case, models, Path(scratch))
                 for case in cases
-                if case.way != WAYS[0] and case.ranks == options.ranks[0]
+                if case.way != WAYS[0]
+                and (case.atoms, case.ranks) == (options.atoms[0], options.ranks[0])
             }
             for _ in range(options.rounds):
                 for case in cases:

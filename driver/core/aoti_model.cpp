@@ -47,11 +47,15 @@ AotiModel::AotiModel(fs::path const& path, std::vector<std::string> const& exten
     return found == declared.fields.end() ? std::string{} : found->second;
   };
   inputs_.emplace(find("inputs"), declared.source);
-  for (auto const dtype : {ScalarType::float32, ScalarType::float64})
+  std::string const key = find("input_dtype").empty() ? "dtype" : "input_dtype";
+  std::optional<ScalarType> given;
+  for (auto const dtype : {ScalarType::float32, ScalarType::float64}) {
     if (find("dtype") == to_string(dtype)) dtype_ = dtype;
-  if (!dtype_ || !inputs_->takes(*dtype_))
-    throw Error("'dtype' is '" + find("dtype") + "' but 'inputs' is '" + find("inputs") + "' in " +
-                declared.source + ", expected inputs of that type");
+    if (find(key) == to_string(dtype)) given = dtype;
+  }
+  if (!dtype_ || !given || !inputs_->takes(*given))
+    throw Error("'" + key + "' is '" + find(key) + "' but 'inputs' is '" + find("inputs") +
+                "' in " + declared.source + ", expected inputs of that type");
   if (find("returns_forces") == "false")
     throw Error("'returns_forces' is 'false' in " + declared.source +
                 ", expected true, since a compiled model cannot be differentiated");

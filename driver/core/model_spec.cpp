@@ -129,24 +129,15 @@ std::string_view to_string(SpeciesInput value) {
 }
 
 std::vector<std::string> const& metadata_keys() {
-  static std::vector<std::string> const keys = {"format",
-                                                "convention",
-                                                "species",
-                                                "cutoff",
-                                                "layers",
-                                                "dtype",
-                                                "input_dtype",
-                                                "species_input",
-                                                "edges",
-                                                "returns_forces",
-                                                "radial",
-                                                "extensions",
-                                                "descriptor",
-                                                "descriptor_parameters",
-                                                "inputs",
-                                                "device",
-                                                "instruction_set",
-                                                "torch"};
+  static std::vector<std::string> const keys = {"format",          "convention",
+                                                "species",         "cutoff",
+                                                "layers",          "dtype",
+                                                "input_dtype",     "species_input",
+                                                "edges",           "returns_forces",
+                                                "radial",          "extensions",
+                                                "descriptor",      "descriptor_parameters",
+                                                "inputs",          "device",
+                                                "instruction_set", "torch"};
   return keys;
 }
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import operator
 import os
 import platform
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -93,7 +94,7 @@ def compile_archive(
     kind = str(core.Potential(str(archive)).energy_kind)
     with quiet_torchscript():
         module = torch.jit.load(str(archive), map_location=device).eval()
-    schema = module.forward.schema.arguments[1:]
+    schema = _schema(module)
     names = [one.name for one in schema if not one.has_default_value() or one.name in SHELL_COUNTS]
     inputs = _inputs_of(facts, names)
 
@@ -109,8 +110,8 @@ def compile_archive(
         graph = _trace(compiled, one, archive)
         if graph.code != _trace(compiled, other, archive).code:
             raise TorchMLError(
-                f"{archive} computes differently at other numbers of atoms and edges (a size has "
-                "become a constant), expected a model whose operations follow the sizes"
+                f"{archive.name} computes differently at other numbers of atoms and edges (a size "
+                "has become a constant), expected a model whose operations follow the sizes"
             )
         program = _export(graph, inputs, one, archive)
         progress(f"compiling for {target.name}, which takes a minute or less")
@@ -147,7 +148,7 @@ class Compiled:
     def __call__(self, *arguments: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
         names = arguments_of(self.facts) or []
         given = dict(zip(names, arguments, strict=True))
-        tensors = [one for one in arguments if isinstance(one, Tensor)]
+        tensors = [one.detach() for one in arguments if isinstance(one, Tensor)]
         wholes: dict[str, Callable[[], Tensor]] = {
             "node_counts": lambda: _tensor(given["contributing"]),
             "edge_counts": lambda: _tensor(given["edge_index"])[0],
@@ -219,21 +220,16 @@ def _target(instruction_set: str | None) -> _Target:
 
 
 def _require_compiler() -> None:
-    from torch._inductor.cpp_builder import get_cpp_compiler
-    from torch._inductor.exc import InvalidCxxCompiler
-
-    try:
-        get_cpp_compiler()
-    except InvalidCxxCompiler:
+    if shutil.which(os.environ.get("CXX") or "g++") is None:
         raise TorchMLError(
             "no C++ compiler was found, expected g++ on the PATH (or CXX): models are compiled "
             "with it when they are exported, not when they run"
-        ) from None
+        )
 
 
 def _inputs_of(facts: ModelMetadata, names: Sequence[str]) -> list[Input]:
     """The tensors in order, the lists of counts replaced by prefixes of those sizes."""
-    dtype, layers = facts.dtype or "", facts.layers or 1
+    dtype, layers = facts.input_dtype or facts.dtype or "", facts.layers or 1
     if facts.convention == "descriptor":
         width = _descriptors.Descriptor(
             _descriptors.parse_parameters(
@@ -369,6 +365,11 @@ def _of_model(model: EdgeModel, inputs: Sequence[Input], facts: ModelMetadata) -
     return energy
 
 
+def _schema(module: torch.jit.ScriptModule) -> list[Any]:
+    """Forward's arguments without self."""
+    return list(module.forward.schema.arguments)[1:]  # type: ignore[attr-defined]
+
+
 _SIZE_OPERATIONS = {
     torch.ops.aten.add.int: operator.add,
     torch.ops.aten.sub.int: operator.sub,
@@ -394,7 +395,7 @@ def _of_archive(
     places = {one.name: a for a, one in zip(arguments, inputs, strict=True)}
     handed = [
         f"[{', '.join(lists[one.name])}]" if one.name in SHELL_COUNTS else places[one.name]
-        for one in module.forward.schema.arguments[1:]  # type: ignore[attr-defined]
+        for one in _schema(module)
         if one.name in SHELL_COUNTS or one.name in places
     ]
     source = (
@@ -410,7 +411,7 @@ def _of_archive(
 
     kept: list[torch.fx.GraphModule] = []
 
-    class Converter(TS2EPConverter):  # type: ignore[misc]
+    class Converter(TS2EPConverter):
         def retrace_as_exported_program(self, gm: torch.fx.GraphModule, _: Any) -> Any:
             # Tracing here would turn sizes into constants; ours comes later.
             kept.append(gm)
@@ -440,8 +441,8 @@ def _refusal(path: Path, what: str, error: Exception) -> TorchMLError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[0] if lines else type(error).__name__
     return TorchMLError(
-        f"{path} cannot be compiled: {what} ({reason}), expected torch operations whose sizes do "
-        "not depend on values, and no autograd inside; the format torchscript has no such limits"
+        f"{path.name} cannot be compiled: {what} ({reason}), expected torch operations whose sizes "
+        "do not depend on values, and no autograd inside; the format torchscript has no such limits"
     )
 
 
@@ -521,7 +522,7 @@ def _compile(
 
     options = {**target.config, "aot_inductor.package": True, "cpp.dynamic_threads": True}
     try:
-        files = torch._inductor.aot_compile(
+        files: Any = torch._inductor.aot_compile(
             program.module(check_guards=False), sample, options=options
         )
     except Exception as error:
@@ -529,7 +530,11 @@ def _compile(
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
         temporary = Path(scratch) / output.name
-        package_pt2(str(temporary), aoti_files={"model": files}, extra_files=facts.to_extra_files())
+        package_pt2(
+            str(temporary),
+            aoti_files={"model": files},
+            extra_files=facts.to_extra_files(),
+        )
         os.replace(temporary, output)
 
 

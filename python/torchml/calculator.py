@@ -15,8 +15,8 @@ from torchml.potential import Potential
 class Calculator(AseCalculator):
     """Energy, forces, stress and per-atom values of a model, for ASE.
 
-    `model` is the folder of a portable model, a `.pt` file, the name of an installed KIM model, or
-    a `Potential`. Units are ASE's: eV, eV/Å, eV/Å³. Only what is asked for is computed.
+    `model` is the folder of a portable model, a `.pt` or `.pt2` file, the name of an installed KIM
+    model, or a `Potential`. Units are ASE's: eV, eV/Å, eV/Å³. Only what is asked for is computed.
     """
 
     implemented_properties = [  # noqa: RUF012 (ASE declares it so)

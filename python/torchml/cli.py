@@ -50,6 +50,8 @@ _EXPORT_EXAMPLES = """\
 examples:
   what a training has learnt, as PaiNN_Si or whatever model and elements it is of:
     python -m torchml_export run/checkpoints/best.ckpt --install user
+  the same many times faster, splines in place of networks of the distance:
+    python -m torchml_export run/checkpoints/best.ckpt --compress --install user
   a model scripted with torchml.models, or any archive that carries its metadata:
     python -m torchml_export schnet.pt --name SchNet_Si --install user
   any other staged-graph model:

@@ -151,7 +151,7 @@ def _export(order: Export, source: Source) -> Result:
                 model_file,
                 instruction_set=order.instruction_set,
                 device=order.device,
-                model=source.trained if isinstance(source.trained, EdgeModel) else None,
+                model=_exported(source),
                 progress=order.progress,
             )
             checks.append(Check("compiled", "pass", f"{facts.instruction_set}, {facts.device}"))
@@ -199,13 +199,18 @@ def _load(model: Path, extensions: tuple[str, ...]) -> torch.jit.ScriptModule:
 def _accuracy(order: Export, source: Source) -> list[Check]:
     """What splines and float32 cost, each on its own."""
     checks = []
-    exported = source.trained
     if source.compressed is not None and order.compress is not None:
-        exported = source.compressed[0].model
         checks.append(check_compression(*source.compressed, order.compress))
-    if source.exact is not None and isinstance(exported, EdgeModel):
+    if source.exact is not None and (exported := _exported(source)) is not None:
         checks.append(check_float32(difference(source.exact, exported)))
     return checks
+
+
+def _exported(source: Source) -> EdgeModel | None:
+    """What was scripted, where it is known in Python."""
+    if source.compressed is not None:
+        return source.compressed[0].model
+    return source.trained if isinstance(source.trained, EdgeModel) else None
 
 
 def _describe(facts: ModelMetadata, compressed: bool) -> str:

@@ -38,10 +38,10 @@ class Evaluation:
 
 
 class Potential:
-    """A TorchScript potential.
+    """A potential in the engine.
 
-    `model` is the folder of a portable model, a `.pt` file, a checkpoint of a training, or the name
-    of an installed KIM model.
+    `model` is the folder of a portable model, a `.pt` or `.pt2` file, a checkpoint of a training,
+    or the name of an installed KIM model.
     `device` is "cpu", "cuda" or "cuda:K". Further keywords (`cutoff=4.0`, `species=["Si"]`, ...)
     are what a `.pt` without metadata does not say about itself.
     """

@@ -2,6 +2,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "operators/convolution.hpp"
 #include "operators/edge_order.hpp"

@@ -43,7 +43,9 @@ class Splines(RadialFunction):
 
     def forward(self, expansion: Tensor) -> Tensor:
         """Distances, float64[E], to values [E, K]."""
-        values: Tensor = torch.ops.torchml.spline(expansion, self.table, self.cutoff)
+        values: Tensor = torch.ops.torchml.spline(
+            expansion.to(torch.float64), self.table, self.cutoff
+        )
         return values
 
     def convolve(
@@ -58,6 +60,14 @@ class Splines(RadialFunction):
     ) -> Tensor:
         assert order is not None
         sums: Tensor = torch.ops.torchml.convolution(
-            expansion, features, factors, self.table, edge_index, order, self.cutoff, terms, nodes
+            expansion.to(torch.float64),
+            features,
+            factors,
+            self.table,
+            edge_index,
+            order,
+            self.cutoff,
+            terms,
+            nodes,
         )
         return sums

@@ -1,4 +1,4 @@
-"""The reference: a TorchScript model evaluated in Python, its inputs built without the C++.
+"""The reference: a model evaluated in Python, its inputs built without the C++.
 
 Everything here is written to be seen to be right, not to be fast. Neighbours come from a search
 over all pairs and all lattice shifts. A model of convention `edges` gets the periodic graph itself,
@@ -20,6 +20,7 @@ from ase import Atoms
 from ase.geometry import complete_cell
 from numpy.typing import NDArray
 
+from torchml import aoti
 from torchml._descriptors import Descriptor
 from torchml.errors import TorchMLError
 from torchml.metadata import quiet_torchscript
@@ -122,15 +123,21 @@ def unfold(periodic: PeriodicEdges, atoms: int, layers: int) -> Unfolded:
 
 
 class ReferenceModel:
-    """A TorchScript archive, by itself or in a model folder, and the `spec` of its Potential."""
+    """An archive, by itself or in a model folder, and the `spec` of its Potential."""
 
     def __init__(self, path: str | Path, spec: Any) -> None:
         load_extensions(spec.extensions)
-        with quiet_torchscript():
-            module = torch.jit.load(str(archive_of(Path(path))), map_location="cpu").eval()
-        self.module: Callable[..., Any] = module
+        self.module: Callable[..., Any]
         self.spec = spec
         self.dtype = getattr(torch, spec.input_dtype)
+        archive = archive_of(Path(path))
+        if archive.suffix == aoti.SUFFIX:
+            compiled = aoti.load(archive)
+            self.module, self.argument_names = compiled, aoti.arguments_of(compiled.facts) or []
+            return
+        with quiet_torchscript():
+            module = torch.jit.load(str(archive), map_location="cpu").eval()
+        self.module = module
         arguments = module.forward.schema.arguments[1:]  # the first is self
         self.argument_names = [argument.name for argument in arguments]
 
