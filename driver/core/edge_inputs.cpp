@@ -37,23 +37,25 @@ class EdgeInputs final : public InputBuilder {
     auto const edges = static_cast<std::int64_t>(graph_.sources.size());
     auto const& device = settings_.device;
 
-    species_.resize(nodes);
-    for (std::int64_t n = 0; n < nodes; ++n)
-      species_[n] = settings_.species_codes[system.species[graph_.nodes[n]]];
-    edge_index_.assign(graph_.sources.begin(), graph_.sources.end());
-    edge_index_.insert(edge_index_.end(), graph_.targets.begin(), graph_.targets.end());
-
     ModelInputs inputs;
     inputs.particles = nodes;
     inputs.contributing = graph_.node_counts.front();
     inputs.contributing_rows = torch::arange(inputs.contributing, torch::kInt64);
     inputs.differentiable =
         leaf_of(graph_.vectors, {edges, 3}, settings_.spec.dtype, device, gradient);
-    flags_.assign(nodes, 1);
-    std::fill_n(flags_.begin(), inputs.contributing, 0);
-    inputs.arguments = {tensor_of(species_, {nodes}, device), inputs.differentiable,
-                        tensor_of(edge_index_, {2, edges}, device),
-                        tensor_of(flags_, {nodes}, device)};
+    auto const species = filled<std::int64_t>({nodes}, device, [&](auto codes) {
+      for (std::size_t n = 0; n < codes.size(); ++n)
+        codes[n] = settings_.species_codes[system.species[graph_.nodes[n]]];
+    });
+    auto const edge_index = filled<std::int64_t>({2, edges}, device, [&](auto index) {
+      std::ranges::copy(graph_.sources, index.begin());
+      std::ranges::copy(graph_.targets, index.begin() + edges);
+    });
+    auto const contributing = filled<std::int64_t>({nodes}, device, [&](auto flags) {
+      std::ranges::fill(flags, 1);
+      std::ranges::fill(flags.first(inputs.contributing), 0);
+    });
+    inputs.arguments = {species, inputs.differentiable, edge_index, contributing};
     auto const& names = settings_.argument_names;
     for (auto name = names.begin() + 4; name != names.end(); ++name)
       inputs.arguments.emplace_back(*name == "node_counts" ? graph_.node_counts
@@ -75,9 +77,6 @@ class EdgeInputs final : public InputBuilder {
   CachedNeighbors lists_;
   GhostFolding folding_;
   ShellGraph graph_;
-  std::vector<std::int64_t> species_;
-  std::vector<std::int64_t> edge_index_;
-  std::vector<std::int64_t> flags_;
 };
 
 void EdgeInputs::pull_back(System const& system, torch::Tensor const& derivative,

@@ -23,6 +23,14 @@ torch::Tensor tensor_of(std::vector<Element>& data, torch::IntArrayRef shape,
       .to(torch::TensorOptions(device), /*non_blocking=*/false, /*copy=*/true);
 }
 
+/// A tensor on `device` whose elements `fill` writes: it is given all of them, row by row.
+template <class Element, class Fill>
+torch::Tensor filled(torch::IntArrayRef shape, torch::Device device, Fill const& fill) {
+  auto const tensor = torch::empty(shape, torch::CppTypeToScalarType<Element>::value);
+  fill(std::span(tensor.template data_ptr<Element>(), static_cast<std::size_t>(tensor.numel())));
+  return tensor.to(device);
+}
+
 /// The differentiable input: float64 data in the model's own type and place, as a leaf.
 inline torch::Tensor leaf_of(std::span<double const> data, torch::IntArrayRef shape,
                              ScalarType dtype, torch::Device device, bool gradient) {
