@@ -67,7 +67,7 @@ void reconcile_dtype(std::vector<Declaration> const& declared, Model const& mode
   if (!model.dtype()) return;
   for (auto const& [source, fields] : declared) {
     if (!fields.contains("dtype")) continue;
-    if (model.holds(spec.dtype)) return;
+    if (spec.dtype == *model.dtype() || model.holds(spec.dtype)) return;
     throw Error("'dtype' is '" + std::string(to_string(spec.dtype)) + "' in " + source +
                 " but the model's own is '" + std::string(to_string(*model.dtype())) +
                 "', expected the same value in both");

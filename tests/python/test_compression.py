@@ -255,3 +255,18 @@ def test_archives_are_not_compressed(best, tmp_path, capsys):
 
 def test_distances_stay_in_double_precision():
     assert Distances()(torch.ones(2, dtype=torch.float32)).dtype == torch.float64
+
+
+def test_compiled_ahead_of_time_it_is_the_same(best, tmp_path, capsys):
+    """The compiler calls our operators; the network is in float32, its distances in float64."""
+    order = [str(best), "--compress", "--dtype", "float32", "--output", str(tmp_path)]
+    assert export_main([*order, "--format", "aoti", "--name", "Compiled"]) == 0
+    assert export_main([*order, "--name", "Scripted"]) == 0
+    atoms = bulk("Si", "diamond", a=4.2, cubic=True)
+    atoms.rattle(0.1, seed=1)
+    one, two = (
+        Potential(tmp_path / f"{name}__MO_000000000000_000").evaluate(atoms)
+        for name in ("Compiled", "Scripted")
+    )
+    assert one.energy == pytest.approx(two.energy, rel=1e-6)
+    np.testing.assert_allclose(one.forces, two.forces, rtol=0, atol=1e-5 * np.abs(two.forces).max())
