@@ -19,7 +19,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,17 +75,15 @@ def compile_archive(
         instruction_set: avx2 (any x86-64 processor since 2013, the default there), avx512, or
             native, the best of this machine; other architectures have native alone.
         device: cpu or cuda, for which the compiled model is.
-        model: what `archive` was scripted from, compiled in its stead: its Python code allows
-            what the conversion of TorchScript does not.
+        model: what `archive` was scripted from, compiled in its stead where that is possible: its
+            Python code often allows what the conversion of TorchScript does not.
         progress: called with what is being done, before it is done.
 
     Returns:
         The metadata of the compiled archive.
     """
     archive, output = Path(archive), Path(output)
-    facts = metadata.read(archive)
-    if facts is None or facts.convention is None or facts.dtype is None:
-        raise TorchMLError(f"{archive} has no metadata, expected an archive that TorchML exported")
+    facts = _facts_of(archive)
     target = _target(instruction_set)
     _require_compiler()
     if device == "cuda" and not torch.cuda.is_available():
@@ -100,22 +98,26 @@ def compile_archive(
 
     progress("tracing")
     one, other = (_samples(inputs, facts, seed, device) for seed in (0, 1))
-    with _quiet():
-        energy = (
-            _of_model(model.to(device), inputs, facts)
-            if model is not None
-            else _of_archive(module, inputs, one, archive)
-        )
-        compiled = _with_derivative(energy, inputs, facts, kind)
-        graph = _trace(compiled, one, archive)
-        if graph.code != _trace(compiled, other, archive).code:
+
+    def program_of(energy: Energy) -> Any:
+        function = _with_derivative(energy, inputs, facts, kind)
+        graph = _trace(function, one, archive)
+        if graph.code != _trace(function, other, archive).code:
             raise TorchMLError(
                 f"{archive.name} computes differently at other numbers of atoms and edges (a size "
                 "has become a constant), expected a model whose operations follow the sizes"
             )
-        program = _export(graph, inputs, one, archive)
+        return _export(graph, inputs, one, archive)
+
+    with _quiet():
+        program = None
+        if model is not None:
+            # What Python's operations do not allow, those of TorchScript may.
+            with suppress(TorchMLError):
+                program = program_of(_of_model(model.to(device), inputs, facts))
+        program = program or program_of(_of_archive(module, inputs, one, archive))
         progress(f"compiling for {target.name}, which takes a minute or less")
-        facts = replace(
+        compiled = replace(
             facts,
             returns_forces=True,
             inputs=" ".join(map(str, inputs)),
@@ -123,7 +125,14 @@ def compile_archive(
             instruction_set=target.declared(),
             torch=torch.__version__.split("+")[0],
         )
-        _compile(program, one, target, output, facts)
+        _compile(program, one, target, output, compiled)
+    return compiled
+
+
+def _facts_of(archive: Path) -> ModelMetadata:
+    facts = metadata.read(archive)
+    if facts is None or facts.convention is None or facts.dtype is None:
+        raise TorchMLError(f"{archive} has no metadata, expected an archive that TorchML exported")
     return facts
 
 

@@ -203,7 +203,7 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
         choices=("torchscript", "aoti"),
         default="torchscript",
         help="of the archive: TorchScript (default, runs anywhere), or energy and forces compiled "
-        "ahead of time (AOTInductor, needs g++ here): faster, in float32 above all",
+        "ahead of time (AOTInductor, needs g++ here)",
     )
     result.add_argument(
         "--instruction-set",

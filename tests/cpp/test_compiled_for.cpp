@@ -2,8 +2,8 @@
 #include <torch/version.h>
 
 #include "aoti_inputs.hpp"
+#include "aoti_model.hpp"
 #include "compiled_for.hpp"
-#include "model.hpp"
 #include "support.hpp"
 
 namespace torchml::test {
