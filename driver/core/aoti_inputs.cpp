@@ -67,7 +67,7 @@ std::vector<torch::Tensor> AotiInputs::flatten(std::vector<c10::IValue> const& a
   torch::Tensor edges;
   for (std::size_t k = 0; k < arguments.size() && k < arguments_.size(); ++k) {
     if (arguments[k].isTensor()) {
-      tensors.push_back(arguments[k].toTensor());
+      tensors.push_back(arguments[k].toTensor().contiguous());  // it reads memory in order
       if (arguments_[k] == "contributing") nodes = tensors.back();
       if (arguments_[k] == "edge_index") edges = tensors.back().select(0, 0);
       continue;

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "model.hpp"
+#include "kim_model.hpp"
 
 namespace torchml::kim {
 

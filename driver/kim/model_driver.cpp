@@ -8,7 +8,7 @@
 
 #include "KIM_ModelDriverHeaders.hpp"
 #include "compute.hpp"
-#include "model.hpp"
+#include "kim_model.hpp"
 #include "registration.hpp"
 #include "torch_error.hpp"
 

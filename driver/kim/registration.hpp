@@ -3,7 +3,7 @@
 
 #include <memory>
 
-#include "model.hpp"
+#include "kim_model.hpp"
 
 namespace torchml::kim {
 
