@@ -12,10 +12,12 @@ so a size that the model turned into a constant is found, as NequIP does it
 
 from __future__ import annotations
 
+import importlib
 import operator
 import os
 import platform
 import shutil
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -86,6 +88,7 @@ def compile_archive(
     facts = _facts_of(archive)
     target = _target(instruction_set)
     _require_compiler()
+    _import_setuptools()
     if device == "cuda" and not torch.cuda.is_available():
         raise TorchMLError("device is 'cuda', but torch finds no GPU, expected one to compile for")
     load_extensions(facts.extensions or ())
@@ -226,6 +229,21 @@ def _target(instruction_set: str | None) -> _Target:
             f"this processor has no {name}, expected one that has what is compiled for"
         )
     return _X86[name]
+
+
+def _import_setuptools() -> None:
+    """What torch's compiler imports. After pip was imported, setuptools refuses its own distutils."""
+    if "pip" not in sys.modules or "setuptools" in sys.modules:
+        return
+    name = "SETUPTOOLS_USE_DISTUTILS"
+    before = os.environ.get(name)
+    os.environ[name] = "stdlib"
+    try:
+        importlib.import_module("setuptools")
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
 
 
 def _require_compiler() -> None:

@@ -282,7 +282,9 @@ class Follow(Callback):
     def on_train_batch_end(self, trainer: L.Trainer, pl_module: L.LightningModule, *_: Any) -> None:
         n = self.steps
         decay = 0.0 if n == 0 else min(self.decay, (1 + n) / (10 + n))
-        for name, value in pl_module.named_parameters():
+        for name, value in pl_module.state_dict(keep_vars=True).items():
+            if not value.requires_grad:
+                continue
             old = self.average.get(name, torch.zeros_like(value))
             self.average[name] = decay * old + (1 - decay) * value.detach()
         self.steps += 1
