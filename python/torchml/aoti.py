@@ -17,7 +17,6 @@ import operator
 import os
 import platform
 import shutil
-import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -232,18 +231,19 @@ def _target(instruction_set: str | None) -> _Target:
 
 
 def _import_setuptools() -> None:
-    """What torch's compiler imports. After pip was imported, setuptools refuses its own distutils."""
-    if "pip" not in sys.modules or "setuptools" in sys.modules:
-        return
-    name = "SETUPTOOLS_USE_DISTUTILS"
-    before = os.environ.get(name)
-    os.environ[name] = "stdlib"
+    """What torch's compiler imports, and stumbles over in a process that has looked for pip."""
     try:
         importlib.import_module("setuptools")
-    finally:
-        del os.environ[name]
-        if before is not None:
-            os.environ[name] = before
+    except AssertionError:  # pip brings the standard library's distutils back
+        name = "SETUPTOOLS_USE_DISTUTILS"
+        before = os.environ.get(name)
+        os.environ[name] = "stdlib"
+        try:
+            importlib.import_module("setuptools")
+        finally:
+            del os.environ[name]
+            if before is not None:
+                os.environ[name] = before
 
 
 def _require_compiler() -> None:
