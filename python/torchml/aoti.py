@@ -85,9 +85,9 @@ def compile_archive(
     """
     archive, output = Path(archive), Path(output)
     facts = _facts_of(archive)
+    _import_setuptools()
     target = _target(instruction_set)
     _require_compiler()
-    _import_setuptools()
     if device == "cuda" and not torch.cuda.is_available():
         raise TorchMLError("device is 'cuda', but torch finds no GPU, expected one to compile for")
     load_extensions(facts.extensions or ())
