@@ -5,6 +5,9 @@
     aoti.compile_archive("model.pt", "model.pt2")
     energy, derivative = aoti.load("model.pt2")(species, edge_vectors, edge_index, contributing)
 
+The archive holds the model twice: compiled for one thread, and for several, where sums over edges
+are made without atomics. Each call takes the one that fits the number of threads.
+
 The sizes of all inputs are free. The graph is traced at two sets of sizes and must be the same:
 so a size that the model turned into a constant is found, as NequIP does it
 (C. W. Tan et al., arXiv:2504.16068).
@@ -132,10 +135,7 @@ def compile_archive(
         )
         files = {}
         for variant in (SERIAL,) if device == "cuda" else (SERIAL, PARALLEL):
-            progress(
-                f"compiling for {target.name}, {variant} of {SERIAL} and {PARALLEL}, "
-                "which takes a minute or less"
-            )
+            progress(f"compiling for {target.name}, {variant}, which takes a minute or less")
             if variant == PARALLEL:
                 sum_by_segments(graph)
             program = _export(graph, inputs, one, archive)
@@ -162,7 +162,7 @@ class Compiled:
     """A compiled model in Python: called as `forward` was, it returns (energy, derivative)."""
 
     def __init__(self, path: str | Path) -> None:
-        from torch._inductor.package import load_package
+        from torch._inductor.package.package import load_package
 
         facts = metadata.read(path)
         if facts is None or facts.inputs is None:

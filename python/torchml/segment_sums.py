@@ -45,7 +45,7 @@ def sum_by_segments(graph: GraphModule) -> int:
 def _index_and_values(node: Node) -> tuple[Node, Node] | None:
     arguments: Any = node.args
     if node.target is aten.index_add.default:
-        start, axis, index, values = arguments
+        _, axis, index, values = arguments
         return (index, values) if axis == 0 and node.kwargs.get("alpha", 1) == 1 else None
     if node.target in (aten.index_put.default, aten._unsafe_index_put.default):
         accumulate = arguments[3] if len(arguments) > 3 else node.kwargs.get("accumulate", False)
