@@ -162,15 +162,14 @@ class Compiled:
     """A compiled model in Python: called as `forward` was, it returns (energy, derivative)."""
 
     def __init__(self, path: str | Path) -> None:
-        from torch._inductor.package.package import load_package
+        from torch.export.pt2_archive._package import load_pt2
 
         facts = metadata.read(path)
         if facts is None or facts.inputs is None:
             raise TorchMLError(f"{path} is no archive that `compile_archive` wrote")
         core.require_fit(str(path), facts.device or "cpu")
         self.facts = facts
-        variants = (SERIAL,) if facts.device == "cuda" else (SERIAL, PARALLEL)
-        self._loaded = {one: load_package(str(path), one) for one in variants}
+        self._loaded = load_pt2(str(path)).aoti_runners
 
     def __call__(self, *arguments: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
         names = arguments_of(self.facts) or []
