@@ -1,5 +1,6 @@
 #include "aoti_model.hpp"
 
+#include <ATen/Parallel.h>
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
 
 #include <algorithm>
@@ -22,10 +23,11 @@ std::size_t runners(torch::Device device) {
 }
 
 std::unique_ptr<torch::inductor::AOTIModelPackageLoader> load_package(fs::path const& path,
+                                                                      char const* variant,
                                                                       torch::Device device) {
   try {
     return std::make_unique<torch::inductor::AOTIModelPackageLoader>(
-        path.string(), "model", /*run_single_threaded=*/false, runners(device), device.index());
+        path.string(), variant, /*run_single_threaded=*/false, runners(device), device.index());
   } catch (std::exception const& exception) {
     std::error_code ignored;
     throw Error("cannot load model " + path.filename().string() + " (" + describe(exception) +
@@ -61,7 +63,8 @@ AotiModel::AotiModel(fs::path const& path, std::vector<std::string> const& exten
                 ", expected true, since a compiled model cannot be differentiated");
   load_extensions(extensions);
   load_extensions(extensions_from_environment());
-  loader_ = load_package(path, device);
+  serial_ = load_package(path, "serial", device);
+  if (device.is_cpu()) parallel_ = load_package(path, "parallel", device);
 }
 
 AotiModel::~AotiModel() = default;
@@ -71,7 +74,8 @@ ModelOutput AotiModel::forward(std::vector<c10::IValue> const& inputs) const {
   std::vector<torch::Tensor> outputs;
   try {
     PythonLockRelease const no_lock;
-    outputs = loader_->run(tensors);
+    auto const& loader = parallel_ && at::get_num_threads() > 1 ? parallel_ : serial_;
+    outputs = loader->run(tensors);
   } catch (std::exception const& exception) {
     throw Error("model " + name_ + " failed: " + describe(exception));
   }

@@ -1,5 +1,5 @@
 // A model compiled ahead of time by AOTInductor, a `.pt2` archive: energy and derivative in one
-// call, without autograd.
+// call, without autograd. The archive holds the model twice, for one thread and for several.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,7 @@ class AOTIModelPackageLoader;
 
 namespace torchml {
 
-/// The library in an archive, unpacked into the temporary folder and loaded.
+/// The libraries in an archive, unpacked into the temporary folder and loaded.
 class AotiModel final : public Model {
  public:
   /// Checks what the archive declares before anything of it is loaded, then loads operator
@@ -36,7 +36,8 @@ class AotiModel final : public Model {
 
   [[nodiscard]] torch::Device device() const override { return device_; }
 
-  /// Calls from several threads run beside each other.
+  /// Calls from several threads run beside each other. Each takes the variant that fits
+  /// at::get_num_threads() of the thread that calls.
   [[nodiscard]] ModelOutput forward(std::vector<c10::IValue> const& inputs) const override;
 
  private:
@@ -44,7 +45,8 @@ class AotiModel final : public Model {
   torch::Device device_;
   std::optional<AotiInputs> inputs_;
   std::optional<ScalarType> dtype_;
-  std::unique_ptr<torch::inductor::AOTIModelPackageLoader> loader_;
+  std::unique_ptr<torch::inductor::AOTIModelPackageLoader> serial_;
+  std::unique_ptr<torch::inductor::AOTIModelPackageLoader> parallel_;  ///< none on a GPU
 };
 
 }  // namespace torchml

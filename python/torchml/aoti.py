@@ -5,6 +5,9 @@
     aoti.compile_archive("model.pt", "model.pt2")
     energy, derivative = aoti.load("model.pt2")(species, edge_vectors, edge_index, contributing)
 
+The archive holds the model twice: compiled for one thread, and for several, where sums over edges
+are made without atomics. Each call takes the one that fits the number of threads.
+
 The sizes of all inputs are free. The graph is traced at two sets of sizes and must be the same:
 so a size that the model turned into a constant is found, as NequIP does it
 (C. W. Tan et al., arXiv:2504.16068).
@@ -34,10 +37,14 @@ from torchml.errors import TorchMLError
 from torchml.metadata import ModelMetadata, quiet_torchscript
 from torchml.models.base import EdgeModel, float_type
 from torchml.models.descriptor_potential import energies_of
+from torchml.segment_sums import sum_by_segments
 from torchml.signature import SHELL_COUNTS, load_extensions
 
 SUFFIX = ".pt2"
 INSTRUCTION_SETS = ("avx2", "avx512", "native")
+
+# The models in an archive: for one thread and for several; a GPU has the first alone.
+SERIAL, PARALLEL = "serial", "parallel"
 
 Energy = Callable[..., Any]  # called with the tensors of `Input`s
 
@@ -101,7 +108,7 @@ def compile_archive(
     progress("tracing")
     one, other = (_samples(inputs, facts, seed, device) for seed in (0, 1))
 
-    def program_of(energy: Energy) -> Any:
+    def graph_of(energy: Energy) -> torch.fx.GraphModule:
         function = _with_derivative(energy, inputs, facts, kind)
         graph = _trace(function, one, archive)
         if graph.code != _trace(function, other, archive).code:
@@ -109,16 +116,17 @@ def compile_archive(
                 f"{archive.name} computes differently at other numbers of atoms and edges (a size "
                 "has become a constant), expected a model whose operations follow the sizes"
             )
-        return _export(graph, inputs, one, archive)
+        # Found here, so that what cannot be exported is tried otherwise.
+        _export(graph, inputs, one, archive)
+        return graph
 
     with _quiet():
-        program = None
+        graph = None
         if model is not None:
             # What Python's operations do not allow, those of TorchScript may.
             with suppress(TorchMLError):
-                program = program_of(_of_model(model.to(device), inputs, facts))
-        program = program or program_of(_of_archive(module, inputs, one, archive))
-        progress(f"compiling for {target.name}, which takes a minute or less")
+                graph = graph_of(_of_model(model.to(device), inputs, facts))
+        graph = graph or graph_of(_of_archive(module, inputs, one, archive))
         compiled = replace(
             facts,
             returns_forces=True,
@@ -127,7 +135,14 @@ def compile_archive(
             instruction_set=target.declared(),
             torch=torch.__version__.split("+")[0],
         )
-        _compile(program, one, target, output, compiled)
+        files = {}
+        for variant in (SERIAL,) if device == "cuda" else (SERIAL, PARALLEL):
+            progress(f"compiling for {target.name}, {variant}, which takes a minute or less")
+            if variant == PARALLEL:
+                sum_by_segments(graph)
+            program = _export(graph, inputs, one, archive)
+            files[variant] = _compile(program, one, target, variant, output)
+        _package(files, output, compiled)
     return compiled
 
 
@@ -149,17 +164,21 @@ class Compiled:
     """A compiled model in Python: called as `forward` was, it returns (energy, derivative)."""
 
     def __init__(self, path: str | Path) -> None:
+        from torch.export.pt2_archive._package import load_pt2
+
         facts = metadata.read(path)
         if facts is None or facts.inputs is None:
             raise TorchMLError(f"{path} is no archive that `compile_archive` wrote")
         core.require_fit(str(path), facts.device or "cpu")
         self.facts = facts
-        self._loaded = torch._inductor.aoti_load_package(str(path))
+        self._loaded = load_pt2(str(path)).aoti_runners
 
     def __call__(self, *arguments: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
         names = arguments_of(self.facts) or []
         given = dict(zip(names, arguments, strict=True))
-        tensors = [one.detach() for one in arguments if isinstance(one, Tensor)]
+        tensors = [one.detach().contiguous() for one in arguments if isinstance(one, Tensor)]
+        if "edge_index" in given:
+            _require_nodes(_tensor(given["edge_index"]), _tensor(arguments[0]).size(0))
         wholes: dict[str, Callable[[], Tensor]] = {
             "node_counts": lambda: _tensor(given["contributing"]),
             "edge_counts": lambda: _tensor(given["edge_index"])[0],
@@ -167,13 +186,26 @@ class Compiled:
         for name in names:
             if name in SHELL_COUNTS:
                 tensors += [wholes[name]()[:count] for count in list(given[name])[:-1]]
-        energy, derivative = self._loaded(*tensors)
+        threads = PARALLEL in self._loaded and torch.get_num_threads() > 1
+        energy, derivative = self._loaded[PARALLEL if threads else SERIAL](*tensors)
         return energy, derivative
 
 
 def load(path: str | Path) -> Compiled:
     """Load an archive that `compile_archive` wrote; what does not fit this machine is refused."""
     return Compiled(path)
+
+
+def _require_nodes(edge_index: Tensor, nodes: int) -> None:
+    """Compiled code does not look where it reads."""
+    if edge_index.numel() == 0:
+        return
+    least, most = (int(one) for one in torch.aminmax(edge_index))
+    if least < 0 or most >= nodes:
+        raise TorchMLError(
+            f"edge_index holds numbers from {least} to {most}, expected 0 to {nodes - 1}, since "
+            f"there are {nodes} nodes"
+        )
 
 
 def _tensor(value: Any) -> Tensor:
@@ -542,24 +574,54 @@ def _export(
         raise _refusal(path, "its sizes are not free", error) from None
 
 
-def _compile(
-    program: Any, sample: tuple[Tensor, ...], target: _Target, output: Path, facts: ModelMetadata
-) -> None:
-    from torch.export.pt2_archive._package import package_pt2
+_VARIANTS: Mapping[str, Mapping[str, Any]] = {
+    # Without OpenMP: sums over edges are fused with what makes their terms.
+    SERIAL: {"cpp.threads": 1, "cpp.dynamic_threads": False},
+    PARALLEL: {"cpp.dynamic_threads": True},
+}
 
-    options = {**target.config, "aot_inductor.package": True, "cpp.dynamic_threads": True}
+
+def _compile(
+    program: Any, sample: tuple[Tensor, ...], target: _Target, variant: str, output: Path
+) -> list[str]:
+    """The files of one variant."""
+    options = {
+        **target.config,
+        **_VARIANTS[variant],
+        "aot_inductor.package": True,
+        # Columns that are joined are stored: as a function they are computed anew for each use.
+        "max_pointwise_cat_inputs": 0,
+    }
     try:
-        files: Any = torch._inductor.aot_compile(
-            program.module(check_guards=False), sample, options=options
-        )
+        with _threads(os.cpu_count() or 1):
+            files: Any = torch._inductor.aot_compile(
+                program.module(check_guards=False), sample, options=options
+            )
     except Exception as error:
         raise _refusal(output, "the compiler stopped", error) from None
+    return list(files)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """The compiler asks torch for the number of threads to plan for, not the environment."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _package(files: Mapping[str, list[str]], output: Path, facts: ModelMetadata) -> None:
+    from torch.export.pt2_archive._package import package_pt2
+
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
         temporary = Path(scratch) / output.name
         package_pt2(
             str(temporary),
-            aoti_files={"model": files},
+            aoti_files={name: list(some) for name, some in files.items()},
             extra_files=facts.to_extra_files(),
         )
         os.replace(temporary, output)

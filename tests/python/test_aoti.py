@@ -16,6 +16,7 @@ import torch
 from ase import Atoms
 
 from torchml import Calculator, Potential, TorchMLError, aoti, metadata
+from torchml.compression import compress
 from torchml.export import Export, export
 from torchml.export_checks import check_parity, failed
 from torchml.models import SchNet, describe, script
@@ -121,6 +122,50 @@ def test_two_threads_give_the_forces_of_one(archives):
     assert np.abs(one - two).max() < 1e-12
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_compressed_models_are_compiled_for_one_thread_and_for_two(dtype, tmp_path):
+    torch.manual_seed(2)
+    network = SchNet(["Si", "O"], 4.0, layers=2, features=4, gaussians=4, dtype=dtype)
+    model = compress(network, 1e-6).model
+    plain, compiled = tmp_path / "model.pt", tmp_path / "model.pt2"
+    metadata.save(script(model, "edges"), plain, describe(model, "edges"))
+    aoti.compile_archive(plain, compiled, model=model)
+    potential, reference = Potential(compiled), Potential(plain)
+    expected = reference.evaluate(structure(), virial=True)
+    scale = np.abs(expected.forces).max() * (1e-4 if dtype == "float32" else 1e-11)
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found = potential.evaluate(structure(), virial=True)
+            assert found.energy == pytest.approx(expected.energy, rel=1e-6)
+            assert np.abs(found.forces - expected.forces).max() < scale
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [([[1, 0], [0, 2]], "numbers from 0 to 2, expected 0 to 1"), ([[1, -1], [0, 1]], "from -1 to")],
+)
+def test_edges_of_nodes_that_are_not_there_are_refused(index, message, archives):
+    _, compiled = archives("edges", "model")
+    vectors, nodes = torch.ones(2, 3, dtype=torch.float64), torch.zeros(2, dtype=torch.int64)
+    with pytest.raises(TorchMLError, match=message):
+        aoti.load(compiled)(nodes, vectors, torch.tensor(index), nodes, [2, 2, 2], [2, 2])
+
+
+def test_inputs_may_be_strided(archives):
+    _, compiled = archives("edges", "model")
+    model = aoti.load(compiled)
+    nodes, counts = torch.tensor([0, 1]), ([2, 2, 2], [2, 2])
+    vectors = torch.tensor([[0.0, 0.0, 2.0], [0.0, 0.0, -2.0]], dtype=torch.float64)
+    index = torch.tensor([[1, 0], [0, 1]])
+    expected = model(nodes, vectors, index, nodes * 0, *counts)
+    strided = model(nodes, vectors.T.contiguous().T, index.T.contiguous().T, nodes * 0, *counts)
+    for one, other in zip(strided, expected, strict=True):
+        assert torch.equal(one, other)
+
+
 def test_python_calls_it_as_forward(archives):
     plain, compiled = archives("edges", "model")
     with metadata.quiet_torchscript():
@@ -163,7 +208,12 @@ def test_export_of_an_archive_without_counts(tmp_path):
     assert not failed(result.checks), result.checks
     assert result.folder is not None
     assert {"model.pt2", "model.param"} <= {file.name for file in result.folder.iterdir()}
-    assert steps == ["tracing", "compiling for avx2, which takes a minute or less", "checking"]
+    assert steps == [
+        "tracing",
+        "compiling for avx2, serial, which takes a minute or less",
+        "compiling for avx2, parallel, which takes a minute or less",
+        "checking",
+    ]
     facts = metadata.read(result.folder / "model.pt2")
     assert facts is not None
     assert (facts.instruction_set, facts.device, facts.dtype) == ("avx2", "cpu", "float32")

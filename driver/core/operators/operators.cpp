@@ -7,6 +7,7 @@
 #include "error.hpp"
 #include "operators/convolution.hpp"
 #include "operators/edge_order.hpp"
+#include "operators/segment_sum.hpp"
 #include "operators/spline.hpp"
 
 namespace torchml {
@@ -39,8 +40,10 @@ constexpr Schema kConvolutionBackward = {
     "convolution_backward(Tensor gradient, Tensor r, Tensor features, Tensor? factors, Tensor "
     "table, Tensor edge_index, Tensor order, float cutoff, int[] terms, bool features_too) -> "
     "(Tensor, Tensor, Tensor)"};
-constexpr Schema kSchemas[] = {kEdgeOrder, kSpline, kSplineBackward, kConvolution,
-                               kConvolutionBackward};
+constexpr Schema kSegmentSum = {"torchml::segment_sum",
+                                "segment_sum(Tensor values, Tensor index, SymInt nodes) -> Tensor"};
+constexpr Schema kSchemas[] = {kEdgeOrder,           kSpline,    kSplineBackward, kConvolution,
+                               kConvolutionBackward, kSegmentSum};
 
 /// The operator as the dispatcher knows it, so that whatever traces sees its calls.
 template <class Signature>
@@ -59,6 +62,8 @@ using ConvolutionBackwardSignature =
     ConvolutionDerivatives(torch::Tensor const&, torch::Tensor const&, torch::Tensor const&,
                            Factors const&, torch::Tensor const&, torch::Tensor const&,
                            torch::Tensor const&, double, at::IntArrayRef, bool);
+
+using SegmentSumSignature = torch::Tensor(torch::Tensor const&, torch::Tensor const&, c10::SymInt);
 
 [[noreturn]] void refuse_second_derivative() {
   throw Error(
@@ -152,6 +157,13 @@ ConvolutionDerivatives convolution_backward_shape(
   return {r.new_empty_symint(r.sym_sizes()),
           features_too ? features.new_empty_symint(features.sym_sizes()) : features.new_empty({0}),
           any ? factors->new_empty_symint(factors->sym_sizes()) : features.new_empty({0})};
+}
+
+torch::Tensor segment_sum_shape(torch::Tensor const& values, torch::Tensor const& /*index*/,
+                                c10::SymInt nodes) {
+  auto shape = values.sym_sizes().vec();
+  shape[0] = std::move(nodes);
+  return values.new_empty_symint(shape);
 }
 
 // --- derivatives
@@ -265,6 +277,23 @@ ConvolutionDerivatives convolution_backward_autograd(
   return {results[0], results[1], results[2]};
 }
 
+struct SegmentSumFunction : Function<SegmentSumFunction> {
+  static torch::Tensor forward(AutogradContext* context, torch::Tensor const& values,
+                               torch::Tensor const& index, c10::SymInt nodes) {
+    at::AutoDispatchBelowADInplaceOrView const below;
+    context->save_for_backward({index});
+    return handle<SegmentSumSignature>(kSegmentSum).call(values, index, std::move(nodes));
+  }
+  static variable_list backward(AutogradContext* context, variable_list const& gradients) {
+    return {gradients[0].index_select(0, context->get_saved_variables()[0]), {}, {}};
+  }
+};
+
+torch::Tensor segment_sum_autograd(torch::Tensor const& values, torch::Tensor const& index,
+                                   c10::SymInt nodes) {
+  return SegmentSumFunction::apply(values, index, std::move(nodes));
+}
+
 void define(torch::Library& library) {
   for (auto const& schema : kSchemas) library.def(schema.text);
 }
@@ -301,23 +330,27 @@ void register_operators() {
     cpu.impl("spline_backward", spline_backward);
     cpu.impl("convolution", convolution_cpu);
     cpu.impl("convolution_backward", convolution_backward_cpu);
+    cpu.impl("segment_sum", segment_sum);
     auto& cuda = *library_for(c10::DispatchKey::CUDA);
     cuda.impl("edge_order", no_order);
     cuda.impl("spline", spline_elsewhere);
     cuda.impl("spline_backward", spline_backward_elsewhere);
     cuda.impl("convolution", convolution_elsewhere);
     cuda.impl("convolution_backward", convolution_backward_elsewhere);
+    cuda.impl("segment_sum", composite_segment_sum);
     auto& meta = *library_for(c10::DispatchKey::Meta);
     meta.impl("edge_order", edge_order_shape);
     meta.impl("spline", spline_shape);
     meta.impl("spline_backward", spline_backward_shape);
     meta.impl("convolution", convolution_shape);
     meta.impl("convolution_backward", convolution_backward_shape);
+    meta.impl("segment_sum", segment_sum_shape);
     auto& autograd = *library_for(c10::DispatchKey::Autograd);
     autograd.impl("spline", spline_autograd);
     autograd.impl("spline_backward", spline_backward_autograd);
     autograd.impl("convolution", convolution_autograd);
     autograd.impl("convolution_backward", convolution_backward_autograd);
+    autograd.impl("segment_sum", segment_sum_autograd);
     return true;
   }();
   static_cast<void>(registered);
