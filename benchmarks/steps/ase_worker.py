@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,8 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from steps.pairs import VerletList
 from steps.variants import CUTOFF, LAYERS, SKIN, network
+
+from torchml import aoti
 
 # From species, float64 vectors and edges to energies [M] and dE/d(edge vectors).
 Network = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -48,29 +49,14 @@ def eager(dtype: str) -> Network:
 
 
 def package(path: str) -> Network:
-    """An AOTInductor package, as exported for the driver: energies and derivatives inside.
-
-    Its metadata say which tensors it takes; counts of shells, of which there is one here, are the
-    sizes of tensors.
-    """
-    with zipfile.ZipFile(path) as archive:
-        entry = next(name for name in archive.namelist() if name.endswith("torchml/inputs"))
-        names = [word.split(":")[0] for word in archive.read(entry).decode().split()]
-        double = b"edge_vectors:float64" in archive.read(entry)
-    run = torch._inductor.aoti_load_package(path)
+    """A compiled archive, as exported for the driver: energies and derivatives inside."""
+    model = aoti.load(path)
+    dtype = getattr(torch, model.facts.input_dtype or model.facts.dtype or "float64")
 
     def call(species: Tensor, vectors: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        nodes, edges = [len(species)] * (LAYERS + 1), [index.shape[1]] * LAYERS
         flags = torch.zeros_like(species)
-        given = {
-            "species": species,
-            "edge_vectors": vectors.to(torch.float64 if double else torch.float32),
-            "edge_index": index,
-            "contributing": flags,
-            "node_counts": flags,
-            "edge_counts": index[0],
-        }
-        energies, gradient = run(*(given[name] for name in names))
-        return energies, gradient
+        return model(species, vectors.to(dtype), index, flags, nodes, edges)
 
     return call
 
