@@ -18,7 +18,7 @@ def sizes_of(results: Results, key: str) -> list[int]:
 
 def plot_step_times(results: Results, limits: Limits, path: Path) -> None:
     """Step time over atoms, one line for each variant, and the limits of the arithmetic."""
-    figure = Figure(figsize=(7.5, 5.0), layout="tight")
+    figure = Figure(figsize=(8.5, 5.0), layout="tight")
     axes = figure.subplots()
     styles = {"original": "s-", "ase": "^--", "ours": "o-"}
     drawn = 0
@@ -30,7 +30,7 @@ def plot_step_times(results: Results, limits: Limits, path: Path) -> None:
         axes.plot(
             sizes,
             steps,
-            styles[variant.program],
+            "D:" if variant.compressed else styles[variant.program],
             color=f"C{drawn % 10}",
             label=variant.name.replace("`", ""),
             markersize=4,
@@ -44,7 +44,7 @@ def plot_step_times(results: Results, limits: Limits, path: Path) -> None:
             values = [limits[key, atoms].step for atoms in sizes]
             axes.plot(sizes, values, line, color="0.6", label=f"arithmetic limit f{dtype}")
     axes.set(xscale="log", yscale="log", xlabel="atoms", ylabel="CPU time of a step (ms)")
-    axes.legend(fontsize=7, frameon=False)
+    axes.legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     axes.grid(which="major", color="0.9")
     save(figure, path)
 
