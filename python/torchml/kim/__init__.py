@@ -1,0 +1,23 @@
+"""KIM-API: names, portable models and collections."""
+
+from torchml.kim.portable_models import (
+    DRIVER,
+    extract_parameter_files,
+    install,
+    installed_folder,
+    model_name,
+    require_driver,
+    require_writable,
+    write_portable_model,
+)
+
+__all__ = [
+    "DRIVER",
+    "extract_parameter_files",
+    "install",
+    "installed_folder",
+    "model_name",
+    "require_driver",
+    "require_writable",
+    "write_portable_model",
+]
