@@ -9,8 +9,8 @@ or, to choose elements and head,
     mace.export("mace.model", species=["Si", "O"], head="pbe", collection="user")
 
 The model becomes a function of edge vectors, `torchml.importers.mace.network.MACE`, whose
-energies are compared with MACE's own before it is handed out. mace-torch is needed to read the file, not to run
-what is exported.
+energies are compared with MACE's own before it is handed out. mace-torch is needed to read the
+file, not to run what is exported.
 """
 
 from __future__ import annotations
