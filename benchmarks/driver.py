@@ -82,9 +82,7 @@ def main() -> int:
                             times = run_case(case, *arguments, options.seconds)
                             results.setdefault(case, Times()).add(times)
                             if options.earlier and variant.program == "ours":
-                                times = run_case(
-                                    case, *arguments, options.seconds, options.earlier
-                                )
+                                times = run_case(case, *arguments, options.seconds, options.earlier)
                                 earlier.setdefault(case, Times()).add(times)
                         except TorchMLError as error:
                             failures[case] = str(error)
