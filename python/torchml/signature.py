@@ -1,5 +1,7 @@
-"""Old name of `torchml.contract.signature`, kept for one release."""
+"""Old name of modules of `torchml.contract`, kept for one release."""
 
-from torchml.lazy import moved
+from torchml.contract.completion import complete, merge
+from torchml.contract.operators import load_extensions
+from torchml.contract.signature import SHELL_COUNTS, Signature, probe
 
-moved(__name__, "torchml.contract.signature")
+__all__ = ["SHELL_COUNTS", "Signature", "complete", "load_extensions", "merge", "probe"]

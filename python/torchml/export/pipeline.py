@@ -16,8 +16,10 @@ import torch
 
 from torchml import kim
 from torchml.contract import metadata, param_file
+from torchml.contract.completion import complete, merge
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
-from torchml.contract.signature import complete, load_extensions, merge, probe
+from torchml.contract.operators import load_extensions
+from torchml.contract.signature import probe
 from torchml.errors import TorchMLError
 from torchml.export.accuracy import Tolerance, check_compression, check_float32, difference
 from torchml.export.aoti import compilation as aoti

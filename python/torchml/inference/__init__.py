@@ -6,11 +6,12 @@ from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
     from torchml.inference.calculator import Calculator
-    from torchml.inference.potential import Evaluation, Potential
+    from torchml.inference.evaluation import Evaluation
+    from torchml.inference.potential import Potential
 
 _HOMES = {
     "Calculator": "torchml.inference.calculator",
-    "Evaluation": "torchml.inference.potential",
+    "Evaluation": "torchml.inference.evaluation",
     "Potential": "torchml.inference.potential",
 }
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from torchml import _core
 from torchml.errors import TorchMLError
-from torchml.kim import extract_parameter_files, installed_folder
+from torchml.inference.evaluation import Evaluation
+from torchml.inference.files import model_files
 from torchml.neighbors import ParticleSystem, periodic_particles
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What was asked for; the rest is None.
-
-    energy             eV
-    forces             [atoms, 3], eV/Å
-    virial             [6], eV, dE/dstrain in the order xx yy zz yz xz xy: stress = virial / volume
-    particle_energies  [atoms], eV
-    particle_virials   [atoms, 6], eV, they sum to the virial
-    """
-
-    energy: float | None = None
-    forces: NDArray[np.float64] | None = None
-    virial: NDArray[np.float64] | None = None
-    particle_energies: NDArray[np.float64] | None = None
-    particle_virials: NDArray[np.float64] | None = None
 
 
 class Potential:
@@ -146,34 +125,3 @@ class Potential:
             **wanted,
         )
         return found
-
-
-@contextmanager
-def model_files(model: str | Path) -> Iterator[Path]:
-    """The archive of a file, or the folder with the files of a folder or KIM name.
-
-    That of a checkpoint or of an installed model exists only as long as the context.
-    """
-    path = Path(model)
-    if path.is_dir():
-        yield path
-    elif path.is_file():
-        from torchml.importers.opening import opened
-
-        with opened(path) as source:
-            yield source.archive
-    elif path.suffix or path.parent != Path():
-        raise TorchMLError(f"{model}: no such file or folder, expected a model")
-    elif installed_folder(str(model)) is None:
-        raise TorchMLError(
-            f"'{model}' is neither a folder, nor a file, nor a model in any KIM collection"
-        )
-    else:
-        with tempfile.TemporaryDirectory() as scratch:
-            extract_parameter_files(str(model), Path(scratch))
-            yield Path(scratch)
-
-
-def archive_of(path: Path) -> Path:
-    """The archive at this path, or the one that the `.param` file in this folder names."""
-    return Path(_core.archive_of_folder(str(path))) if path.is_dir() else path

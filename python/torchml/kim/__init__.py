@@ -1,15 +1,13 @@
 """KIM-API: names, portable models and collections."""
 
-from torchml.kim.portable_models import (
-    DRIVER,
+from torchml.kim.collections import (
     extract_parameter_files,
     install,
     installed_folder,
-    model_name,
     require_driver,
-    require_writable,
-    write_portable_model,
 )
+from torchml.kim.names import DRIVER, model_name
+from torchml.kim.portable_models import require_writable, write_portable_model
 
 __all__ = [
     "DRIVER",

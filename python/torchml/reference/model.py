@@ -22,10 +22,12 @@ from numpy.typing import NDArray
 
 from torchml._descriptors import Descriptor
 from torchml.contract.metadata import quiet_torchscript
-from torchml.contract.signature import SHELL_COUNTS, load_extensions
+from torchml.contract.operators import load_extensions
+from torchml.contract.signature import SHELL_COUNTS
 from torchml.errors import TorchMLError
 from torchml.export.aoti import compilation as aoti
-from torchml.inference.potential import Evaluation, archive_of
+from torchml.inference.evaluation import Evaluation
+from torchml.inference.files import archive_of
 from torchml.models import EdgeModel
 from torchml.models.staged import StagedModel
 

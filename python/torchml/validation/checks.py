@@ -11,7 +11,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from torchml.inference.potential import Evaluation
+from torchml.inference.evaluation import Evaluation
 from torchml.reference.agreement import Tolerances, difference
 
 Evaluate = Callable[[Atoms], Evaluation]

@@ -21,7 +21,9 @@ from torchml.contract import metadata
 from torchml.errors import TorchMLError
 from torchml.export import Export, export
 from torchml.importers.opening import opened
-from torchml.inference.potential import Evaluation, Potential, model_files
+from torchml.inference.evaluation import Evaluation
+from torchml.inference.files import model_files
+from torchml.inference.potential import Potential
 from torchml.models import EdgeModel
 from torchml.models.staged import StagedModel
 from torchml.reference.agreement import Tolerances, difference, tolerances

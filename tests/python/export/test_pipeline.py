@@ -19,8 +19,9 @@ from ase.calculators.kim import KIM
 from torchml import kim
 from torchml.cli import export_main, main
 from torchml.contract import metadata
+from torchml.contract.completion import complete, merge
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
-from torchml.contract.signature import Signature, complete, merge, probe
+from torchml.contract.signature import Signature, probe
 from torchml.errors import TorchMLError
 from torchml.export import Export, Result, export
 from torchml.models import Scaled, SchNet, StillingerWeber, TensorNet, describe, script

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from helpers import portable
 from torchml import Potential, TorchMLError
-from torchml.inference.potential import Evaluation
+from torchml.inference.evaluation import Evaluation
 from torchml.reference.agreement import difference, tolerances
 from torchml.reference.structures import default_structures, read_structures
 from torchml.validation import checks, command

@@ -35,7 +35,8 @@ import torchml._core as core
 from torchml import _descriptors
 from torchml.contract import metadata
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
-from torchml.contract.signature import SHELL_COUNTS, load_extensions
+from torchml.contract.operators import load_extensions
+from torchml.contract.signature import SHELL_COUNTS
 from torchml.errors import TorchMLError
 from torchml.export.aoti.segment_sums import sum_by_segments
 from torchml.models.base import EdgeModel, float_type
