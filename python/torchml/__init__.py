@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from torchml.inference.potential import Potential
     from torchml.neighbors.staged import staged_graph
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Calculator", "Potential", "TorchMLError", "__version__", "staged_graph"]
 
 _HOMES = {
