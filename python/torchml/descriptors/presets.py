@@ -130,7 +130,7 @@ def _grid(cutoff: float, first: float, name: str, number: int) -> list[float]:
             f"{count} functions from {first} Å are asked for, expected at least 1 and a positive "
             f"distance below {last:g} Å"
         )
-    return np.linspace(first, last, count).tolist()
+    return [float(r) for r in np.linspace(first, last, count)]
 
 
 def _eta(width: float) -> float:
