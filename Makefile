@@ -19,7 +19,7 @@ demo test bench: export OMPI_MCA_rmaps_base_oversubscribe = 1
 # A user's compiler may know warnings that ours does not; here they are errors.
 test: export TORCHML_WARNINGS_AS_ERRORS = ON
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint docs bench clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -48,6 +48,9 @@ test: ## set up, then run the C++ and the Python tests
 lint: setup ## ruff, mypy and clang-format
 	@$(in_environment) ruff check . && mypy && \
 	git ls-files -z '*.cpp' '*.hpp' | xargs -0 clang-format --dry-run -Werror
+
+docs: setup ## the documentation with the API reference, into PREFIX/docs
+	@$(in_environment) mkdocs build --strict --site-dir "$(PREFIX)/docs"
 
 # accuracy.py, which needs data of yours, is not among them.
 bench: setup ## steps of LAMMPS (ORIGINAL=DIR: also by the original driver), graphs, descriptors, training

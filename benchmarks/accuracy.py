@@ -17,7 +17,7 @@ from pathlib import Path
 from common.reports import OUTPUT, machine, new_table, write_json
 from rich.console import Console
 
-from torchml.threads import wait_without_spinning
+from torchml.training.threads import wait_without_spinning
 
 wait_without_spinning()
 

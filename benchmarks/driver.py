@@ -30,7 +30,7 @@ from steps.engine import Engine, engine_sheet, run_engine
 from steps.figures import plot_ghosts, plot_step_times
 from steps.limit import edges_of, limit_of, speeds
 from steps.runs import CELLS, Case, Times, run_case, silicon
-from steps.tables import sheets
+from steps.tables import builds_sheet, sheets
 from steps.variants import VARIANTS, Models
 
 from torchml import TorchMLError
@@ -55,6 +55,7 @@ def main() -> int:
     console = Console(width=120)
     cases = wanted(options)
     results: dict[Case, Times] = {}
+    earlier: dict[Case, Times] = {}
     failures: dict[Case, str] = {}
     engines = [
         Engine(key, atoms)
@@ -77,10 +78,12 @@ def main() -> int:
                     )
                     if case not in failures:
                         try:
-                            times = run_case(
-                                case, variant, models, call_times, options.original, options.seconds
-                            )
+                            arguments = (variant, models, call_times, options.original)
+                            times = run_case(case, *arguments, options.seconds)
                             results.setdefault(case, Times()).add(times)
+                            if options.earlier and variant.program == "ours":
+                                times = run_case(case, *arguments, options.seconds, options.earlier)
+                                earlier.setdefault(case, Times()).add(times)
                         except TorchMLError as error:
                             failures[case] = str(error)
                     progress.advance(task)
@@ -103,7 +106,7 @@ def main() -> int:
         )
         for case in results
     }
-    tables = [*sheets(results, limits), engine_sheet(engines)]
+    tables = [*sheets(results, limits), builds_sheet(results, earlier), engine_sheet(engines)]
     report(console, options, [t for t in tables if t.rows], reasons(failures))
     figures = options.figures or options.output
     plot_step_times(results, limits, figures / "step_times.png")
@@ -112,6 +115,7 @@ def main() -> int:
         "speed": {name: vars(value) for name, value in speed.items()},
         "edges": {str(atoms): count for atoms, count in edges.items()},
         "left_out": reasons(failures),
+        "earlier": [{**vars(case), **times.summary()} for case, times in earlier.items()],
         "cases": [
             {**vars(case), **times.summary(), "limit": vars(limits[case.variant, case.atoms])}
             for case, times in results.items()
@@ -176,6 +180,12 @@ def parse_options() -> argparse.Namespace:
         metavar="DIR",
     )
     parser.add_argument(
+        "--earlier",
+        type=Path,
+        help="folder with an earlier build of this driver, which takes the same steps in turn",
+        metavar="DIR",
+    )
+    parser.add_argument(
         "--seconds",
         type=float,
         default=0.7,
@@ -193,8 +203,10 @@ def parse_options() -> argparse.Namespace:
         numbers = layout.split("x")
         if len(numbers) != 2 or not all(n.isdigit() and int(n) > 0 for n in numbers):
             parser.error(f"--layouts: '{layout}' is none, expected RANKSxTHREADS such as 2x1")
-    if options.original is not None and not options.original.is_dir():
-        parser.error(f"--original: {options.original} is no folder")
+    for name in ("original", "earlier"):
+        folder = getattr(options, name)
+        if folder is not None and not folder.is_dir():
+            parser.error(f"--{name}: {folder} is no folder")
     return options
 
 

@@ -37,9 +37,9 @@ from rich.console import Console
 from rich.table import Table
 
 from torchml import TorchMLError
-from torchml.compat import mace
 from torchml.export import Export, export
-from torchml.export_accuracy import Tolerance
+from torchml.export.accuracy import Tolerance
+from torchml.importers.mace import model as mace
 from torchml.validation.command import environment
 from torchml.validation.lammps import run_lammps
 

@@ -15,7 +15,7 @@ import torch
 from ase.build import bulk
 from torch import Tensor
 
-from torchml.compression import compress
+from torchml.export.compression import compress
 from torchml.models import SchNet
 from torchml.neighbors import periodic_particles
 

@@ -32,7 +32,8 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from silicon_data import find_native
 
-from torchml import TorchMLError, metadata
+from torchml import TorchMLError
+from torchml.contract import metadata
 from torchml.export import Export, export
 from torchml.models import EdgeModel, SchNet, StillingerWeber, describe, script
 

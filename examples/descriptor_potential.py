@@ -32,10 +32,10 @@ from rich.console import Console
 from torch import Tensor
 
 from torchml import TorchMLError
+from torchml.contract.metadata import quiet_torchscript
 from torchml.descriptors import Descriptor, SymmetryFunctions, save_parameters
 from torchml.descriptors.autograd import Linearization, linearize
 from torchml.export import Export, export
-from torchml.metadata import quiet_torchscript
 from torchml.models.descriptor_network import DescriptorNetwork
 
 NAME = "Example_SymmetryFunctions_Si"

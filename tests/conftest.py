@@ -9,10 +9,10 @@ from functools import cache
 from importlib.abc import MetaPathFinder
 from pathlib import Path
 
-import portable
 import pytest
 import torch
 
+from helpers import portable
 from torchml import kim
 
 

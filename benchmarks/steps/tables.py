@@ -63,6 +63,31 @@ def size_sheet(results: Results, limits: Limits, atoms: int) -> Sheet:
     return sheet
 
 
+def builds_sheet(results: Results, earlier: Results) -> Sheet:
+    """This build of the driver beside an earlier one."""
+    sheet = Sheet(
+        "This build beside an earlier one",
+        ["variant", "atoms", "layout"],
+        ["ms", "earlier", "ratio", "of minima"],
+        "CPU time of a step, median; ratio: this build over the earlier one, of the medians and of "
+        "the shortest steps. Both ran in turn, round after round.",
+    )
+    for case, before in earlier.items():
+        now = results[case]
+        sheet.rows.append(
+            [
+                VARIANTS[case.variant].name,
+                f"{case.atoms:,}",
+                case.layout,
+                digits(now.step),
+                digits(before.step),
+                f"{now.step / before.step:.3f}",
+                f"{min(now.cpu) / min(before.cpu):.3f}",
+            ]
+        )
+    return sheet
+
+
 def per_atom_sheet(results: Results) -> Sheet:
     """The cost of an atom over the sizes."""
     sizes = sorted({case.atoms for case in results if case.layout == "1x1"})

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 import torchml
-from torchml import TorchMLError, metadata
-from torchml.metadata import quiet_torchscript
+from torchml import TorchMLError
+from torchml.contract import metadata
+from torchml.contract.metadata import quiet_torchscript
+from torchml.importers.checkpoint import FORMAT, KEY
 from torchml.models import Scaled, SchNet, describe, script
 from torchml.models.build import describe_class
-from torchml.training.checkpoint import FORMAT, KEY
 
 CUTOFF = 4.0  # Å
 SKIN = 2.0  # Å, LAMMPS' default

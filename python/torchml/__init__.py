@@ -5,19 +5,19 @@ from typing import TYPE_CHECKING
 from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from torchml.calculator import Calculator
     from torchml.errors import TorchMLError
-    from torchml.graphs import staged_graph
-    from torchml.potential import Potential
+    from torchml.inference.calculator import Calculator
+    from torchml.inference.potential import Potential
+    from torchml.neighbors.staged import staged_graph
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["Calculator", "Potential", "TorchMLError", "__version__", "staged_graph"]
 
 _HOMES = {
-    "Calculator": "torchml.calculator",
-    "Potential": "torchml.potential",
+    "Calculator": "torchml.inference.calculator",
+    "Potential": "torchml.inference.potential",
     "TorchMLError": "torchml.errors",
-    "staged_graph": "torchml.graphs",
+    "staged_graph": "torchml.neighbors.staged",
 }
 
 __getattr__ = lazy_names(__name__, _HOMES)

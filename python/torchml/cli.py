@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torchml.threads import wait_without_spinning
+from torchml.training.threads import wait_without_spinning
 
 if TYPE_CHECKING:
     from torchml.export import Result
@@ -244,10 +244,10 @@ def _add_export_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _export(options: argparse.Namespace) -> int:
     from torchml import kim
+    from torchml.contract.metadata import ModelMetadata
     from torchml.errors import TorchMLError
     from torchml.export import Export, export
-    from torchml.export_accuracy import Tolerance
-    from torchml.metadata import ModelMetadata
+    from torchml.export.accuracy import Tolerance
 
     if options.tolerance and not options.compress:
         raise TorchMLError("--tolerance is that of a compressed model, expected --compress with it")

@@ -5,6 +5,7 @@ torch and Lightning take seconds to import; `torchml --help` and reading a file 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
@@ -19,3 +20,8 @@ def lazy_names(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
         return getattr(import_module(homes[name]), name)
 
     return find
+
+
+def moved(old: str, new: str) -> None:
+    """Make the module `old` another name of the module `new`, which takes its place."""
+    sys.modules[old] = import_module(new)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import portable
 import pytest
 
+from helpers import portable
 from torchml import TorchMLError, kim
 from torchml.validation.kim_client import KimModel, kim_log_explains
 

@@ -7,10 +7,10 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import portable
 import pytest
 from ase.calculators.kim import KIM
 
+from helpers import portable
 from torchml import Calculator, TorchMLError, kim
 from torchml.validation.kim_client import KimModel, kim_log_explains
 

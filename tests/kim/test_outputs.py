@@ -6,12 +6,12 @@ import threading
 
 import kimpy
 import numpy as np
-import portable
 import pytest
 import torch
 from ase.calculators.kim import KIM as AseKim
-from portable import relative
 
+from helpers import portable
+from helpers.portable import relative
 from torchml import Potential
 from torchml.validation import checks
 from torchml.validation.kim_client import ComputeArguments, KimModel

@@ -6,10 +6,10 @@ import itertools
 
 import kimpy
 import numpy as np
-import portable
 import pytest
-from portable import relative
 
+from helpers import portable
+from helpers.portable import relative
 from torchml.validation.kim_client import KimModel
 
 # In Å and eV.

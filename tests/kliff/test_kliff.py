@@ -14,8 +14,8 @@ from ase.io import write
 from kliff.dataset import Configuration
 from kliff.trainer.lightning_trainer import GNNLightningTrainer
 from kliff.transforms.configuration_transforms.graphs import RadialGraph
-from kliff_model import KliffNetwork
 
+from helpers.kliff_model import KliffNetwork
 from torchml import Calculator, kim
 
 NATIVE = "SW_StillingerWeber_1985_Si__MO_405512056662_005"

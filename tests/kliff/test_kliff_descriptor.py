@@ -12,7 +12,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
-import portable
 import pytest
 import torch
 from ase import Atoms
@@ -25,8 +24,9 @@ from kliff.transforms.configuration_transforms.default_hyperparams import (
     soap_default,
     symmetry_functions_set51,
 )
-from portable import relative
 
+from helpers import portable
+from helpers.portable import relative
 from torchml import Calculator, descriptors, kim
 from torchml.neighbors import periodic_particles
 from torchml.validation.lammps import evaluate_with_lammps

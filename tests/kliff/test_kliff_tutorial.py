@@ -7,23 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import portable
 import pytest
 import torch
 from ase.calculators.kim import KIM
 from kliff.dataset import Dataset
 from kliff.trainer.lightning_trainer import LightningTrainer
 from kliff.transforms.configuration_transforms.graphs import RadialGraph
-from kliff_model import KliffNetwork
 from torch_geometric.loader import DataLoader
 
+from helpers import portable
+from helpers.kliff_model import KliffNetwork
 from torchml import Calculator, kim
 from torchml.compat.kliff import GNNLightningTrainer
 from torchml.data import read
 from torchml.data.module import DataModule
 from torchml.models import SchNet
 from torchml.models.staged import StagedModel
-from torchml.training.task import S2EF
+from torchml.training.loop.task import S2EF
 from torchml.validation.lammps import evaluate_with_lammps
 
 CUTOFF = 3.9

@@ -5,10 +5,12 @@ from __future__ import annotations
 import platform
 
 import numpy as np
-import portable
 import pytest
 
-from torchml import aoti, kim, metadata, param_file
+from helpers import portable
+from torchml import kim
+from torchml.contract import metadata, param_file
+from torchml.export import aoti
 from torchml.validation.lammps import evaluate_with_lammps
 
 pytestmark = pytest.mark.skipif(

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 from ase.calculators.kim import KIM
-from descriptor_models import KINDS, MIXTURES, Model, structure, write_model
-from portable import relative
 
+from helpers.descriptor_models import KINDS, MIXTURES, Model, structure, write_model
+from helpers.portable import relative
 from torchml import Calculator, Potential, kim
 from torchml.validation.lammps import evaluate_with_lammps
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import portable
 import pytest
 from ase import Atoms
-from portable import relative
 
+from helpers import portable
+from helpers.portable import relative
 from torchml import Potential, TorchMLError
+from torchml.reference.model import ReferenceModel
 from torchml.validation.lammps import UNITS, evaluate_with_lammps, run_lammps
-from torchml.validation.reference import ReferenceModel
 
 
 def half_empty() -> Atoms:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import portable
 import pytest
 import torch
 import torch_scatter  # noqa: F401  (registers the operators that the model is compiled with)
-from portable import relative
 
-from torchml import kim, metadata
+from helpers import portable
+from helpers.portable import relative
+from torchml import kim
+from torchml.contract import metadata
 from torchml.validation.lammps import evaluate_with_lammps
 
 PLAIN = """

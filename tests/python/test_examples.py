@@ -7,16 +7,16 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
-import portable
 import pytest
 from ase.io import read
 from rich.console import Console
 
+from helpers import portable
 from torchml.data import Configuration
 from torchml.data.batch import collate, make_sample
 from torchml.data.graph import GraphBuilder
 from torchml.models import StillingerWeber
-from torchml.training.prediction import predict
+from torchml.training.loop.prediction import predict
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

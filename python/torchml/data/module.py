@@ -24,7 +24,7 @@ from torchml.data.weights import apply_weights
 from torchml.errors import TorchMLError
 
 if TYPE_CHECKING:
-    from torchml.training.task import Task
+    from torchml.training.loop.task import Task
 
 Part = Literal["train", "val", "test", "predict"]
 

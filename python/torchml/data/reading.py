@@ -57,26 +57,26 @@ def read(
 
 def _read_file(path: Path, format: str, keys: Keys) -> Sequence[Configuration]:
     if format == "extxyz":
-        from torchml.data.readers.extxyz import read_extxyz
+        from torchml.data.formats.extxyz import read_extxyz
 
         return read_extxyz(path, keys)
     if format == "lmdb":
-        from torchml.data.readers.lmdb_rows import LmdbConfigurations
+        from torchml.data.formats.lmdb_rows import LmdbConfigurations
 
         return LmdbConfigurations(path, keys)
     if format == "ase-db":
-        from torchml.data.readers.ase_files import DatabaseConfigurations
+        from torchml.data.formats.ase_files import DatabaseConfigurations
 
         return DatabaseConfigurations(path, keys)
     if format == "hdf5":
-        from torchml.data.readers.hdf5 import read_hdf5
+        from torchml.data.formats.hdf5 import read_hdf5
 
         return read_hdf5(path, keys)
     if format == "parquet":
-        from torchml.data.readers.parquet import read_parquet
+        from torchml.data.formats.parquet import read_parquet
 
         return read_parquet(path, keys)
-    from torchml.data.readers.ase_files import read_ase
+    from torchml.data.formats.ase_files import read_ase
 
     return read_ase(path, keys, None if format == "ase" else format)
 

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from torchml.errors import TorchMLError
 from torchml.models.base import EdgeModel, float_type, per_node, require_choice, require_positive
+from torchml.models.input_scaling import standardization
 from torchml.models.pairs import edge_pairs
 from torchml.models.perceptron import initialize, perceptron
 from torchml.models.radial import cosine_envelope, lengths
-from torchml.models.standardization import standardization
 
 
 class SymmetryFunctions(torch.nn.Module):

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from torchml.errors import TorchMLError
 from torchml.models.base import float_type, require_positive
+from torchml.models.input_scaling import standardization
 from torchml.models.perceptron import initialize, perceptron
-from torchml.models.standardization import standardization
 
 
 class _Normalized(torch.nn.Module):

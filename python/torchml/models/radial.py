@@ -50,7 +50,7 @@ class Expansion(torch.nn.Module):
 
 
 class RadialFunction(torch.nn.Module):
-    """Functions of the distance alone: the seam at which `torchml.compression` puts splines.
+    """Functions of the distance alone: the seam at which `torchml.export.compression` puts splines.
 
     Subclasses implement `forward`. What they take is made of the distances by the model's one
     `Expansion`, or is the distance where the model has none. The values should end with zero at the

@@ -11,8 +11,8 @@ from dataclasses import replace
 import torch
 
 from torchml import _descriptors as core
+from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.errors import TorchMLError
-from torchml.metadata import ModelMetadata, quiet_torchscript
 from torchml.models.base import EdgeModel
 from torchml.models.descriptor_potential import descriptor_potential, energies_of
 from torchml.models.dtype import network_dtype

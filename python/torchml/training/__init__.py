@@ -5,22 +5,22 @@ from typing import TYPE_CHECKING
 from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from torchml.training.checkpoint import load_model
+    from torchml.importers.checkpoint import load_model
     from torchml.training.cli import Run, fit, predict, test, validate
-    from torchml.training.heads import Target
-    from torchml.training.normalization import Normalization
-    from torchml.training.task import IS2RE, S2EF, Task
+    from torchml.training.loop.energy_scaling import Normalization
+    from torchml.training.loop.heads import Target
+    from torchml.training.loop.task import IS2RE, S2EF, Task
 
 # Where each public name lives; it is imported when asked for.
 _HOMES = {
-    "IS2RE": "torchml.training.task",
-    "Normalization": "torchml.training.normalization",
+    "IS2RE": "torchml.training.loop.task",
+    "Normalization": "torchml.training.loop.energy_scaling",
     "Run": "torchml.training.cli",
-    "S2EF": "torchml.training.task",
-    "Target": "torchml.training.heads",
-    "Task": "torchml.training.task",
+    "S2EF": "torchml.training.loop.task",
+    "Target": "torchml.training.loop.heads",
+    "Task": "torchml.training.loop.task",
     "fit": "torchml.training.cli",
-    "load_model": "torchml.training.checkpoint",
+    "load_model": "torchml.importers.checkpoint",
     "predict": "torchml.training.cli",
     "test": "torchml.training.cli",
     "validate": "torchml.training.cli",

@@ -33,17 +33,22 @@ from rich.console import Console
 from torchml.data.module import DataModule
 from torchml.data.references import elements
 from torchml.errors import TorchMLError
-from torchml.training import checkpoint
-from torchml.training.averaging import AverageWeights, Averaging
-from torchml.training.checkpointing import FOLDER, AtomicCheckpointIO, Checkpoints, Patience
-from torchml.training.groups import GroupErrors
-from torchml.training.guard import FiniteLoss
+from torchml.importers import checkpoint
+from torchml.training.callbacks.averaging import AverageWeights, Averaging
+from torchml.training.callbacks.checkpoint_files import (
+    FOLDER,
+    AtomicCheckpointIO,
+    Checkpoints,
+    Patience,
+)
+from torchml.training.callbacks.groups import GroupErrors
+from torchml.training.callbacks.guard import FiniteLoss
+from torchml.training.callbacks.parity import Plots, metrics_of
+from torchml.training.callbacks.predictions import WritePredictions
+from torchml.training.callbacks.progress import progress
 from torchml.training.launchers import cluster_environment, launched_ranks
-from torchml.training.parity import Plots, metrics_of
-from torchml.training.predictions import WritePredictions
-from torchml.training.progress import progress
-from torchml.training.tables import groups_table, metrics_table
-from torchml.training.task import Task
+from torchml.training.loop.task import Task
+from torchml.training.outputs.tables import groups_table, metrics_table
 
 _DESCRIPTIONS = {
     "fit": "Train a potential.",

@@ -11,8 +11,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from torchml.potential import Evaluation
-from torchml.validation.tolerances import Tolerances, difference
+from torchml.inference.evaluation import Evaluation
+from torchml.reference.agreement import Tolerances, difference
 
 Evaluate = Callable[[Atoms], Evaluation]
 

@@ -16,20 +16,23 @@ from ase import Atoms
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from torchml import kim, metadata
-from torchml.archive import opened
+from torchml import kim
+from torchml.contract import metadata
 from torchml.errors import TorchMLError
 from torchml.export import Export, export
+from torchml.importers.opening import opened
+from torchml.inference.evaluation import Evaluation
+from torchml.inference.files import model_files
+from torchml.inference.potential import Potential
 from torchml.models import EdgeModel
 from torchml.models.staged import StagedModel
-from torchml.potential import Evaluation, Potential, model_files
+from torchml.reference.agreement import Tolerances, difference, tolerances
+from torchml.reference.model import EagerModel, ReferenceModel
+from torchml.reference.structures import default_structures, read_structures
 from torchml.validation.checks import checks_for
 from torchml.validation.kim_client import KimModel, kim_log_explains
 from torchml.validation.lammps import evaluate_with_lammps
-from torchml.validation.reference import EagerModel, ReferenceModel
 from torchml.validation.report import Finding, failure, print_report
-from torchml.validation.structures import default_structures, read_structures
-from torchml.validation.tolerances import Tolerances, difference, tolerances
 
 RANKS = (1, 2)
 

@@ -14,7 +14,7 @@ from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
 from torchml.errors import TorchMLError
-from torchml.potential import Evaluation
+from torchml.inference.evaluation import Evaluation
 
 ARGUMENTS = {
     "energy": kimpy.compute_argument_name.partialEnergy,

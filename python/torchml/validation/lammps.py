@@ -16,7 +16,7 @@ from ase.data import atomic_masses, atomic_numbers
 from numpy.typing import NDArray
 
 from torchml.errors import TorchMLError
-from torchml.potential import Evaluation
+from torchml.inference.evaluation import Evaluation
 from torchml.validation.kim_client import last_error
 
 TIMEOUT = 900  # s

@@ -1,0 +1,168 @@
+"""The network that a KLIFF manifest is about: the user's own, or a class of this package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from torchml.compat.kliff.manifest import DescriptorArguments, GraphArguments, Model
+from torchml.contract.metadata import quiet_torchscript
+from torchml.errors import TorchMLError
+from torchml.models import EdgeModel, build
+from torchml.models.dtype import network_dtype
+from torchml.models.staged import StagedModel, argument_names
+
+PRECISIONS = {"double": "float64", "single": "float32"}
+
+
+def network_of(
+    section: Model, inputs: GraphArguments | DescriptorArguments, model: torch.nn.Module | None
+) -> dict[str, Any] | EdgeModel | StagedModel:
+    """The model for a graph or a descriptor: {class_path, init_args}, or the given object."""
+    if section.type not in (None, "torch"):
+        raise refused(f"model.type '{section.type}'", "expected 'torch', or KLIFF's KIMTrainer")
+    if section.collection not in (None, "user"):
+        raise refused("model.collection", "it is where KIM models are looked for")
+    archive = _archive(section.model_path or section.path)
+    given = [one is not None for one in (model, section.class_path, archive)]
+    if sum(given) > 1:
+        raise TorchMLError(
+            "the model is given more than once, expected one of: an object, model.class_path, or "
+            "the path of a TorchScript archive"
+        )
+    if isinstance(inputs, DescriptorArguments):
+        return _on_descriptor(inputs, section, own=model is not None or archive is not None)
+    graph = inputs
+    if section.class_path is not None:
+        return _by_class(section.class_path, dict(section.init_args or {}), graph, section)
+    if archive is not None:
+        with quiet_torchscript():
+            model = torch.jit.load(str(archive), map_location="cpu")
+    if model is None:
+        raise TorchMLError(
+            "there is no model: give one to GNNLightningTrainer, or name its class by "
+            "model.class_path, or a TorchScript archive by model.path"
+        )
+    if isinstance(model, EdgeModel):
+        return _edge_model(model, graph, section)
+    return _own_network(model, graph, section)
+
+
+def _archive(path: str | None) -> Path | None:
+    """A TorchScript archive; KLIFF's documentation also gives a folder where a model is at hand."""
+    if path is None or Path(path).is_dir():
+        return None
+    if not Path(path).is_file():
+        raise TorchMLError(f"model.path {path}: no such file, expected a TorchScript archive")
+    return Path(path)
+
+
+def _on_descriptor(descriptor: DescriptorArguments, section: Model, own: bool) -> dict[str, Any]:
+    """Our networks, one for each element, on this descriptor; model.init_args may size them."""
+    class_path = "torchml.models.DescriptorPotential"
+    if own or section.class_path not in (None, class_path):
+        raise refused(
+            "a network of one's own on transforms.configuration.name 'Descriptor'",
+            f"expected no model, or model.class_path {class_path}; "
+            "torchml.descriptors.autograd trains networks of one's own",
+        )
+    if section.input_args not in (None, ["descriptor"]):
+        raise TorchMLError(
+            f"model.input_args are {', '.join(section.input_args or [])}, expected descriptor"
+        )
+    asked = {
+        "species": descriptor.species,
+        "cutoff": descriptor.cutoff,
+        "descriptor": descriptor.descriptor,
+        "parameters": descriptor.hyperparameters,
+    }
+    if section.precision is not None:
+        asked["dtype"] = PRECISIONS[section.precision]
+    arguments = {**asked, **(section.init_args or {})}
+    for name, value in asked.items():
+        if arguments[name] != value:
+            raise TorchMLError(
+                f"model.init_args.{name} is {arguments[name]!r}, but the manifest says {value!r}"
+            )
+    build(class_path, arguments)  # refuses what does not fit
+    return {"class_path": class_path, "init_args": arguments}
+
+
+def _by_class(
+    class_path: str, arguments: dict[str, Any], graph: GraphArguments, section: Model
+) -> dict[str, Any]:
+    """A class with the graph's species, cutoff and layers as its arguments."""
+    arguments.setdefault("species", graph.species)
+    arguments.setdefault("cutoff", graph.cutoff)
+    arguments.setdefault("layers", graph.n_layers)
+    if section.precision is not None:
+        arguments.setdefault("dtype", PRECISIONS[section.precision])
+    _edge_model(build(class_path, arguments), graph, section)
+    return {"class_path": class_path, "init_args": arguments}
+
+
+def _edge_model(model: EdgeModel, graph: GraphArguments, section: Model) -> EdgeModel:
+    """The model, if it is one for this graph."""
+    _check_fields(section.input_args, graph)
+    for name, mine, asked in (
+        ("species", model.species, graph.species),
+        ("cutoff", model.cutoff, graph.cutoff),
+        ("layers", model.layers, graph.n_layers),
+    ):
+        if mine != asked:
+            raise TorchMLError(
+                f"{type(model).__name__} has {name} {mine}, but transforms.configuration.kwargs "
+                f"say {asked}"
+            )
+    dtype = str(network_dtype(model)).removeprefix("torch.")
+    if section.precision is not None and PRECISIONS[section.precision] != dtype:
+        raise TorchMLError(
+            f"model.precision is '{section.precision}', but {type(model).__name__} was made with "
+            f"{dtype}: give it dtype='{PRECISIONS[section.precision]}'"
+        )
+    return model
+
+
+def _own_network(model: torch.nn.Module, graph: GraphArguments, section: Model) -> StagedModel:
+    """A network of KLIFF's kind, whose arguments come in the order of the driver."""
+    if graph.mic:
+        raise refused(
+            "transforms.configuration.kwargs.mic",
+            "a network of one's own takes the graphs with ghosts that a simulator gives",
+        )
+    names = argument_names(model)
+    expected = _check_fields(section.input_args or names, graph)
+    if names != expected:
+        raise TorchMLError(
+            f"forward of {type(model).__name__} takes {', '.join(names)}; a simulator gives its "
+            f"arguments in the order {', '.join(expected)}"
+        )
+    if section.precision is not None:
+        model = model.to(getattr(torch, PRECISIONS[section.precision]))
+    return StagedModel(
+        model,
+        graph.species,
+        graph.cutoff,
+        graph.n_layers,
+        "code" if expected[0] == "species" else "atomic_number",
+    )
+
+
+def _check_fields(given: list[str] | None, graph: GraphArguments) -> list[str]:
+    """What a simulator gives to a graph network, in its order; other fields are refused."""
+    first = "species" if "species" in (given or ()) else "z"
+    stages = [f"edge_index{k}" for k in range(graph.n_layers)]
+    expected = [first, "coords", *stages, "contributions"]
+    if given is not None and sorted(given) != sorted(expected):
+        raise TorchMLError(
+            f"model.input_args are {', '.join(given)}; for n_layers {graph.n_layers} a simulator "
+            f"gives {', '.join(expected)}, where the first may be species or z"
+        )
+    return expected
+
+
+def refused(what: str, why: str) -> TorchMLError:
+    """The error about a key that cannot be honoured."""
+    return TorchMLError(f"{what} cannot be honoured: {why}")

@@ -1,0 +1,229 @@
+"""KLIFF's way of training graph networks: its manifest, and a GNNLightningTrainer that takes it.
+
+    from torchml.compat.kliff import GNNLightningTrainer
+
+    trainer = GNNLightningTrainer(manifest, model=network)
+    trainer.train()
+    trainer.save_kim_model()
+
+The manifest is a dictionary or a YAML file with KLIFF's keys; `translate` makes the one
+configuration of `torchml fit` of it. The network is one of KLIFF's kind,
+
+    forward(species or z, coords, edge_index0, ..., edge_index{n-1}, contributions),
+
+which is trained and exported as it is, or an EdgeModel of this package. A manifest may also name
+the class of one by model.class_path and model.init_args. With the configuration transform
+Descriptor there is no network to give: it is torchml.models.DescriptorPotential.
+
+A run keeps its files in <workspace>/<model>_<time>: the manifest, config.yaml, train_indices.txt
+and val_indices.txt, checkpoints, logs and plots, and .finished once it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tarfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from torchml import kim
+from torchml.compat.kliff.manifest import Manifest, load, parse
+from torchml.compat.kliff.translation import configuration_of, translate
+from torchml.data import read, write_lmdb
+from torchml.data.keys import Keys
+from torchml.data.splits import Split
+from torchml.errors import TorchMLError
+from torchml.export import Export, export
+from torchml.models import EdgeModel
+from torchml.models.staged import StagedModel
+from torchml.validation.command import environment
+
+if TYPE_CHECKING:
+    from torchml.training.cli import Run
+
+__all__ = ["GNNLightningTrainer", "translate"]
+
+FINISHED = ".finished"
+DEFAULT_EXPORT_FOLDER = "kim-model"
+# Tells the ranks that Lightning starts, by running the same script again, where the run is.
+RUN_FOLDER = "TORCHML_KLIFF_RUN_FOLDER"
+
+_objects: list[EdgeModel | StagedModel] = []
+
+
+class GNNLightningTrainer:
+    """Trains a graph network as a manifest says, and saves it as a KIM portable model.
+
+    Args:
+        manifest: KLIFF's manifest, or the YAML file that holds it.
+        model: the network, where the manifest does not name one. It is trained itself, not a copy.
+
+    Attributes:
+        configuration: what `torchml.training.fit` is told.
+        run_folder: where the files of the run are.
+        run: what the training left, after `train`.
+    """
+
+    def __init__(
+        self, manifest: Mapping[str, Any] | str | Path, model: torch.nn.Module | None = None
+    ) -> None:
+        content = load(manifest)
+        self.manifest = parse(content)
+        self.model = model
+        self.configuration = configuration_of(self.manifest, model)
+        self.driver = _driver(self.manifest)
+        if self.manifest.export.model_name is not None:
+            kim.model_name(self.manifest.export.model_name)
+        network = self.configuration["model"]["init_args"]["model"]
+        if isinstance(network, StagedModel):
+            import_module("torchml.importers.checkpoint").script_network(network)
+        if not isinstance(network, dict):
+            self.configuration["model"]["init_args"]["model"] = _as_class(network)
+        self.run_folder, self.resumed = _run_folder(self.manifest)
+        self.configuration["trainer"]["default_root_dir"] = str(self.run_folder)
+        self.run: Run | None = None
+        self._content = content
+
+    @classmethod
+    def from_file(
+        cls, filename: str | Path, model: torch.nn.Module | None = None
+    ) -> GNNLightningTrainer:
+        """From a manifest in YAML."""
+        return cls(filename, model)
+
+    def train(self) -> None:
+        """Train, or go on with a run that was interrupted; a finished run is left as it is."""
+        from torchml.training import fit
+
+        if (self.run_folder / FINISHED).exists():
+            print(f"{self.run_folder} is finished already: there is nothing to resume")
+            return
+        self._prepare()
+        last = self.run_folder / "checkpoints" / "last.ckpt"
+        resume = {"ckpt_path": "last"} if self.resumed and last.exists() else {}
+        with environment(**{RUN_FOLDER: str(self.run_folder)}):
+            self.run = fit(self.configuration, **resume)
+        (self.run_folder / FINISHED).touch()
+
+    def save_kim_model(self, path: str | Path = DEFAULT_EXPORT_FOLDER) -> Path:
+        """Write the best model as a KIM portable model, and return its folder.
+
+        `path` is the folder for it, unless the manifest says export.model_path.
+        """
+        best = self.run_folder / "checkpoints" / "best.ckpt"
+        if not best.is_file():
+            raise TorchMLError(f"{best}: no such file, expected a checkpoint: call train() first")
+        wanted = self.manifest.export
+        name = wanted.model_name or re.sub(r"\W+", "_", self.run_folder.name)
+        folder = Path(wanted.model_path or path)
+        if RUN_FOLDER in os.environ:
+            return folder / kim.model_name(name)  # another rank does it
+        result = export(
+            Export(model=best, name=name, output=folder, driver=self.driver, overwrite=True)
+        )
+        if result.folder is None:
+            failed = next(check for check in result.checks if check.verdict == "fail")
+            raise TorchMLError(f"{name} was not written: {failed.name}: {failed.detail}")
+        if wanted.generate_tarball:
+            _write_tarball(result.folder)
+        return result.folder
+
+    def _prepare(self) -> None:
+        """Write the manifest, the indices of the parts that are drawn, and the data if asked to."""
+        if RUN_FOLDER in os.environ:
+            return  # another rank does it
+        self.run_folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(asdict(self.manifest), sort_keys=True)
+        name = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+        yaml = import_module("yaml")
+        (self.run_folder / f"{name}.yaml").write_text(yaml.safe_dump(self._content))
+        data, dataset = self.configuration["data"], self.manifest.dataset
+        found = read(data["train"], Keys(**data.get("keys", {})))
+        if "split" in data:
+            for part, indices in Split(**data["split"]).indices(len(found)).items():
+                if len(indices):
+                    np.savetxt(self.run_folder / f"{part}_indices.txt", indices, fmt="%d")
+        if dataset.save:
+            folder = Path(dataset.save_path or Path(self.manifest.workspace.name) / "datasets")
+            folder.mkdir(parents=True, exist_ok=True)
+            write_lmdb(found, folder / "dataset.lmdb")
+
+
+def given_edge_model(number: int) -> EdgeModel:
+    """The EdgeModel that was given to a trainer of this process: a configuration names it so."""
+    model = _given(number)
+    assert isinstance(model, EdgeModel)
+    return model
+
+
+def given_network(number: int) -> StagedModel:
+    """The network that was given to a trainer of this process: a configuration names it so."""
+    model = _given(number)
+    assert isinstance(model, StagedModel)
+    return model
+
+
+def _given(number: int) -> EdgeModel | StagedModel:
+    if not 0 <= number < len(_objects):
+        raise TorchMLError(
+            "the model was an object of the program that trained it: run that program again, or "
+            "use its checkpoint"
+        )
+    return _objects[number]
+
+
+def _as_class(model: EdgeModel | StagedModel) -> dict[str, Any]:
+    """An object as a configuration can hold it: the function that returns it."""
+    _objects.append(model)
+    function = given_edge_model if isinstance(model, EdgeModel) else given_network
+    return {
+        "class_path": f"{__name__}.{function.__name__}",
+        "init_args": {"number": len(_objects) - 1},
+    }
+
+
+def _run_folder(manifest: Manifest) -> tuple[Path, bool]:
+    """The folder of a run, and whether it is one that was begun before."""
+    if given := os.environ.get(RUN_FOLDER):
+        return Path(given), False
+    workspace, name = Path(manifest.workspace.name), manifest.model.name or "model"
+    if manifest.workspace.resume:
+        begun = sorted(path for path in workspace.glob(f"{name}_*") if path.is_dir())
+        if begun:
+            return begun[-1], True
+    folder = workspace / f"{name}_{time.strftime('%Y-%m-%d-%H-%M-%S')}"
+    number = 1
+    while folder.exists():  # a run that began in the same second
+        number += 1
+        folder = folder.with_name(f"{folder.name.split('_run')[0]}_run{number}")
+    return folder, False
+
+
+def _driver(manifest: Manifest) -> str:
+    """The KIM ID of the driver in the version that the manifest asks for."""
+    version = manifest.export.driver_version
+    if version is None:
+        return kim.DRIVER
+    digits = f"{version:03d}" if isinstance(version, int) else version
+    if not (digits.isdigit() and len(digits) == 3):
+        raise TorchMLError(f"export.driver_version is {version!r}, expected three digits ('000')")
+    return f"{kim.DRIVER.rpartition('_')[0]}_{digits}"
+
+
+def _write_tarball(folder: Path) -> None:
+    """The folder as folder.tar.gz beside it."""
+    path = folder.with_name(f"{folder.name}.tar.gz")
+    temporary = path.with_name(f".{path.name}")
+    with tarfile.open(temporary, "w:gz") as archive:
+        archive.add(folder, folder.name)
+    temporary.replace(path)

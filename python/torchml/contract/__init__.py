@@ -1,0 +1,1 @@
+"""What a model says of itself: metadata, `.param` files, signatures and compiled inputs."""

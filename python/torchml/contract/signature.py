@@ -1,0 +1,88 @@
+"""What the `forward` of an archive looks like, found out in a process of its own."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from torchml.contract.operators import load_extensions
+from torchml.errors import TorchMLError
+
+SHELL_COUNTS = ("node_counts", "edge_counts")  # optional inputs of the convention `edges`
+
+
+@dataclass(frozen=True)
+class Signature:
+    """The `forward` of an archive.
+
+    Attributes:
+        arguments: names of the inputs that have no default value.
+        types: their TorchScript types.
+        outputs: TorchScript types of the outputs, one entry per tensor of the tuple.
+        dtypes: float types of the parameters (of the buffers where there are no parameters).
+    """
+
+    arguments: tuple[str, ...]
+    types: tuple[str, ...]
+    outputs: tuple[str, ...]
+    dtypes: tuple[str, ...]
+
+    @classmethod
+    def from_json(cls, text: str) -> Signature:
+        return cls(**{key: tuple(value) for key, value in json.loads(text).items()})
+
+
+# Runs where nothing of this package is imported, as in the simulator.
+_PROBE = (
+    f"""
+import json, sys, warnings
+from collections.abc import Sequence
+warnings.simplefilter("ignore")
+import torch
+{inspect.getsource(load_extensions)}
+load_extensions(sys.argv[2:])
+"""
+    + """
+module = torch.jit.load(sys.argv[1], map_location="cpu")
+schema = module.forward.schema
+inputs = [one for one in schema.arguments[1:] if not one.has_default_value()]
+returned = schema.returns[0].type
+outputs = returned.elements() if returned.kind() == "TupleType" else [returned]
+def floats(tensors):
+    return sorted({str(t.dtype)[6:] for t in tensors if t.is_floating_point()})
+print(json.dumps({
+    "arguments": [one.name for one in inputs],
+    "types": [str(one.type) for one in inputs],
+    "outputs": [str(one) for one in outputs],
+    "dtypes": floats(module.parameters()) or floats(module.buffers()),
+}))
+"""
+)
+
+
+def probe(model: Path, extensions: tuple[str, ...] = ()) -> Signature:
+    """Load the archive in a process of its own and ask for its `forward`."""
+    command = [sys.executable, "-c", _PROBE, str(model.resolve()), *extensions]
+    with tempfile.TemporaryDirectory() as scratch:
+        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+    ours = "torchml._core"  # holds the operators of compressed models, as the driver does
+    if "Unknown builtin op: torchml::" in done.stderr and ours not in extensions:
+        return probe(model, (ours, *extensions))
+    if done.returncode != 0:
+        if missing := re.search(r"Unknown builtin op: ([\w:]+)", done.stderr):
+            raise TorchMLError(
+                f"{model} needs the operator {missing[1]}, which is not part of torch; "
+                "pass --extensions with the library that has it"
+            )
+        lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+        reason = next(
+            (line for line in reversed(lines) if re.match(r"[\w.]*Error", line)), "it crashed"
+        )
+        raise TorchMLError(f"{model} cannot be loaded as TorchScript by torch alone: {reason}")
+    return Signature.from_json(done.stdout.splitlines()[-1])

@@ -1,0 +1,202 @@
+"""Data sets of the Open Catalyst Project and its relatives: pickled rows in LMDB files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+import numpy as np
+import torch
+
+from torchml.data.configuration import Configuration
+from torchml.data.formats.unpickling import fields_of, unpickle
+from torchml.data.keys import ALIASES, AUTO, Keys
+from torchml.data.labels import check_named_keys, configuration_of
+from torchml.data.sequences import LazyConfigurations
+from torchml.errors import TorchMLError
+
+_NUMBERS = ("atomic_numbers", "numbers", "z")
+_POSITIONS = ("pos", "positions", "cart_coords", "coordinates", "coords")
+# What rows are made of besides labels; edges are dropped, since every model finds its own.
+_STRUCTURE = {"cell", "pbc", "natoms", "tags", "fixed", "edge_index", "cell_offsets", *_POSITIONS}
+
+# One environment per file: LMDB refuses to open one twice in a process. Forked processes go on with
+# those of their parent, which is sound for environments that only read, without a lock file.
+_OPEN: WeakValueDictionary[tuple[int, int], Any] = WeakValueDictionary()
+
+
+class LmdbConfigurations(LazyConfigurations):
+    """The rows of an LMDB file, each read when it is asked for.
+
+    Rows are pickled mappings or torch_geometric's Data, under the keys "0", "1", ...; a key
+    "length" may say how many there are. Energies are called y, forces force, as OCP does, or by
+    the usual names. The sequence can be handed to other processes, which open the file again.
+    """
+
+    def __init__(self, path: Path, keys: Keys) -> None:
+        self.path = path
+        self.keys = keys
+        self._opened: Any = None
+        self._rows = self._find_rows()
+        check_named_keys(keys, self._fields(0), f"{path}, configuration 0")
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def read(self, index: int) -> Configuration:
+        where = f"{self.path}, configuration {index}"
+        fields = self._fields(index)
+        numbers = _structure(fields, _NUMBERS, where)
+        positions = _structure(fields, _POSITIONS, where)
+        cell = fields.get("cell")
+        labels = {name: value for name, value in fields.items() if name not in _STRUCTURE}
+        atoms = np.size(numbers)
+        if np.size(positions) != 3 * atoms:
+            raise TorchMLError(
+                f"{where}: the positions hold {np.size(positions)} numbers for {atoms} atoms, "
+                f"expected {3 * atoms}"
+            )
+        if cell is not None and np.size(cell) != 9:
+            raise TorchMLError(f"{where}: cell holds {np.size(cell)} numbers, expected 9")
+        cell = None if cell is None else np.reshape(cell, (3, 3))
+        pbc = fields.get("pbc")
+        if pbc is None:  # OCP leaves it out: what has a cell repeats in all directions
+            pbc = cell is not None and bool(np.any(cell))
+        return configuration_of(
+            np.ravel(numbers),
+            np.reshape(positions, (atoms, 3)),
+            cell,
+            np.ravel(pbc) if np.size(pbc) == 3 else bool(np.all(pbc)),
+            labels,
+            _with_energy(self.keys, labels),
+            str(self.path),
+            index,
+            fixed=fields.get("fixed"),
+            tags=fields.get("tags"),
+        )
+
+    def _find_rows(self) -> list[bytes] | _Numbered:
+        with self._transaction() as transaction:
+            said = transaction.get(b"length")
+            entries = transaction.stat()["entries"]
+            count = entries
+            if said is not None:
+                count = unpickle(said, f"{self.path}, key 'length'")
+                count = int(count) if isinstance(count, int | np.integer | torch.Tensor) else -1
+                if not 0 <= count <= entries:
+                    raise TorchMLError(
+                        f"{self.path} has {entries} entries and a length of {count}, expected "
+                        "one entry for each configuration"
+                    )
+            if count == 0:
+                raise TorchMLError(f"{self.path} is empty, expected rows under the keys 0, 1, ...")
+            ends = transaction.get(b"0"), transaction.get(b"%d" % (count - 1))
+            if None not in ends:
+                return _Numbered(count)
+            # Other keys may be in between, and numbers left out.
+            names = [name for name in transaction.cursor().iternext(values=False)]
+        rows = sorted((name for name in names if name.isdigit()), key=int)
+        if not rows or (said is not None and len(rows) != count):
+            raise TorchMLError(
+                f"{self.path} has {len(rows)} rows among its {entries} entries, expected the keys "
+                f"0 to {count - 1}"
+            )
+        return rows
+
+    def _fields(self, index: int) -> dict[str, Any]:
+        key = self._rows[index]
+        where = f"{self.path}, key '{key.decode()}'"
+        with self._transaction() as transaction:
+            data = transaction.get(key)
+        if data is None:
+            raise TorchMLError(f"{where} is missing, expected a row for configuration {index}")
+        fields = fields_of(unpickle(data, where))
+        if fields is None:
+            raise TorchMLError(f"{where} holds no named values, expected those of a configuration")
+        return {
+            name: value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
+            for name, value in fields.items()
+        }
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Any]:
+        import lmdb
+
+        try:
+            with self._environment().begin() as transaction:
+                yield transaction
+        except lmdb.Error as error:
+            raise TorchMLError(f"{self.path} cannot be read, it is damaged: {error}") from None
+
+    def _environment(self) -> Any:
+        if self._opened is None:
+            file = (self.path / "data.mdb" if self.path.is_dir() else self.path).stat()
+            if file.st_size == 0:
+                raise TorchMLError(f"{self.path} is empty, expected an LMDB file")
+            place = file.st_dev, file.st_ino
+            self._opened = _OPEN.get(place)
+            if self._opened is None:
+                self._opened = _OPEN[place] = self._open()
+        return self._opened
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}
+
+    def _open(self) -> Any:
+        import lmdb
+
+        try:
+            environment = lmdb.open(
+                str(self.path),
+                subdir=self.path.is_dir(),
+                readonly=True,
+                lock=False,
+                readahead=False,
+                meminit=False,
+            )
+        except lmdb.Error as error:
+            raise TorchMLError(f"{self.path} cannot be read as LMDB: {error}") from None
+        self._check_size(environment)
+        return environment
+
+    def _check_size(self, environment: Any) -> None:
+        """Reading pages beyond the end of a file would kill the process, not raise an error."""
+        file = self.path / "data.mdb" if self.path.is_dir() else self.path
+        expected = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+        if file.stat().st_size < expected:
+            environment.close()
+            raise TorchMLError(
+                f"{file} has {file.stat().st_size} bytes, expected {expected}: it has been cut "
+                "short"
+            )
+
+
+class _Numbered:
+    """The keys "0" to "n-1" of n rows, without a list of them."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> bytes:
+        return b"%d" % index
+
+
+def _structure(fields: Mapping[str, Any], names: tuple[str, ...], where: str) -> Any:
+    for name in names:
+        if name in fields:
+            return fields[name]
+    there = ", ".join(f"'{name}'" for name in sorted(fields))
+    raise TorchMLError(f"{where} has no '{names[0]}', it has {there}")
+
+
+def _with_energy(keys: Keys, labels: Mapping[str, Any]) -> Keys:
+    """OCP's y is an energy where no label has a better name for one."""
+    named = any(name.lower() in ALIASES["energy"] for name in labels)
+    return replace(keys, energy="y") if keys.energy == AUTO and not named else keys

@@ -1,0 +1,145 @@
+"""What a cheaper form of a model costs in accuracy: splines, float32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+
+import numpy as np
+from ase import Atoms
+
+from torchml.export.checks.numbers import Check
+from torchml.export.compression import Compression, compress
+from torchml.models import EdgeModel, describe
+from torchml.reference.model import EagerModel
+from torchml.reference.structures import default_structures
+
+_STRONG = 10.0  # eV/Å
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """The largest errors that a compressed model may have.
+
+    In structures with forces beyond 10 eV/Å errors count in proportion: a force of 1000 eV/Å
+    between atoms that all but coincide may be off by a hundred times as much.
+
+    Attributes:
+        energy: eV per atom.
+        force: eV/Å.
+    """
+
+    energy: float = 1e-6
+    force: float = 1e-5
+
+    def allows(self, found: Difference) -> bool:
+        return found.energy <= self.energy and found.force <= self.force  # False for NaN
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The largest differences of two models, and on how much they were found.
+
+    Those of structures with forces beyond 10 eV/Å are reduced in proportion.
+
+    Attributes:
+        energy: eV per atom.
+        force: eV/Å, of a component.
+        rms: eV/Å, of the components.
+        largest: force component (eV/Å).
+    """
+
+    energy: float
+    force: float
+    rms: float
+    largest: float
+    structures: int
+
+    def __str__(self) -> str:
+        return (
+            f"largest errors {self.energy:.1e} eV/atom and {self.force:.1e} eV/Å (rms "
+            f"{self.rms:.1e}) in {self.structures} structures with forces up to "
+            f"{self.largest:.3g} eV/Å"
+        )
+
+
+def difference(exact: EdgeModel, other: EdgeModel) -> Difference:
+    """Both models on crystals, clusters and pairs of all species, close ones and distant ones."""
+    models = [_evaluator(exact), _evaluator(other)]
+    energy, largest, errors = 0.0, 0.0, [np.zeros(1)]
+    structures = comparison_structures(exact.species, exact.cutoff)
+    for atoms in structures:
+        one, two = (model.evaluate(atoms) for model in models)
+        forces = np.asarray(one.forces)
+        strength = float(np.abs(forces).max())
+        scale = max(1.0, strength / _STRONG)
+        change = float(np.asarray(two.energy) - np.asarray(one.energy))
+        energy = max(energy, abs(change) / len(atoms) / scale)
+        errors.append((np.asarray(two.forces) - forces).ravel() / scale)
+        largest = max(largest, strength)
+    found = np.concatenate(errors)
+    return Difference(
+        energy=energy,
+        force=float(np.abs(found).max()),
+        rms=float(np.sqrt((found**2).mean())),
+        largest=largest,
+        structures=len(structures),
+    )
+
+
+def compress_within(model: EdgeModel, tolerance: Tolerance) -> tuple[Compression, Difference]:
+    """The smallest splines with errors within the tolerance, or the most accurate ones."""
+    for accuracy in (1e-8, 1e-9, 1e-10, 1e-11):
+        made = compress(model, accuracy)
+        found = difference(model, made.model)
+        if tolerance.allows(found):
+            break
+    return made, found
+
+
+def comparison_structures(species: list[str], cutoff: float) -> list[Atoms]:
+    """Those of `torchml validate`; pairs from a tenth of the cutoff to its end; dense clusters."""
+    structures = list(default_structures(species, cutoff).values())
+    pairs = [(a, b) for k, a in enumerate(species) for b in species[k:]][:20]
+    for number, pair in enumerate(pairs):
+        for r in np.linspace(0.1, 1.0, 12, endpoint=False) + 0.07 * number / len(pairs):
+            structures.append(Atoms(pair, positions=[[0, 0, 0], [0.48 * r, 0.6 * r, 0.64 * r]]))
+            structures[-1].positions *= cutoff
+    rng = np.random.default_rng(7)
+    for _ in range(4):
+        positions = np.empty((0, 3))
+        for candidate in rng.uniform(0, 1.2 * cutoff, (4000, 3)):
+            if (np.linalg.norm(positions - candidate, axis=1) > 0.3 * cutoff).all():
+                positions = np.vstack([positions, candidate])
+            if len(positions) == 24:
+                break
+        symbols = [species[k] for k in rng.integers(0, len(species), len(positions))]
+        structures.append(Atoms(symbols, positions=positions))
+    return structures
+
+
+def check_compression(made: Compression, found: Difference, tolerance: Tolerance) -> Check:
+    words = f"{made.functions} splines, {made.bytes / 2**10:.0f} KiB"
+    good = tolerance.allows(found)
+    limit = f", expected at most {tolerance.energy:g} eV/atom and {tolerance.force:g} eV/Å"
+    return Check(
+        "compressed", "pass" if good else "fail", f"{words}: {found}{'' if good else limit}"
+    )
+
+
+def check_float32(found: Difference) -> Check:
+    """What is lost is told, not judged: it was asked for."""
+    verdict = "pass" if np.isfinite(found.force) else "fail"
+    return Check("float32 against float64", verdict, str(found))
+
+
+def _evaluator(model: EdgeModel) -> EagerModel:
+    facts = replace(describe(model, "edges"), radial=None)
+    spec = SimpleNamespace(
+        species=list(model.species),
+        cutoff=model.cutoff,
+        layers=model.layers,
+        species_input="code",
+        input_dtype=facts.input_dtype or facts.dtype,
+    )
+    return EagerModel(model, spec)

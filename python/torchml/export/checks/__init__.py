@@ -1,0 +1,1 @@
+"""Checks that an exported model passes before it is written."""

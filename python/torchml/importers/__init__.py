@@ -1,0 +1,1 @@
+"""Potentials of this package's checkpoints and of other packages become models of ours."""

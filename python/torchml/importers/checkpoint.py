@@ -1,0 +1,187 @@
+"""What a checkpoint says about the model in it, and the way back to the model.
+
+A checkpoint is Lightning's, with one entry more: the class and the arguments of the model. It holds
+tensors and plain values only, so that reading one runs no code that came with the file.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import torchml
+from torchml.contract.metadata import quiet_torchscript
+from torchml.errors import TorchMLError
+from torchml.models.base import EdgeModel
+from torchml.models.build import build, describe_class
+from torchml.models.scaled import Scaled
+from torchml.models.staged import StagedModel
+
+if TYPE_CHECKING:
+    from torchml.training.loop.task import Task
+
+KEY = "torchml"
+FORMAT = 1
+_MODEL = "model."  # where the task keeps the model
+
+
+def describe(task: Task) -> dict[str, Any]:
+    """The entry `torchml` of the checkpoint of a task."""
+    model = task.model
+    entry: dict[str, Any] = {"format": FORMAT, "version": torchml.__version__, "task": task.kind}
+    if isinstance(model, StagedModel):
+        return entry | {"staged": _describe_staged(model)}
+    class_path, arguments = describe_class(model.network)
+    return entry | {"model": {"class_path": class_path, "arguments": arguments}}
+
+
+def load_model(path: str | Path) -> EdgeModel | StagedModel:
+    """The trained model, in evaluation mode; with averaged weights where they were averaged."""
+    content = read(path)
+    entry = content[KEY]
+    state = {
+        name.removeprefix(_MODEL): value
+        for name, value in content["state_dict"].items()
+        if name.startswith(_MODEL)
+    }
+    try:
+        model = (
+            _build_staged(entry["staged"])
+            if "staged" in entry
+            else Scaled(build(entry["model"]["class_path"], entry["model"]["arguments"]))
+        )
+    except (KeyError, TypeError) as error:
+        raise TorchMLError(
+            f"{path}: the entry '{KEY}' does not describe a model: {error}"
+        ) from None
+    except TorchMLError as error:
+        raise TorchMLError(f"{path}: {error}") from None
+    _check_state(model, state, path)
+    model.load_state_dict(state)
+    return model.eval()
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The content of a checkpoint that is whole and was written by a task of this package."""
+    path = Path(path)
+    content = _read_archive(path)
+    if not isinstance(content, dict) or "state_dict" not in content or KEY not in content:
+        raise TorchMLError(
+            f"{path} is no checkpoint of TorchML: the entries 'state_dict' and '{KEY}' are expected"
+        )
+    entry = content[KEY]
+    if not isinstance(entry, dict) or entry.get("format") != FORMAT:
+        written = entry.get("format") if isinstance(entry, dict) else entry
+        raise TorchMLError(f"{path} has the format {written}, this version reads format {FORMAT}")
+    for name, value in content["state_dict"].items():
+        if not isinstance(value, torch.Tensor):
+            raise TorchMLError(f"{path}: '{name}' is a {type(value).__name__}, expected a tensor")
+        if value.is_floating_point() and not torch.isfinite(value).all():
+            raise TorchMLError(f"{path}: '{name}' holds values that are not finite")
+    return content
+
+
+def check(path: str | Path, task: Task) -> None:
+    """Raise unless the task can go on from this checkpoint."""
+    entry, mine = read(path)[KEY], describe(task)
+    there, here = ({k: one.get(k) for k in ("task", "model")} for one in (entry, mine))
+    if differences := list(_differences(there, here)):
+        name, theirs, ours = differences[0]
+        raise TorchMLError(
+            f"{path} was written with {name} {theirs!r}, but the configuration says {ours!r}"
+        )
+
+
+def _differences(one: Any, other: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """(name, value, other value) of all that differs, with dots between the names."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in one | other:
+            yield from _differences(one.get(key), other.get(key), f"{name}.{key}".lstrip("."))
+    elif one != other:
+        yield name, one, other
+
+
+def _read_archive(path: Path) -> Any:
+    if not path.is_file():
+        raise TorchMLError(f"{path}: no such file, expected a checkpoint")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+        if damaged is not None:
+            raise TorchMLError(
+                f"{path} is damaged: the checksum of its part '{damaged}' is wrong; it was "
+                "truncated or edited"
+            )
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except zipfile.BadZipFile:
+        raise TorchMLError(
+            f"{path} is not a whole checkpoint: it was truncated, or is another kind of file"
+        ) from None
+    except pickle.UnpicklingError:
+        raise TorchMLError(
+            f"{path} holds objects that are neither tensors nor plain values: it was edited, or is "
+            "not TorchML's"
+        ) from None
+    except (RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
+        if isinstance(error, TorchMLError):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TorchMLError(f"{path} cannot be read: {reason}") from None
+
+
+def _check_state(model: torch.nn.Module, state: dict[str, Any], path: str | Path) -> None:
+    expected = model.state_dict()
+    for name, value in expected.items():
+        if name not in state:
+            raise TorchMLError(f"{path}: the tensor '{name}' of the model is missing")
+        if state[name].shape != value.shape:
+            raise TorchMLError(
+                f"{path}: the tensor '{name}' has the shape {list(state[name].shape)}, "
+                f"expected {list(value.shape)}"
+            )
+    if unknown := sorted(set(state) - set(expected)):
+        raise TorchMLError(f"{path}: the tensor '{unknown[0]}' does not belong to the model")
+
+
+def _describe_staged(model: StagedModel) -> dict[str, Any]:
+    """A network of the user's own goes into the checkpoint as TorchScript."""
+    return {
+        "species": model.species,
+        "cutoff": model.cutoff,
+        "layers": model.layers,
+        "species_input": model.species_input,
+        "script": torch.frombuffer(bytearray(script_network(model)), dtype=torch.uint8),
+    }
+
+
+def script_network(model: StagedModel) -> bytes:
+    """TorchScript archive of the network; one that TorchScript cannot compile is an error."""
+    buffer = io.BytesIO()
+    try:
+        with quiet_torchscript():
+            network = model.network
+            if not isinstance(network, torch.jit.ScriptModule):
+                network = torch.jit.script(network)
+            torch.jit.save(network, buffer)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0]
+        raise TorchMLError(
+            f"{type(model.network).__name__} cannot be compiled to TorchScript, which simulators "
+            f"need: {reason}"
+        ) from error
+    return buffer.getvalue()
+
+
+def _build_staged(entry: dict[str, Any]) -> StagedModel:
+    archive = io.BytesIO(entry["script"].numpy().tobytes())
+    with quiet_torchscript():
+        network = torch.jit.load(archive, map_location="cpu")
+    return StagedModel(
+        network, entry["species"], entry["cutoff"], entry["layers"], entry["species_input"]
+    )

@@ -1,0 +1,28 @@
+"""Trained models evaluated: in the engine, and as calculators of ASE."""
+
+from typing import TYPE_CHECKING
+
+from torchml.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from torchml.inference.calculator import Calculator
+    from torchml.inference.evaluation import Evaluation
+    from torchml.inference.potential import Potential
+
+_HOMES = {
+    "Calculator": "torchml.inference.calculator",
+    "Evaluation": "torchml.inference.evaluation",
+    "Potential": "torchml.inference.potential",
+}
+
+__all__ = [
+    "Calculator",
+    "Evaluation",
+    "Potential",
+]
+
+__getattr__ = lazy_names(__name__, _HOMES)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,124 @@
+"""KIM collections: installing models, finding them, and reading the files in them."""
+
+from __future__ import annotations
+
+import ctypes
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from torchml.errors import TorchMLError
+from torchml.kim.names import EXTENDED_ID
+
+
+def require_driver(driver: str) -> None:
+    """Refuse when KIM-API does not find `driver` (it would try to download it)."""
+    if installed_folder(driver) is None:
+        raise TorchMLError(
+            f"the model driver {driver} is not installed in any KIM collection; install it with "
+            "'kim-api-collections-management install user FOLDER', FOLDER being the source folder "
+            "of TorchML"
+        )
+
+
+def install(folder: Path, collection: str, *, force: bool = False) -> None:
+    """Build the portable model in `folder` and install it into a KIM collection."""
+    command = [_find_tool("kim-api-collections-management"), "install"]
+    command += [*(["--force"] if force else []), collection]
+    with tempfile.TemporaryDirectory() as scratch:  # KIM-API writes its log where it stands
+        # A copy, because KIM-API's scripts cannot handle white space in paths.
+        item = shutil.copytree(folder, Path(scratch) / folder.resolve().name.replace(" ", "_"))
+        command.append(str(item))
+        done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+        raise TorchMLError(
+            f"{folder.name} could not be installed into the KIM collection '{collection}': "
+            + (" / ".join(lines[-4:]) or "kim-api-collections-management failed without a word")
+        )
+
+
+def installed_folder(name: str) -> Path | None:
+    """Folder of the installed portable model or model driver `name`; None when there is none."""
+    match = EXTENDED_ID.fullmatch(name)
+    kind = "model_drivers" if match and match["kind"] == "MD" else "portable_models"
+    with tempfile.TemporaryDirectory() as scratch:
+        done = subprocess.run(
+            [_collections_info(), kind, "find", name],
+            cwd=scratch,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    # One line: collection, name, directory that holds the item's folder.
+    words = done.stdout.strip().split(" ", 2)
+    return Path(words[2]) / name if done.returncode == 0 and len(words) == 3 else None
+
+
+def extract_parameter_files(name: str, folder: Path) -> list[Path]:
+    """Write the parameter files that the installed portable model `name` carries into `folder`."""
+    item = installed_folder(name)
+    if item is None:
+        raise TorchMLError(f"no portable model named '{name}' is installed in any KIM collection")
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for file_name, content in _embedded_files(item / "libkim-api-portable-model.so").items():
+        path = folder / Path(file_name).name
+        path.write_bytes(content)
+        paths.append(path)
+    return paths
+
+
+class _EmbeddedFile(ctypes.Structure):
+    _fields_ = [
+        ("name", ctypes.c_char_p),
+        ("length", ctypes.c_uint),
+        ("content", ctypes.c_void_p),
+    ]
+
+
+class _SharedLibrarySchema(ctypes.Structure):
+    """KIM-API's SharedLibrarySchemaV2, which every installed item exports."""
+
+    _fields_ = [
+        ("item_type", ctypes.c_int),
+        ("item_name", ctypes.c_char_p),
+        ("create_language", ctypes.c_int),
+        ("create_routine", ctypes.c_void_p),
+        ("driver_name", ctypes.c_char_p),
+        ("simulator_model_file", ctypes.POINTER(_EmbeddedFile)),
+        ("parameter_file_count", ctypes.c_int),
+        ("parameter_files", ctypes.POINTER(_EmbeddedFile)),
+        ("metadata_file_count", ctypes.c_int),
+        ("metadata_files", ctypes.POINTER(_EmbeddedFile)),
+    ]
+
+
+def _embedded_files(path: Path) -> dict[str, bytes]:
+    try:
+        library = ctypes.CDLL(str(path))
+        version = ctypes.c_int.in_dll(library, "kim_shared_library_schema_version").value
+        schema = _SharedLibrarySchema.in_dll(library, "kim_shared_library_schema")
+    except (OSError, ValueError) as error:
+        raise TorchMLError(f"{path} is not a KIM item ({error})") from None
+    if version != 2:
+        raise TorchMLError(f"{path} has the KIM item format {version}, expected 2 (KIM-API 2.2)")
+    files = (schema.parameter_files[k] for k in range(schema.parameter_file_count))
+    return {file.name.decode(): ctypes.string_at(file.content, file.length) for file in files}
+
+
+def _find_tool(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        raise TorchMLError(f"{name} is not on the PATH; install KIM-API 2.2 or newer")
+    return path
+
+
+def _collections_info() -> str:
+    """A KIM-API helper outside the PATH; its place is fixed relative to the management tool."""
+    root = Path(_find_tool("kim-api-collections-management")).resolve().parent.parent
+    path = root / "libexec" / "kim-api" / "kim-api-collections-info"
+    if not path.is_file():
+        raise TorchMLError(f"{path} is missing; install KIM-API 2.2 or newer")
+    return str(path)

@@ -1,0 +1,1 @@
+"""Slow and obvious: what export, validation and tests compare the engine with."""

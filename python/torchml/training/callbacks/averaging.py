@@ -1,0 +1,66 @@
+"""Averaged weights: what is validated, exported and called best."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import lightning.pytorch as L
+import torch
+from lightning.pytorch.callbacks import WeightAveraging
+from torch import Tensor
+
+from torchml.errors import TorchMLError
+
+
+@dataclass(frozen=True)
+class Averaging:
+    """Exponential moving average of the weights.
+
+    decay: what an average keeps of itself in a step.
+    warm_up: let the average forget faster in the beginning: after n steps it keeps no more than
+        (1 + n) / (10 + n) of itself.
+    """
+
+    decay: float = 0.999
+    warm_up: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.decay < 1:
+            raise TorchMLError(f"ema.decay is {self.decay}, expected 0 <= decay < 1")
+
+
+class AverageWeights(WeightAveraging):
+    """Lightning's weight averaging with a decay that starts low, and buffers that are copied.
+
+    Validation runs with the averaged weights. Checkpoints hold them where others look for weights
+    (`state_dict`), and the current ones beside them, so that training resumes exactly.
+    """
+
+    def __init__(self, rule: Averaging) -> None:
+        def average(averaged: list[Tensor], current: list[Tensor], steps: Tensor | int) -> None:
+            n = int(steps)
+            decay = min(rule.decay, (1 + n) / (10 + n)) if rule.warm_up else rule.decay
+            torch._foreach_lerp_(averaged, current, 1 - decay)
+
+        super().__init__(use_buffers=False, multi_avg_fn=average)
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Lightning copies the model before it is on its device and knows its normalisation."""
+        assert self._average_model is not None
+        self._average_model.to(pl_module.device)
+        copies = zip(self._average_model.module.buffers(), pl_module.buffers(), strict=True)
+        for averaged, current in copies:
+            averaged.copy_(current)
+
+    def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """From here on the model is the averaged one, also in a test that follows."""
+        super().on_train_end(trainer, pl_module)
+        self._average_model = None
+
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Outside of training, the averaged weights in `state_dict` are the right ones."""
+        if self._average_model is not None:
+            super().on_load_checkpoint(trainer, pl_module, checkpoint)

@@ -1,0 +1,73 @@
+"""What a training says while it runs: a bar on a terminal, lines in a log file."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+
+import lightning.pytorch as L
+from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
+from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
+from rich.console import Console
+
+from torchml.training.outputs.tables import with_unit
+
+_LINES = 100
+_SHOWN = ("energy_per_atom_mae", "energy_mae", "forces_mae", "stress_mae")
+
+
+def progress() -> Callback:
+    """The callback that suits where the output goes."""
+    if sys.stdout.isatty():
+        return Bar(theme=RichProgressBarTheme(metrics_format=".4g"))
+    return EpochLines()
+
+
+class Bar(RichProgressBar):
+    """Lightning's, without the number of the log folder."""
+
+    def get_metrics(
+        self, trainer: L.Trainer, pl_module: L.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics
+
+
+class EpochLines(ProgressBar):
+    """About a hundred lines for a whole training, however many epochs it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._started = 0.0
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Be quiet; Lightning asks all ranks but the first."""
+        self._enabled = False
+
+    def enable(self) -> None:
+        """Speak again."""
+        self._enabled = True
+
+    def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        self._started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or -1
+        every = max(1, math.ceil(epochs / _LINES))
+        last = epoch == epochs or trainer.should_stop
+        if not self._enabled or not (epoch == 1 or last or epoch % every == 0):
+            return
+        of_all = f"/{epochs}" if epochs > 0 else ""
+        words = [f"epoch {epoch}{of_all}"]
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        words += [
+            f"{name} {metrics[name]:.4g}" for name in ("train/loss", "val/loss") if name in metrics
+        ]
+        for name in _SHOWN:
+            if f"val/{name}" in metrics:
+                words.append(f"{name} {with_unit(name, metrics[f'val/{name}'])}")
+        words.append(f"{time.monotonic() - self._started:.0f} s")
+        Console(soft_wrap=True, highlight=False).print("  ".join(words))

@@ -1,0 +1,1 @@
+"""What happens in a training step: task, targets, losses and metrics."""

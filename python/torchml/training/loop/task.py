@@ -1,0 +1,306 @@
+"""What is learned, from which labels, with which loss and optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import lightning.pytorch as L
+import numpy as np
+import torch
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from torchml.data.batch import GraphBatch
+from torchml.data.configuration import Configuration
+from torchml.data.dataset import GraphDataset
+from torchml.data.graph import GraphBuilder, Kind
+from torchml.errors import TorchMLError
+from torchml.importers import checkpoint
+from torchml.models.base import EdgeModel
+from torchml.models.dtype import network_dtype
+from torchml.models.scaled import Scaled
+from torchml.models.staged import StagedModel
+from torchml.training.loop.energy_scaling import Normalization, normalize
+from torchml.training.loop.heads import Heads, Target
+from torchml.training.loop.memory import keep_freed_memory
+from torchml.training.loop.metrics import make_metrics
+from torchml.training.loop.prediction import Prediction, predict
+from torchml.training.loop.schedule import schedulers
+from torchml.training.loop.terms import RunningMean, Sum, Term, global_mean
+
+# Where the default losses change from the square to the absolute value, in units of the scale. A
+# force error is squared as long as it is typical; energies per atom are an order better, and still
+# matter when they are.
+_BETA = {"energy": 0.005, "forces": 0.1, "stress": 0.01}
+
+
+_CALIBRATION = 32  # configurations that the network may adapt its scales to
+
+
+class Task(L.LightningModule):
+    """Training of a potential: energies, forces, stress and further targets.
+
+    The loss is the sum of `coefficient * mean(loss(prediction, label))` over its terms, where
+    energies, forces and stress are taken in units of the normalisation's scale. Labels that a
+    configuration lacks, and terms with a coefficient of 0, cost nothing.
+
+    Args:
+        model: the potential; any subclass of EdgeModel, or a StagedModel around any network.
+        energy_coefficient: of the energy term.
+        force_coefficient: of the force term.
+        stress_coefficient: of the stress term; stress is multiplied by the volume per atom.
+        energy_loss: loss of the energies, any of torch's by class_path. The defaults are smooth L1
+            losses: absolute errors, which small errors (see `_BETA`) enter by their squares.
+        force_loss: loss of the forces.
+        stress_loss: loss of the stress.
+        energy_per_atom: compare energies divided by the number of atoms.
+        free_atoms_only: leave the forces on fixed atoms out, in training and in metrics.
+        targets: further labels to learn, from the same node features.
+        normalization: reference energies and scale.
+        optimizer: any optimiser of torch.
+        scheduler: any learning-rate scheduler of torch; None is what `schedule` says.
+        schedule: cosine goes down to 0 over all steps of the run; constant does not change.
+        scheduler_interval: what `scheduler` counts, epochs or steps.
+        monitor: what schedulers that wait for an improvement look at.
+        warmup_steps: steps in which the learning rate rises to its value.
+        missing: what to do with configurations that lack a label: stop, or leave that term out.
+    """
+
+    kind = "s2ef"
+
+    def __init__(
+        self,
+        model: EdgeModel | StagedModel,
+        energy_coefficient: float = 1.0,
+        force_coefficient: float = 1.0,
+        stress_coefficient: float = 0.0,
+        energy_loss: torch.nn.Module | None = None,
+        force_loss: torch.nn.Module | None = None,
+        stress_loss: torch.nn.Module | None = None,
+        energy_per_atom: bool = True,
+        free_atoms_only: bool = True,
+        targets: list[Target] | None = None,
+        normalization: Normalization | None = None,
+        optimizer: OptimizerCallable | None = None,
+        scheduler: LRSchedulerCallable | None = None,
+        schedule: Literal["cosine", "constant"] = "cosine",
+        scheduler_interval: Literal["epoch", "step"] = "epoch",
+        monitor: str = "val/loss",
+        warmup_steps: int = 0,
+        missing: Literal["error", "mask"] = "error",
+    ) -> None:
+        super().__init__()
+        if not isinstance(model, StagedModel | Scaled):
+            model = Scaled(model)
+        self.model: Scaled | StagedModel = model
+        self.terms: Any = torch.nn.ModuleDict()  # of Term
+        for name, loss, coefficient in (
+            ("energy", energy_loss, energy_coefficient),
+            ("forces", force_loss, force_coefficient),
+            ("stress", stress_loss, stress_coefficient),
+        ):
+            if coefficient < 0:
+                raise TorchMLError(f"the coefficient of {name} is {coefficient}, expected >= 0")
+            if coefficient > 0:
+                loss = loss or torch.nn.SmoothL1Loss(beta=_BETA[name])
+                self.terms[name] = Term(loss, coefficient)
+        self.heads = Heads(model, targets or [])
+        for target in targets or []:
+            self.terms[target.name] = Term(target.loss or torch.nn.MSELoss(), target.coefficient)
+        if not self.terms:
+            raise TorchMLError("all coefficients are 0, expected at least one term in the loss")
+        self.energy_per_atom = energy_per_atom
+        self.free_atoms_only = free_atoms_only
+        self.normalization = normalization or Normalization()
+        self.optimizer = optimizer or (lambda parameters: torch.optim.AdamW(parameters, lr=1e-3))
+        self.scheduler = scheduler
+        self.schedule = schedule
+        self.scheduler_interval = scheduler_interval
+        self.monitor = monitor
+        self.warmup_steps = warmup_steps
+        self.missing = missing
+        self.metrics: Any = torch.nn.ModuleDict(
+            {f"{stage}_metrics": self._make_metrics() for stage in ("val", "test")}
+        )
+        self.losses: Any = torch.nn.ModuleDict(
+            {f"{stage}_{name}": RunningMean() for stage in ("val", "test") for name in self.terms}
+        )
+
+    # --- What the data module asks -----------------------------------------------------------
+
+    @property
+    def labels(self) -> list[str]:
+        """Labels that every configuration must have."""
+        if self.missing == "mask":
+            return []
+        return [name for name in ("energy", "forces", "stress") if name in self.terms]
+
+    @property
+    def target_kinds(self) -> dict[str, tuple[str, int]]:
+        """Kinds and numbers of components of the further labels, by name."""
+        return {target.name: (target.kind, target.components) for target in self.heads.targets}
+
+    def graph_builder(self, kind: Kind) -> GraphBuilder:
+        """Builds the graphs that the model takes."""
+        model = self.model
+        staged = isinstance(model, StagedModel)
+        return GraphBuilder(
+            species=model.species,
+            cutoff=model.cutoff,
+            layers=model.layers,
+            kind="staged" if staged else kind,
+            dtype=network_dtype(model) or torch.float64,
+            symmetric=staged,
+            atomic_numbers=isinstance(model, StagedModel) and model.species_input != "code",
+        )
+
+    def normalize(self, configurations: Sequence[Configuration]) -> None:
+        """Set reference energies and scale from the training configurations."""
+        if isinstance(self.model, Scaled):
+            references, scale = normalize(self.normalization, configurations, self.model.species)
+            self.model.set_normalization(references, scale)
+
+    def calibrate(self, data: GraphDataset) -> None:
+        """Show the network some of the training data (see `EdgeModel.calibrate`)."""
+        if isinstance(self.model, Scaled):
+            some = np.linspace(0, len(data) - 1, min(len(data), _CALIBRATION)).astype(int)
+            batch = data[sorted(set(some.tolist()))].to(self.device)
+            self.model.network.calibrate(
+                batch.species,
+                batch.edge_vectors,
+                batch.edge_index,
+                batch.node_counts,
+                batch.edge_counts,
+            )
+
+    # --- Steps ---------------------------------------------------------------------------------
+
+    def forward(self, batch: GraphBatch) -> Prediction:
+        """Everything the task is about, without the derivatives that training needs."""
+        return self.predict(batch, create_graph=False)
+
+    def predict(self, batch: GraphBatch, create_graph: bool) -> Prediction:
+        """Energies, forces, stress and further targets of a batch, as far as they are learned."""
+        prediction = predict(
+            self.model,
+            batch,
+            forces="forces" in self.terms,
+            stress="stress" in self.terms,
+            create_graph=create_graph,
+        )
+        prediction.targets = self.heads(self.model, batch)
+        return prediction
+
+    def setup(self, stage: str) -> None:
+        if stage == "fit":
+            keep_freed_memory()
+            data = self.trainer.datamodule  # type: ignore[attr-defined]
+            if data is not None:
+                self.normalize(data.configurations("train"))
+                self.calibrate(data.dataset("train"))
+
+    def training_step(self, batch: GraphBatch, batch_idx: int) -> Tensor:
+        parts = self._parts(batch, create_graph=True)[0]
+        means = {name: global_mean(part) for name, part in parts.items()}
+        loss = torch.stack([self.terms[name].coefficient * mean for name, mean in means.items()])
+        logged = {f"train/{name}_loss": mean.detach() for name, mean in means.items()}
+        # Means over the steps of an epoch, the same for any number of ranks.
+        options: dict[str, Any] = {"on_step": False, "on_epoch": True, "sync_dist": True}
+        self.log_dict(logged, batch_size=1, **options)
+        self.log("train/loss", loss.sum().detach(), prog_bar=True, batch_size=1, **options)
+        return loss.sum()
+
+    def validation_step(self, batch: GraphBatch, batch_idx: int) -> Any:
+        return self._evaluate(batch, "val")
+
+    def test_step(self, batch: GraphBatch, batch_idx: int) -> Any:
+        return self._evaluate(batch, "test")
+
+    def predict_step(self, batch: GraphBatch, batch_idx: int) -> Prediction:
+        return self.forward(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_evaluation("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_evaluation("test")
+
+    # --- Optimisation --------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> Any:
+        optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
+        return [optimizer], schedulers(self, optimizer)
+
+    def on_save_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
+        checkpoint_[checkpoint.KEY] = checkpoint.describe(self)
+
+    # --- Parts -----------------------------------------------------------------------------------
+
+    def _make_metrics(self) -> MetricCollection:
+        return make_metrics(self.kind, forces="forces" in self.terms, stress="stress" in self.terms)
+
+    def _parts(self, batch: GraphBatch, create_graph: bool) -> tuple[dict[str, Sum], Prediction]:
+        """The sums of each term, in units of the scale."""
+        prediction = self.predict(batch, create_graph)
+        scale = float(self.model.scale) if isinstance(self.model, Scaled) else 1.0
+        parts = {}
+        if "energy" in self.terms:
+            n = batch.atom_counts if self.energy_per_atom else 1
+            parts["energy"] = self.terms["energy"](
+                prediction.energy / n / scale, batch.energy / n / scale, batch.energy_weight
+            )
+        if prediction.forces is not None and "forces" in self.terms:
+            weight = batch.forces_weight[batch.configuration_of_atom]
+            if self.free_atoms_only:
+                weight = weight * batch.free
+            parts["forces"] = self.terms["forces"](
+                prediction.forces / scale, batch.forces / scale, weight
+            )
+        if prediction.stress is not None and "stress" in self.terms:
+            unit = (batch.volumes / batch.atom_counts / scale).unsqueeze(1)
+            parts["stress"] = self.terms["stress"](
+                prediction.stress * unit, batch.stress * unit, batch.stress_weight
+            )
+        for target in self.heads.targets:
+            value = prediction.targets[target.name]
+            weight = batch.real[self.heads.owners(target, batch)].to(value.dtype)
+            label = batch.targets[target.name].to(value.dtype)
+            parts[target.name] = self.terms[target.name](value, label, weight)
+        return parts, prediction
+
+    def _evaluate(self, batch: GraphBatch, stage: str) -> Prediction:
+        parts, prediction = self._parts(batch, create_graph=False)
+        for name, part in parts.items():
+            self.losses[f"{stage}_{name}"].update(part)
+        self.metrics[f"{stage}_metrics"].update(batch, prediction)
+        return prediction
+
+    def _log_evaluation(self, stage: str) -> None:
+        means = {name: self.losses[f"{stage}_{name}"].compute() for name in self.terms}
+        loss = sum(self.terms[name].coefficient * mean for name, mean in means.items())
+        self.log(f"{stage}/loss", loss, prog_bar=True)
+        self.log_dict({f"{stage}/{name}_loss": mean for name, mean in means.items()})
+        collection = self.metrics[f"{stage}_metrics"]
+        self.log_dict({f"{stage}/{name}": value for name, value in collection.compute().items()})
+        for metric in (collection, *(self.losses[f"{stage}_{name}"] for name in self.terms)):
+            metric.reset()
+
+
+class S2EF(Task):
+    """Structure to energy and forces: the usual way to train a potential."""
+
+
+class IS2RE(Task):
+    """Initial structure to relaxed energy: energies only.
+
+    The label is that of the relaxed structure: `data.keys.energy: y_relaxed` for OCP's data.
+    """
+
+    kind = "is2re"
+
+    def __init__(
+        self, model: EdgeModel | StagedModel, energy_per_atom: bool = False, **options: Any
+    ) -> None:
+        super().__init__(model, energy_per_atom=energy_per_atom, force_coefficient=0.0, **options)

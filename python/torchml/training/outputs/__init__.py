@@ -1,0 +1,1 @@
+"""What a training leaves for its user: tables and figures."""

@@ -1,0 +1,354 @@
+"""Models compiled ahead of time: the numbers of TorchScript, and refusals instead of crashes."""
+
+from __future__ import annotations
+
+import platform
+import threading
+import zipfile
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+
+from helpers import portable
+from torchml import Calculator, Potential, TorchMLError
+from torchml.contract import metadata
+from torchml.export import Export, aoti, export
+from torchml.export.checks.numbers import check_parity, failed
+from torchml.export.compression import compress
+from torchml.models import SchNet, describe, script
+from torchml.reference.model import ReferenceModel
+
+pytestmark = pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="the archives of these tests are for x86-64"
+)
+
+PAIRS = """
+def forward(self, species: Tensor, edge_vectors: Tensor, edge_index: Tensor, contributing: Tensor):
+    r = edge_vectors.square().sum(1).sqrt()
+    pairs = self.scale * (1.0 + torch.cos(0.25 * 3.141592653589793 * r)) * species[edge_index[0]]
+    return torch.zeros_like(self.scale * contributing).index_add(0, edge_index[1], pairs)
+"""
+
+
+@pytest.fixture(scope="session")
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], tuple[Path, Path]]:
+    """archives(convention, source): TorchScript and what was compiled of it.
+
+    The source is the model in Python or the archive alone.
+    """
+    folder = tmp_path_factory.mktemp("compiled")
+
+    @cache
+    def make(convention: str, source: str) -> tuple[Path, Path]:
+        torch.manual_seed(1)
+        layers = 1 if convention == "none" else 2
+        model = SchNet(["Si", "O"], 4.0, layers=layers, features=4, gaussians=4)
+        plain = folder / f"{convention}_{source}.pt"
+        metadata.save(script(model, convention), plain, describe(model, convention))
+        compiled = plain.with_suffix(".pt2")
+        aoti.compile_archive(plain, compiled, model=model if source == "model" else None)
+        return plain, compiled
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("convention", "source"),
+    [("edges", "model"), ("edges", "file"), ("graph", "model"), ("none", "model")],
+)
+def test_same_numbers_as_torchscript_from_one_atom_on(convention, source, archives):
+    plain, compiled = archives(convention, source)
+    check = check_parity(compiled, plain)
+    assert check.verdict == "pass", check.detail
+    for atoms in (Atoms("Si"), Atoms("SiO", positions=[[0, 0, 0], [0, 0, 1.9]]), structure()):
+        found, expected = (Potential(one).evaluate(atoms, virial=True) for one in (compiled, plain))
+        assert found.energy == pytest.approx(expected.energy, rel=1e-12, abs=1e-12)
+        assert np.abs(found.forces - expected.forces).max() < 1e-12
+        assert np.abs(found.virial - expected.virial).max() < 1e-11
+
+
+def structure() -> Atoms:
+    atoms = portable.silicon(2)
+    atoms.symbols[::3] = "O"
+    return atoms
+
+
+def test_energies_alone_and_per_atom(archives):
+    plain, compiled = archives("edges", "model")
+    alone = Potential(compiled).evaluate(structure(), forces=False)
+    assert alone.forces is None
+    found = Potential(compiled).evaluate(structure(), particle_energies=True)
+    expected = Potential(plain).evaluate(structure(), particle_energies=True)
+    assert alone.energy == found.energy
+    assert np.abs(found.particle_energies - expected.particle_energies).max() < 1e-12
+    atoms = structure()
+    atoms.calc = Calculator(compiled)
+    assert atoms.get_potential_energy() == pytest.approx(found.energy)
+
+
+def test_threads_share_a_model(archives):
+    plain, compiled = archives("edges", "model")
+    potential, reference = Potential(compiled), Potential(plain)
+    structures = [portable.silicon(n, seed=seed) for n in (1, 2) for seed in range(4)]
+    expected = [reference.evaluate(atoms).forces for atoms in structures]
+    found: dict[int, np.ndarray] = {}
+
+    def work(k: int) -> None:
+        for _ in range(3):
+            found[k] = potential.evaluate(structures[k]).forces
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(len(structures))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for k, forces in enumerate(expected):
+        assert np.abs(found[k] - forces).max() < 1e-12
+
+
+def test_two_threads_give_the_forces_of_one(archives):
+    _, compiled = archives("edges", "model")
+    potential = Potential(compiled)
+    one = potential.evaluate(portable.silicon(3)).forces
+    torch.set_num_threads(2)
+    try:
+        two = potential.evaluate(portable.silicon(3)).forces
+    finally:
+        torch.set_num_threads(1)
+    assert np.abs(one - two).max() < 1e-12
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_compressed_models_are_compiled_for_one_thread_and_for_two(dtype, tmp_path):
+    torch.manual_seed(2)
+    network = SchNet(["Si", "O"], 4.0, layers=2, features=4, gaussians=4, dtype=dtype)
+    model = compress(network, 1e-6).model
+    plain, compiled = tmp_path / "model.pt", tmp_path / "model.pt2"
+    metadata.save(script(model, "edges"), plain, describe(model, "edges"))
+    aoti.compile_archive(plain, compiled, model=model)
+    potential, reference = Potential(compiled), Potential(plain)
+    expected = reference.evaluate(structure(), virial=True)
+    scale = np.abs(expected.forces).max() * (1e-4 if dtype == "float32" else 1e-11)
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found = potential.evaluate(structure(), virial=True)
+            assert found.energy == pytest.approx(expected.energy, rel=1e-6)
+            assert np.abs(found.forces - expected.forces).max() < scale
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize(
+    ("index", "message"),
+    [([[1, 0], [0, 2]], "numbers from 0 to 2, expected 0 to 1"), ([[1, -1], [0, 1]], "from -1 to")],
+)
+def test_edges_of_nodes_that_are_not_there_are_refused(index, message, archives):
+    _, compiled = archives("edges", "model")
+    vectors, nodes = torch.ones(2, 3, dtype=torch.float64), torch.zeros(2, dtype=torch.int64)
+    with pytest.raises(TorchMLError, match=message):
+        aoti.load(compiled)(nodes, vectors, torch.tensor(index), nodes, [2, 2, 2], [2, 2])
+
+
+def test_inputs_may_be_strided(archives):
+    _, compiled = archives("edges", "model")
+    model = aoti.load(compiled)
+    nodes, counts = torch.tensor([0, 1]), ([2, 2, 2], [2, 2])
+    vectors = torch.tensor([[0.0, 0.0, 2.0], [0.0, 0.0, -2.0]], dtype=torch.float64)
+    index = torch.tensor([[1, 0], [0, 1]])
+    expected = model(nodes, vectors, index, nodes * 0, *counts)
+    strided = model(nodes, vectors.T.contiguous().T, index.T.contiguous().T, nodes * 0, *counts)
+    for one, other in zip(strided, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_python_calls_it_as_forward(archives):
+    plain, compiled = archives("edges", "model")
+    with metadata.quiet_torchscript():
+        module = torch.jit.load(plain)
+    vectors = torch.tensor([[0.0, 0.0, 2.0], [0.0, 0.0, -2.0]], dtype=torch.float64)
+    rest = (torch.tensor([[1, 0], [0, 1]]), torch.zeros(2, dtype=torch.int64), [2, 2, 2], [2, 2])
+    leaf = vectors.clone().requires_grad_()
+    expected = module(torch.tensor([0, 1]), leaf, *rest)
+    energy, gradient = aoti.load(compiled)(torch.tensor([0, 1]), vectors, *rest)
+    torch.testing.assert_close(energy, expected.detach(), rtol=1e-12, atol=1e-12)
+    (wanted,) = torch.autograd.grad(expected.sum(), leaf)
+    torch.testing.assert_close(gradient, wanted, rtol=1e-12, atol=1e-12)
+
+
+class Pairs(torch.jit.ScriptModule):
+    """A pair potential that knows no counts, in float32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(1))
+        self.define(PAIRS)
+
+
+def test_export_of_an_archive_without_counts(tmp_path):
+    with metadata.quiet_torchscript():
+        Pairs().save(str(tmp_path / "pairs.pt"))
+    facts = metadata.ModelMetadata(
+        convention="edges", species=("H", "Si"), cutoff=4.0, layers=1, species_input="code"
+    )
+    steps: list[str] = []
+    result = export(
+        Export(
+            tmp_path / "pairs.pt",
+            facts=facts,
+            output=tmp_path,
+            format="aoti",
+            progress=steps.append,
+        )
+    )
+    assert not failed(result.checks), result.checks
+    assert result.folder is not None
+    assert {"model.pt2", "model.param"} <= {file.name for file in result.folder.iterdir()}
+    assert steps == [
+        "tracing",
+        "compiling for avx2, serial, which takes a minute or less",
+        "compiling for avx2, parallel, which takes a minute or less",
+        "checking",
+    ]
+    facts = metadata.read(result.folder / "model.pt2")
+    assert facts is not None
+    assert (facts.instruction_set, facts.device, facts.dtype) == ("avx2", "cpu", "float32")
+    assert Potential(result.folder).spec.returns_forces
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("instruction_set", "avx2 avx1024", "instruction set 'avx2 avx1024'.* one of this process"),
+        ("instruction_set", "aarch64", "instruction set 'aarch64'"),
+        ("torch", "3.0.0", r"compiled with torch 3\.0\.0 .* this libtorch's 2\."),
+        ("torch", "2.999.1", "compiled with torch 2.999.1"),
+        ("device", "cuda", "compiled for the device 'cuda' .* shall run on 'cpu'"),
+        ("dtype", "float32", "'dtype' is 'float32' but 'inputs' is .* expected inputs of that"),
+        ("inputs", "species", r"an input is 'species' .* expected name:type\[sizes\]"),
+        ("returns_forces", "false", "cannot be differentiated"),
+        ("torch", None, "'torch' is not in the metadata"),
+        ("cutoff", "5.0", "'cutoff' is .*4.0"),
+    ],
+)
+def test_what_cannot_run_here_is_refused_before_it_is_loaded(
+    key, value, message, archives, tmp_path
+):
+    _, compiled = archives("edges", "model")
+    changed = tmp_path / "model.pt2"
+    rewrite(compiled, changed, {f"extra/torchml/{key}": value})
+    # Without code there is nothing that could be loaded.
+    keywords = {"cutoff": 4.0} if key == "cutoff" else {}
+    with pytest.raises(TorchMLError, match=message):
+        Potential(changed, **keywords)
+
+
+def rewrite(source: Path, target: Path, changes: dict[str, str | None]) -> None:
+    """A copy of an archive with other extra files and without its libraries."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            for end, text in changes.items():
+                if name.endswith(end):
+                    content = None if text is None else text.encode()
+            if content is not None and not name.endswith(".so"):
+                new.writestr(name, content)
+
+
+def test_wrong_inputs_are_refused_although_the_library_would_run(archives, tmp_path):
+    _, compiled = archives("edges", "model")
+    facts = metadata.read(compiled)
+    assert facts is not None
+    lie = facts.inputs.replace("edge_vectors:float64[E,3]", "edge_vectors:float64[E,4]")
+    changed = tmp_path / "model.pt2"
+    with zipfile.ZipFile(compiled) as old, zipfile.ZipFile(changed, "w") as new:
+        for name in old.namelist():
+            new.writestr(name, lie if name.endswith("torchml/inputs") else old.read(name))
+    with pytest.raises(TorchMLError, match=r"input edge_vectors has the shape \[\d+, 3\]"):
+        Potential(changed)
+
+
+def test_damaged_archives_are_refused(archives, tmp_path):
+    plain, compiled = archives("edges", "model")
+    (tmp_path / "cut.pt2").write_bytes(compiled.read_bytes()[:100_000])
+    with pytest.raises(TorchMLError, match=r"cannot read cut\.pt2 .* an AOTInductor archive"):
+        Potential(tmp_path / "cut.pt2")
+    (tmp_path / "script.pt2").write_bytes(plain.read_bytes())
+    with pytest.raises(TorchMLError, match="'instruction_set' is not in the metadata"):
+        Potential(tmp_path / "script.pt2")
+    (tmp_path / "compiled.pt").write_bytes(compiled.read_bytes())
+    with pytest.raises(TorchMLError, match="expected a TorchScript archive"):
+        Potential(tmp_path / "compiled.pt")
+
+
+def test_a_temporary_folder_is_needed(archives, monkeypatch):
+    _, compiled = archives("edges", "model")
+    monkeypatch.setenv("TMPDIR", "/no/such/folder")
+    with pytest.raises(TorchMLError, match=r"cannot load model .* temporary folder"):
+        Potential(compiled)
+
+
+FORCES = """
+def forward(self, species: Tensor, edge_vectors: Tensor, edge_index: Tensor, contributing: Tensor):
+    energy = self.scale * edge_vectors.square().sum() + torch.zeros_like(contributing)
+    derivative = torch.autograd.grad([energy.sum()], [edge_vectors])[0]
+    assert derivative is not None
+    return energy, derivative
+"""
+
+
+class Differentiating(torch.jit.ScriptModule):
+    """Autograd runs inside of it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(1))
+        self.define(FORCES)
+
+
+def test_what_cannot_be_compiled_says_so(tmp_path):
+    facts = metadata.ModelMetadata(
+        convention="edges",
+        species=("Si",),
+        cutoff=4.0,
+        layers=1,
+        dtype="float32",
+        species_input="code",
+    )
+    with metadata.quiet_torchscript():
+        metadata.save(Differentiating(), tmp_path / "fixed.pt", facts)
+    with pytest.raises(TorchMLError, match=r"fixed\.pt cannot be compiled: .* the format torchscr"):
+        aoti.compile_archive(tmp_path / "fixed.pt", tmp_path / "fixed.pt2")
+    assert [file.name for file in tmp_path.iterdir()] == ["fixed.pt"]
+
+
+def test_a_compiler_is_needed(archives, tmp_path, monkeypatch):
+    plain, _ = archives("edges", "model")
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(TorchMLError, match=r"no C\+\+ compiler was found, expected g\+\+"):
+        aoti.compile_archive(plain, tmp_path / "model.pt2")
+
+
+def test_options_of_compiled_archives_need_the_format(tmp_path, archives):
+    plain, compiled = archives("edges", "model")
+    with pytest.raises(TorchMLError, match="run on any; expected the format 'aoti'"):
+        export(Export(plain, output=tmp_path, instruction_set="native"))
+    with pytest.raises(TorchMLError, match="is compiled already"):
+        export(Export(compiled, output=tmp_path))
+    with pytest.raises(TorchMLError, match="the instruction set is 'sse', expected avx2"):
+        aoti.compile_archive(plain, tmp_path / "model.pt2", instruction_set="sse")
+
+
+def test_the_engine_agrees_with_the_compiled_model_in_python(archives):
+    _, compiled = archives("edges", "model")
+    potential = Potential(compiled)
+    found = potential.evaluate(portable.silicon(), virial=True)
+    expected = ReferenceModel(compiled, potential.spec).evaluate(portable.silicon())
+    assert found.energy == pytest.approx(expected.energy, rel=1e-12)
+    assert np.abs(found.forces - expected.forces).max() < 1e-12
+    assert np.abs(found.virial - expected.virial).max() < 1e-10
