@@ -18,6 +18,7 @@ from torchml import kim
 from torchml.contract import metadata, param_file
 from torchml.contract.compiled_inputs import arguments_of
 from torchml.contract.completion import complete, merge
+from torchml.contract.keys import key_of_file
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.contract.operators import load_extensions
 from torchml.contract.signature import probe
@@ -148,7 +149,7 @@ def _export(order: Export, source: Source) -> Result:
         if descriptor:
             checks.append(check_width(module, facts, descriptor))
         others = metadata.extra_files(source.archive)
-        others = {k: v for k, v in others.items() if not k.startswith(metadata.PREFIX)}
+        others = {k: v for k, v in others.items() if not key_of_file(k)}
         metadata.save(module, model_file, facts, others)
         if order.format == "aoti" and not failed(checks):
             plain, model_file = model_file, Path(scratch) / COMPILED_FILE

@@ -149,6 +149,6 @@ def _save_staged(
         cutoff=trained.cutoff,
         layers=trained.layers,
         species_input=trained.species_input,
-        edges="symmetric",
+        stage_edges="symmetric",
     )
     metadata.save(network, archive, facts)

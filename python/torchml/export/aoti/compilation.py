@@ -217,7 +217,7 @@ def _inputs_of(facts: ModelMetadata, names: Sequence[str]) -> list[Input]:
             )
         ).width
         kinds = [(dtype, ("C", str(width))), ("int64", ("C",))]
-    elif facts.convention == "none":
+    elif facts.convention == "raw":
         kinds = [
             ("int64", ("N",)),
             (dtype, ("N", "3")),
@@ -264,7 +264,7 @@ def _samples(
         sources.append(torch.randint(0, nodes[k + 1], (new,), generator=generator))
         targets.append(torch.randint(0, nodes[k], (new,), generator=generator))
     index = torch.stack([torch.cat(sources), torch.cat(targets)])
-    ghost = 0 if facts.convention == "none" else 1
+    ghost = 0 if facts.convention == "raw" else 1
     flags = torch.full((particles,), ghost)
     flags[: nodes[0]] = 1 - ghost
 
@@ -431,8 +431,8 @@ def _with_derivative(
 ) -> Callable[..., tuple[Tensor, Tensor]]:
     """(energy, derivative of the contributing energy), as the conventions define it."""
     place = 0 if facts.convention == "descriptor" else 1
-    sign = -1.0 if facts.convention in ("none", "graph") else 1.0
-    flag = 1 if facts.convention == "none" else 0
+    sign = -1.0 if facts.convention in ("raw", "graph") else 1.0
+    flag = 1 if facts.convention == "raw" else 0
     flags = next((k for k, one in enumerate(inputs) if one.name == "contributing"), None)
 
     def function(*tensors: Tensor) -> tuple[Tensor, Tensor]:
