@@ -27,7 +27,7 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from steps.pairs import VerletList
 from steps.variants import CUTOFF, LAYERS, SKIN, network
-from torchml.export.aoti import compilation as aoti
+from torchml.export import aoti
 
 # From species, float64 vectors and edges to energies [M] and dE/d(edge vectors).
 Network = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]

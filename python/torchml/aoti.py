@@ -1,5 +1,5 @@
-"""Old name of `torchml.export.aoti.compilation`, kept for one release."""
+"""Old name of `torchml.export.aoti`."""
 
 from torchml.lazy import moved
 
-moved(__name__, "torchml.export.aoti.compilation")
+moved(__name__, "torchml.export.aoti")

@@ -10,7 +10,7 @@ import pytest
 from helpers import portable
 from torchml import kim
 from torchml.contract import metadata, param_file
-from torchml.export.aoti import compilation as aoti
+from torchml.export import aoti
 from torchml.validation.lammps import evaluate_with_lammps
 
 pytestmark = pytest.mark.skipif(

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torchml.data.configuration import Configuration, Weights
 from torchml.data.keys import Keys, find_key
 from torchml.errors import TorchMLError
+from torchml.voigt import to_voigt
 
 
 def configuration_of(
@@ -98,8 +99,7 @@ def _stress(
 ) -> NDArray[np.float64]:
     """Six components in eV/Å³, from six or from a matrix; virials are -stress times volume."""
     if value.size == 9:
-        matrix = value.reshape(3, 3)
-        value = ((matrix + matrix.T) / 2)[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
+        value = to_voigt(value.reshape(3, 3))
     if value.size != 6:
         raise TorchMLError(f"{where}: {key} holds {value.size} numbers, expected 6 or 9")
     value = value.reshape(6)

@@ -16,6 +16,7 @@ import torch
 
 from torchml import kim
 from torchml.contract import metadata, param_file
+from torchml.contract.compiled_inputs import arguments_of
 from torchml.contract.completion import complete, merge
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.contract.operators import load_extensions
@@ -26,6 +27,7 @@ from torchml.export.aoti import compilation as aoti
 from torchml.export.checks.numbers import Check, check_numbers, check_parity, check_radial, failed
 from torchml.export.descriptor import DESCRIPTOR_FILE, check_width, facts_of, find_descriptor
 from torchml.importers.opening import Source, opened
+from torchml.inference.compiled import SUFFIX
 from torchml.models import EdgeModel
 
 MODEL_FILE = "model.pt"
@@ -96,7 +98,7 @@ def export(order: Export) -> Result:
             "an instruction set or a device is given for the format 'torchscript', whose archives "
             "run on any; expected the format 'aoti'"
         )
-    if order.model.suffix == aoti.SUFFIX:
+    if order.model.suffix == SUFFIX:
         raise TorchMLError(
             f"{order.model} is compiled already, expected the checkpoint or the TorchScript archive"
         )
@@ -160,7 +162,7 @@ def _export(order: Export, source: Source) -> Result:
             )
             checks.append(Check("compiled", "pass", f"{facts.instruction_set}, {facts.device}"))
             order.progress("checking")
-        inputs = aoti.arguments_of(facts) or signature.arguments
+        inputs = arguments_of(facts) or signature.arguments
         parameters.write_text(param_file.render(facts, model_file.name, len(inputs)))
         files = [parameters, model_file]
         if descriptor:

@@ -21,11 +21,12 @@ from ase.geometry import complete_cell
 from numpy.typing import NDArray
 
 from torchml._descriptors import Descriptor
+from torchml.contract.compiled_inputs import arguments_of
 from torchml.contract.metadata import quiet_torchscript
 from torchml.contract.operators import load_extensions
 from torchml.contract.signature import SHELL_COUNTS
 from torchml.errors import TorchMLError
-from torchml.export.aoti import compilation as aoti
+from torchml.inference.compiled import SUFFIX, Compiled
 from torchml.inference.evaluation import Evaluation
 from torchml.inference.files import archive_of
 from torchml.models import EdgeModel
@@ -133,9 +134,9 @@ class ReferenceModel:
         self.spec = spec
         self.dtype = getattr(torch, spec.input_dtype)
         archive = archive_of(Path(path))
-        if archive.suffix == aoti.SUFFIX:
-            compiled = aoti.load(archive)
-            self.module, self.argument_names = compiled, aoti.arguments_of(compiled.facts) or []
+        if archive.suffix == SUFFIX:
+            compiled = Compiled(archive)
+            self.module, self.argument_names = compiled, arguments_of(compiled.facts) or []
             return
         with quiet_torchscript():
             module = torch.jit.load(str(archive), map_location="cpu").eval()

@@ -17,8 +17,7 @@ from ase import Atoms
 from helpers import portable
 from torchml import Calculator, Potential, TorchMLError
 from torchml.contract import metadata
-from torchml.export import Export, export
-from torchml.export.aoti import compilation as aoti
+from torchml.export import Export, aoti, export
 from torchml.export.checks.numbers import check_parity, failed
 from torchml.export.compression import compress
 from torchml.models import SchNet, describe, script

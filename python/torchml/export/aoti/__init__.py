@@ -5,16 +5,30 @@ from typing import TYPE_CHECKING
 from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from torchml.export.aoti.compilation import Compiled, compile_archive, load
+    from torchml.contract.compiled_inputs import Input, arguments_of
+    from torchml.export.aoti.compilation import INSTRUCTION_SETS, compile_archive
+    from torchml.inference.compiled import PARALLEL, SERIAL, SUFFIX, Compiled, load
 
 _HOMES = {
-    "Compiled": "torchml.export.aoti.compilation",
+    "Compiled": "torchml.inference.compiled",
+    "INSTRUCTION_SETS": "torchml.export.aoti.compilation",
+    "Input": "torchml.contract.compiled_inputs",
+    "PARALLEL": "torchml.inference.compiled",
+    "SERIAL": "torchml.inference.compiled",
+    "SUFFIX": "torchml.inference.compiled",
+    "arguments_of": "torchml.contract.compiled_inputs",
     "compile_archive": "torchml.export.aoti.compilation",
-    "load": "torchml.export.aoti.compilation",
+    "load": "torchml.inference.compiled",
 }
 
 __all__ = [
+    "INSTRUCTION_SETS",
+    "PARALLEL",
+    "SERIAL",
+    "SUFFIX",
     "Compiled",
+    "Input",
+    "arguments_of",
     "compile_archive",
     "load",
 ]

@@ -34,40 +34,19 @@ from torch import Tensor
 import torchml._core as core
 from torchml import _descriptors
 from torchml.contract import metadata
+from torchml.contract.compiled_inputs import Input
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.contract.operators import load_extensions
 from torchml.contract.signature import SHELL_COUNTS
 from torchml.errors import TorchMLError
 from torchml.export.aoti.segment_sums import sum_by_segments
+from torchml.inference.compiled import PARALLEL, SERIAL
 from torchml.models.base import EdgeModel, float_type
 from torchml.models.descriptor_potential import energies_of
 
-SUFFIX = ".pt2"
 INSTRUCTION_SETS = ("avx2", "avx512", "native")
 
-# The models in an archive: for one thread and for several; a GPU has the first alone.
-SERIAL, PARALLEL = "serial", "parallel"
-
 Energy = Callable[..., Any]  # called with the tensors of `Input`s
-
-
-@dataclass(frozen=True)
-class Input:
-    """A tensor that the compiled model takes; `sizes` are numbers or the names of free sizes."""
-
-    name: str
-    dtype: str
-    sizes: tuple[str, ...]
-
-    def __str__(self) -> str:
-        return f"{self.name}:{self.dtype}[{','.join(self.sizes)}]"
-
-    @classmethod
-    def parse(cls, text: str) -> Input:
-        """The inverse of `str`."""
-        name, _, rest = text.partition(":")
-        dtype, _, sizes = rest.rstrip("]").partition("[")
-        return cls(name, dtype, tuple(sizes.split(",")))
 
 
 def compile_archive(
@@ -153,66 +132,6 @@ def _facts_of(archive: Path) -> ModelMetadata:
     if facts is None or facts.convention is None or facts.dtype is None:
         raise TorchMLError(f"{archive} has no metadata, expected an archive that TorchML exported")
     return facts
-
-
-def arguments_of(facts: ModelMetadata) -> list[str] | None:
-    """What a compiled model takes, each name once; None for a model that is not compiled."""
-    if facts.inputs is None:
-        return None
-    return list(dict.fromkeys(Input.parse(word).name for word in facts.inputs.split()))
-
-
-class Compiled:
-    """A compiled model in Python: called as `forward` was, it returns (energy, derivative)."""
-
-    def __init__(self, path: str | Path) -> None:
-        from torch.export.pt2_archive._package import load_pt2
-
-        facts = metadata.read(path)
-        if facts is None or facts.inputs is None:
-            raise TorchMLError(f"{path} is no archive that `compile_archive` wrote")
-        core.require_fit(str(path), facts.device or "cpu")
-        self.facts = facts
-        self._loaded = load_pt2(str(path)).aoti_runners
-
-    def __call__(self, *arguments: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
-        names = arguments_of(self.facts) or []
-        given = dict(zip(names, arguments, strict=True))
-        tensors = [one.detach().contiguous() for one in arguments if isinstance(one, Tensor)]
-        if "edge_index" in given:
-            _require_nodes(_tensor(given["edge_index"]), _tensor(arguments[0]).size(0))
-        wholes: dict[str, Callable[[], Tensor]] = {
-            "node_counts": lambda: _tensor(given["contributing"]),
-            "edge_counts": lambda: _tensor(given["edge_index"])[0],
-        }
-        for name in names:
-            if name in SHELL_COUNTS:
-                tensors += [wholes[name]()[:count] for count in list(given[name])[:-1]]
-        threads = PARALLEL in self._loaded and torch.get_num_threads() > 1
-        energy, derivative = self._loaded[PARALLEL if threads else SERIAL](*tensors)
-        return energy, derivative
-
-
-def load(path: str | Path) -> Compiled:
-    """Load an archive that `compile_archive` wrote; what does not fit this machine is refused."""
-    return Compiled(path)
-
-
-def _require_nodes(edge_index: Tensor, nodes: int) -> None:
-    """Compiled code does not look where it reads."""
-    if edge_index.numel() == 0:
-        return
-    least, most = (int(one) for one in torch.aminmax(edge_index))
-    if least < 0 or most >= nodes:
-        raise TorchMLError(
-            f"edge_index holds numbers from {least} to {most}, expected 0 to {nodes - 1}, since "
-            f"there are {nodes} nodes"
-        )
-
-
-def _tensor(value: Any) -> Tensor:
-    assert isinstance(value, Tensor)
-    return value
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,7 @@ from torch import Tensor
 from torchml.data.batch import GraphBatch
 from torchml.models.base import EdgeModel
 from torchml.models.staged import StagedModel
-
-# Rows and columns of the stress in the order xx yy zz yz xz xy.
-_ROWS, _COLUMNS = [0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]
+from torchml.voigt import COLUMNS, ROWS
 
 
 @dataclass(eq=False)
@@ -83,7 +81,7 @@ def _with_gradients(
             found.forces = found.forces.index_add(0, source, -gradient)
     if stress:
         x, g = rows.detach(), gradient
-        virial = 0.5 * (x[:, _ROWS] * g[:, _COLUMNS] + x[:, _COLUMNS] * g[:, _ROWS])
+        virial = 0.5 * (x[:, ROWS] * g[:, COLUMNS] + x[:, COLUMNS] * g[:, ROWS])
         owners = batch.configuration_of_atom.index_select(0, atoms)
         total = virial.new_zeros(len(batch), 6).index_add(0, owners, virial)
         volumes = batch.volumes.to(virial.dtype).unsqueeze(1)
