@@ -2,10 +2,10 @@
 
 Each page runs from top to bottom in one folder, and its ```python blocks in one namespace:
 
-* ```python and ```sh blocks run; `<!-- not run: REASON -->` in the line before a block leaves it out,
-  and `<!-- needs: PROGRAM OR MODULE, ... -->` does where one of these is not installed;
-* a block of another language whose first line is a comment with the name of a file (`# silicon.yaml`)
-  becomes this file.
+* ```python and ```sh blocks run; `<!-- not run: REASON -->` in the line before a block leaves it
+  out, and `<!-- needs: PROGRAM OR MODULE, ... -->` does where one of these is not installed;
+* a block of another language whose first line is a comment with the name of a file
+  (`# silicon.yaml`) becomes this file.
 
 The folder contains a little data (silicon.extxyz, test.extxyz) and small models (model.pt, and
 mace.model where MACE is installed). Trainings stop after two epochs. KIM-API's user collection is
@@ -81,16 +81,12 @@ def blocks(page: Path) -> list[Block]:
 @pytest.fixture
 def folder(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of the examples, which is the working directory."""
-    for name in ("model-drivers", "portable-models", "simulator-models"):
-        (scratch / "kim" / name).mkdir(parents=True)
+    kinds = ("model-drivers", "portable-models", "simulator-models")
+    user = {kind: scratch / "kim" / kind for kind in kinds}
+    for path in user.values():
+        path.mkdir(parents=True)
     configuration = scratch / "kim" / "config"
-    configuration.write_text(
-        "".join(
-            f"{kind}-{name}-dir = {scratch / 'kim' / name}\n"
-            for name in ("model-drivers", "portable-models", "simulator-models")
-            for kind in ("user",)
-        )
-    )
+    configuration.write_text("".join(f"{name}-dir = {path}\n" for name, path in user.items()))
     monkeypatch.setenv("KIM_API_CONFIGURATION_FILE", str(configuration))
     for name in ("ALLOW_RUN_AS_ROOT", "ALLOW_RUN_AS_ROOT_CONFIRM", "MCA_rmaps_base_oversubscribe"):
         monkeypatch.setenv(f"OMPI_{name}", "1")
