@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -145,6 +147,17 @@ def test_keywords_are_the_keys_that_an_archive_may_lack():
     assert list(MetadataKeywords.__annotations__) == [
         name for name in table if name not in {"format", *compiled}
     ]
+
+
+def test_the_documentation_lists_the_keys():
+    page = Path(__file__).parents[3] / "docs" / "conventions.md"
+    rows = dict(re.findall(r"^\| `(\w+)` (\|.*)$", page.read_text(), re.MULTILINE))
+    for key in keys.metadata_keys():
+        if key.place not in keys.FOLDERS:
+            continue
+        assert key.name in rows
+        assert not key.alias or f"`{key.alias}`" in rows[key.name]
+        assert all(f"`{choice}`" in rows[key.name] for choice, _ in key.choices)
 
 
 def test_older_names_are_read_and_written(tmp_path, module):
