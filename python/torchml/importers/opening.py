@@ -67,16 +67,8 @@ def load(path: str | Path, kind: str | None = None, species: Sequence[str] | Non
         TorchMLError: the file is damaged, or is a pickle whose kind is not given.
     """
     path = Path(path)
-    if kind is not None:
-        model = _import(path, kind, species)
+    if (model := _network_of(path, kind, species)) is not None:
         return Loaded(path, _name(model), model)
-    if path.suffix != ".ckpt":
-        _refuse_pickle(path)
-    if is_checkpoint(path):
-        from torchml.importers.checkpoint import load_model
-
-        trained = load_model(path)
-        return Loaded(path, _name(trained), trained)
     files = metadata.extra_files(path)
     return Loaded(
         path,
@@ -127,17 +119,17 @@ def opened(model: Path, kind: str | None = None) -> Iterator[Opened]:
     Yields:
         The archive, in float64 where it is made here: simulations profit from exact derivatives.
     """
-    loaded = load(model, kind)
-    if loaded.model is None:
-        yield Opened(loaded.path)
+    network = _network_of(model, kind)
+    if network is None:
+        yield Opened(model)
         return
-    if isinstance(loaded.model, EdgeModel):
-        cast(loaded.model, "float64")
-    module, facts = scripted(loaded)
+    if isinstance(network, EdgeModel):
+        cast(network, "float64")
+    module, facts = scripted(Loaded(model, _name(network), network))
     with tempfile.TemporaryDirectory() as scratch:
-        archive = Path(scratch) / f"{loaded.name}.pt"
+        archive = Path(scratch) / f"{_name(network)}.pt"
         metadata.save(module, archive, facts)
-        yield Opened(archive, loaded.model)
+        yield Opened(archive, network)
 
 
 def cast(model: EdgeModel, dtype: str) -> EdgeModel:
@@ -156,6 +148,21 @@ def kim_name(text: str) -> str:
     """A short KIM name like `text`: letters, digits and single underscores, a letter first."""
     name = "_".join(re.findall("[A-Za-z0-9]+", text))
     return name if name[:1].isalpha() else f"Model_{name}".rstrip("_")
+
+
+def _network_of(
+    path: Path, kind: str | None, species: Sequence[str] | None = None
+) -> EdgeModel | StagedModel | None:
+    """The network in a file; None where that is an archive, or not there."""
+    if kind is not None:
+        return _import(path, kind, species)
+    if path.suffix != ".ckpt":
+        _refuse_pickle(path)
+    if not is_checkpoint(path):
+        return None
+    from torchml.importers.checkpoint import load_model
+
+    return load_model(path)
 
 
 def _import(path: Path, kind: str, species: Sequence[str] | None) -> EdgeModel:
