@@ -18,6 +18,7 @@ def export_model(
     model: str | Path,
     *,
     source: str | None = None,
+    head: str | None = None,
     species: Sequence[str] | str | None = None,
     cutoff: float | None = None,
     layers: int | None = None,
@@ -50,6 +51,7 @@ def export_model(
         model: checkpoint of a training, TorchScript archive, or model of another package.
         source: the package whose pickle `model` is, `mace`. A pickle can run any code: name its
             kind only where you trust its source. None for a checkpoint or an archive.
+        head: with `source`, which head of a model with several; None takes the one called default.
         species: chemical symbols; species code k means the k-th. Of a model of another package,
             the elements to keep.
         cutoff: radius of one neighbour list (Å).
@@ -93,6 +95,7 @@ def export_model(
     request = Request(
         model=Path(model),
         source=source,
+        head=head,
         name=name,
         facts=ModelMetadata(
             convention=convention,

@@ -114,6 +114,7 @@ def _add_model(group: argparse._ArgumentGroup) -> None:
         help="read the model as a pickle of this package; a pickle can run any code, so use this "
         "only for files whose source you trust",
     )
+    group.add_argument("--head", help="with --from: one of several heads of the model")
 
 
 def _add_facts(group: argparse._ArgumentGroup) -> None:

@@ -50,7 +50,7 @@ def export(request: Request) -> Result:
             or the place for the folder is taken.
     """
     request.require_consistent()
-    loaded = load(request.model, request.source, request.facts.species)
+    loaded = load(request.model, request.source, request.facts.species, request.head)
     folder = _destination(request, loaded.name)
     try:
         prepared = prepare(loaded, request.facts, request.compress, request.descriptor)

@@ -42,6 +42,7 @@ class Request:
         device: aoti: cpu or cuda, for which the model is compiled.
         progress: called with the name of each long step before it starts.
         source: package whose pickle `model` is, `mace`; None for a checkpoint or an archive.
+        head: which head of a model of another package with several; None takes its default.
     """
 
     model: Path
@@ -61,6 +62,7 @@ class Request:
     device: str = "cpu"
     progress: Callable[[str], None] = lambda step: None
     source: str | None = None
+    head: str | None = None
 
     def require_consistent(self) -> None:
         """Refuse options that contradict each other; no file is read."""

@@ -26,7 +26,7 @@ from torchml.models import EdgeModel, Scaled, describe, script
 from torchml.models.base import float_type
 from torchml.models.staged import StagedModel
 
-# Kinds of pickles and the modules whose `load(path, species)` reads them.
+# Kinds of pickles and the modules whose `load(path, species, head)` reads them.
 _IMPORTERS = {"mace": "torchml.importers.mace.model"}
 KINDS = tuple(_IMPORTERS)
 
@@ -50,7 +50,12 @@ class Loaded:
     others: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def load(path: str | Path, kind: str | None = None, species: Sequence[str] | None = None) -> Loaded:
+def load(
+    path: str | Path,
+    kind: str | None = None,
+    species: Sequence[str] | None = None,
+    head: str | None = None,
+) -> Loaded:
     """Open a model.
 
     Args:
@@ -59,6 +64,7 @@ def load(path: str | Path, kind: str | None = None, species: Sequence[str] | Non
             come from a source that you trust. None for a checkpoint or an archive.
         species: chemical symbols of the elements that a model of another package keeps; None
             keeps all.
+        head: which head of a model of another package with several; None takes its default.
 
     Returns:
         The network in Python, or the metadata of an archive, whose network is still on disk.
@@ -67,7 +73,7 @@ def load(path: str | Path, kind: str | None = None, species: Sequence[str] | Non
         TorchMLError: the file is damaged, or is a pickle whose kind is not given.
     """
     path = Path(path)
-    if (model := _network_of(path, kind, species)) is not None:
+    if (model := _network_of(path, kind, species, head)) is not None:
         return Loaded(path, _name(model), model)
     files = metadata.extra_files(path)
     return Loaded(
@@ -151,11 +157,14 @@ def kim_name(text: str) -> str:
 
 
 def _network_of(
-    path: Path, kind: str | None, species: Sequence[str] | None = None
+    path: Path,
+    kind: str | None,
+    species: Sequence[str] | None = None,
+    head: str | None = None,
 ) -> EdgeModel | StagedModel | None:
     """The network in a file; None where that is an archive, or not there."""
     if kind is not None:
-        return _import(path, kind, species)
+        return _import(path, kind, species, head)
     if path.suffix != ".ckpt":
         _refuse_pickle(path)
     if not is_checkpoint(path):
@@ -165,7 +174,7 @@ def _network_of(
     return load_model(path)
 
 
-def _import(path: Path, kind: str, species: Sequence[str] | None) -> EdgeModel:
+def _import(path: Path, kind: str, species: Sequence[str] | None, head: str | None) -> EdgeModel:
     if kind not in _IMPORTERS:
         raise TorchMLError(f"the kind of {path} is '{kind}', expected {' | '.join(KINDS)}")
     if path.suffix == ".ckpt":
@@ -173,7 +182,7 @@ def _import(path: Path, kind: str, species: Sequence[str] | None) -> EdgeModel:
             f"{path} is named as a checkpoint, which is never read as a pickle of '{kind}'; "
             "expected another file name, or no kind"
         )
-    potential: EdgeModel = import_module(_IMPORTERS[kind]).load(path, species)
+    potential: EdgeModel = import_module(_IMPORTERS[kind]).load(path, species, head)
     return potential
 
 

@@ -95,12 +95,10 @@ def _read_elsewhere(path: Path, species: Sequence[str] | None, head: str | None)
     options = json.dumps({"species": species and list(species), "head": head})
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch) / "plan"
+        search = os.pathsep.join(one or os.getcwd() for one in sys.path)
         done = subprocess.run(
             [sys.executable, "-P", "-m", "torchml.importers.mace.reading", path, output, options],
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(one or os.getcwd() for one in sys.path),
-            },
+            env={**os.environ, "PYTHONPATH": search},
             capture_output=True,
             text=True,
             check=False,

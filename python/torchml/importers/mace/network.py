@@ -121,9 +121,8 @@ class AgnesiTransform(torch.nn.Module):
     def forward(self, r: Tensor, species: Tensor, edge_index: Tensor) -> Tensor:
         of_node = self.radii[species].unsqueeze(1)
         x = r / (0.5 * (of_node[edge_index[0]] + of_node[edge_index[1]]))
-        return (
-            1 + self.a * torch.pow(x, self.q) / (1 + torch.pow(x, self.q - self.p))
-        ).reciprocal()
+        share = torch.pow(x, self.q) / (1 + torch.pow(x, self.q - self.p))
+        return (1 + self.a * share).reciprocal()
 
 
 class SoftTransform(torch.nn.Module):

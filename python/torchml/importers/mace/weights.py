@@ -140,9 +140,9 @@ def _places(irreps: Any) -> dict[str, tuple[list[int], int]]:
     Blocks are numbered by the kinds in their order.
     """
     columns: dict[str, list[int]] = {}
-    for (count, kind), part in zip(irreps, irreps.slices(), strict=True):
+    for (count, kind), columns_of in zip(irreps, irreps.slices(), strict=True):
         found = columns.setdefault(str(kind), [])
-        found += [part.start + u * kind.dim for u in range(count)]
+        found += [columns_of.start + u * kind.dim for u in range(count)]
     return {kind: (where, k) for k, (kind, where) in enumerate(columns.items())}
 
 
