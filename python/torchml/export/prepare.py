@@ -146,7 +146,8 @@ def _of_network(
 ) -> _Part:
     """Script the network in its new float type, with splines where they are wanted."""
     convention = said.convention or ("descriptor" if file else None)
-    network, accuracy = None, []
+    network: EdgeModel | None = None
+    accuracy: list[Check] = []
     if isinstance(loaded.model, EdgeModel):
         network, accuracy = _converted(loaded.model, said.dtype or "float64", compress)
         loaded = replace(loaded, model=network)

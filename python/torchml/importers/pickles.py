@@ -11,7 +11,7 @@ import pickletools
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 # What tensors and plain values are made of; torch reads these with `weights_only=True`.
 _PLAIN_MODULES = ("collections", "torch", "torch._utils", "torch.storage", "torch._tensor")
@@ -57,7 +57,7 @@ def _pickles(path: Path) -> Iterator[IO[bytes]]:
 def _list_names(stream: IO[bytes], names: list[str]) -> None:
     """Add the names in one pickle; texts are followed, since newer pickles take names from them."""
     texts: list[str] = []
-    memo: dict[int, str | None] = {}
+    memo: dict[Any, str | None] = {}
     top: str | None = None  # what the last instruction put on the stack, if that is a text
     for code, value, _ in pickletools.genops(stream):
         if code.name in ("GLOBAL", "INST"):
@@ -67,9 +67,9 @@ def _list_names(stream: IO[bytes], names: list[str]) -> None:
         if code.name == "MEMOIZE":
             memo[len(memo)] = top
         elif code.name.endswith("PUT"):
-            memo[int(value)] = top
+            memo[value] = top
         else:
-            got = memo.get(int(value)) if code.name.endswith("GET") else value
+            got = memo.get(value) if code.name.endswith("GET") else value
             top = got if isinstance(got, str) and "GLOBAL" not in code.name else None
             if top is not None:
                 texts.append(top)

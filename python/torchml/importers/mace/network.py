@@ -56,6 +56,7 @@ class BesselFunctions(torch.nn.Module):
     """prefactor sin(w x) / x: [E, 1] -> [E, R], with the wavenumbers w [R] (1/Å)."""
 
     wavenumbers: Tensor
+    prefactor: Tensor
 
     def __init__(self, wavenumbers: Tensor, prefactor: float) -> None:
         super().__init__()
