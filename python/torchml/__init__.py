@@ -6,6 +6,7 @@ from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
     from torchml.errors import DataError, FileError, ModelError, TorchMLError
+    from torchml.export.api import export_model
     from torchml.inference.calculator import Calculator, TorchMLCalculator
     from torchml.inference.evaluation import Evaluation
     from torchml.inference.potential import Potential
@@ -23,6 +24,7 @@ _HOMES = {
     "Potential": "torchml.inference.potential",
     "TorchMLCalculator": "torchml.inference.calculator",
     "TorchMLError": "torchml.errors",
+    "export_model": "torchml.export.api",
     "fit": "torchml.training",
     "staged_graph": "torchml.neighbors.staged",
 }
@@ -37,6 +39,7 @@ __all__ = [
     "TorchMLCalculator",
     "TorchMLError",
     "__version__",
+    "export_model",
     "fit",
     "staged_graph",
 ]

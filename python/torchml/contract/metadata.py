@@ -176,15 +176,26 @@ def read(path: str | Path) -> ModelMetadata | None:
         FileError: the file is not there, or is no archive.
         TorchMLError: the metadata are wrong.
     """
+    return parse(extra_files(path), path)
+
+
+def parse(files: Mapping[str, bytes], source: str | Path) -> ModelMetadata | None:
+    """Read the metadata among the extra files of an archive; None when there are none.
+
+    Args:
+        files: content by file name.
+        source: the archive, for messages.
+
+    Raises:
+        TorchMLError: the metadata are wrong.
+    """
     try:
-        files = {
-            name: content.decode()
-            for name, content in extra_files(path).items()
-            if keys.key_of_file(name)
+        texts = {
+            name: content.decode() for name, content in files.items() if keys.key_of_file(name)
         }
     except UnicodeDecodeError as error:
-        raise FileError(f"{path}: the metadata are not text ({error})") from None
-    return ModelMetadata.from_extra_files(files, path) if files else None
+        raise FileError(f"{source}: the metadata are not text ({error})") from None
+    return ModelMetadata.from_extra_files(texts, source) if texts else None
 
 
 def extra_files(path: str | Path) -> dict[str, bytes]:

@@ -140,6 +140,11 @@ def _plain(value: Any) -> str:
     return " ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
+def texts() -> dict[str, str]:
+    """Return the texts of the parser of the command."""
+    return {"description": "Print metadata, provenance and files of a model without loading it."}
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument(

@@ -39,6 +39,15 @@ RANKS = (1, 2)
 Evaluator = Callable[[Atoms], Evaluation]
 
 
+def texts() -> dict[str, str]:
+    """Return the texts of the parser of the command."""
+    return {
+        "description": "Compare a model on the same structures in Python, C++, KIM-API, ASE and "
+        "LAMMPS, and check derivatives and symmetries.",
+        "epilog": "torchml validate --config FILE reports the errors on validation data instead.",
+    }
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument(

@@ -491,5 +491,5 @@ def test_help_explains_the_conventions(capsys):
     with pytest.raises(SystemExit, match="0"):
         export_main(["--help"])
     text = capsys.readouterr().out
-    for word in ("none ", "graph ", "edges ", "examples:", "--install", "kim init"):
+    for word in ("raw ", "graph ", "edges ", "examples:", "--install", "kim init"):
         assert word in text
