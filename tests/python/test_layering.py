@@ -71,7 +71,7 @@ def test_an_import_that_is_turned_round_is_named(
 
 
 def test_modules_do_not_import_the_public_names_of_the_package() -> None:
-    """Those load modules of all layers; `from torchml import _core` is the engine, and below all."""
+    """Public names load modules of all layers; the engine (`_core`) is below them all."""
     allowed = {"_core", "_descriptors", "kim"}
     for file in sorted((ROOT / "python" / "torchml").rglob("*.py")):
         for node in ast.walk(ast.parse(file.read_text())):
