@@ -70,7 +70,7 @@ class Environments:
         offsets: ArrayLike,
         neighbors: ArrayLike,
     ) -> Environments:
-        """From neighbour lists of one's own, with all images explicit as atoms.
+        """Make environments from the user's neighbour lists, with all images explicit as atoms.
 
         positions [N, 3] in Å, species codes [N], centers [C] atoms, offsets [C + 1] and neighbors
         [E] atoms: centre c has neighbors[offsets[c]:offsets[c + 1]].
@@ -137,7 +137,7 @@ class Environments:
 
     @classmethod
     def joined(cls, parts: Sequence[Environments]) -> Environments:
-        """Many structures as one; the atoms are numbered one structure after the other."""
+        """Join structures; atoms are numbered consecutively over the structures."""
         first_atom = np.cumsum([0, *(part.atoms for part in parts)])
         first_edge = np.cumsum([0, *(len(part.neighbors) for part in parts)])
         integers, vectors = np.zeros(0, dtype=np.int64), np.zeros((0, 3))
