@@ -198,7 +198,7 @@ class Descriptor:
         return dense.swapaxes(1, 2)
 
     def edge_jacobian(self, environments: Environments, threads: int = 0) -> Array:
-        """Compute the derivatives of the values of each edge's centre by its vector: [E, width, 3]."""
+        """Compute the derivatives of the values of each centre by its edges: [E, width, 3]."""
         return self.core.jacobian_edges(*environments.arguments, threads)
 
     def _cotangent(self, values: ArrayLike, part: Environments) -> Array:

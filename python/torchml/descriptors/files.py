@@ -1,7 +1,7 @@
 """Read and write parameters of descriptors: descriptor.dat and YAML.
 
-descriptor.dat is the format of KLIFF and of the original driver; it does not contain the kind, which
-is in the `.param` file of a model. In YAML:
+descriptor.dat is the format of KLIFF and of the original driver; the `.param` file of a
+model contains the kind. In YAML:
 
     kind: SymmetryFunctions       # or Bispectrum, SOAP, Xi
     species: [Si, C]
