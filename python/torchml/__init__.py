@@ -6,17 +6,19 @@ from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
     from torchml.errors import TorchMLError
+    from torchml.export.api import export_model
     from torchml.inference.calculator import Calculator
     from torchml.inference.potential import Potential
     from torchml.neighbors.staged import staged_graph
 
 __version__ = "0.2.0"
-__all__ = ["Calculator", "Potential", "TorchMLError", "__version__", "staged_graph"]
+__all__ = ["Calculator", "Potential", "TorchMLError", "__version__", "export_model", "staged_graph"]
 
 _HOMES = {
     "Calculator": "torchml.inference.calculator",
     "Potential": "torchml.inference.potential",
     "TorchMLError": "torchml.errors",
+    "export_model": "torchml.export.api",
     "staged_graph": "torchml.neighbors.staged",
 }
 
