@@ -6,7 +6,7 @@ from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
     from torchml.errors import TorchMLError
-    from torchml.export.api import export_model
+    from torchml.export.pipeline import export_model
     from torchml.inference.calculator import Calculator
     from torchml.inference.potential import Potential
     from torchml.neighbors.staged import staged_graph
@@ -18,7 +18,7 @@ _HOMES = {
     "Calculator": "torchml.inference.calculator",
     "Potential": "torchml.inference.potential",
     "TorchMLError": "torchml.errors",
-    "export_model": "torchml.export.api",
+    "export_model": "torchml.export.pipeline",
     "staged_graph": "torchml.neighbors.staged",
 }
 

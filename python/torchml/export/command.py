@@ -237,8 +237,8 @@ def _add_destination(group: argparse._ArgumentGroup) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Export, print the table of checks and the next step; returns the exit status."""
-    from torchml.export.api import export_model
     from torchml.export.checks.check import CheckFailed
+    from torchml.export.pipeline import export_model
 
     known = signature(export_model).parameters
     keywords = {key: value for key, value in vars(options).items() if key in known}

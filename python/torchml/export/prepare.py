@@ -28,7 +28,7 @@ from torchml.export.accuracy import (
 from torchml.export.checks.check import Check, CheckFailed
 from torchml.export.checks.descriptor_width import check_width
 from torchml.export.checks.edge_vectors import check_radial
-from torchml.export.checks.loading import check_alone
+from torchml.export.checks.engine import check_alone
 from torchml.export.descriptor import Descriptor, facts_of, find_descriptor
 from torchml.importers.opening import Loaded, cast, scripted
 from torchml.models import EdgeModel
