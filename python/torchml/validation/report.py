@@ -28,13 +28,13 @@ class Finding:
 
 
 def failure(check: str, structure: str, error: Exception | str) -> Finding:
-    """The finding of a check that could not be made."""
+    """Return the finding of a check that raised an error."""
     text = " ".join(str(error).split())
     return Finding(check, structure, math.inf, 0.0, text or type(error).__name__)
 
 
 def print_report(console: Console, title: str, findings: Sequence[Finding]) -> None:
-    """One row per check with its worst figure; then why, and on which structures, it failed."""
+    """Print one row per check with its worst figure, then the reason of each failure."""
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("check", no_wrap=True)
     for column in ("good", "worst", "limit"):
