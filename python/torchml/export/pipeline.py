@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torchml
 import torchml._core as core
 from torchml import kim
 from torchml.contract import metadata, param_file
@@ -27,6 +28,7 @@ from torchml.export.descriptor import DESCRIPTOR_FILE
 from torchml.export.prepare import Prepared, prepare
 from torchml.export.request import FORMATS, Request, Result
 from torchml.importers.opening import load
+from torchml.models import Scaled
 
 __all__ = ["FORMATS", "Export", "Result", "export", "export_model"]
 
@@ -48,7 +50,7 @@ def export_model(
     convention: str | None = None,
     descriptor: str | Path | None = None,
     species_input: str | None = None,
-    edges: str | None = None,
+    stage_edges: str | None = None,
     extensions: Sequence[str] | None = None,
     dtype: str | None = None,
     compress: bool = False,
@@ -64,6 +66,8 @@ def export_model(
     title: str | None = None,
     description: str | None = None,
     author: str | None = None,
+    references: Sequence[str] | str | None = None,
+    training_data: str | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> Result:
     """Make a KIM portable model of a trained model, after checking that it runs.
@@ -79,12 +83,12 @@ def export_model(
             the elements to keep.
         cutoff: radius of one neighbour list (Å).
         layers: message-passing layers; the influence distance is layers x cutoff.
-        convention: how `forward` is called: none, graph, edges or descriptor. Of a checkpoint, for
+        convention: how `forward` is called: raw, graph, edges or descriptor. Of a checkpoint, for
             which of them it is scripted; None is edges, or descriptor for networks on one.
         descriptor: file with the parameters of the descriptor, YAML or descriptor.dat.
         species_input: what the first input of `forward` holds, after a descriptor the second:
             code or atomic_number.
-        edges: convention graph: symmetric or directed edges.
+        stage_edges: convention graph: symmetric or directed edges.
         extensions: operator libraries that the model needs: paths or Python packages.
         dtype: float type of the network of a checkpoint, float32 or float64; None is float64.
         compress: replace what depends on the distance alone by splines; their error is measured.
@@ -101,7 +105,10 @@ def export_model(
         driver: KIM ID of the model driver; None is that of TorchML.
         title: title in kimspec.edn.
         description: description in kimspec.edn.
-        author: author in kimspec.edn.
+        author: author in kimspec.edn and in the metadata of the archive.
+        references: publications about the model, for the metadata; None keeps those of an archive.
+        training_data: what the model was trained on, for the metadata; None keeps that of an
+            archive.
         progress: called with the name of each long step before it starts.
 
     Returns:
@@ -127,7 +134,7 @@ def export_model(
             layers=layers,
             dtype=dtype,
             species_input=species_input,
-            stage_edges=edges,
+            stage_edges=stage_edges,
             extensions=_absolute(extensions) if extensions else None,
         ),
         descriptor=None if descriptor is None else Path(descriptor),
@@ -139,6 +146,8 @@ def export_model(
         title=title,
         description=description,
         author=author,
+        references=(references,) if isinstance(references, str) else _tuple(references),
+        training_data=training_data,
         format=format,
         instruction_set=instruction_set,
         device=device,
@@ -171,7 +180,7 @@ def export(request: Request) -> Result:
     except CheckFailed as failure:
         return Result(failure.checks)
     with tempfile.TemporaryDirectory() as scratch:
-        draft = _write(prepared, Path(scratch))
+        draft = _write(prepared, request, Path(scratch), folder.name)
         checks = [*_alone(prepared, draft), *prepared.reports]
         if not failed(checks) and request.format == "aoti":
             checks += _compile(draft, prepared, request)
@@ -223,15 +232,32 @@ def _destination(request: Request, name: str) -> Path:
     return folder
 
 
-def _write(prepared: Prepared, scratch: Path) -> _Draft:
+def _write(prepared: Prepared, request: Request, scratch: Path, name: str) -> _Draft:
     """Write the archive with its metadata, its `.param` file and the parameters of a descriptor."""
-    draft = _Draft(scratch, scratch / MODEL_FILE, prepared.facts)
+    facts = _with_provenance(prepared, request, name)
+    draft = _Draft(scratch, scratch / MODEL_FILE, facts)
     metadata.save(prepared.module, draft.model, draft.facts, prepared.others)
     _write_parameters(draft, len(prepared.arguments))
     if prepared.descriptor:
         draft.descriptor = scratch / DESCRIPTOR_FILE
         draft.descriptor.write_text(prepared.descriptor.text)
     return draft
+
+
+def _with_provenance(prepared: Prepared, request: Request, name: str) -> ModelMetadata:
+    """The metadata with the origin of the model; what the caller says replaces older entries."""
+    facts = prepared.facts
+    exact = isinstance(prepared.network, Scaled) and facts.dtype == "float32"
+    return replace(
+        facts,
+        name=name,
+        authors=(request.author,) if request.author else facts.authors,
+        references=request.references or facts.references,
+        training_data=request.training_data or facts.training_data,
+        torchml_version=torchml.__version__,
+        receptive_field=(facts.layers or 1) * (facts.cutoff or 0.0),
+        precision="float32 network, float64 energies" if exact else facts.dtype,
+    )
 
 
 def _write_parameters(draft: _Draft, inputs: int) -> None:
@@ -304,6 +330,10 @@ def _describe(facts: ModelMetadata, compressed: bool) -> str:
         f"{layers}, exported by TorchML for the calling convention '{facts.convention}'"
         + (", compressed: it needs the operators of this version's driver." if compressed else ".")
     )
+
+
+def _tuple(texts: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if texts is None else tuple(texts)
 
 
 def _absolute(extensions: Sequence[str]) -> tuple[str, ...]:

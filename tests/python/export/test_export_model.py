@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-from pathlib import Path
 
 import pytest
 import torch
@@ -32,10 +31,32 @@ def test_a_checkpoint_becomes_a_folder(best, tmp_path):
     result = torchml.export_model(
         best, dtype="float32", output=tmp_path / "out", author="A. Nother"
     )
-    assert result.folder == Path("out") / FOLDER
+    assert result.folder == tmp_path / "out" / FOLDER
     assert metadata.read(result.folder / "model.pt").dtype == "float32"
     assert "A. Nother" in (result.folder / "kimspec.edn").read_text()
     assert {check.verdict for check in result.checks} == {"pass"}
+
+
+def test_the_archive_records_where_it_comes_from(best):
+    folder = torchml.export_model(
+        best,
+        dtype="float32",
+        author="A. Nother",
+        references=["J. Test. 1, 1 (2026)", "arXiv:1234.5678"],
+        training_data="quartz, PBE",
+    ).folder
+    facts = metadata.read(folder / "model.pt")
+    assert facts.name == FOLDER
+    assert facts.authors == ("A. Nother",)
+    assert facts.references == ("J. Test. 1, 1 (2026)", "arXiv:1234.5678")
+    assert facts.training_data == "quartz, PBE"
+    assert facts.torchml_version == torchml.__version__
+    assert facts.receptive_field == 2 * networks.CUTOFF
+    assert facts.precision == "float32 network, float64 energies"
+    again = torchml.export_model(folder / "model.pt", name="Again", training_data="more").folder
+    facts = metadata.read(again / "model.pt")
+    assert (facts.name, facts.authors) == ("Again__MO_000000000000_000", ("A. Nother",))
+    assert facts.training_data == "more"
 
 
 def test_keywords_are_the_flags():
