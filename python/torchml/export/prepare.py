@@ -17,7 +17,7 @@ from torchml.contract.completion import complete, merge
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.contract.operators import load_extensions
 from torchml.contract.signature import Signature
-from torchml.errors import TorchMLError
+from torchml.errors import ModelError
 from torchml.export.accuracy import (
     Tolerance,
     check_compression,
@@ -130,7 +130,7 @@ def _of_archive(
 ) -> _Part:
     """Ask a process of its own for the signature: an archive may crash the one that reads it."""
     if compress:
-        raise TorchMLError(
+        raise ModelError(
             f"{loaded.path} is a TorchScript archive, whose radial functions are not known; "
             "expected a checkpoint to compress"
         )
@@ -152,7 +152,7 @@ def _of_network(
         network, accuracy = _converted(loaded.model, said.dtype or "float64", compress)
         loaded = replace(loaded, model=network)
     elif compress:
-        raise TorchMLError(
+        raise ModelError(
             f"{loaded.path} holds a network that takes staged graphs, whose radial functions are "
             "not known; expected a model of torchml.models to compress"
         )

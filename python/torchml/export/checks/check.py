@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from torchml.errors import TorchMLError
+from torchml.errors import ModelError
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Check:
     detail: str
 
 
-class CheckFailed(TorchMLError):
+class CheckFailed(ModelError):
     """A model is not exported because a check failed.
 
     Attributes:
