@@ -1,11 +1,10 @@
-"""Does a model give the same, right physics through every door? `torchml validate MODEL`.
+"""Compare the interfaces of a model, and check its physics: `torchml check MODEL`.
 
-reference.py   the model in Python, its inputs built without any of the C++
 kim_client.py  the model through KIM-API
 lammps.py      the model through LAMMPS
-structures.py  what it is evaluated on
-checks.py      what must hold for any potential: derivatives and symmetries
-tolerances.py  how well
-report.py      findings, and their table
+checks.py      properties of any potential: derivatives and symmetries
+report.py      the table of the checks
 command.py     the command
+
+The model in Python, the structures and the tolerances are in `torchml.reference`.
 """
