@@ -111,25 +111,25 @@ print(p.Path(u.find_spec('torchml').origin).parent / 'driver' / 'engine')"
   set(${variable} "${folder}" PARENT_SCOPE)
 endfunction()
 
-# torchml_install_driver_item(<destination>): the KIM item (sources, and the engine as compiled
-# here), from which an installed package builds the driver.
-function(torchml_install_driver_item destination)
-  set(engine "${destination}/engine")
-  foreach(part common descriptor core)
-    set(include_dir ${part}/include)
-    if(part STREQUAL core)
-      set(include_dir driver/core)
-    endif()
-    install(TARGETS torchml_${part} EXPORT TorchMLEngine ARCHIVE DESTINATION "${engine}"
-      INCLUDES DESTINATION "${destination}/${include_dir}")
+# torchml_install_driver_item(): the KIM item (its sources, and the engine as compiled here), from
+# which an installed package builds the driver. The install prefix is the item, so that the item can
+# be copied and renamed.
+function(torchml_install_driver_item)
+  foreach(target_and_headers
+      "torchml_common;common/include" "torchml_descriptor;descriptor/include"
+      "torchml_core;driver/core")
+    list(GET target_and_headers 0 target)
+    list(GET target_and_headers 1 headers)
+    install(TARGETS ${target} EXPORT TorchMLEngine
+      ARCHIVE DESTINATION engine INCLUDES DESTINATION ${headers})
   endforeach()
-  install(EXPORT TorchMLEngine NAMESPACE TorchML:: FILE targets.cmake DESTINATION "${engine}")
+  install(EXPORT TorchMLEngine NAMESPACE TorchML:: FILE targets.cmake DESTINATION engine)
   torchml_engine_facts(facts)
   list(APPEND facts "compiler=${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}")
   list(JOIN facts "\n" facts)
   file(WRITE "${CMAKE_CURRENT_BINARY_DIR}/facts.txt" "${facts}\n")
-  install(FILES "${CMAKE_CURRENT_BINARY_DIR}/facts.txt" DESTINATION "${engine}")
-  install(FILES CMakeLists.txt kimspec.edn LICENSE DESTINATION "${destination}")
-  install(DIRECTORY cmake common descriptor driver DESTINATION "${destination}"
+  install(FILES "${CMAKE_CURRENT_BINARY_DIR}/facts.txt" DESTINATION engine)
+  install(FILES CMakeLists.txt kimspec.edn LICENSE DESTINATION .)
+  install(DIRECTORY cmake common descriptor driver DESTINATION .
     FILES_MATCHING PATTERN "*.[ch]pp" PATTERN "CMakeLists.txt" PATTERN "*.cmake*")
 endfunction()

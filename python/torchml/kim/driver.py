@@ -86,7 +86,7 @@ def _configure(scratch: Path, collection: str, progress: Progress) -> Path:
     progress(f"the driver links the torch in {_torch_root()}")
     option = f"-DKIM_API_INSTALL_COLLECTION={collection.upper()}"
     for line in _cmake("-S", item, "-B", build, option, folder=build):
-        if match := re.match(r"-- TorchML engine: (.*)", line):
+        if match := re.match(r"-- TorchML engine: (compiled already|.*)", line):
             progress(f"the engine is {match[1]}")
     return build
 
