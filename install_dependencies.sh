@@ -74,22 +74,23 @@ attempt() {
 # watch_log: while this script runs, show the last line of the log: every second in a line that
 # changes, or a line every 30 seconds where the output is no terminal
 watch_log() {
-    local begin=$SECONDS
+    local due=$((SECONDS + 30))
     trap - ERR EXIT
     while sleep 1 && kill -0 $$ 2>/dev/null; do
         if [[ -t 1 ]]; then
             printf '\r   %5s  %.70s\e[K' "$(clock $SECONDS)" "$(current_step)"
-        elif (((SECONDS - begin) % 30 == 0)); then
+        elif ((SECONDS >= due)); then
+            due=$((SECONDS + 30))
             printf '   %5s  %.100s\n' "$(clock $SECONDS)" "$(current_step)"
         fi
     done
 }
 
-# The last line of the log; of a build's "[3/58] Building CXX object FOLDER/potential.cpp.o" only
+# The last line of the log that is no warning; of a build's "[3/58] Building CXX object FOLDER/potential.cpp.o" only
 # "[3/58] potential.cpp.o"
 current_step() {
     tail -n 20 "$log" | sed -nE 's/^ *(\[ *[0-9]+(\/[0-9]+|%)\]).*[ \/]([^ \/]+)$/\1 \3/
-        s/^[[:space:]]+//; /./p' | tail -n 1
+        s/^[[:space:]]+//; /^WARNING/d; /./p' | tail -n 1
 }
 
 # need SENTENCE COMMAND...: like attempt, but a failure shows the end of the log and stops
