@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from torchml.export.checks.check import Check, CheckFailed
+    from torchml.export.checks.check import CheckFailed
     from torchml.export.pipeline import Export, export, export_model
     from torchml.export.request import FORMATS, Request, Result
+    from torchml.reference.agreement import Check
 
 _HOMES = {
-    "Check": "torchml.export.checks.check",
+    "Check": "torchml.reference.agreement",
     "CheckFailed": "torchml.export.checks.check",
     "Export": "torchml.export.pipeline",
     "FORMATS": "torchml.export.request",

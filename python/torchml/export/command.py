@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torchml.export.checks.check import Check
+    from torchml.reference.agreement import Check
 
 
 _DESCRIPTION = """\

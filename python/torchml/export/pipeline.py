@@ -21,7 +21,7 @@ from torchml.contract.metadata import ModelMetadata
 from torchml.errors import TorchMLError
 from torchml.export.accuracy import Tolerance
 from torchml.export.aoti.compilation import compile_module
-from torchml.export.checks.check import Check, CheckFailed, failed
+from torchml.export.checks.check import CheckFailed, failed
 from torchml.export.checks.engine import check_alone, check_engine, check_numbers
 from torchml.export.checks.parity import check_parity
 from torchml.export.descriptor import DESCRIPTOR_FILE
@@ -29,6 +29,7 @@ from torchml.export.prepare import Prepared, prepare
 from torchml.export.request import FORMATS, Request, Result
 from torchml.importers.opening import load
 from torchml.models import Scaled
+from torchml.reference.agreement import Check
 
 __all__ = ["FORMATS", "Export", "Result", "export", "export_model"]
 
