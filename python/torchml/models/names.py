@@ -1,10 +1,24 @@
-"""Names of parameters in checkpoints, which outlive the way in which a model is written."""
+"""Names in checkpoints, which stay the same when models are written in another way or moved."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
+
+
+def public_name(cls: type) -> str:
+    """Return the shortest name under which a class is imported: torchml.models.SchNet.
+
+    Files record this name, so that the class may move to another module of its package.
+    """
+    parts = cls.__module__.split(".")
+    for length in range(1, len(parts)):
+        package = ".".join(parts[:length])
+        if getattr(sys.modules.get(package), cls.__qualname__, None) is cls:
+            return f"{package}.{cls.__qualname__}"
+    return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def keep_names(module: torch.nn.Module, child: str) -> None:

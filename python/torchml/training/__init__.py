@@ -9,16 +9,26 @@ if TYPE_CHECKING:
     from torchml.training.cli import Run, fit, predict, test, validate
     from torchml.training.loop.energy_scaling import Normalization
     from torchml.training.loop.heads import Target
+    from torchml.training.loop.losses import (
+        MaskedLoss,
+        MultiTaskLoss,
+        SerialBCEWithLogitsLoss,
+        VectorNormLoss,
+    )
     from torchml.training.loop.task import IS2RE, S2EF, Task
 
 # Where each public name lives; it is imported when asked for.
 _HOMES = {
     "IS2RE": "torchml.training.loop.task",
+    "MaskedLoss": "torchml.training.loop.losses",
+    "MultiTaskLoss": "torchml.training.loop.losses",
     "Normalization": "torchml.training.loop.energy_scaling",
     "Run": "torchml.training.cli",
     "S2EF": "torchml.training.loop.task",
+    "SerialBCEWithLogitsLoss": "torchml.training.loop.losses",
     "Target": "torchml.training.loop.heads",
     "Task": "torchml.training.loop.task",
+    "VectorNormLoss": "torchml.training.loop.losses",
     "fit": "torchml.training.cli",
     "load_model": "torchml.importers.checkpoint",
     "predict": "torchml.training.cli",
@@ -29,10 +39,14 @@ _HOMES = {
 __all__ = [
     "IS2RE",
     "S2EF",
+    "MaskedLoss",
+    "MultiTaskLoss",
     "Normalization",
     "Run",
+    "SerialBCEWithLogitsLoss",
     "Target",
     "Task",
+    "VectorNormLoss",
     "fit",
     "load_model",
     "predict",
