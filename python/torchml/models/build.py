@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torchml.errors import TorchMLError
@@ -61,7 +61,7 @@ def _is_model(value: Any) -> bool:
     return isinstance(value, Mapping) and "class_path" in value
 
 
-def find_class(path: str) -> type[EdgeModel]:
+def find_class(path: str) -> Callable[..., EdgeModel]:
     """Return the model class of this name; the models of this package need no path.
 
     Files of earlier versions name the module of a class, which may have moved since: its public

@@ -27,6 +27,7 @@ from torchml.training.loop.heads import Heads, Target
 from torchml.training.loop.memory import keep_freed_memory
 from torchml.training.loop.metrics import make_metrics
 from torchml.training.loop.prediction import Prediction, predict
+from torchml.training.loop.preparation import prepare
 from torchml.training.loop.schedule import schedulers
 from torchml.training.loop.terms import RunningMean, Sum, Term, global_mean
 
@@ -69,6 +70,7 @@ class Task(L.LightningModule):
     """
 
     kind = "s2ef"
+    prepared = False  # `prepare` was called for the training that starts next
 
     def __init__(
         self,
@@ -128,7 +130,7 @@ class Task(L.LightningModule):
             {f"{stage}_{name}": RunningMean() for stage in ("val", "test") for name in self.terms}
         )
 
-    # --- What the data module asks -----------------------------------------------------------
+    # --- Needs of the data (torchml.data.needs) ------------------------------------------------
 
     @property
     def labels(self) -> list[str]:
@@ -197,9 +199,9 @@ class Task(L.LightningModule):
         if stage == "fit":
             keep_freed_memory()
             data = self.trainer.datamodule  # type: ignore[attr-defined]
-            if data is not None:
-                self.normalize(data.configurations("train"))
-                self.calibrate(data.dataset("train"))
+            if data is not None and not self.prepared:
+                prepare(self, data, "fit")
+            self.prepared = False  # the next training may have other data
 
     def training_step(self, batch: GraphBatch, batch_idx: int) -> Tensor:
         parts = self._parts(batch, create_graph=True)[0]
