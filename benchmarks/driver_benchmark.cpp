@@ -11,8 +11,8 @@
 #include <exception>
 
 #include "cpu_time.hpp"
-#include "inputs.hpp"
-#include "model.hpp"
+#include "inputs/inputs.hpp"
+#include "model/model.hpp"
 #include "potential.hpp"
 #include "silicon.hpp"
 

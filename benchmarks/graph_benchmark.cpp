@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "cpu_time.hpp"
-#include "shell_graph.hpp"
+#include "graph/shell_graph.hpp"
+#include "graph/staged_graph.hpp"
 #include "silicon.hpp"
-#include "staged_graph.hpp"
 
 namespace {
 

@@ -11,7 +11,7 @@
 
 #include "bispectrum_kernel.hpp"
 #include "clebsch_gordan.hpp"
-#include "torchml/descriptor/error.hpp"
+#include "torchml/common/error.hpp"
 
 namespace torchml::descriptor {
 namespace {

@@ -1,8 +1,8 @@
 #include "bispectrum_kernel.hpp"
 
 #include "simd/interleave.hpp"
-#include "simd/math.hpp"
-#include "simd/simd.hpp"
+#include "torchml/common/simd/math.hpp"
+#include "torchml/common/simd/vectors.hpp"
 
 namespace torchml::descriptor::TORCHML_SIMD {
 namespace {

@@ -10,7 +10,7 @@
 #include <omp.h>
 #endif
 
-#include "torchml/descriptor/error.hpp"
+#include "torchml/common/error.hpp"
 
 namespace torchml::descriptor {
 namespace {

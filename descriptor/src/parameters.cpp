@@ -1,6 +1,6 @@
 #include "torchml/descriptor/parameters.hpp"
 
-#include "torchml/descriptor/lines.hpp"
+#include "torchml/common/lines.hpp"
 
 namespace torchml::descriptor {
 

@@ -4,10 +4,10 @@
 #include <cmath>
 #include <map>
 
-#include "torchml/descriptor/error.hpp"
-#include "torchml/descriptor/lines.hpp"
+#include "torchml/common/error.hpp"
+#include "torchml/common/lines.hpp"
+#include "torchml/common/text.hpp"
 #include "torchml/descriptor/parameters.hpp"
-#include "torchml/descriptor/text.hpp"
 
 namespace torchml::descriptor {
 namespace {

@@ -1,7 +1,7 @@
 // Writes descriptor.dat in KLIFF's layout; KLIFF has none for Xi, so that it is libdescriptor's.
-#include "torchml/descriptor/error.hpp"
+#include "torchml/common/error.hpp"
+#include "torchml/common/text.hpp"
 #include "torchml/descriptor/parameters.hpp"
-#include "torchml/descriptor/text.hpp"
 
 namespace torchml::descriptor {
 namespace {

@@ -6,8 +6,8 @@
 #include <numbers>
 #include <string>
 
-#include "torchml/descriptor/error.hpp"
-#include "torchml/descriptor/text.hpp"
+#include "torchml/common/error.hpp"
+#include "torchml/common/text.hpp"
 
 namespace torchml::descriptor {
 namespace {

@@ -10,8 +10,8 @@
 #include "radial_table.hpp"
 #include "soap_kernel.hpp"
 #include "soap_radial.hpp"
-#include "torchml/descriptor/error.hpp"
-#include "torchml/descriptor/text.hpp"
+#include "torchml/common/error.hpp"
+#include "torchml/common/text.hpp"
 
 namespace torchml::descriptor {
 namespace {

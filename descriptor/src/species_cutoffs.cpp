@@ -4,7 +4,7 @@
 #include <cmath>
 #include <set>
 
-#include "torchml/descriptor/error.hpp"
+#include "torchml/common/error.hpp"
 
 namespace torchml::descriptor {
 

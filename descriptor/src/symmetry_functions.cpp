@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "symmetry_functions_kernel.hpp"
-#include "torchml/descriptor/error.hpp"
+#include "torchml/common/error.hpp"
 
 namespace torchml::descriptor {
 namespace {

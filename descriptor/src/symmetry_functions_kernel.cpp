@@ -1,7 +1,7 @@
 #include "symmetry_functions_kernel.hpp"
 
-#include "simd/math.hpp"
-#include "simd/simd.hpp"
+#include "torchml/common/simd/math.hpp"
+#include "torchml/common/simd/vectors.hpp"
 
 namespace torchml::descriptor::TORCHML_SIMD {
 namespace {
@@ -379,7 +379,7 @@ struct Combined {
 
 template <std::size_t count>
 TORCHML_INLINE Combined<count> combine(AngularTerm const* terms, int begin, int end,
-                                       int AngularTerm::*index, double const* rows,
+                                       int AngularTerm::* index, double const* rows,
                                        double const* cotangent) {
   Combined<count> all;
   for (std::size_t n = 0; n < count; ++n) all.total[n] = 0.0;

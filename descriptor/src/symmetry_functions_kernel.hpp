@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "simd/dispatch.hpp"
+#include "torchml/common/simd/dispatch.hpp"
 #include "torchml/descriptor/environment.hpp"
 #include "torchml/descriptor/scratch.hpp"
 

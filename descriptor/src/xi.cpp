@@ -6,7 +6,7 @@
 
 #include "harmonics_table.hpp"
 #include "spherical_bessel.hpp"
-#include "torchml/descriptor/error.hpp"
+#include "torchml/common/error.hpp"
 #include "xi_invariants.hpp"
 
 namespace torchml::descriptor {

@@ -3,7 +3,7 @@
 #include "simd/harmonics.hpp"
 #include "simd/interleave.hpp"
 #include "simd/radial.hpp"
-#include "simd/simd.hpp"
+#include "torchml/common/simd/vectors.hpp"
 
 namespace torchml::descriptor::TORCHML_SIMD {
 namespace {

@@ -4,7 +4,7 @@
 #include <cstddef>
 
 #include "radial_table.hpp"
-#include "simd/dispatch.hpp"
+#include "torchml/common/simd/dispatch.hpp"
 #include "torchml/descriptor/environment.hpp"
 #include "torchml/descriptor/scratch.hpp"
 

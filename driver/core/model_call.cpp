@@ -4,9 +4,9 @@
 
 #include <sstream>
 
-#include "error.hpp"
-#include "python_lock.hpp"
-#include "torch_error.hpp"
+#include "host/gil_release.hpp"
+#include "model/torch_error.hpp"
+#include "torchml/common/error.hpp"
 
 namespace torchml {
 namespace {

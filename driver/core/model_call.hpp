@@ -2,8 +2,8 @@
 #pragma once
 
 #include "energy_kind.hpp"
-#include "inputs.hpp"
-#include "model.hpp"
+#include "inputs/inputs.hpp"
+#include "model/model.hpp"
 
 namespace torchml {
 

@@ -5,14 +5,14 @@
 #include <numeric>
 #include <span>
 
-#include "caching_allocator.hpp"
-#include "device.hpp"
-#include "elements.hpp"
-#include "error.hpp"
-#include "inputs.hpp"
-#include "model.hpp"
+#include "host/caching_allocator.hpp"
+#include "host/device.hpp"
+#include "inputs/inputs.hpp"
+#include "model/model.hpp"
 #include "model_call.hpp"
 #include "operators/operators.hpp"
+#include "spec/elements.hpp"
+#include "torchml/common/error.hpp"
 
 namespace torchml {
 namespace {

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "energy_kind.hpp"
-#include "ghost_folding.hpp"
-#include "model_spec.hpp"
+#include "graph/ghost_folding.hpp"
 #include "result.hpp"
+#include "spec/model_declaration.hpp"
 #include "system.hpp"
 
 namespace torchml {

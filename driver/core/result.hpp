@@ -4,7 +4,7 @@
 #include <array>
 #include <vector>
 
-#include "virial.hpp"
+#include "torchml/common/virial.hpp"
 
 namespace torchml {
 

@@ -7,7 +7,7 @@
 #include <span>
 #include <string>
 
-#include "error.hpp"
+#include "torchml/common/error.hpp"
 
 namespace torchml::kim {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <cstdlib>
 
-#include "text.hpp"
+#include "torchml/common/text.hpp"
 
 namespace torchml::kim {
 namespace {

@@ -9,8 +9,8 @@
 #include "KIM_ModelDriverHeaders.hpp"
 #include "compute.hpp"
 #include "kim_model.hpp"
+#include "model/torch_error.hpp"
 #include "registration.hpp"
-#include "torch_error.hpp"
 
 namespace {
 

@@ -5,9 +5,9 @@
 #include <vector>
 
 #include "environment.hpp"
-#include "error.hpp"
-#include "model_files.hpp"
-#include "node_ranks.hpp"
+#include "host/node_ranks.hpp"
+#include "spec/model_files.hpp"
+#include "torchml/common/error.hpp"
 
 namespace torchml::kim {
 namespace {

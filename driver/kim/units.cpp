@@ -3,7 +3,7 @@
 #include <cmath>
 #include <string>
 
-#include "error.hpp"
+#include "torchml/common/error.hpp"
 
 namespace torchml::kim {
 namespace {

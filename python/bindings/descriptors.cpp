@@ -6,8 +6,8 @@
 #include <string>
 
 #include "arrays.hpp"
+#include "torchml/common/error.hpp"
 #include "torchml/descriptor/compute.hpp"
-#include "torchml/descriptor/error.hpp"
 #include "torchml/descriptor/parameters.hpp"
 
 namespace py = pybind11;

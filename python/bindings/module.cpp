@@ -11,17 +11,17 @@
 #include <string>
 
 #include "arrays.hpp"
-#include "compiled_for.hpp"
-#include "elements.hpp"
-#include "error.hpp"
-#include "model.hpp"
-#include "model_files.hpp"
-#include "node_ranks.hpp"
+#include "graph/shell_graph.hpp"
+#include "graph/staged_graph.hpp"
+#include "host/node_ranks.hpp"
+#include "model/aoti_host_check.hpp"
+#include "model/model.hpp"
 #include "operators/operators.hpp"
-#include "param_file.hpp"
 #include "potential.hpp"
-#include "shell_graph.hpp"
-#include "staged_graph.hpp"
+#include "spec/elements.hpp"
+#include "spec/model_files.hpp"
+#include "spec/param_file.hpp"
+#include "torchml/common/error.hpp"
 
 namespace py = pybind11;
 

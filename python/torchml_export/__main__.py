@@ -1,6 +1,8 @@
+"""`python -m torchml_export`: the command of `torchml.export`."""
+
 import sys
 
-from torchml.cli import export_main
+from torchml.export.command import main
 
 if __name__ == "__main__":
-    sys.exit(export_main())
+    sys.exit(main())

@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "torchml/descriptor/error.hpp"
+#include "torchml/common/error.hpp"
 #include "torchml/descriptor/parameters.hpp"
 
 namespace torchml::descriptor::fuzz {

@@ -13,7 +13,7 @@
 // a_lm, b_lm, slope_lm.
 #pragma once
 
-#include "simd/simd.hpp"
+#include "torchml/common/simd/vectors.hpp"
 
 namespace torchml::descriptor::TORCHML_SIMD {
 

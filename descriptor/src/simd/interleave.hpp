@@ -1,7 +1,7 @@
 // Environments side by side: one centre per lane.
 #pragma once
 
-#include "simd/simd.hpp"
+#include "torchml/common/simd/vectors.hpp"
 #include "torchml/descriptor/environment.hpp"
 #include "torchml/descriptor/scratch.hpp"
 

@@ -2,8 +2,8 @@
 #pragma once
 
 #include "radial_table.hpp"
-#include "simd/simd.hpp"
-#include "simd/transpose.hpp"
+#include "torchml/common/simd/transpose.hpp"
+#include "torchml/common/simd/vectors.hpp"
 
 namespace torchml::descriptor::TORCHML_SIMD {
 

@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <atomic>
 
-#include "error.hpp"
 #include "operators/edge_order.hpp"
 #include "operators/spline.hpp"
+#include "torchml/common/error.hpp"
 
 namespace torchml::operators {
 namespace {

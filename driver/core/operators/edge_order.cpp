@@ -4,7 +4,7 @@
 #include <limits>
 #include <vector>
 
-#include "error.hpp"
+#include "torchml/common/error.hpp"
 
 namespace torchml::operators {
 namespace {

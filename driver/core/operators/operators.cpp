@@ -4,11 +4,11 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include "error.hpp"
 #include "operators/convolution.hpp"
 #include "operators/edge_order.hpp"
 #include "operators/segment_sum.hpp"
 #include "operators/spline.hpp"
+#include "torchml/common/error.hpp"
 
 namespace torchml {
 namespace operators {

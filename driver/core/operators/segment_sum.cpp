@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "error.hpp"
+#include "torchml/common/error.hpp"
 
 namespace torchml::operators {
 namespace {

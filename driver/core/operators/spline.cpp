@@ -3,7 +3,7 @@
 #include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 
-#include "error.hpp"
+#include "torchml/common/error.hpp"
 
 namespace torchml::operators {
 

@@ -1,5 +1,5 @@
 // Plain loops over features that the compiler turns into vectors, once per instruction set.
-#include "spline_kernel.hpp"
+#include "operators/spline_kernel.hpp"
 
 namespace torchml::descriptor::TORCHML_SIMD {
 namespace {

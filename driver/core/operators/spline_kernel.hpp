@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "simd/dispatch.hpp"
+#include "torchml/common/simd/dispatch.hpp"
 
 namespace torchml::operators {
 

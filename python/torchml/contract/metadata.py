@@ -133,15 +133,18 @@ class ModelMetadata:
 
 def read(path: str | Path) -> ModelMetadata | None:
     """Metadata of the archive at `path`; None when it carries none."""
+    return parse(extra_files(path), path)
+
+
+def parse(files: Mapping[str, bytes], source: str | Path) -> ModelMetadata | None:
+    """Metadata in the extra files of the archive `source`; None when there is none."""
     try:
-        files = {
-            name: content.decode()
-            for name, content in extra_files(path).items()
-            if name.startswith(PREFIX)
+        texts = {
+            name: content.decode() for name, content in files.items() if name.startswith(PREFIX)
         }
     except UnicodeDecodeError as error:
-        raise TorchMLError(f"{path}: the metadata is not text ({error})") from None
-    return ModelMetadata.from_extra_files(files, path) if files else None
+        raise TorchMLError(f"{source}: the metadata is not text ({error})") from None
+    return ModelMetadata.from_extra_files(texts, source) if texts else None
 
 
 def extra_files(path: str | Path) -> dict[str, bytes]:

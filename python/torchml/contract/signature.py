@@ -10,6 +10,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torchml.contract.operators import load_extensions
 from torchml.errors import TorchMLError
@@ -34,36 +35,44 @@ class Signature:
     dtypes: tuple[str, ...]
 
     @classmethod
+    def of(cls, module: Any) -> Signature:
+        """The signature of a TorchScript module in memory."""
+        return cls(**{key: tuple(value) for key, value in forward_of(module).items()})
+
+    @classmethod
     def from_json(cls, text: str) -> Signature:
         return cls(**{key: tuple(value) for key, value in json.loads(text).items()})
 
 
+def forward_of(module: Any) -> dict[str, list[str]]:
+    """The fields of a `Signature`, from a TorchScript module in memory."""
+    schema = module.forward.schema
+    inputs = [one for one in schema.arguments[1:] if not one.has_default_value()]
+    returned = schema.returns[0].type
+    outputs = returned.elements() if returned.kind() == "TupleType" else [returned]
+
+    def floats(tensors: Any) -> list[str]:
+        return sorted({str(one.dtype)[6:] for one in tensors if one.is_floating_point()})
+
+    return {
+        "arguments": [one.name for one in inputs],
+        "types": [str(one.type) for one in inputs],
+        "outputs": [str(one) for one in outputs],
+        "dtypes": floats(module.parameters()) or floats(module.buffers()),
+    }
+
+
 # Runs where nothing of this package is imported, as in the simulator.
-_PROBE = (
-    f"""
+_PROBE = f"""
+from __future__ import annotations
 import json, sys, warnings
-from collections.abc import Sequence
 warnings.simplefilter("ignore")
 import torch
 {inspect.getsource(load_extensions)}
+{inspect.getsource(forward_of)}
 load_extensions(sys.argv[2:])
+print(json.dumps(forward_of(torch.jit.load(sys.argv[1], map_location="cpu"))))
 """
-    + """
-module = torch.jit.load(sys.argv[1], map_location="cpu")
-schema = module.forward.schema
-inputs = [one for one in schema.arguments[1:] if not one.has_default_value()]
-returned = schema.returns[0].type
-outputs = returned.elements() if returned.kind() == "TupleType" else [returned]
-def floats(tensors):
-    return sorted({str(t.dtype)[6:] for t in tensors if t.is_floating_point()})
-print(json.dumps({
-    "arguments": [one.name for one in inputs],
-    "types": [str(one.type) for one in inputs],
-    "outputs": [str(one) for one in outputs],
-    "dtypes": floats(module.parameters()) or floats(module.buffers()),
-}))
-"""
-)
 
 
 def probe(model: Path, extensions: tuple[str, ...] = ()) -> Signature:

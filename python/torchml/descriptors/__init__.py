@@ -22,11 +22,11 @@ if TYPE_CHECKING:
         SOAP,
         Bispectrum,
         Parameters,
-        SymmetryFunction,
         SymmetryFunctions,
         Xi,
+        preset,
     )
-    from torchml.descriptors.presets import preset
+    from torchml.descriptors.symmetry_function import SymmetryFunction
 
 _HOMES = {
     "Bispectrum": "torchml.descriptors.parameters",
@@ -35,11 +35,11 @@ _HOMES = {
     "Gradient": "torchml.descriptors.descriptor",
     "Parameters": "torchml.descriptors.parameters",
     "SOAP": "torchml.descriptors.parameters",
-    "SymmetryFunction": "torchml.descriptors.parameters",
+    "SymmetryFunction": "torchml.descriptors.symmetry_function",
     "SymmetryFunctions": "torchml.descriptors.parameters",
     "Xi": "torchml.descriptors.parameters",
     "load_parameters": "torchml.descriptors.files",
-    "preset": "torchml.descriptors.presets",
+    "preset": "torchml.descriptors.parameters",
     "read": "torchml.descriptors.files",
     "save_parameters": "torchml.descriptors.files",
     "write": "torchml.descriptors.files",

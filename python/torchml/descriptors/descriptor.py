@@ -15,6 +15,7 @@ from torchml.descriptors.environments import Environments
 from torchml.descriptors.labels import labels_of
 from torchml.descriptors.parameters import Parameters
 from torchml.errors import TorchMLError
+from torchml.voigt import to_voigt
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -213,6 +214,4 @@ def _gradient(part: Environments, edges: Array, volume: float | None) -> Gradien
     positions = np.zeros((part.atoms, 3))
     np.add.at(positions, part.neighbors, edges)
     np.add.at(positions, part.edge_centers, -edges)
-    tensor = edges.T @ part.vectors
-    tensor = 0.5 * (tensor + tensor.T)
-    return Gradient(positions, tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]], volume)
+    return Gradient(positions, to_voigt(edges.T @ part.vectors), volume)

@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from torchml import _descriptors as core
-from torchml.descriptors.parameters import KINDS, Parameters, from_core
-from torchml.descriptors.presets import preset
+from torchml.descriptors.parameters import KINDS, Parameters, from_core, preset
 from torchml.errors import TorchMLError
 
 _KEYS = ("kind", "species", "cutoff", "parameters")

@@ -9,10 +9,10 @@ from torchml.descriptors.parameters import (
     SOAP,
     Bispectrum,
     Parameters,
-    SymmetryFunction,
     SymmetryFunctions,
     Xi,
 )
+from torchml.descriptors.symmetry_function import SymmetryFunction
 from torchml.errors import TorchMLError
 
 

@@ -7,65 +7,26 @@ those of KLIFF.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations_with_replacement, groupby, pairwise
-from typing import Any, ClassVar, Literal, Self, cast, get_args
+from itertools import combinations_with_replacement
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from torchml import _descriptors as core
 from torchml.descriptors.checks import finite, flag, positive, whole
+from torchml.descriptors.presets import find_preset
+from torchml.descriptors.symmetry_function import (
+    FunctionKind,
+    SymmetryFunction,
+    functions_of,
+    rows_of,
+)
 from torchml.errors import TorchMLError
 
 Cutoff = float | Mapping[str, float]
-FunctionKind = Literal["g1", "g2", "g3", "g4", "g5"]
-
-# What the rows of each function hold, by the names of KLIFF.
-_COLUMNS: dict[str, tuple[str, ...]] = {
-    "g1": (),
-    "g2": ("eta", "Rs"),
-    "g3": ("kappa",),
-    "g4": ("zeta", "lambda", "eta"),
-    "g5": ("zeta", "lambda", "eta"),
-}
-
-
-@dataclass(frozen=True)
-class SymmetryFunction:
-    """One function; only the parameters of its kind have a meaning.
-
-    Attributes:
-        kind: g1 to g5.
-        eta: 1/Å² (g2, g4, g5).
-        Rs: Å (g2).
-        kappa: 1/Å (g3).
-        zeta: g4, g5.
-        lambda_: g4, g5.
-    """
-
-    kind: FunctionKind
-    eta: float = 0.0
-    Rs: float = 0.0
-    kappa: float = 0.0
-    zeta: float = 1.0
-    lambda_: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(FunctionKind):
-            raise TorchMLError(f"a symmetry function is '{self.kind}', expected g1 to g5")
-        for name in ("eta", "Rs", "kappa", "zeta", "lambda_"):
-            number = finite(f"{name.rstrip('_')} of {self.kind}", getattr(self, name))
-            object.__setattr__(self, name, number)
-
-    def row(self) -> dict[str, float]:
-        """The parameters of its kind, by the names of KLIFF."""
-        return {name: getattr(self, _attribute(name)) for name in _COLUMNS[self.kind]}
-
-
-def _attribute(name: str) -> str:
-    return "lambda_" if name == "lambda" else name
 
 
 @dataclass(frozen=True)
@@ -182,15 +143,13 @@ class SymmetryFunctions(Parameters):
         super().__post_init__()
         functions: Any = self.functions
         if isinstance(functions, str):
-            from torchml.descriptors.presets import preset
-
-            of_preset = preset(functions, self.species, self.cutoff)
-            if not isinstance(of_preset, SymmetryFunctions):
+            found = find_preset(functions)
+            if found.kind != self.kind:
                 raise TorchMLError(
-                    f"the preset {functions} is a {of_preset.kind}, expected symmetry functions"
+                    f"the preset {functions} is a {found.kind}, expected symmetry functions"
                 )
-            functions = of_preset.functions
-        self._set("functions", tuple(_functions(functions)))
+            functions = found.make(self.largest_cutoff)["functions"]
+        self._set("functions", tuple(functions_of(functions)))
         if not self.functions:
             raise TorchMLError("there is no symmetry function, expected at least one")
 
@@ -224,63 +183,11 @@ class SymmetryFunctions(Parameters):
         return cls(parameters.species, cutoff, functions)
 
     def details(self) -> Any:
-        functions = cast(tuple[SymmetryFunction, ...], self.functions)
-        groups = [
-            {kind: [one.row() for one in group] if kind != "g1" else None}
-            for kind, group in groupby(functions, key=lambda one: one.kind)
-        ]
-        # Consecutive g1 are one group, but only one of them is meant by a name without rows.
-        if any(a.kind == b.kind == "g1" for a, b in pairwise(functions)):
-            groups = [{one.kind: [one.row()] if one.kind != "g1" else None} for one in functions]
-        names = [name for group in groups for name in group]
-        return {k: v for group in groups for k, v in group.items()} if _unique(names) else groups
+        return rows_of(cast(tuple[SymmetryFunction, ...], self.functions))
 
     @classmethod
     def from_details(cls, species: Sequence[str], cutoff: Cutoff, details: Any) -> Self:
         return cls(species, cutoff, details)
-
-
-def _unique(names: Sequence[str]) -> bool:
-    return len(set(names)) == len(names)
-
-
-def _functions(given: Any) -> Iterable[SymmetryFunction]:
-    if isinstance(given, Mapping):
-        for kind, rows in given.items():
-            if kind not in _COLUMNS:
-                raise TorchMLError(
-                    f"the symmetry function '{kind}' is unknown, expected one of: "
-                    + " ".join(_COLUMNS)
-                )
-            if kind == "g1":  # KLIFF's rows of g1 have no meaning
-                yield SymmetryFunction("g1")
-                continue
-            if isinstance(rows, str) or not isinstance(rows, Sequence) or not rows:
-                raise TorchMLError(f"{kind} is {rows!r}, expected a list of rows of parameters")
-            for row in rows:
-                yield _function(kind, row)
-    elif isinstance(given, Sequence) and not isinstance(given, str):
-        for one in given:
-            if isinstance(one, SymmetryFunction):
-                yield one
-            else:
-                yield from _functions(one if isinstance(one, Mapping) else {str(one): None})
-    else:
-        raise TorchMLError(
-            f"symmetry functions are {given!r}, expected a name, or rows of parameters by g1 to g5"
-        )
-
-
-def _function(kind: str, row: Any) -> SymmetryFunction:
-    columns = _COLUMNS[kind]
-    given = row if isinstance(row, Mapping) else ()
-    names = ["lambda" if name == "lambda_" else name for name in given]
-    if set(names) != set(columns):
-        raise TorchMLError(
-            f"a row of {kind} is {row!r}, expected a number for each of: {' '.join(columns)}"
-        )
-    values = {_attribute(name): value for name, value in zip(names, row.values(), strict=True)}
-    return SymmetryFunction(cast(FunctionKind, kind), **values)
 
 
 @dataclass(frozen=True)
@@ -484,6 +391,30 @@ def from_core(parameters: core.Parameters) -> Parameters:
         for a, b in combinations_with_replacement(range(len(species)), 2)
     }
     return KINDS[core.kind_name(parameters)]._from_core(parameters, cutoff)
+
+
+def preset(name: str, species: Sequence[str], cutoff: Cutoff, **options: Any) -> Parameters:
+    """Parameters from a published set of hyper-parameters.
+
+    Args:
+        name: set51, set30, centered, shifted, snap_2j6, snap_2j8, bs_defaults or soap_defaults, as
+            `torchml.descriptors.presets` describes them.
+        species: chemical symbols, in the order of the species codes.
+        cutoff: one number for all pairs of species, or one for each pair by its name (Å).
+        options: of `centered` and `shifted`: `radial` and `angular`, the numbers of widths (default
+            8 and 4), `zetas` of the angular functions (default 1, 2, 4, 16), and `first`, the
+            smallest distance that is resolved (default 0.8 Å).
+
+    Returns:
+        SymmetryFunctions, Bispectrum or SOAP.
+
+    Raises:
+        TorchMLError: the name or an option is unknown, or a value is out of range.
+    """
+    found = find_preset(name)
+    found.check_options(name, options)
+    cls = KINDS[found.kind]
+    return cls(species, cutoff, **found.make(cls(species, cutoff).largest_cutoff, **options))
 
 
 def _known(kind: str, details: Any, names: Sequence[str]) -> dict[str, Any]:

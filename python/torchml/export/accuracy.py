@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 from ase import Atoms
 
-from torchml.export.checks.numbers import Check
+from torchml.export.checks.check import Check
 from torchml.export.compression import Compression, compress
 from torchml.models import EdgeModel, describe
 from torchml.reference.model import EagerModel

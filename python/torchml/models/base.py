@@ -12,6 +12,7 @@ from torch import Tensor
 
 import torchml._core as core
 from torchml.errors import TorchMLError
+from torchml.models import perceptron
 from torchml.models.names import public_name
 
 
@@ -86,8 +87,8 @@ class EdgeModel(torch.nn.Module):
             node_counts: `node_counts[k]` nodes lie in the shells 0..k; `layers + 1` entries.
             edge_counts: `edge_counts[k]` edges point into the shells 0..k; `layers` entries.
 
-        Layer `l` of `n` may work on the first `edge_counts[n-1-l]` edges and needs to produce
-        the first `node_counts[n-1-l]` nodes only.
+        Layer `k` (from 0) may work on the first `edge_counts[-1 - k]` edges and needs to produce
+        the first `node_counts[-2 - k]` nodes only.
 
         Returns:
             float[M]; only the first `node_counts[0]` values have to be right.
@@ -128,10 +129,30 @@ class FeatureModel(EdgeModel):
     """A model that learns features of each atom and reads its energy from them.
 
     Subclasses implement `node_features` and have a module `readout`: [n, width] -> [n, 1].
+
+    Args:
+        species: chemical symbols, in the order of the species codes.
+        cutoff: radius of one layer (Å).
+        layers: passes over the edges.
+        features: number of features of an atom, the `width` of `node_features`.
+        counts: other sizes by the name of their argument; each must be at least 1.
     """
 
     if TYPE_CHECKING:  # TorchScript would try to understand the annotation
         readout: torch.nn.Module
+
+    def __init__(
+        self, species: list[str], cutoff: float, layers: int, features: int, **counts: int
+    ) -> None:
+        super().__init__(species, cutoff, layers)
+        require_positive(self, features=features, **counts)
+        self.width = features
+
+    def complete(self, dtype: str) -> None:
+        """End a constructor: the usual readout, initial weights, and the float type."""
+        self.readout = perceptron.readout(self.width)
+        perceptron.initialize(self)
+        self.to(float_type(dtype))
 
     def forward(
         self,

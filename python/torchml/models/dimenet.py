@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from torchml.models.base import FeatureModel, float_type, require_positive
+from torchml.models.base import FeatureModel
 from torchml.models.pairs import edges_into
-from torchml.models.perceptron import initialize, readout
 from torchml.models.radial import Bessel, lengths, polynomial_envelope
 from torchml.models.spherical_basis import SphericalBessel, legendre
 
@@ -122,9 +121,10 @@ class DimeNetPP(FeatureModel):
         basis_features: int = 8,
         dtype: str = "float64",
     ) -> None:
-        super().__init__(species, cutoff, layers)
-        require_positive(
-            self,
+        super().__init__(
+            species,
+            cutoff,
+            layers,
             features=features,
             triplet_features=triplet_features,
             radial_functions=radial_functions,
@@ -132,7 +132,6 @@ class DimeNetPP(FeatureModel):
             spherical_functions=spherical_functions,
             basis_features=basis_features,
         )
-        self.width = features
         self.degrees = spherical_degrees
         self.bessel = Bessel(radial_functions, cutoff)
         self.spherical = SphericalBessel(spherical_degrees, spherical_functions, cutoff)
@@ -151,9 +150,7 @@ class DimeNetPP(FeatureModel):
             torch.nn.Linear(radial_functions, features, bias=False) for _ in range(layers)
         )
         self.mix = torch.nn.ModuleList(torch.nn.Linear(features, features) for _ in range(layers))
-        self.readout = readout(features)
-        initialize(self)
-        self.to(float_type(dtype))
+        self.complete(dtype)
 
     def node_features(
         self,
@@ -175,10 +172,8 @@ class DimeNetPP(FeatureModel):
         target = edge_index[1, :last]
         x: Tensor = self.embedding(species, edge_index, rbf)
         messages = [x[:last]]
-        shell = self.layers - 1
-        for interaction in self.interactions:
-            shell -= 1
-            n = edge_counts[shell]
+        for k, interaction in enumerate(self.interactions):
+            n = edge_counts[-2 - k]
             count = int(torch.searchsorted(changed, n))
             x = interaction(x, rbf[: x.size(0)], sbf[:count], changed[:count], source[:count], n)
             messages.append(x[:last])

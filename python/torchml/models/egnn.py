@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from torchml.models.base import FeatureModel, float_type, require_positive
+from torchml.models.base import FeatureModel, float_type
 from torchml.models.perceptron import initialize, readout
 from torchml.models.radial import Gaussians, lengths, polynomial_envelope
 
@@ -95,9 +95,9 @@ class EGNN(FeatureModel):
         attention: bool = False,
         dtype: str = "float64",
     ) -> None:
-        super().__init__(species, cutoff, layers)
-        require_positive(self, features=features, radial_functions=radial_functions)
-        self.width = features
+        super().__init__(
+            species, cutoff, layers, features=features, radial_functions=radial_functions
+        )
         # Nobody looks at the positions after the last layer; with one layer nothing ever moves.
         self.radial = layers == 1
         self.embedding = torch.nn.Embedding(len(species), features)
@@ -121,17 +121,15 @@ class EGNN(FeatureModel):
         envelope = polynomial_envelope(lengths(edge_vectors), self.cutoff).unsqueeze(1)
         h: Tensor = self.embedding(species)
         vectors = edge_vectors
-        shell = self.layers
-        for block in self.blocks:
-            shell -= 1
-            n = edge_counts[shell]
+        for k, block in enumerate(self.blocks):
+            n, nodes = edge_counts[-1 - k], node_counts[-2 - k]
             vectors, edges = vectors[:n], edge_index[:, :n]
             # Moved atoms may meet: the root is smooth there.
             r = torch.sqrt(vectors.square().sum(1) + 1e-4)
             directions = vectors / (1.0 + r.unsqueeze(1))
-            h, moved = block(h, self.basis(r), directions, envelope[:n], edges, node_counts[shell])
-            if shell > 0:
-                m = edge_counts[shell - 1]
+            h, moved = block(h, self.basis(r), directions, envelope[:n], edges, nodes)
+            if k < self.layers - 1:
+                m = edge_counts[-2 - k]
                 source, target = edge_index[0, :m], edge_index[1, :m]
                 vectors = (
                     vectors[:m] + moved.index_select(0, source) - moved.index_select(0, target)

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from torchml.models.base import FeatureModel, float_type, require_positive
+from torchml.models.base import FeatureModel
 from torchml.models.pairs import edge_pairs
-from torchml.models.perceptron import initialize, perceptron, readout
+from torchml.models.perceptron import perceptron
 from torchml.models.radial import Bessel, lengths, polynomial_envelope
 
 
@@ -95,17 +95,15 @@ class GAANet(FeatureModel):
         radial_functions: int = 8,
         dtype: str = "float64",
     ) -> None:
-        super().__init__(species, cutoff, layers)
-        require_positive(self, features=features, radial_functions=radial_functions)
-        self.width = features
+        super().__init__(
+            species, cutoff, layers, features=features, radial_functions=radial_functions
+        )
         self.embedding = torch.nn.Embedding(len(species), features)
         self.bessel = Bessel(radial_functions, cutoff)
         self.attentions = torch.nn.ModuleList(
             Attention(features, radial_functions) for _ in range(layers)
         )
-        self.readout = readout(features)
-        initialize(self)
-        self.to(float_type(dtype))
+        self.complete(dtype)
 
     def node_features(
         self,
@@ -127,16 +125,12 @@ class GAANet(FeatureModel):
         weights = (envelope.index_select(0, one) * envelope.index_select(0, other)).unsqueeze(1)
 
         x: Tensor = self.embedding(species)
-        shell = self.layers
-        for attention in self.attentions:
-            shell -= 1
-            n = edge_counts[shell]
+        for k, attention in enumerate(self.attentions):
+            n, nodes = edge_counts[-1 - k], node_counts[-2 - k]
             if n < r.size(0):
                 inside = torch.nonzero(torch.maximum(one, other) < n).squeeze(1)
                 one, other = one.index_select(0, inside), other.index_select(0, inside)
                 products = products.index_select(0, inside)
                 weights = weights.index_select(0, inside)
-            x = attention(
-                x, basis[:n], products, weights, edge_index[:, :n], one, other, node_counts[shell]
-            )
+            x = attention(x, basis[:n], products, weights, edge_index[:, :n], one, other, nodes)
         return x

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from torchml.models.base import FeatureModel, float_type, require_positive
-from torchml.models.perceptron import initialize, readout
+from torchml.models.base import FeatureModel
 from torchml.models.radial import EnvelopedBessel, LinearFilter, lengths, polynomial_envelope
 
 
@@ -71,17 +70,15 @@ class GCN(FeatureModel):
         radial_functions: int = 16,
         dtype: str = "float64",
     ) -> None:
-        super().__init__(species, cutoff, layers)
-        require_positive(self, features=features, radial_functions=radial_functions)
-        self.width = features
+        super().__init__(
+            species, cutoff, layers, features=features, radial_functions=radial_functions
+        )
         self.embedding = torch.nn.Embedding(len(species), features)
         self.bessel = EnvelopedBessel(radial_functions, cutoff, times_envelope=True)
         self.convolutions = torch.nn.ModuleList(
             Convolution(features, radial_functions + 1) for _ in range(layers)
         )
-        self.readout = readout(features)
-        initialize(self)
-        self.to(float_type(dtype))
+        self.complete(dtype)
 
     def node_features(
         self,
@@ -99,9 +96,7 @@ class GCN(FeatureModel):
         # All edges into the nodes that any layer updates are there: their degrees are complete.
         degree = envelope.new_zeros([species.size(0)]).index_add(0, edge_index[1], envelope)
         norm = torch.rsqrt(1.0 + degree).unsqueeze(1)
-        shell = self.layers
-        for convolution in self.convolutions:
-            shell -= 1
-            n = edge_counts[shell]
-            x = convolution(x, basis[:n], norm[: node_counts[shell]], edge_index[:, :n], order)
+        for k, convolution in enumerate(self.convolutions):
+            n, nodes = edge_counts[-1 - k], node_counts[-2 - k]
+            x = convolution(x, basis[:n], norm[:nodes], edge_index[:, :n], order)
         return x

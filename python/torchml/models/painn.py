@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, silu
 
-from torchml.models.base import FeatureModel, float_type, require_positive
-from torchml.models.perceptron import initialize, readout
+from torchml.models.base import FeatureModel
 from torchml.models.radial import EnvelopedBessel, LinearFilter, lengths
 
 
@@ -160,17 +159,15 @@ class PaiNN(FeatureModel):
         radial_functions: int = 20,
         dtype: str = "float64",
     ) -> None:
-        super().__init__(species, cutoff, layers)
-        require_positive(self, features=features, radial_functions=radial_functions)
-        self.width = features
+        super().__init__(
+            species, cutoff, layers, features=features, radial_functions=radial_functions
+        )
         self.embedding = torch.nn.Embedding(len(species), features)
         self.bessel = EnvelopedBessel(radial_functions, cutoff, times_envelope=True)
         self.blocks = torch.nn.ModuleList(
             Block(features, radial_functions + 1, k == 0, k == layers - 1) for k in range(layers)
         )
-        self.readout = readout(features)
-        initialize(self)
-        self.to(float_type(dtype))
+        self.complete(dtype)
 
     def node_features(
         self,
@@ -187,9 +184,7 @@ class PaiNN(FeatureModel):
         s: Tensor = self.embedding(species)
         unit = (edge_vectors / r.unsqueeze(1)).to(s.dtype).unsqueeze(2)
         v = s.new_zeros([0, 3, s.size(1)])
-        shell = self.layers
-        for block in self.blocks:
-            shell -= 1
-            n = edge_counts[shell]
-            s, v = block(s, v, basis[:n], unit[:n], edge_index[:, :n], node_counts[shell], order)
+        for k, block in enumerate(self.blocks):
+            n, nodes = edge_counts[-1 - k], node_counts[-2 - k]
+            s, v = block(s, v, basis[:n], unit[:n], edge_index[:, :n], nodes, order)
         return s

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, softplus
 
-from torchml.models.base import EdgeModel, float_type, per_node, require_positive
+from torchml.models.base import FeatureModel, float_type, per_node
 from torchml.models.names import keep_names
 from torchml.models.perceptron import shifted_softplus
 from torchml.models.radial import EnvelopedGaussians, RadialFunction, lengths
@@ -59,7 +59,7 @@ class Interaction(torch.nn.Module):
         return x[:n_out] + update
 
 
-class SchNet(EdgeModel):
+class SchNet(FeatureModel):
     """Continuous-filter convolutions over interatomic distances.
 
     The filters carry the factor (1 + cos(pi r / cutoff)) / 2, so that an atom enters and leaves
@@ -86,9 +86,7 @@ class SchNet(EdgeModel):
         gaussians: int = 32,
         dtype: str = "float64",
     ) -> None:
-        super().__init__(species, cutoff, layers)
-        require_positive(self, features=features, gaussians=gaussians)
-        self.width = features
+        super().__init__(species, cutoff, layers, features=features, gaussians=gaussians)
         self.embedding = torch.nn.Embedding(len(species), features)
         self.interactions = torch.nn.ModuleList(
             Interaction(features, gaussians) for _ in range(layers)
@@ -120,9 +118,7 @@ class SchNet(EdgeModel):
         r = lengths(edge_vectors)
         expansion, order = self.basis(r), self.basis.order(edge_index, species.size(0))
         x: Tensor = self.embedding(species)
-        shell = self.layers
-        for interaction in self.interactions:
-            shell -= 1
-            n = edge_counts[shell]
-            x = interaction(x, expansion[:n], edge_index[:, :n], order, node_counts[shell])
+        for k, interaction in enumerate(self.interactions):
+            n, nodes = edge_counts[-1 - k], node_counts[-2 - k]
+            x = interaction(x, expansion[:n], edge_index[:, :n], order, nodes)
         return x

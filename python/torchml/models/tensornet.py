@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from torchml.models.base import FeatureModel, float_type, require_positive
+from torchml.models.base import FeatureModel, float_type
 from torchml.models.perceptron import perceptron
 from torchml.models.radial import EnvelopedBessel, LinearFilter, RadialFunction, lengths
 
@@ -163,9 +163,9 @@ class TensorNet(FeatureModel):
         radial_functions: int = 12,
         dtype: str = "float64",
     ) -> None:
-        super().__init__(species, cutoff, layers)
-        require_positive(self, features=features, radial_functions=radial_functions)
-        self.width = features
+        super().__init__(
+            species, cutoff, layers, features=features, radial_functions=radial_functions
+        )
         self.source = torch.nn.Embedding(len(species), features)
         self.target = torch.nn.Embedding(len(species), features)
         self.bessel = EnvelopedBessel(radial_functions, cutoff, times_envelope=False)
@@ -193,14 +193,12 @@ class TensorNet(FeatureModel):
     ) -> Tensor:
         r = lengths(edge_vectors)
         basis, order = self.bessel(r), self.bessel.order(edge_index, species.size(0))
-        shell = self.layers - 1
         unit = (edge_vectors / r.unsqueeze(1)).to(self.norm.weight.dtype)
         directions = rows_of_directions(unit)
-        x = self.density(species, basis, directions, edge_index, order, node_counts[shell])
-        for interaction in self.interactions:
-            shell -= 1
-            n = edge_counts[shell]
-            x = interaction(x, basis[:n], edge_index[:, :n], order, node_counts[shell])
+        x = self.density(species, basis, directions, edge_index, order, node_counts[-2])
+        for k, interaction in enumerate(self.interactions):
+            n, nodes = edge_counts[-2 - k], node_counts[-3 - k]
+            x = interaction(x, basis[:n], edge_index[:, :n], order, nodes)
         invariants = self.last_norm(squares(x).flatten(1))
         return silu(self.invariants(invariants))
 

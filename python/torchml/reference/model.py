@@ -31,6 +31,7 @@ from torchml.inference.evaluation import Evaluation
 from torchml.inference.files import archive_of
 from torchml.models import EdgeModel
 from torchml.models.staged import StagedModel
+from torchml.voigt import to_voigt
 
 Shift = tuple[int, int, int]
 Node = tuple[int, Shift]
@@ -199,7 +200,7 @@ class ReferenceModel:
         forces = np.zeros((atoms, 3))
         np.add.at(forces, edges.target, gradient)
         np.add.at(forces, edges.source, -gradient)
-        return Evaluation(energy=energy, forces=forces, virial=_voigt(gradient.T @ edges.vectors))
+        return Evaluation(energy=energy, forces=forces, virial=to_voigt(gradient.T @ edges.vectors))
 
     def _evaluate_particles(self, atoms: Atoms, periodic: PeriodicEdges) -> Evaluation:
         n = len(atoms)
@@ -225,7 +226,7 @@ class ReferenceModel:
         forces = np.zeros((n, 3))
         np.add.at(forces, image.owners, particle_forces)
         return Evaluation(
-            energy=energy, forces=forces, virial=_voigt(-particle_forces.T @ coordinates)
+            energy=energy, forces=forces, virial=to_voigt(-particle_forces.T @ coordinates)
         )
 
     def _stages(self, image: Unfolded) -> list[torch.Tensor]:
@@ -282,9 +283,3 @@ class EagerModel(ReferenceModel):
             *stages, contributing = others
             energies = self.model(first, second, stages, contributing)
         return energies
-
-
-def _voigt(tensor: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[3, 3] -> [6] in the order xx yy zz yz xz xy."""
-    symmetric = (tensor + tensor.T) / 2
-    return symmetric[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]

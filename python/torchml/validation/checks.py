@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 
 from torchml.inference.evaluation import Evaluation
 from torchml.reference.agreement import Tolerances, difference
+from torchml.voigt import COLUMNS, ROWS
 
 Evaluate = Callable[[Atoms], Evaluation]
 
 SEED = 17
 SAMPLED_COORDINATES = 6
-# Rows and columns of the order xx yy zz yz xz xy.
-VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 def finite_difference_forces(evaluate: Evaluate, atoms: Atoms, step: float) -> float:
@@ -46,7 +45,7 @@ def finite_difference_virial(evaluate: Evaluate, atoms: Atoms, strain: float) ->
     virial = evaluate(atoms).virial
     assert virial is not None
     expected = []
-    for row, column in VOIGT:
+    for row, column in zip(ROWS, COLUMNS, strict=True):
         energies = []
         for sign in (1, -1):
             deformation = np.eye(3)

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torchml.errors import TorchMLError
 from torchml.inference.evaluation import Evaluation
 from torchml.validation.kim_client import last_error
+from torchml.voigt import COLUMNS, ROWS
 
 TIMEOUT = 900  # s
 LAST_LINES = 4
@@ -253,4 +254,4 @@ def _turned(voigt: NDArray[np.float64], turn: NDArray[np.float64]) -> NDArray[np
     """A symmetric tensor xx yy zz yz xz xy, from LAMMPS' frame back to the structure's."""
     xx, yy, zz, yz, xz, xy = voigt
     tensor = turn @ np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) @ turn.T
-    return np.asarray(tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]])
+    return np.asarray(tensor[ROWS, COLUMNS])

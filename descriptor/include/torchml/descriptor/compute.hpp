@@ -1,10 +1,10 @@
 // Descriptors of many atoms at once, and their derivatives.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 
+#include "torchml/common/virial.hpp"
 #include "torchml/descriptor/descriptor.hpp"
 
 namespace torchml::descriptor {
@@ -30,8 +30,7 @@ struct Edges {
   std::span<double const> vectors;        ///< [3 E] x_neighbour - x_centre, Å
 };
 
-/// Components of a symmetric tensor: xx yy zz yz xz xy.
-using Virial = std::array<double, 6>;
+using torchml::Virial;
 
 /// Where derivatives of sum_cd cotangent[c, d] D[c, d] go; empty spans and nullptr are left out.
 /// Every array is added to.

@@ -1,0 +1,107 @@
+#include "graph/cached_neighbors.hpp"
+
+#include <algorithm>
+#include <string>
+
+#include "torchml/common/error.hpp"
+
+namespace torchml {
+namespace {
+
+/// How far beyond the cutoff pairs are kept: the further, the longer the lists live, but n layers
+/// look n times as far, and simulators have ghosts to n cutoffs and their skin.
+double margin_for(double cutoff, int layers) {
+  constexpr double usual_skin = 1.2;  // Å; LAMMPS has 2 Å, less what atoms move between its lists
+  return std::min(0.1 * cutoff, usual_skin / layers);
+}
+
+}  // namespace
+
+bool CachedNeighbors::update(System const& system, double cutoff, int layers) {
+  if (cutoff == cutoff_ && layers == this->layers() && still_right(system)) return false;
+  cutoff_ = 0.0;  // nothing is kept if reading fails
+  margin_ = margin_for(cutoff, layers);
+  species_.assign(system.species.begin(), system.species.end());
+  contributing_.assign(system.contributing.begin(), system.contributing.end());
+  coordinates_.assign(system.coordinates.begin(), system.coordinates.end());
+  read(system, cutoff + margin_, layers);
+  cutoff_ = cutoff;
+  return true;
+}
+
+std::span<int const> CachedNeighbors::neighbors(int particle) const {
+  auto const place = static_cast<std::size_t>(place_[particle]);
+  if (place >= listed())
+    throw Error("particle " + std::to_string(particle) + " has no neighbour list, expected one");
+  return std::span(neighbors_).subspan(offsets_[place], offsets_[place + 1] - offsets_[place]);
+}
+
+bool CachedNeighbors::still_right(System const& system) const {
+  if (!std::ranges::equal(system.species, species_) ||
+      !std::ranges::equal(system.contributing, contributing_))
+    return false;
+  // Two particles that both move by half the margin are as close as they can get.
+  double furthest = 0.0;
+  for (std::size_t i = 0; i < coordinates_.size(); i += 3) {
+    double const dx = system.coordinates[i] - coordinates_[i];
+    double const dy = system.coordinates[i + 1] - coordinates_[i + 1];
+    double const dz = system.coordinates[i + 2] - coordinates_[i + 2];
+    furthest = std::max(furthest, dx * dx + dy * dy + dz * dz);
+  }
+  if (!(furthest < 0.25 * margin_ * margin_)) return false;
+  // Nobody says when a list changes, and its memory may be the same.
+  std::size_t begin = 0;
+  for (std::size_t k = 0; k < listed(); ++k) {
+    auto const before = std::span(given_).subspan(begin, given_ends_[k] - begin);
+    if (!std::ranges::equal(system.neighbors->neighbors(reached_[k]), before)) return false;
+    begin = given_ends_[k];
+  }
+  return true;
+}
+
+void CachedNeighbors::read(System const& system, double range, int layers) {
+  auto const particles = static_cast<int>(system.size());
+  place_.assign(system.size(), -1);
+  reached_.clear();
+  counts_.clear();
+  offsets_.assign(1, 0);
+  neighbors_.clear();
+  given_ends_.clear();
+  given_.clear();
+
+  auto const reach = [&](int particle) {
+    if (place_[particle] >= 0) return;
+    place_[particle] = static_cast<int>(reached_.size());
+    reached_.push_back(particle);
+  };
+  for (int i = 0; i < particles; ++i)
+    if (system.contributing[i] != 0) reach(i);
+  counts_.push_back(reached_.size());
+
+  double const* const x = system.coordinates.data();
+  for (int hops = 0; hops < layers; ++hops) {
+    for (auto k = offsets_.size() - 1; k < counts_.back(); ++k) {
+      int const i = reached_[k];
+      auto const given = system.neighbors->neighbors(i);
+      given_.insert(given_.end(), given.begin(), given.end());
+      given_ends_.push_back(given_.size());
+      double const* const xi = x + 3 * std::int64_t{i};
+      for (int const j : given) {
+        if (j < 0 || j >= particles)
+          throw Error("neighbour " + std::to_string(j) + " of particle " + std::to_string(i) +
+                      " does not exist, expected an index below " + std::to_string(particles));
+        double const* const xj = x + 3 * std::int64_t{j};
+        double const dx = xj[0] - xi[0];
+        double const dy = xj[1] - xi[1];
+        double const dz = xj[2] - xi[2];
+        if (!(dx * dx + dy * dy + dz * dz < range * range)) continue;
+        neighbors_.push_back(j);
+        reach(j);
+      }
+      offsets_.push_back(neighbors_.size());
+    }
+    counts_.push_back(reached_.size());
+  }
+}
+
+}  // namespace torchml

@@ -1,0 +1,29 @@
+#include "host/gil_release.hpp"
+
+#include <dlfcn.h>
+
+namespace torchml {
+namespace {
+
+/// A function of Python's C API, or null in a process without Python.
+template <class Function>
+Function* python_function(char const* name) {
+  return reinterpret_cast<Function*>(dlsym(RTLD_DEFAULT, name));
+}
+
+}  // namespace
+
+PythonLockRelease::PythonLockRelease() {
+  auto* const is_initialized = python_function<int()>("Py_IsInitialized");
+  auto* const holds_lock = python_function<int()>("PyGILState_Check");
+  auto* const save_thread = python_function<void*()>("PyEval_SaveThread");
+  if (is_initialized == nullptr || holds_lock == nullptr || save_thread == nullptr) return;
+  // PyGILState_Check answers yes before Python is initialised.
+  if (is_initialized() != 0 && holds_lock() != 0) state_ = save_thread();
+}
+
+PythonLockRelease::~PythonLockRelease() {
+  if (state_ != nullptr) python_function<void(void*)>("PyEval_RestoreThread")(state_);
+}
+
+}  // namespace torchml

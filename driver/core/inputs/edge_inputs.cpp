@@ -1,0 +1,146 @@
+// The convention `edges`: forward(species, edge_vectors, edge_index, contributing[, node_counts]
+// [, edge_counts]). The model sees vectors instead of coordinates, so dE/d(vector) is all that
+// forces, virials and dE/dr terms need; and a ghost that is the image of another particle need not
+// be a node of its own, since its edges still have their own vectors.
+#include <algorithm>
+#include <cmath>
+
+#include "graph/cached_neighbors.hpp"
+#include "graph/ghost_folding.hpp"
+#include "graph/shell_graph.hpp"
+#include "inputs/inputs.hpp"
+#include "inputs/tensors.hpp"
+#include "torchml/common/error.hpp"
+
+namespace torchml {
+namespace {
+
+class EdgeInputs final : public InputBuilder {
+ public:
+  explicit EdgeInputs(InputSettings settings)
+      : settings_(std::move(settings)), folding_(settings_.folding) {
+    auto const& names = settings_.argument_names;
+    for (auto name = names.begin() + 4; name != names.end(); ++name)
+      if (*name != "node_counts" && *name != "edge_counts")
+        throw Error("forward takes an argument '" + *name +
+                    "', expected only node_counts and edge_counts after contributing for the "
+                    "convention 'edges'");
+  }
+
+  ModelInputs build(System const& system, bool gradient) override {
+    auto const& spec = settings_.spec;
+    bool const renewed = lists_.update(system, spec.cutoff, spec.layers);
+    auto const owners = folding_.owners(system, lists_, renewed, spec.cutoff);
+    graph_.build({system.species, system.coordinates, system.contributing, &lists_}, spec.cutoff,
+                 spec.layers, owners);
+    auto const nodes = static_cast<std::int64_t>(graph_.nodes.size());
+    auto const edges = static_cast<std::int64_t>(graph_.sources.size());
+    auto const& device = settings_.device;
+
+    ModelInputs inputs;
+    inputs.particles = nodes;
+    inputs.contributing = graph_.node_counts.front();
+    inputs.contributing_rows = torch::arange(inputs.contributing, torch::kInt64);
+    inputs.differentiable =
+        leaf_of(graph_.vectors, {edges, 3}, settings_.spec.dtype, device, gradient);
+    auto const species = filled<std::int64_t>({nodes}, device, [&](auto codes) {
+      for (std::size_t n = 0; n < codes.size(); ++n)
+        codes[n] = settings_.species_codes[system.species[graph_.nodes[n]]];
+    });
+    auto const edge_index = filled<std::int64_t>({2, edges}, device, [&](auto index) {
+      std::ranges::copy(graph_.sources, index.begin());
+      std::ranges::copy(graph_.targets, index.begin() + edges);
+    });
+    auto const contributing = filled<std::int64_t>({nodes}, device, [&](auto flags) {
+      std::ranges::fill(flags, 1);
+      std::ranges::fill(flags.first(inputs.contributing), 0);
+    });
+    inputs.arguments = {species, inputs.differentiable, edge_index, contributing};
+    auto const& names = settings_.argument_names;
+    for (auto name = names.begin() + 4; name != names.end(); ++name)
+      inputs.arguments.emplace_back(*name == "node_counts" ? graph_.node_counts
+                                                           : graph_.edge_counts);
+    return inputs;
+  }
+
+  void pull_back(System const& system, torch::Tensor const& derivative, Request const& request,
+                 Result& result) const override;
+
+  [[nodiscard]] std::int64_t particle_of_row(std::int64_t row) const override {
+    return graph_.nodes[row];
+  }
+
+ private:
+  void collect_edge_terms(double const* gradient, Result& result) const;
+
+  InputSettings settings_;
+  CachedNeighbors lists_;
+  GhostFolding folding_;
+  ShellGraph graph_;
+};
+
+void EdgeInputs::pull_back(System const& system, torch::Tensor const& derivative,
+                           Request const& request, Result& result) const {
+  double const* const gradient = derivative.data_ptr<double>();
+  if (request.forces) result.forces.assign(3 * system.size(), 0.0);
+  if (request.particle_virials) result.particle_virials.assign(6 * system.size(), 0.0);
+  result.virial.fill(0.0);
+
+  for (std::size_t e = 0; e < graph_.sources.size(); ++e) {
+    double const* const g = gradient + 3 * e;
+    double const* const v = graph_.vectors.data() + 3 * e;
+    std::int64_t const source = graph_.source_particles[e];
+    auto const target = graph_.nodes[graph_.targets[e]];
+    if (request.forces) {
+      for (int axis = 0; axis < 3; ++axis) {
+        result.forces[3 * source + axis] -= g[axis];
+        result.forces[3 * target + axis] += g[axis];
+      }
+    }
+    if (!request.virial && !request.particle_virials) continue;
+    Virial const share = symmetric_product(g, v);
+    for (std::size_t c = 0; c < 6; ++c) {
+      result.virial[c] += share[c];
+      if (request.particle_virials) {  // half to either end, as LAMMPS divides pairs
+        result.particle_virials[6 * source + c] += 0.5 * share[c];
+        result.particle_virials[6 * target + c] += 0.5 * share[c];
+      }
+    }
+  }
+  if (request.edge_terms) collect_edge_terms(gradient, result);
+}
+
+void EdgeInputs::collect_edge_terms(double const* gradient, Result& result) const {
+  if (!settings_.spec.radial)
+    throw Error(
+        "dE/dr of pairs was asked for, expected a model of the convention 'edges' whose "
+        "metadata says that it depends on distances alone (radial = true)");
+  double const tolerance = settings_.spec.dtype == ScalarType::float32 ? 1e-3 : 1e-8;
+  result.edge_terms.clear();
+  for (std::size_t e = 0; e < graph_.sources.size(); ++e) {
+    double const* const g = gradient + 3 * e;
+    double const* const v = graph_.vectors.data() + 3 * e;
+    double const r = std::hypot(v[0], v[1], v[2]);
+    double const dedr = (g[0] * v[0] + g[1] * v[1] + g[2] * v[2]) / r;
+    double const norm = std::hypot(g[0], g[1], g[2]);
+    double const along = dedr / r;
+    double const across = std::hypot(g[0] - along * v[0], g[1] - along * v[1], g[2] - along * v[2]);
+    if (!(across <= tolerance * (1.0 + norm)))
+      throw Error(
+          "the gradient of an edge is not parallel to the edge although the metadata says "
+          "radial = true, expected an energy that depends on distances alone");
+    result.edge_terms.push_back({static_cast<int>(graph_.nodes[graph_.targets[e]]),
+                                 graph_.source_particles[e],
+                                 r,
+                                 {v[0], v[1], v[2]},
+                                 dedr});
+  }
+}
+
+}  // namespace
+
+std::unique_ptr<InputBuilder> make_edge_inputs(InputSettings settings) {
+  return std::make_unique<EdgeInputs>(std::move(settings));
+}
+
+}  // namespace torchml

@@ -1,0 +1,88 @@
+#include "model/aoti_model.hpp"
+
+#include <ATen/Parallel.h>
+#include <torch/csrc/inductor/aoti_package/model_package_loader.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "host/gil_release.hpp"
+#include "model/aoti_host_check.hpp"
+#include "model/extensions.hpp"
+#include "model/torch_error.hpp"
+#include "torchml/common/error.hpp"
+
+namespace torchml {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Calls that may run at the same time; the weights are shared between them.
+std::size_t runners(torch::Device device) {
+  return device.is_cpu() ? std::clamp(std::thread::hardware_concurrency(), 1U, 16U) : 1U;
+}
+
+std::unique_ptr<torch::inductor::AOTIModelPackageLoader> load_package(fs::path const& path,
+                                                                      char const* variant,
+                                                                      torch::Device device) {
+  try {
+    return std::make_unique<torch::inductor::AOTIModelPackageLoader>(
+        path.string(), variant, /*run_single_threaded=*/false, runners(device), device.index());
+  } catch (std::exception const& exception) {
+    std::error_code ignored;
+    throw Error("cannot load model " + path.filename().string() + " (" + describe(exception) +
+                "), expected a whole archive, and a temporary folder (TMPDIR, now " +
+                fs::temp_directory_path(ignored).string() +
+                ") to unpack it into that has room and lets programs run");
+  }
+}
+
+}  // namespace
+
+AotiModel::AotiModel(fs::path const& path, std::vector<std::string> const& extensions,
+                     torch::Device device)
+    : name_(path.filename().string()), device_(device) {
+  auto const declared = read_metadata(path);
+  require_fit(declared, device);
+  auto const find = [&](std::string const& key) {
+    auto const found = declared.fields.find(key);
+    return found == declared.fields.end() ? std::string{} : found->second;
+  };
+  inputs_.emplace(find("inputs"), declared.source);
+  std::string const key = find("input_dtype").empty() ? "dtype" : "input_dtype";
+  std::optional<ScalarType> given;
+  for (auto const dtype : {ScalarType::float32, ScalarType::float64}) {
+    if (find("dtype") == to_string(dtype)) dtype_ = dtype;
+    if (find(key) == to_string(dtype)) given = dtype;
+  }
+  if (!dtype_ || !given || !inputs_->takes(*given))
+    throw Error("'" + key + "' is '" + find(key) + "' but 'inputs' is '" + find("inputs") +
+                "' in " + declared.source + ", expected inputs of that type");
+  if (find("returns_forces") == "false")
+    throw Error("'returns_forces' is 'false' in " + declared.source +
+                ", expected true, since a compiled model cannot be differentiated");
+  load_extensions(extensions);
+  load_extensions(extensions_from_environment());
+  serial_ = load_package(path, "serial", device);
+  if (device.is_cpu()) parallel_ = load_package(path, "parallel", device);
+}
+
+AotiModel::~AotiModel() = default;
+
+ModelOutput AotiModel::forward(std::vector<c10::IValue> const& inputs) const {
+  auto const tensors = inputs_->flatten(inputs);
+  std::vector<torch::Tensor> outputs;
+  try {
+    PythonLockRelease const no_lock;
+    auto const& loader = parallel_ && at::get_num_threads() > 1 ? parallel_ : serial_;
+    outputs = loader->run(tensors);
+  } catch (std::exception const& exception) {
+    throw Error("model " + name_ + " failed: " + describe(exception));
+  }
+  if (outputs.size() != 2)
+    throw Error("model " + name_ + " returned " + std::to_string(outputs.size()) +
+                " tensors, expected two (energy, derivative)");
+  return {outputs[0], outputs[1]};
+}
+
+}  // namespace torchml

@@ -1,0 +1,52 @@
+// A model compiled ahead of time by AOTInductor, a `.pt2` archive: energy and derivative in one
+// call, without autograd. The archive holds the model twice, for one thread and for several.
+#pragma once
+
+#include <memory>
+
+#include "model/aoti_inputs.hpp"
+#include "model/model.hpp"
+
+namespace torch::inductor {
+class AOTIModelPackageLoader;
+}
+
+namespace torchml {
+
+/// The libraries in an archive, unpacked into the temporary folder and loaded.
+class AotiModel final : public Model {
+ public:
+  /// Checks what the archive declares before anything of it is loaded, then loads operator
+  /// libraries and the archive. Throws Error with one sentence that names the file.
+  AotiModel(std::filesystem::path const& path, std::vector<std::string> const& extensions,
+            torch::Device device);
+  ~AotiModel() override;
+
+  [[nodiscard]] std::vector<std::string> const& argument_names() const override {
+    return inputs_->argument_names();
+  }
+
+  [[nodiscard]] std::optional<ScalarType> dtype() const override { return dtype_; }
+
+  [[nodiscard]] bool holds(ScalarType dtype) const override { return inputs_->takes(dtype); }
+
+  [[nodiscard]] bool returns_tuple() const override { return true; }
+
+  [[nodiscard]] bool differentiates() const override { return false; }
+
+  [[nodiscard]] torch::Device device() const override { return device_; }
+
+  /// Calls from several threads run beside each other. Each takes the variant that fits
+  /// at::get_num_threads() of the thread that calls.
+  [[nodiscard]] ModelOutput forward(std::vector<c10::IValue> const& inputs) const override;
+
+ private:
+  std::string name_;
+  torch::Device device_;
+  std::optional<AotiInputs> inputs_;
+  std::optional<ScalarType> dtype_;
+  std::unique_ptr<torch::inductor::AOTIModelPackageLoader> serial_;
+  std::unique_ptr<torch::inductor::AOTIModelPackageLoader> parallel_;  ///< none on a GPU
+};
+
+}  // namespace torchml

@@ -1,0 +1,64 @@
+// A model that can be called, whatever kind of archive it came in.
+#pragma once
+
+#include <torch/script.h>
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "spec/model_declaration.hpp"
+
+namespace torchml {
+
+/// What forward returned.
+struct ModelOutput {
+  torch::Tensor energy;
+  torch::Tensor derivative;  ///< undefined unless the model returns one
+};
+
+/// A loaded model on one device. Immutable: calls from several threads do not disturb each other.
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  /// Names of forward's arguments, without those that a caller may leave out.
+  [[nodiscard]] virtual std::vector<std::string> const& argument_names() const = 0;
+
+  /// Element type of the model's floating-point data; nothing for a model without any.
+  [[nodiscard]] virtual std::optional<ScalarType> dtype() const = 0;
+
+  /// Some of the model's data are of this type.
+  [[nodiscard]] virtual bool holds(ScalarType dtype) const = 0;
+
+  /// forward is declared to return two values: the energy and a derivative.
+  [[nodiscard]] virtual bool returns_tuple() const = 0;
+
+  /// forward differentiates by itself with autograd, so it needs gradients switched on.
+  [[nodiscard]] virtual bool differentiates() const = 0;
+
+  [[nodiscard]] virtual torch::Device device() const = 0;
+
+  /// Calls forward. Throws Error when it fails or returns something else than one or two tensors.
+  [[nodiscard]] virtual ModelOutput forward(std::vector<c10::IValue> const& inputs) const = 0;
+
+ protected:
+  Model() = default;
+  Model(Model const&) = default;
+  Model& operator=(Model const&) = default;
+};
+
+/// Reads what an archive declares about itself, its extra files `torchml/<key>`, without loading
+/// its code. Throws Error when the file is missing or no archive.
+Declaration read_metadata(std::filesystem::path const& path);
+
+/// Loads operator libraries first, then the archive: TorchScript, or AOTInductor's if its name ends
+/// in .pt2. Throws Error with one sentence that names the
+/// file.
+std::unique_ptr<Model const> load_model(std::filesystem::path const& path,
+                                        std::vector<std::string> const& extensions,
+                                        torch::Device device);
+
+}  // namespace torchml

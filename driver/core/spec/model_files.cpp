@@ -1,0 +1,53 @@
+#include "spec/model_files.hpp"
+
+#include <optional>
+
+#include "spec/param_file.hpp"
+#include "torchml/common/error.hpp"
+#include "torchml/common/lines.hpp"
+
+namespace torchml {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::optional<fs::path> only_file(std::vector<fs::path> const& files,
+                                  std::string const& extension) {
+  std::optional<fs::path> found;
+  for (auto const& file : files) {
+    if (file.extension() != extension) continue;
+    if (found)
+      throw Error("the model has two " + extension + " files, " + found->filename().string() +
+                  " and " + file.filename().string() + ", expected one");
+    found = file;
+  }
+  return found;
+}
+
+fs::path archive(std::vector<fs::path> const& files, Declaration const& declared) {
+  auto const& wanted = declared.fields.at("model");
+  std::string present;
+  for (auto const& file : files) {
+    if (file.filename() == wanted) return file;
+    present += (present.empty() ? "" : ", ") + file.filename().string();
+  }
+  throw Error(declared.source + " names the model file '" + wanted +
+              "', expected one of the model's parameter files (" + present + ")");
+}
+
+}  // namespace
+
+ModelFiles read_model_files(std::vector<fs::path> const& files) {
+  auto const param = only_file(files, ".param");
+  if (!param) throw Error("the model has no parameter file *.param, expected one");
+  auto const declared = read_param_file(*param);
+  ModelFiles found{archive(files, declared), {declared}};
+  if (declared.fields.contains("descriptor"))
+    if (auto const dat = only_file(files, ".dat"))
+      found.declared.push_back(
+          {dat->filename().string(),
+           {{"descriptor_parameters", read_text(*dat, "a descriptor's parameters")}}});
+  return found;
+}
+
+}  // namespace torchml

@@ -1,0 +1,48 @@
+#include "spec/param_file.hpp"
+
+#include "torchml/common/lines.hpp"
+#include "torchml/common/text.hpp"
+
+namespace torchml {
+Declaration read_param_file(std::filesystem::path const& path) {
+  auto const text = read_text(path, "a .param file");
+  Lines lines(text, path.filename().string());
+  Declaration declaration{path.filename().string(), {}};
+  auto& fields = declaration.fields;
+
+  auto const count_text = lines.next("the number of species");
+  auto const count = parse_number<int>(count_text);
+  if (!count || *count < 1) lines.refuse("'" + count_text + "'", "the number of species");
+  fields["species"] = lines.next("the species names");
+  auto const species = split_words(fields["species"]);
+  if (static_cast<int>(species.size()) != *count)
+    lines.refuse(std::to_string(species.size()) + " species named",
+                 count_text + " as announced above");
+
+  fields["convention"] = lower(lines.next("the preprocessing kind"));
+  auto const& kind = fields["convention"];
+  if (kind != "none" && kind != "descriptor" && kind != "graph" && kind != "edges")
+    lines.refuse("unknown preprocessing '" + kind + "'", "None, Descriptor, Graph or Edges");
+
+  fields["cutoff"] = lines.next("the cutoff in Å");
+  if (auto const cutoff = parse_number<double>(fields["cutoff"]); !cutoff || !(*cutoff > 0.0))
+    lines.refuse("cutoff '" + fields["cutoff"] + "'", "a positive number of Å");
+  if (kind == "graph" || kind == "edges") {
+    fields["layers"] = lines.next("the number of convolution layers");
+    if (auto const layers = parse_number<int>(fields["layers"]); !layers || *layers < 1)
+      lines.refuse("number of layers '" + fields["layers"] + "'", "a positive integer");
+  }
+
+  fields["model"] = lines.next("the name of the model file");
+  fields["returns_forces"] = lower(lines.next("whether the model returns forces"));
+  if (fields["returns_forces"] != "true" && fields["returns_forces"] != "false")
+    lines.refuse("'" + fields["returns_forces"] + "'",
+                 "True or False (does the model return forces)");
+  fields["number_of_inputs"] = lines.next("the number of inputs");
+  if (auto const inputs = parse_number<int>(fields["number_of_inputs"]); !inputs || *inputs < 1)
+    lines.refuse("number of inputs '" + fields["number_of_inputs"] + "'", "a positive integer");
+  if (kind == "descriptor") fields["descriptor"] = lines.next("the kind of the descriptor");
+  return declaration;
+}
+
+}  // namespace torchml

@@ -1,0 +1,16 @@
+// The `.param` file of a KIM portable model, in the layout that KLIFF writes.
+#pragma once
+
+#include <filesystem>
+
+#include "spec/model_declaration.hpp"
+
+namespace torchml {
+
+/// Reads species, preprocessing kind, cutoff (and layers), model file name, whether forces are
+/// returned and the number of inputs; the section that names a descriptor follows for the
+/// `descriptor` kind. Comments (#) and blank lines may stand anywhere, line ends may be CRLF.
+/// Throws Error naming file and line.
+Declaration read_param_file(std::filesystem::path const& path);
+
+}  // namespace torchml

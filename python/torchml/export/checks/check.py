@@ -1,0 +1,43 @@
+"""One line of the report of an export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torchml.errors import TorchMLError
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of one check.
+
+    Attributes:
+        name: what was checked.
+        verdict: pass, warn or fail.
+        detail: figures, or the reason.
+    """
+
+    name: str
+    verdict: str
+    detail: str
+
+
+class CheckFailed(TorchMLError):
+    """A model is not exported because a check failed.
+
+    Attributes:
+        checks: all checks so far, the failed one among them.
+    """
+
+    def __init__(self, checks: Sequence[Check]) -> None:
+        self.checks = list(checks)
+        failure = next(check for check in checks if check.verdict == "fail")
+        super().__init__(
+            f"nothing was written: the check '{failure.name}' failed: {failure.detail}"
+        )
+
+
+def failed(checks: Sequence[Check]) -> bool:
+    """Whether one of the checks failed."""
+    return any(check.verdict == "fail" for check in checks)

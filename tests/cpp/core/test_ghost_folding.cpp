@@ -1,0 +1,356 @@
+// Folded ghosts change no result; what is no image, or may not be one, is computed by itself.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <functional>
+#include <numeric>
+#include <set>
+
+#include "graph/ghost_folding.hpp"
+#include "graph/position_index.hpp"
+#include "graph/shell_graph.hpp"
+#include "periodic.hpp"
+#include "potential.hpp"
+#include "support.hpp"
+
+namespace torchml::test {
+namespace {
+
+constexpr double cutoff = 4.0;
+constexpr int layers = 3;
+constexpr double skin = 2.0;
+
+/// Three layers of messages that depend on distances, directions and species.
+std::string const message_passing = R"(
+def forward(self, species, edge_vectors, edge_index, contributing):
+    r = edge_vectors.square().sum(1).sqrt()
+    f = self.w * (1 - (r / 4.0).square()).clamp(min=0.0).pow(3)
+    h = 1.0 + 0.3 * species.to(edge_vectors.dtype)
+    for layer in range(3):
+        m = h.index_select(0, edge_index[0]) * f
+        s = torch.zeros_like(h).index_add(0, edge_index[1], m)
+        v = torch.zeros([h.size(0), 3], dtype=h.dtype).index_add(
+            0, edge_index[1], edge_vectors * m.unsqueeze(1))
+        h = torch.tanh(0.5 * h + 0.2 * s + 0.02 * v.square().sum(1))
+    return h
+)";
+
+PeriodicSystem rattled(int cells = 2) {
+  auto system = diamond(cells, 0.15);
+  system.surround(layers * cutoff + skin, cutoff + skin);
+  return system;
+}
+
+/// The half of the box that a rank owns.
+void give_to_rank(PeriodicSystem& system, int rank) {
+  auto const count = static_cast<int>(system.atom_species.size());
+  for (int i = 0; i < count; ++i) {
+    bool const left = system.coordinates[3 * i] < system.box[0][0] / 2;
+    system.contributing[i] = left == (rank == 0) ? 1 : 0;
+  }
+}
+
+/// Nodes of the graph of a system that moved `steps` times before.
+std::size_t folded_nodes(PeriodicSystem& system, Folding folding, int steps) {
+  CachedNeighbors lists;
+  GhostFolding ghosts(folding);
+  ShellGraph graph;
+  for (int step = 0; step <= steps; ++step) {
+    if (step > 0) system.move(0.003, static_cast<unsigned>(step));
+    bool const renewed = lists.update(system.view(), cutoff, layers);
+    auto const owners = ghosts.owners(system.view(), lists, renewed, cutoff);
+    graph.build({system.species, system.coordinates, system.contributing, &lists}, cutoff, layers,
+                owners);
+  }
+  return graph.nodes.size();
+}
+
+class FoldedForces : public testing::Test {
+ protected:
+  FoldedForces()
+      : path_(write_model(
+            folder_, message_passing,
+            {{"species", "Si O"}, {"cutoff", "4.0"}, {"layers", "3"}, {"convention", "edges"}})) {}
+
+  Potential potential(Folding folding) const {
+    return Potential({.model = path_, .folding = folding});
+  }
+
+  /// Evaluates a system step after step, with and without folding, and compares everything.
+  /// `raw`: forces of each particle, else their sums over the images of each atom.
+  void expect_same(PeriodicSystem system, Folding folding, int steps, bool raw,
+                   std::function<void(PeriodicSystem&, int)> const& change) {
+    auto const plain = potential(Folding::off);
+    auto const sparing = potential(folding);
+    Evaluator one(plain);
+    Evaluator other(sparing);
+    Request const request{.particle_energies = true, .virial = true, .particle_virials = true};
+    Result expected;
+    Result found;
+    for (int step = 0; step <= steps; ++step) {
+      SCOPED_TRACE("step " + std::to_string(step));
+      if (step > 0) change(system, step);
+      one.evaluate(system.view(), request, expected);
+      other.evaluate(system.view(), request, found);
+      ASSERT_NEAR(found.energy, expected.energy, 1e-10);
+      for (int c = 0; c < 6; ++c) ASSERT_NEAR(found.virial[c], expected.virial[c], 1e-10);
+      for (std::size_t i = 0; i < expected.particle_energies.size(); ++i)
+        ASSERT_NEAR(found.particle_energies[i], expected.particle_energies[i], 1e-12);
+      auto const forces = raw ? found.forces : system.reduced(found.forces);
+      auto const right = raw ? expected.forces : system.reduced(expected.forces);
+      for (std::size_t i = 0; i < right.size(); ++i) ASSERT_NEAR(forces[i], right[i], 1e-10);
+      Virial sum{};
+      for (std::size_t i = 0; i < found.particle_virials.size(); ++i)
+        sum[i % 6] += found.particle_virials[i];
+      for (int c = 0; c < 6; ++c) ASSERT_NEAR(sum[c], expected.virial[c], 1e-10);
+    }
+  }
+
+  static void move(PeriodicSystem& system, int step) {
+    system.move(0.003, static_cast<unsigned>(step));
+  }
+
+  TemporaryFolder folder_;
+  fs::path path_;
+};
+
+TEST(GhostFolding, LeavesTheAtomsOfOneRank) {
+  auto system = rattled();
+  EXPECT_EQ(folded_nodes(system, Folding::one_rank, 2), 64U);
+  auto again = rattled();
+  EXPECT_GT(folded_nodes(again, Folding::off, 2), 600U);
+}
+
+TEST(GhostFolding, LeavesEachAtomOnceOnSeveralRanks) {
+  auto system = rattled(4);
+  give_to_rank(system, 0);
+  auto const nodes = folded_nodes(system, Folding::several_ranks, 12);
+  EXPECT_LE(nodes, system.atom_species.size());
+  auto again = rattled(4);
+  give_to_rank(again, 0);
+  EXPECT_GT(folded_nodes(again, Folding::off, 12), 2 * nodes);
+}
+
+TEST(GhostFolding, WaitsForMotion) {
+  auto still = rattled();
+  EXPECT_GT(folded_nodes(still, Folding::one_rank, 0), 600U);
+  auto moved_once = rattled();
+  EXPECT_EQ(folded_nodes(moved_once, Folding::one_rank, 1), 64U);
+  auto on_ranks = rattled();
+  EXPECT_GT(folded_nodes(on_ranks, Folding::several_ranks, 5), 600U);
+}
+
+TEST(GhostFolding, KeepsFoldingWhenListsAreRenewed) {
+  auto system = rattled();
+  folded_nodes(system, Folding::one_rank, 1);
+  CachedNeighbors lists;
+  GhostFolding ghosts(Folding::one_rank);
+  for (int step = 0; step < 12; ++step) {
+    system.move(0.02, static_cast<unsigned>(step));
+    if (step % 3 == 2) system.surround(layers * cutoff + skin, cutoff + skin);
+    bool const renewed = lists.update(system.view(), cutoff, layers);
+    auto const owners = ghosts.owners(system.view(), lists, renewed, cutoff);
+    if (step < 2) continue;
+    ASSERT_FALSE(owners.empty()) << "step " << step;
+    for (int const particle : lists.reached())
+      EXPECT_EQ(owners[particle], system.image_of[particle]);
+  }
+}
+
+TEST(GhostFolding, TheEnvironmentDecides) {
+  setenv("TORCHML_FOLDING", "off", 1);
+  EXPECT_EQ(folding_from_environment(), Folding::off);
+  setenv("TORCHML_FOLDING", "perhaps", 1);
+  EXPECT_EQ(error_of([] { folding_from_environment(); }),
+            "TORCHML_FOLDING is 'perhaps', expected on or off");
+  unsetenv("TORCHML_FOLDING");
+  setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
+  EXPECT_EQ(folding_from_environment(), Folding::several_ranks);
+  unsetenv("OMPI_COMM_WORLD_SIZE");
+  EXPECT_EQ(folding_from_environment(), Folding::one_rank);
+}
+
+TEST_F(FoldedForces, OfOneRank) {
+  expect_same(rattled(), Folding::one_rank, 4, false, move);
+}
+
+TEST_F(FoldedForces, OfTwoRanks) {
+  for (int rank : {0, 1}) {
+    auto system = rattled(3);
+    give_to_rank(system, rank);
+    expect_same(system, Folding::several_ranks, 11, false, move);
+  }
+}
+
+TEST_F(FoldedForces, OfASlabWithFreeSurfaces) {
+  auto system = diamond(2, 0.15);
+  system.periodic[2] = false;
+  system.surround(layers * cutoff + skin, cutoff + skin);
+  expect_same(system, Folding::one_rank, 3, false, move);
+}
+
+TEST_F(FoldedForces, WithAVacancy) {
+  for (double const rattle : {0.0, 0.1}) {
+    auto system = diamond(2, rattle);
+    system.atoms.erase(system.atoms.begin(), system.atoms.begin() + 3);
+    system.atom_species.erase(system.atom_species.begin());
+    system.surround(layers * cutoff + skin, cutoff + skin);
+    expect_same(system, Folding::one_rank, 3, false, move);
+  }
+}
+
+TEST_F(FoldedForces, WithListsThatEndAtTheCutoff) {
+  expect_same(rattled(), Folding::one_rank, 4, false, [](PeriodicSystem& system, int step) {
+    move(system, step);
+    system.surround(layers * cutoff, cutoff);
+  });
+}
+
+TEST_F(FoldedForces, InACellThatDeforms) {
+  expect_same(rattled(), Folding::one_rank, 5, false, [](PeriodicSystem& system, int step) {
+    constexpr double strain[3][3] = {{1.001, 0, 0}, {0.0005, 0.9995, 0}, {-0.0003, 0.0002, 1.0}};
+    auto const deform = [&](double* x) {
+      Vector const old{x[0], x[1], x[2]};
+      for (int axis = 0; axis < 3; ++axis)
+        x[axis] = old[0] * strain[0][axis] + old[1] * strain[1][axis] + old[2] * strain[2][axis];
+    };
+    for (auto& vector : system.box) deform(vector.data());
+    for (std::size_t i = 0; i < system.atoms.size(); i += 3) deform(&system.atoms[i]);
+    move(system, step);
+  });
+}
+
+TEST_F(FoldedForces, WithGhostsThatMovedAlone) {
+  std::mt19937 random(7);
+  for (double const distance : {1e-12, 1e-9, 1e-6, 1e-3}) {
+    SCOPED_TRACE(distance);
+    expect_same(rattled(), Folding::one_rank, 5, false, [&](PeriodicSystem& system, int step) {
+      move(system, step);
+      if (step < 2) return;
+      auto const atoms = static_cast<int>(system.atom_species.size());
+      auto const last = static_cast<int>(system.species.size()) - 1;
+      std::uniform_int_distribution<int> ghost(atoms, last);
+      for (int k = 0; k < 10 * step; ++k) system.coordinates[3 * ghost(random) + k % 3] += distance;
+    });
+  }
+}
+
+TEST_F(FoldedForces, WithGhostsOfOtherSpeciesOrListsThanTheirAtoms) {
+  expect_same(rattled(), Folding::one_rank, 4, false, [](PeriodicSystem& system, int step) {
+    move(system, step);
+    auto const atoms = system.atom_species.size();
+    // Ghosts close to the box first.
+    std::vector<int> near;
+    for (auto p = atoms; p < system.species.size(); ++p) {
+      auto const* const x = &system.coordinates[3 * p];
+      if (std::min({x[0], x[1], x[2]}) > -3.0 && std::max({x[0], x[1], x[2]}) < 14.0)
+        near.push_back(static_cast<int>(p));
+    }
+    if (step == 2) system.species[near[5]] = 1 - system.species[near[5]];
+    // A list that lost a neighbour: that ghost knows less than its atom does.
+    if (step == 3) system.lists[system.starts[near[9]]] = system.lists[system.starts[near[9]] + 1];
+  });
+}
+
+TEST_F(FoldedForces, OfContributingGhosts) {
+  // Images that contribute are atoms of their own.
+  auto system = rattled();
+  for (std::size_t p = 64; p < 80; ++p) system.contributing[p] = 1;
+  expect_same(system, Folding::one_rank, 3, true, move);
+}
+
+/// Nothing periodic: forces belong to each particle, copies of it or not.
+TEST_F(FoldedForces, OfPerfectClustersWithArbitraryFlags) {
+  std::mt19937 random(3);
+  for (double const share : {0.5, 0.1, 0.02, 0.0}) {
+    SCOPED_TRACE(share);
+    auto system = diamond(4, 0.0);
+    system.periodic = {false, false, false};
+    system.surround(0.0, cutoff + skin);
+    std::bernoulli_distribution contributes(share);
+    for (auto& flag : system.contributing) flag = contributes(random) ? 1 : 0;
+    system.contributing[200] = 1;  // in the middle
+    expect_same(system, Folding::one_rank, 6, true, [](PeriodicSystem& crystal, int step) {
+      for (auto& x : crystal.atoms) x = step % 2 == 0 ? x + 0.01 : 1.002 * x;
+      crystal.place();
+    });
+  }
+}
+
+TEST_F(FoldedForces, OfClustersOfCopiesThatMoveAsTheyLike) {
+  // A rattled cell, repeated, as an image would be; then everybody moves by itself.
+  auto cell = diamond(2, 0.15);
+  cell.surround(8.0, cutoff + skin);
+  PeriodicSystem cluster;
+  cluster.box = cell.box;
+  cluster.periodic = {false, false, false};
+  cluster.atoms = cell.coordinates;
+  cluster.atom_species = cell.species;
+  cluster.surround(0.0, cutoff + skin);
+  cluster.contributing = cell.contributing;
+  expect_same(cluster, Folding::one_rank, 3, true, move);
+}
+
+TEST(PositionIndex, FindsParticlesWithinTheTolerance) {
+  std::mt19937 random(5);
+  std::uniform_real_distribution<double> place(-20.0, 60.0);
+  std::vector<double> coordinates(3000);
+  for (double& x : coordinates) x = place(random);
+  std::vector<int> particles(1000);
+  std::iota(particles.begin(), particles.end(), 0);
+  PositionIndex index;
+  index.build(coordinates, particles);
+  for (int p = 0; p < 1000; ++p) {
+    Vector at{coordinates[3 * p], coordinates[3 * p + 1], coordinates[3 * p + 2]};
+    EXPECT_EQ(index.find(at, 1e-12), p);
+    at[p % 3] += 1e-6;
+    EXPECT_EQ(index.find(at, 2e-6), p);
+    EXPECT_EQ(index.find(at, 1e-7), -1);
+  }
+  EXPECT_EQ(index.find({1e9, 0.0, 0.0}, 1e-6), -1);
+  EXPECT_EQ(index.find({-1e300, 0.0, 0.0}, 1e-6), -1);
+}
+
+TEST(CachedNeighbors, AreMadeAnewWhenSomethingMatters) {
+  auto system = rattled();
+  CachedNeighbors lists;
+  EXPECT_TRUE(lists.update(system.view(), cutoff, layers));
+  EXPECT_FALSE(lists.update(system.view(), cutoff, layers));
+  EXPECT_TRUE(lists.update(system.view(), cutoff, 2));
+  EXPECT_TRUE(lists.update(system.view(), 3.5, 2));
+  auto const last = [&] { return lists.update(system.view(), 3.5, 2); };
+  system.move(0.05, 1);
+  EXPECT_FALSE(last());
+  system.coordinates[5] += 0.5;
+  EXPECT_TRUE(last());
+  std::swap(system.lists[system.starts[3]], system.lists[system.starts[3] + 1]);
+  EXPECT_TRUE(last());
+  system.species[70] = 1 - system.species[70];
+  EXPECT_TRUE(last());
+  system.contributing[2] = 0;
+  EXPECT_TRUE(last());
+  EXPECT_FALSE(last());
+}
+
+TEST(CachedNeighbors, GiveTheGraphOfTheSimulatorsOwnLists) {
+  auto system = rattled();
+  CachedNeighbors lists;
+  for (int step = 0; step < 30; ++step) {
+    system.move(0.02, static_cast<unsigned>(step));
+    lists.update(system.view(), cutoff, layers);
+    ShellGraph cached;
+    ShellGraph direct;
+    cached.build({system.species, system.coordinates, system.contributing, &lists}, cutoff, layers);
+    direct.build(system.view(), cutoff, layers);
+    ASSERT_EQ(cached.nodes, direct.nodes);
+    ASSERT_EQ(cached.sources, direct.sources);
+    ASSERT_EQ(cached.targets, direct.targets);
+    ASSERT_EQ(cached.vectors, direct.vectors);
+    ASSERT_EQ(cached.node_counts, direct.node_counts);
+    ASSERT_EQ(cached.edge_counts, direct.edge_counts);
+  }
+}
+
+}  // namespace
+}  // namespace torchml::test
