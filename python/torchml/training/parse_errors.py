@@ -36,14 +36,17 @@ def one_sentence() -> Iterator[None]:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, TorchMLError):
             cause = cause.__cause__ or cause.__context__
-        if cause is None:
+        if cause is not None:
+            raise cause from None
+        if "Union subtypes" not in str(error):
             raise
-        raise cause from None
+        raise TorchMLError(one_line(str(error))) from None  # of the second class that is allowed
 
 
 def one_line(message: str) -> str:
     """Return the key and the innermost reason of a message of jsonargparse with many lines."""
     keys: list[str] = []
+    cls: list[str] = []
     reasons: list[str] = []
     for line in message.splitlines():
         text = line.strip().removeprefix("- ")
@@ -52,7 +55,8 @@ def one_line(message: str) -> str:
             keys.append(key)
             text = text.strip()
         elif text.startswith("Problem with given class_path"):
-            reasons = [text.removeprefix("Problem with given class_path ").rstrip(":").strip("'")]
+            cls = [text.removeprefix("Problem with given class_path ").rstrip(":").strip("'")]
+            reasons = []
             continue
         value = text.removeprefix("Given value: ")
         if value != text and len(value) < 40 and not value.startswith(("{", "Namespace", "Nested")):
@@ -61,8 +65,7 @@ def one_line(message: str) -> str:
             reasons.append(re.sub(r"<class '([^']*)'>", r"\1", text))
     # Where two base classes are allowed, that the second one does not fit explains nothing.
     specific = [reason for reason in reasons if "does not correspond to a subclass" not in reason]
-    reasons = specific if len(specific) > 1 else reasons
-    where = ".".join(keys)
+    reasons = [*cls, *(specific or reasons)]
     if "class_path='torch.optim.Optimizer'" in message:  # arguments, but not of which optimiser
         reasons = ["its class is not given, expected one beside its arguments: AdamW, for example"]
-    return ": ".join([*([where] if where else []), *reasons])
+    return ": ".join([*([".".join(keys)] if keys else []), *reasons])

@@ -29,7 +29,7 @@ from torchml.training.callbacks.checkpoint_files import FOLDER
 from torchml.training.live_objects import check_network, describe_network
 from torchml.training.loop.preparation import prepare
 from torchml.training.loop.task import Task
-from torchml.training.outputs.report import print_report
+from torchml.training.report import print_report
 from torchml.training.parse_errors import one_sentence
 from torchml.training.settings import Settings
 from torchml.training.trainer import Collectors, make_trainer, quiet

@@ -16,7 +16,8 @@ from torchml.data import DataModule, read
 from torchml.errors import TorchMLError
 from torchml.models import SchNet
 from torchml.models.staged import StagedModel
-from torchml.training import fit, predict, test, validate
+from torchml.training import fit, predict, validate
+from torchml.training import test as run_test
 
 
 def network() -> SchNet:
@@ -42,8 +43,8 @@ def test_a_network_is_trained_itself_and_described(config: Path) -> None:
     # With the same first weights, the saved configuration is the same run.
     again = fit("run/config.yaml", model=network(), trainer__default_root_dir="again")
     assert again.metrics == run.metrics
-    metrics = test("run/config.yaml").metrics
-    assert metrics == test("run/config.yaml", model=network()).metrics
+    metrics = run_test("run/config.yaml").metrics
+    assert metrics == run_test("run/config.yaml", model=network()).metrics
 
 
 def test_configurations_and_data_modules_are_taken(config: Path, data: Path) -> None:
@@ -57,8 +58,8 @@ def test_configurations_and_data_modules_are_taken(config: Path, data: Path) -> 
     assert by_file.metrics == by_list.metrics == by_module.metrics
     assert saved()["data"]["train"] == str(data) and saved()["data"]["split"]["val"] == 4
     part = by_file.data.configurations("test")
-    metrics = test("run/config.yaml").metrics
-    assert metrics == test("run/config.yaml", data=part).metrics
+    metrics = run_test("run/config.yaml").metrics
+    assert metrics == run_test("run/config.yaml", data=part).metrics
     assert validate("run/config.yaml", data=part).metrics["val/loss"] == metrics["test/loss"]
     predict("run/config.yaml", data=part)
     assert len(read("run/predictions.extxyz")) == len(part)
