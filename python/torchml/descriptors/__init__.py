@@ -1,4 +1,4 @@
-"""Descriptors of atomic environments: numpy in, numpy out, by the C++ code that the driver runs.
+"""Descriptors of atomic environments, computed by the C++ library that the driver uses.
 
     from torchml.descriptors import Descriptor, SymmetryFunctions
 
@@ -6,8 +6,8 @@
     values = descriptor.compute(atoms)                 # [N, 51]
     gradient = descriptor.vjp(atoms, cotangent)        # forces, virial and stress of an energy
 
-Parameters are in `parameters`, published sets in `presets`, files in `files`; `autograd` makes
-descriptors part of what torch differentiates, and is the only one that imports torch.
+Arguments and results are numpy arrays. Parameters are in `parameters`, published sets in `presets`,
+files in `files`. `autograd` makes descriptors differentiable by torch; only this module imports it.
 """
 
 from typing import TYPE_CHECKING

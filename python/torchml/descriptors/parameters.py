@@ -1,7 +1,7 @@
 """The parameters of each kind of descriptor, as plain data.
 
-Every kind has `species`, whose positions are the species codes, and `cutoff`: one number for all
-pairs of species, or one for each, {"Si-Si": 5.0, "Si-C": 4.0, "C-C": 4.0} (Å). The other names are
+Every kind has `species`, in the order of the species codes, and `cutoff`: one number for all pairs
+of species, or one for each pair, {"Si-Si": 5.0, "Si-C": 4.0, "C-C": 4.0} (Å). The other names are
 those of KLIFF.
 """
 
@@ -31,7 +31,7 @@ Cutoff = float | Mapping[str, float]
 
 @dataclass(frozen=True)
 class Parameters:
-    """What all kinds have in common; not a kind itself."""
+    """Common parameters of all kinds; an abstract base class."""
 
     kind: ClassVar[str] = ""
 
@@ -61,7 +61,7 @@ class Parameters:
         object.__setattr__(self, name, value)
 
     def _checked_cutoff(self) -> float | dict[str, float]:
-        """One number where all pairs have the same, and else one for each, in a fixed order."""
+        """Return one number if all pairs have the same, else one for each pair in fixed order."""
         if not isinstance(self.cutoff, Mapping):
             return positive(f"cutoff of {self.kind}", self.cutoff)
         found: dict[str, float] = {}
@@ -91,7 +91,7 @@ class Parameters:
 
     @property
     def cutoffs(self) -> NDArray[np.float64]:
-        """Cutoff of each pair of species: [S, S], Å."""
+        """Cutoff of each pair of species: [S, S] (Å)."""
         count = len(self.species)
         if not isinstance(self.cutoff, Mapping):
             return np.full((count, count), float(self.cutoff))
@@ -104,11 +104,11 @@ class Parameters:
 
     @property
     def largest_cutoff(self) -> float:
-        """How far an atom sees (Å)."""
+        """Largest cutoff (Å)."""
         return float(self.cutoffs.max())
 
     def to_core(self) -> core.Parameters:
-        """The same for the C++ library."""
+        """Convert to the type of the C++ library."""
         raise NotImplementedError
 
     @classmethod
@@ -116,23 +116,24 @@ class Parameters:
         raise NotImplementedError
 
     def details(self) -> Any:
-        """What a YAML file has under `parameters`, as plain values."""
+        """Return the value of `parameters` in a YAML file, as plain values."""
         raise NotImplementedError
 
     @classmethod
     def from_details(cls, species: Sequence[str], cutoff: Cutoff, details: Any) -> Self:
-        """The inverse of `details`; an unknown name is an error."""
+        """Convert from the result of `details`; an unknown name is an error."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class SymmetryFunctions(Parameters):
-    """Functions of Behler and Parrinello, in the order of the output.
+    """Symmetry functions of J. Behler, J. Chem. Phys. 134, 074106 (2011).
 
     Attributes:
         functions: the name of a preset ("set51"), rows of parameters as in KLIFF,
             {"g2": [{"eta": 0.1, "Rs": 0.0}], "g4": [{"zeta": 1, "lambda": -1, "eta": 0.01}]},
-            a list of such mappings, or a list of SymmetryFunction. It is kept as the last.
+            a list of such mappings, or a list of SymmetryFunction; stored as the last. Components
+            of the descriptor have this order.
     """
 
     kind: ClassVar[str] = "SymmetryFunctions"
@@ -193,6 +194,9 @@ class SymmetryFunctions(Parameters):
 @dataclass(frozen=True)
 class Bispectrum(Parameters):
     """Bispectrum of the neighbour density on the 3-sphere, as in SNAP.
+
+    A. P. Bartók et al., Phys. Rev. Lett. 104, 136403 (2010); A. P. Thompson et al., J. Comput.
+    Phys. 285, 316 (2015).
 
     Attributes:
         twojmax: twice the largest angular momentum (KLIFF's jmax is half of it).
@@ -285,12 +289,14 @@ class Bispectrum(Parameters):
 class SOAP(Parameters):
     """Power spectrum of smooth overlaps of atomic positions.
 
+    A. P. Bartók, R. Kondor and G. Csányi, Phys. Rev. B 87, 184115 (2013).
+
     Attributes:
         n_max: radial functions.
         l_max: largest degree of the spherical harmonics.
         eta: 1/(2 sigma²) of the Gaussians (1/Å²).
-        radial_cutoff: where the radial functions end (Å); None: the largest of `cutoff`. KLIFF and
-            files call it `cutoff`.
+        radial_cutoff: where the radial functions vanish (Å); None: the largest of `cutoff`. Its
+            name is `cutoff` in KLIFF and in files.
     """
 
     kind: ClassVar[str] = "SOAP"
@@ -345,8 +351,8 @@ class Xi(Parameters):
 
     Attributes:
         q: highest level, 0 to 15.
-        radial_cutoff: where the radial functions end (Å); None: the largest of `cutoff`. Files
-            call it `cutoff`, and have no other.
+        radial_cutoff: where the radial functions vanish (Å); None: the largest of `cutoff`. Its
+            name is `cutoff` in files, which have no other cutoff.
     """
 
     kind: ClassVar[str] = "Xi"
@@ -384,7 +390,7 @@ KINDS: dict[str, type[Parameters]] = {
 
 
 def from_core(parameters: core.Parameters) -> Parameters:
-    """The same from the C++ library."""
+    """Convert from the type of the C++ library."""
     matrix, species = parameters.cutoffs, parameters.species
     cutoff = {
         f"{species[a]}-{species[b]}": float(matrix[a, b])

@@ -9,7 +9,7 @@ centered         Gaussians around the atom whose widths fill the cutoff evenly, 
 shifted          the same with g2 on shells at even distances (their second scheme)
 snap_2j6, snap_2j8    30 and 55 bispectrum components as LAMMPS computes them by default
                  (A. P. Thompson et al., J. Comput. Phys. 285, 316 (2015))
-bs_defaults, soap_defaults    what KLIFF calls so
+bs_defaults, soap_defaults    the sets of these names in KLIFF
 
 The numbers of set51 and set30 are published in units of the Bohr radius, and were made for cutoffs
 of 6 to 6.5 Å. `centered` and `shifted` adapt to the cutoff.
@@ -27,24 +27,25 @@ import numpy as np
 from torchml.descriptors.checks import finite, whole
 from torchml.errors import TorchMLError
 
-# Å, with which KLIFF has converted the published numbers.
+# Bohr radius in Å, as in KLIFF.
 _BOHR = 0.529177
 
 
 @dataclass(frozen=True)
 class Preset:
-    """One set.
+    """A set of hyper-parameters.
 
     Attributes:
         kind: of the descriptor.
-        make: the largest cutoff (Å) and options to the arguments of the kind's parameters.
+        make: a function of the largest cutoff (Å) and of options; it returns the arguments of the
+            parameters of this kind.
     """
 
     kind: str
     make: Callable[..., dict[str, Any]]
 
     def check_options(self, name: str, options: Mapping[str, Any]) -> None:
-        """Refuse an option that this preset lacks."""
+        """Raise an error that names the first unknown option."""
         known = list(inspect.signature(self.make).parameters)[1:]
         for option in options:
             if option not in known:
@@ -55,7 +56,7 @@ class Preset:
 
 
 def find_preset(name: str) -> Preset:
-    """The set of this name; an unknown name is an error that lists the names."""
+    """Return the set of this name; an unknown name is an error that lists the names."""
     if name not in PRESETS:
         raise TorchMLError(f"the preset '{name}' is unknown, expected one of: {' '.join(PRESETS)}")
     return PRESETS[name]
@@ -90,7 +91,7 @@ def _set30(cutoff: float) -> dict[str, Any]:
 
 
 def _published(first: float, angular: Iterable[tuple[float, float, float]]) -> dict[str, Any]:
-    """Radial functions that both sets share but for the first; eta in 1/bohr²."""
+    """Return set51 or set30, which differ in the first g2 and in g4; eta in 1/bohr²."""
     etas = (first, 0.01, 0.02, 0.035, 0.06, 0.1, 0.2, 0.4)
     radial = [_g2(eta / _BOHR**2) for eta in etas]
     return _functions(radial, [_g4(eta / _BOHR**2, zeta, sign) for eta, zeta, sign in angular])
@@ -122,7 +123,7 @@ def _shifted(
 
 
 def _grid(cutoff: float, first: float, name: str, number: int) -> list[float]:
-    """Even distances up to where the cutoff function leaves something, Å."""
+    """Return even distances from the first to 0.9 of the cutoff (Å)."""
     first, count = finite("first of a preset", first), whole(f"{name} of a preset", number)
     last = 0.9 * cutoff
     if count < 1 or not 0 < first < last:

@@ -1,4 +1,4 @@
-"""One symmetry function, and the rows of parameters that stand for it in files.
+"""One symmetry function, and the rows of parameters that represent it in files.
 
 J. Behler, J. Chem. Phys. 134, 074106 (2011).
 """
@@ -15,7 +15,7 @@ from torchml.errors import TorchMLError
 
 FunctionKind = Literal["g1", "g2", "g3", "g4", "g5"]
 
-# What the rows of each function hold, by the names of KLIFF.
+# Columns of the rows of each function, with the names of KLIFF.
 _COLUMNS: dict[str, tuple[str, ...]] = {
     "g1": (),
     "g2": ("eta", "Rs"),
@@ -27,7 +27,7 @@ _COLUMNS: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class SymmetryFunction:
-    """One function; only the parameters of its kind have a meaning.
+    """A symmetry function; parameters of other kinds are ignored.
 
     Attributes:
         kind: g1 to g5.
@@ -53,7 +53,7 @@ class SymmetryFunction:
             object.__setattr__(self, name, number)
 
     def row(self) -> dict[str, float]:
-        """The parameters of its kind, by the names of KLIFF."""
+        """Return the parameters of its kind by the names of KLIFF."""
         return {name: getattr(self, _attribute(name)) for name in _COLUMNS[self.kind]}
 
 
@@ -62,23 +62,24 @@ def _attribute(name: str) -> str:
 
 
 def rows_of(functions: Sequence[SymmetryFunction]) -> Any:
-    """Functions as plain values: {"g2": [{...}, ...], ...}, or a list of such mappings.
+    """Return functions as plain values: {"g2": [{...}, ...], ...}, or a list of such mappings.
 
-    The list is needed where the order of the functions does not follow their kinds.
+    The list is needed if functions of one kind are not consecutive.
     """
     groups = [
-        {kind: [one.row() for one in group] if kind != "g1" else None}
-        for kind, group in groupby(functions, key=lambda one: one.kind)
+        {kind: [function.row() for function in group] if kind != "g1" else None}
+        for kind, group in groupby(functions, key=lambda function: function.kind)
     ]
-    # Consecutive g1 are one group, but only one of them is meant by a name without rows.
+    # Several g1 need several mappings, because g1 has no rows.
     if any(a.kind == b.kind == "g1" for a, b in pairwise(functions)):
-        groups = [{one.kind: [one.row()] if one.kind != "g1" else None} for one in functions]
+        groups = [{f.kind: [f.row()] if f.kind != "g1" else None} for f in functions]
     names = [name for group in groups for name in group]
     unique = len(set(names)) == len(names)
     return {k: v for group in groups for k, v in group.items()} if unique else groups
 
 
 def functions_of(given: Any) -> Iterable[SymmetryFunction]:
+    """Yield the functions of a mapping or a list, the inverse of `rows_of`."""
     if isinstance(given, Mapping):
         for kind, rows in given.items():
             if kind not in _COLUMNS:
@@ -86,7 +87,7 @@ def functions_of(given: Any) -> Iterable[SymmetryFunction]:
                     f"the symmetry function '{kind}' is unknown, expected one of: "
                     + " ".join(_COLUMNS)
                 )
-            if kind == "g1":  # KLIFF's rows of g1 have no meaning
+            if kind == "g1":  # rows of g1 in KLIFF have no meaning
                 yield SymmetryFunction("g1")
                 continue
             if isinstance(rows, str) or not isinstance(rows, Sequence) or not rows:
@@ -94,11 +95,12 @@ def functions_of(given: Any) -> Iterable[SymmetryFunction]:
             for row in rows:
                 yield _function(kind, row)
     elif isinstance(given, Sequence) and not isinstance(given, str):
-        for one in given:
-            if isinstance(one, SymmetryFunction):
-                yield one
+        for entry in given:
+            if isinstance(entry, SymmetryFunction):
+                yield entry
             else:
-                yield from functions_of(one if isinstance(one, Mapping) else {str(one): None})
+                rows_by_kind = entry if isinstance(entry, Mapping) else {str(entry): None}
+                yield from functions_of(rows_by_kind)
     else:
         raise TorchMLError(
             f"symmetry functions are {given!r}, expected a name, or rows of parameters by g1 to g5"

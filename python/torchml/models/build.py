@@ -1,4 +1,4 @@
-"""Models by the name of their class: what YAML files and checkpoints hold."""
+"""Models from the name of their class, as YAML files and checkpoints record it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ def class_path(model: EdgeModel) -> str:
 
 
 def describe_class(model: EdgeModel) -> tuple[str, dict[str, Any]]:
-    """Class path and arguments from which `build` makes a model of the same structure."""
+    """Return class path and arguments from which `build` makes a model of the same structure.
+
+    Raises:
+        TorchMLError: an argument cannot be written to a checkpoint.
+    """
     path = class_path(model)
     for name, value in model.arguments.items():
         try:
@@ -35,9 +39,14 @@ def describe_class(model: EdgeModel) -> tuple[str, dict[str, Any]]:
 
 
 def build(class_path: str, arguments: Mapping[str, Any]) -> EdgeModel:
-    """The model `class_path(**arguments)`; the models of this package need no path.
+    """Build the model `class_path(**arguments)`.
 
-    An argument that is itself a model is given as {"class_path": ..., "init_args": {...}}.
+    Args:
+        class_path: "package.module.Class"; models of this package need no path.
+        arguments: of the constructor; a model is given as {"class_path": ..., "init_args": {...}}.
+
+    Raises:
+        TorchMLError: there is no such class, or the arguments do not fit it.
     """
     cls = find_class(class_path)
     values = {
@@ -45,7 +54,9 @@ def build(class_path: str, arguments: Mapping[str, Any]) -> EdgeModel:
         for name, value in arguments.items()
     }
     parameters = inspect.signature(cls).parameters
-    open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    open_ended = any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()
+    )
     if (unknown := sorted(set(values) - set(parameters))) and not open_ended:
         raise TorchMLError(
             f"{class_path} has no argument '{unknown[0]}', expected: {' '.join(parameters)}"

@@ -16,20 +16,20 @@ from torchml.models.radial import Bessel, lengths, polynomial_envelope
 
 
 def invariants(p: Tensor, q: Tensor) -> Tensor:
-    """Scalar part and squared bivector part of the geometric products: [T, 3] twice -> [T, 2]."""
+    """Return scalar part and squared bivector part of the products: [T, 3] twice -> [T, 2]."""
     scalar = (p * q).sum(1)
     bivector = torch.linalg.cross(p, q).square().sum(1)
     return torch.stack([scalar, bivector], dim=1)
 
 
 class Attention(torch.nn.Module):
-    """One atom attends to the pairs of its neighbours.
+    """Attention of an atom over the pairs of its neighbours.
 
-    The geometric product of two vectors is a scalar and a bivector, p q = p . q + p ^ q; of these
-    the scalar and the square of the bivector do not turn with the frame. A pair has a value, made
-    of both and of what is at the two ends, and a score; the atom gets the average of the values,
-    weighted by exp(score) and by the envelopes of both edges. In the denominator stands one more
-    weight, of a pair without value: so the last pair may leave smoothly.
+    The geometric product of two vectors is a scalar and a bivector, p q = p . q + p ^ q; the scalar
+    and the square of the bivector are invariant under rotations. A pair has a value, computed from
+    both invariants and the features of the two neighbours, and a score; the atom receives the
+    average of the values, weighted by exp(score) and by the envelopes of both edges. The
+    denominator contains 1 in addition, so that the last pair vanishes smoothly at the cutoff.
     """
 
     def __init__(self, features: int, radial: int) -> None:
@@ -52,7 +52,7 @@ class Attention(torch.nn.Module):
         other: Tensor,
         n_out: int,
     ) -> Tensor:
-        """Features of the first `n_out` nodes after the layer.
+        """Return the features of the first `n_out` nodes after the layer.
 
         Shapes: x [M, F], basis [E, R], products [T, 2], weights [T, 1], edge_index [2, E], one and
         other i64[T]: the edges of a pair; result [n_out, F].
@@ -60,7 +60,7 @@ class Attention(torch.nn.Module):
         ends = self.source(x).index_select(0, edge_index[0]) * self.length(basis)
         merged = ends.index_select(0, one) + ends.index_select(0, other)
         hidden = silu(merged + self.product(products))
-        # Scores are bounded: no weight can overflow, in float32 either.
+        # Scores are bounded, so that no weight overflows in float32.
         weights = weights * torch.exp(5.0 * torch.tanh(self.score(hidden) / 5.0))
         target = edge_index[1].index_select(0, one)
         terms = torch.cat([silu(self.value(hidden)) * weights, weights], dim=1)
@@ -75,7 +75,8 @@ class Attention(torch.nn.Module):
 class GAANet(FeatureModel):
     """Attention over pairs of neighbours through invariants of their geometric product.
 
-    A neighbour also makes a pair with itself, so that an atom with one neighbour feels it.
+    Each neighbour also forms a pair with itself, so that an atom with one neighbour interacts
+    with it.
 
     Args:
         species: chemical symbols, in the order of the species codes.

@@ -31,7 +31,7 @@ class Convolution(torch.nn.Module):
         edge_index: Tensor,
         order: Tensor | None = None,
     ) -> Tensor:
-        """Features of the first m nodes after the layer.
+        """Return the features of the first m nodes after the layer.
 
         Shapes: x [M, F], basis [E, ...], norm [m, 1], edge_index [2, E]; result [m, F].
         """
@@ -43,11 +43,11 @@ class Convolution(torch.nn.Module):
 
 
 class GCN(FeatureModel):
-    """Graph convolution on distances: the simplest of the networks, and a fast one.
+    """Graph convolution on distances: the simplest of the networks, and fast.
 
     The sum over neighbours is divided by the root of the degree of the atom itself, counted with
     the envelope. Kipf and Welling divide by the degrees of both ends; those of the neighbours would
-    cost a further hop.
+    cost a further layer of ghosts.
 
     Args:
         species: chemical symbols, in the order of the species codes.
@@ -89,11 +89,11 @@ class GCN(FeatureModel):
         edge_counts: list[int],
     ) -> Tensor:
         r = lengths(edge_vectors)
-        # The last column is the bias of the weights: it ends at the cutoff as the others do.
+        # The last column is the bias of the weights: like the others it vanishes at the cutoff.
         basis, order = self.bessel(r), self.bessel.order(edge_index, species.size(0))
         x: Tensor = self.embedding(species)
         envelope = polynomial_envelope(r, self.cutoff).to(x.dtype)
-        # All edges into the nodes that any layer updates are there: their degrees are complete.
+        # All edges into the nodes that a layer updates are present: their degrees are complete.
         degree = envelope.new_zeros([species.size(0)]).index_add(0, edge_index[1], envelope)
         norm = torch.rsqrt(1.0 + degree).unsqueeze(1)
         for k, convolution in enumerate(self.convolutions):

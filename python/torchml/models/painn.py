@@ -14,7 +14,7 @@ from torchml.models.radial import EnvelopedBessel, LinearFilter, lengths
 
 
 class Message(torch.nn.Module):
-    """Scalars and vectors that the neighbours send (eqs. 7 and 8 of the paper).
+    """Sum the scalars and vectors from the neighbours (eqs. 7 and 8 of the paper).
 
     With the features s and v of the source, the filter W and the direction u of the edge::
 
@@ -49,7 +49,7 @@ class Message(torch.nn.Module):
         n_out: int,
         order: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """What the first `n_out` nodes receive.
+        """Return the sums of messages at the first `n_out` nodes.
 
         Shapes: s [M, F], v [M, 3, F], basis [E, ...], unit [E, 3, 1], edge_index [2, E]; result
         [n_out, F] and [n_out, 3, F].
@@ -80,9 +80,9 @@ class Message(torch.nn.Module):
 
 
 class Update(torch.nn.Module):
-    """Scalars and vectors of one atom talk to each other (eqs. 9 and 10 of the paper).
+    """Mix the scalars and vectors of each atom (eqs. 9 and 10 of the paper).
 
-    The last layer's vectors are read by nobody: they are not updated.
+    The vectors of the last layer are not used and therefore not updated.
     """
 
     def __init__(self, features: int, last: bool) -> None:
@@ -107,7 +107,7 @@ class Update(torch.nn.Module):
 
 
 class Block(torch.nn.Module):
-    """One layer: what the neighbours send, and what the atom makes of it."""
+    """One layer: messages of the neighbours, then the update of each atom."""
 
     def __init__(self, features: int, radial: int, first: bool, last: bool) -> None:
         super().__init__()
@@ -125,7 +125,10 @@ class Block(torch.nn.Module):
         n_out: int,
         order: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Scalars and vectors of the first `n_out` nodes after the layer; shapes as in Message."""
+        """Return scalars and vectors of the first `n_out` nodes after the layer.
+
+        Shapes as in Message.
+        """
         ds, dv = self.message(s, v, basis, unit, edge_index, n_out, order)
         if not self.first:
             dv = v[:n_out] + dv
@@ -136,8 +139,8 @@ class Block(torch.nn.Module):
 class PaiNN(FeatureModel):
     """Equivariant message passing with scalar and vector features; energies from the scalars.
 
-    The filters are linear in Bessel functions of the distance and carry a polynomial envelope, so
-    that atoms enter and leave the neighbourhood with zero energy, force and curvature.
+    The filters are linear in Bessel functions of the distance and have a polynomial envelope, so
+    that energy, force and curvature are zero where an atom enters or leaves the neighbourhood.
 
     Args:
         species: chemical symbols, in the order of the species codes.
@@ -178,7 +181,7 @@ class PaiNN(FeatureModel):
         edge_counts: list[int],
     ) -> Tensor:
         r = lengths(edge_vectors)
-        # The last column is the bias of the filters: it ends at the cutoff as the others do.
+        # The last column is the bias of the filters: like the others it vanishes at the cutoff.
         basis, order = self.bessel(r), self.bessel.order(edge_index, species.size(0))
 
         s: Tensor = self.embedding(species)

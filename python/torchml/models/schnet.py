@@ -1,4 +1,4 @@
-"""SchNet, the message-passing example.
+"""SchNet: continuous-filter convolutions.
 
 K. T. Schütt, H. E. Sauceda, P.-J. Kindermans, A. Tkatchenko and K.-R. Müller,
 J. Chem. Phys. 148, 241722 (2018).
@@ -27,7 +27,7 @@ class Filters(RadialFunction):
         self.filter_out = torch.nn.Linear(features, features)
 
     def forward(self, expansion: Tensor) -> Tensor:
-        # The shift of the activation goes into the bias: one pass less over the edges.
+        # The shift of the activation is part of the bias: that saves one pass over the edges.
         out = self.filter_out
         bias = out.bias - math.log(2.0) * out.weight.sum(1)
         hidden = softplus(self.filter_in(expansion[:, :-1]))
@@ -48,7 +48,7 @@ class Interaction(torch.nn.Module):
     def forward(
         self, x: Tensor, expansion: Tensor, edge_index: Tensor, order: Tensor, n_out: int
     ) -> Tensor:
-        """Features of the first `n_out` nodes after the layer.
+        """Return the features of the first `n_out` nodes after the layer.
 
         Shapes: x [M, F], expansion [E, ...], edge_index [2, E]; result [n_out, F].
         """
@@ -62,8 +62,8 @@ class Interaction(torch.nn.Module):
 class SchNet(FeatureModel):
     """Continuous-filter convolutions over interatomic distances.
 
-    The filters carry the factor (1 + cos(pi r / cutoff)) / 2, so that an atom enters and leaves
-    the neighbourhood with zero energy and zero force.
+    The filters have the factor (1 + cos(pi r / cutoff)) / 2, so that energy and force are zero
+    where an atom enters or leaves the neighbourhood.
 
     Args:
         species: chemical symbols, in the order of the species codes.

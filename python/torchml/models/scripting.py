@@ -1,7 +1,7 @@
 """Wrap an `EdgeModel` in the `forward` of a calling convention, as TorchScript.
 
-The number of arguments of a staged-graph model depends on its number of layers, which Python
-functions of fixed signature cannot express: the few lines of `forward` are written as text.
+The number of arguments of a staged-graph model depends on its number of layers, which a Python
+function of fixed signature cannot express: the few lines of `forward` are written as text.
 """
 
 from __future__ import annotations

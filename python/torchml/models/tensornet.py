@@ -97,7 +97,7 @@ class Filter(RadialFunction, torch.nn.Sequential):
 
 
 class Interaction(torch.nn.Module):
-    """Messages of the neighbours' tensors, and their products with an atom's own (sec. 3.2)."""
+    """Messages of the neighbours' tensors, and their products with those of the atom (sec. 3.2)."""
 
     part_of_row: Tensor
 
@@ -112,7 +112,7 @@ class Interaction(torch.nn.Module):
     def forward(
         self, x: Tensor, basis: Tensor, edge_index: Tensor, order: Tensor, n_out: int
     ) -> Tensor:
-        """Tensors of the first `n_out` nodes after the layer.
+        """Return the tensors of the first `n_out` nodes after the layer.
 
         Shapes: x [M, 9, F], basis [E, ...], edge_index [2, E]; result [n_out, 9, F].
         """
@@ -128,7 +128,8 @@ class Interaction(torch.nn.Module):
             messages = y.index_select(0, edge_index[0]) * filters
             received = y.new_zeros([n_out, 9, f]).index_add(0, edge_index[1], messages)
         own, others = to_matrices(y[:n_out]), to_matrices(received)
-        # Both orders together keep even and odd parts apart: reflections leave the energy alone.
+        # The sum of both orders keeps even and odd parts separate: the energy is invariant under
+        # reflections.
         change = bounded(to_rows(product(own, others) + product(others, own)))
         change = self.after(change)
         matrix = to_matrices(change)
@@ -139,8 +140,8 @@ class Interaction(torch.nn.Module):
 class TensorNet(FeatureModel):
     """Equivariant message passing with tensors of rank two, multiplied with one another.
 
-    The products make it learn from few configurations: on the same small data it generalises
-    better than networks of scalars and vectors, at about twice the cost of PaiNN per feature.
+    The products make it accurate for small training sets: there it generalises better than
+    networks of scalars and vectors, at about twice the cost of PaiNN per feature.
 
     Args:
         species: chemical symbols, in the order of the species codes.
@@ -211,7 +212,7 @@ class TensorNet(FeatureModel):
         order: Tensor,
         n_out: int,
     ) -> Tensor:
-        """Tensors of the atoms from their neighbours' directions (sec. 3.1): [n_out, 9, F]."""
+        """Return the tensors of the atoms from the directions (sec. 3.1): [n_out, 9, F]."""
         if self.filter.compressed:
             sums = self.filter.convolve(
                 basis, self.source(species), directions, edge_index, order, self.terms, n_out

@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 
 from torchml.errors import TorchMLError
 
-# Differences are taken relative to the largest value, or to this where all values are small:
-# what cancels to nothing (forces in a perfect crystal) has no relative accuracy.
+# Differences are relative to the largest value, or to this if all values are smaller: forces that
+# cancel, as in a perfect crystal, have no relative accuracy.
 SMALLEST_SCALE = 0.1  # eV per atom, eV/Å
 
 
@@ -32,7 +32,7 @@ class Tolerances:
     strain: float
 
 
-# Single precision: seven digits in each term of an energy, and fewer in what terms cancel to.
+# Single precision: seven digits in each term of an energy, fewer in a difference of terms.
 BY_DTYPE = {
     "float64": Tolerances(parity=1e-10, symmetry=1e-9, derivative=1e-6, step=1e-4, strain=1e-5),
     "float32": Tolerances(parity=1e-4, symmetry=1e-4, derivative=5e-2, step=2e-2, strain=2e-3),
@@ -40,16 +40,22 @@ BY_DTYPE = {
 
 
 def tolerances(dtype: str) -> Tolerances:
-    """The tolerances of a model of this float type."""
+    """Return the tolerances for a model of this float type."""
     if dtype not in BY_DTYPE:
         raise TorchMLError(f"the model's dtype is '{dtype}', expected {' or '.join(BY_DTYPE)}")
     return BY_DTYPE[dtype]
 
 
 def difference(value: ArrayLike, expected: ArrayLike, atoms: int = 1) -> float:
-    """Largest difference relative to the largest expected value; nan and inf count as infinite.
+    """Return the largest difference relative to the largest expected value.
 
-    `atoms` enlarges the smallest scale of sums over atoms: energies and virials.
+    Args:
+        value: any shape.
+        expected: same shape; another one gives infinity.
+        atoms: number of atoms in a sum (energies and virials): scales the smallest denominator.
+
+    Returns:
+        A relative difference; infinity for nan and inf.
     """
     value, expected = np.asarray(value, dtype=float), np.asarray(expected, dtype=float)
     if value.shape != expected.shape:

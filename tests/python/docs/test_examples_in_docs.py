@@ -92,9 +92,6 @@ def folder(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(f"OMPI_{name}", "1")
     write_data(scratch / "silicon.extxyz", count=10, seed=1)
     write_data(scratch / "test.extxyz", count=2, seed=2)
-    torch.manual_seed(3)
-    model = SchNet(["Si"], cutoff=4.0, layers=3, features=8, gaussians=8)
-    metadata.save(script(model, "edges"), scratch / "model.pt", describe(model, "edges"))
     if importlib.util.find_spec("mace"):
         from helpers.mace_models import random_mace
 
@@ -111,6 +108,12 @@ def write_data(path: Path, count: int, seed: int) -> None:
         atoms.calc = LennardJones(sigma=2.1, epsilon=1.0, rc=5.0, smooth=True)
         atoms.get_forces()
     write(path, structures)
+
+
+def write_model(path: Path, layers: int) -> None:
+    torch.manual_seed(3)
+    model = SchNet(["Si"], cutoff=4.0, layers=layers, features=8, gaussians=8)
+    metadata.save(script(model, "edges"), path, describe(model, "edges"))
 
 
 def write_file(block: Block, folder: Path) -> None:
@@ -140,6 +143,7 @@ def run(block: Block, page: Path, names: dict[str, Any]) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_examples_of_a_page_run(page: Path, folder: Path) -> None:
     found = blocks(page)
+    write_model(folder / "model.pt", layers=3 if "--layers 3" in page.read_text() else 2)
     for block in found:
         write_file(block, folder)
     names: dict[str, Any] = {"__name__": "__example__"}
