@@ -15,7 +15,7 @@ from typing import Any, cast
 
 import lightning.pytorch as L
 import torch
-from jsonargparse import Namespace, dict_to_namespace
+from jsonargparse import Namespace
 from lightning.pytorch import seed_everything
 
 from torchml.data.configuration import Configuration
@@ -29,8 +29,8 @@ from torchml.training.callbacks.checkpoint_files import FOLDER
 from torchml.training.live_objects import check_network, describe_network
 from torchml.training.loop.preparation import prepare
 from torchml.training.loop.task import Task
-from torchml.training.report import print_report
 from torchml.training.parse_errors import one_sentence
+from torchml.training.report import print_report
 from torchml.training.settings import Settings
 from torchml.training.trainer import Collectors, make_trainer, quiet
 
@@ -173,15 +173,15 @@ def _prepare(
         settings.save(**_described(settings.options, data if given else None))
 
 
-def _described(options: Namespace, data: DataModule | None) -> dict[str, Namespace]:
+def _described(options: Namespace, data: DataModule | None) -> dict[str, Any]:
     """The sections of config.yaml about objects of the program."""
-    sections = {}
+    sections: dict[str, Any] = {}
     network = options.model.init_args.get("model")
     if isinstance(network, torch.nn.Module):
         sections["model"] = options.model.clone()
         sections["model"].init_args.model = describe_network(check_network(network))
     if data is not None:
-        sections["data"] = dict_to_namespace(data.arguments)
+        sections["data"] = data.arguments
     return sections
 
 

@@ -31,7 +31,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -173,7 +173,7 @@ class GNNLightningTrainer:
 
 def given_edge_model(number: int) -> EdgeModel:
     """Stand in a config.yaml of version 0.1.0 for a network of the program that trained it."""
-    return unsaved_network()
+    return cast(EdgeModel, unsaved_network())
 
 
 def given_network(number: int) -> StagedModel:

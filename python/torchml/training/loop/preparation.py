@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Protocol
 
+from torchml.data.configuration import Configuration
+from torchml.data.dataset import GraphDataset
 from torchml.data.module import DataModule, Stage
-
-if TYPE_CHECKING:
-    from torchml.training.loop.task import Task
+from torchml.data.needs import DataNeeds
 
 
-def prepare(task: Task, data: DataModule, stage: Stage) -> None:
+class Preparable(DataNeeds, Protocol):
+    """A task, as far as it is set up from the training data."""
+
+    def normalize(self, configurations: Sequence[Configuration]) -> None:
+        """Set reference energies and scale."""
+
+    def calibrate(self, data: GraphDataset) -> None:
+        """Let the network adapt its own scales."""
+
+
+def prepare(task: Preparable, data: DataModule, stage: Stage) -> None:
     """Read and check the data, build their graphs and, for fit, set up the normalisation.
 
     Args:
-        task: says which graphs and labels it needs.
+        task: its graphs and labels are prepared.
         data: reads each file once, however often this is called.
         stage: fit, validate, test or predict.
 

@@ -28,7 +28,7 @@ from torchml.training.loop.memory import keep_freed_memory
 from torchml.training.loop.metrics import make_metrics
 from torchml.training.loop.prediction import Prediction, predict
 from torchml.training.loop.preparation import prepare
-from torchml.training.loop.schedule import schedulers
+from torchml.training.loop.schedule import Schedule
 from torchml.training.loop.terms import RunningMean, Sum, Term, global_mean
 
 # Where the default losses change from the square to the absolute value, in units of the scale. A
@@ -117,11 +117,9 @@ class Task(L.LightningModule):
         self.free_atoms_only = free_atoms_only
         self.normalization = normalization or Normalization()
         self.optimizer = optimizer or (lambda parameters: torch.optim.AdamW(parameters, lr=1e-3))
-        self.scheduler = scheduler
-        self.schedule = schedule
-        self.scheduler_interval = scheduler_interval
-        self.monitor = monitor
-        self.warmup_steps = warmup_steps
+        self.learning_rate = Schedule(
+            scheduler, schedule, scheduler_interval, monitor, warmup_steps
+        )
         self.missing = missing
         self.metrics: Any = torch.nn.ModuleDict(
             {f"{stage}_metrics": self._make_metrics() for stage in ("val", "test")}
@@ -233,7 +231,8 @@ class Task(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
-        return [optimizer], schedulers(self, optimizer)
+        steps = lambda: self.trainer.estimated_stepping_batches  # noqa: E731
+        return [optimizer], self.learning_rate.entries(optimizer, steps)
 
     def on_save_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
         checkpoint_[checkpoint.KEY] = checkpoint.describe(self)
