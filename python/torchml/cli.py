@@ -1,76 +1,143 @@
-"""The command `torchml`: training, export (also `python -m torchml_export`) and validation.
+"""The command `torchml`, and `python -m torchml_export`, which is `torchml export`.
 
-Only the chosen command imports what it needs, so that `--help` answers at once.
+Only the chosen command imports its modules: `--help` and `--version` answer at once.
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import sys
-from collections.abc import Sequence
+import tempfile
+import traceback
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from torchml.export import command as export_command
+import torchml
 from torchml.training.threads import wait_without_spinning
 
-_VALIDATE_HELP = "compare Python, C++, KIM and LAMMPS on the same structures"
-_TRAINING_HELP = {
-    "fit": "train a potential: torchml fit --config silicon.yaml",
-    "test": "errors of a trained potential on test data",
-    "predict": "energies and forces of structures, into a file",
-    "submit": "torchml fit as a job of a cluster",
+_MODEL_COMMANDS = {
+    "export": "torchml.export.command",
+    "check": "torchml.validation.command",
+    "validate": "torchml.validation.command",  # the older name of check
+    "inspect": "torchml.inference.inspection",
 }
+_NAMES = "fit, validate, test, predict, submit, export, check, inspect"
+_HELP = """\
+training:
+  fit                train a potential: torchml fit --config silicon.yaml
+  validate --config  report the errors on the validation data
+  test               report the errors on the test data
+  predict            write energies and forces of structures into a file
+  submit             run torchml fit as a job of a cluster
+
+models:
+  export             write a KIM portable model of a checkpoint or a TorchScript archive
+  check              compare a model in Python, C++, KIM-API, ASE and LAMMPS
+  inspect            print metadata and files of a model without loading it
+
+torchml COMMAND --help lists the options of a command. An error is one sentence, and the exit
+status 1; TORCHML_DEBUG=1 prints the traceback.
+"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The console command `torchml`."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    """Run the console command `torchml` and return its exit status."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    name = words[0] if words else ""
+    _silence_other_libraries()
     if (here := str(Path.cwd())) not in sys.path:
-        sys.path.append(here)  # a class_path may name a module that lies where the command starts
-    if _is_training(arguments):
+        sys.path.append(here)  # a class_path may name a module in the working folder
+    if _is_training(words):
         wait_without_spinning()
-        home = "torchml.training.submit" if arguments[0] == "submit" else "torchml.training.cli"
-        return int(import_module(home).main(arguments))
+        home = "torchml.training.submit" if name == "submit" else "torchml.training.cli"
+        return _guarded(f"torchml {name}", lambda: import_module(home).main(words))
+    if name in _MODEL_COMMANDS:
+        return _run_model_command(f"torchml {name}", _MODEL_COMMANDS[name], words[1:])
+    return _no_command(words)
+
+
+def _no_command(words: Sequence[str]) -> int:
+    """Print help or version; anything else is an error."""
     parser = argparse.ArgumentParser(
-        prog="torchml", description="Machine-learning potentials for KIM-API simulators."
+        prog="torchml",
+        usage="torchml [-h] [--version] command ...",
+        description="Machine-learning potentials for KIM-API simulators.",
+        epilog=_HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
-    for name, text in _TRAINING_HELP.items():
-        commands.add_parser(name, help=text)
-    exporting = commands.add_parser("export", help=export_command.HELP, **export_command.texts())
-    export_command.add_arguments(exporting)
-    exporting.set_defaults(run=export_command.run)
-    validate = commands.add_parser("validate", help=_VALIDATE_HELP, description=_VALIDATE_HELP)
-    if arguments[:1] == ["validate"]:
-        command = import_module("torchml.validation.command")
-        command.add_arguments(validate)
-        validate.set_defaults(run=command.run)
-    return _run(parser, arguments)
+    parser.add_argument("--version", action="version", version=f"torchml {torchml.__version__}")
+    parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
+    if (name := parser.parse_known_args(words)[0].command) is None:
+        parser.error(f"no command, expected one of {_NAMES}")
+    parser.error(f"unknown command '{name}', expected one of {_NAMES}")
 
 
-def _is_training(arguments: Sequence[str]) -> bool:
-    """`validate` with a configuration tells errors on its data; with a model it compares doors."""
-    if arguments[:1] == ["validate"]:
-        words = ("-c", "--config", "--print_config")
-        return any(word.partition("=")[0] in words for word in arguments[1:])
-    return bool(arguments) and arguments[0] in _TRAINING_HELP
+def _is_training(words: Sequence[str]) -> bool:
+    """Whether a training command is meant.
+
+    With --config, `validate` reports errors on validation data; with a model, it is `check`.
+    """
+    if words[:1] == ["validate"]:
+        options = ("-c", "--config", "--print_config")
+        return any(word.partition("=")[0] in options for word in words[1:])
+    return bool(words) and words[0] in ("fit", "test", "predict", "submit")
 
 
 def export_main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m torchml_export`."""
-    return export_command.main(arguments)
+    """Run `python -m torchml_export` and return its exit status."""
+    _silence_other_libraries()
+    words = sys.argv[1:] if arguments is None else arguments
+    return _run_model_command("python -m torchml_export", _MODEL_COMMANDS["export"], words)
 
 
-def _run(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> int:
-    options = parser.parse_args(arguments)
+def _run_model_command(program: str, home: str, words: Sequence[str]) -> int:
+    """Parse the words and run the command of the module `home`."""
+    command = import_module(home)
+    parser = argparse.ArgumentParser(prog=program, **command.texts())
+    command.add_arguments(parser)
+    options = parser.parse_args(words)
+    return _guarded(program, lambda: command.run(options))
+
+
+def _guarded(program: str, run: Callable[[], int]) -> int:
+    """Run a command; an exception becomes one sentence and the status 1."""
     from torchml.errors import TorchMLError
 
     try:
-        return int(options.run(options) or 0)
-    except TorchMLError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return int(run())
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if os.environ.get("TORCHML_DEBUG") == "1":
+            raise
+        sentence = str(error) if isinstance(error, TorchMLError) else _sentence(error)
+        print(f"{program}: error: {sentence}", file=sys.stderr)
         return 1
+
+
+def _sentence(error: Exception) -> str:
+    """Describe an exception of another library; the traceback of an unexpected one is saved."""
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())}".removesuffix(": ")
+    if isinstance(error, (OSError, MemoryError)) or "OutOfMemory" in type(error).__name__:
+        return reason
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="torchml-", suffix=".log", delete=False
+    ) as traceback_file:
+        traceback.print_exception(error, file=traceback_file)
+    return f"{reason} (unexpected: {traceback_file.name} has the traceback)"
+
+
+def _silence_other_libraries() -> None:
+    """Drop torch's notice about CUDA's compiler on a machine without GPU."""
+    notice = "No CUDA runtime is found"
+    logging.getLogger("torch.utils.cpp_extension").addFilter(
+        lambda record: not str(record.msg).startswith(notice)
+    )
 
 
 if __name__ == "__main__":

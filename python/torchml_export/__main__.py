@@ -2,7 +2,7 @@
 
 import sys
 
-from torchml.export.command import main
+from torchml.cli import export_main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(export_main())

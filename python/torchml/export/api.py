@@ -104,7 +104,7 @@ def export_model(
             layers=layers,
             dtype=dtype,
             species_input=species_input,
-            edges=edges,
+            stage_edges=edges,
             extensions=_absolute(extensions) if extensions else None,
         ),
         descriptor=None if descriptor is None else Path(descriptor),

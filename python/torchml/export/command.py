@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torchml.export.checks.check import Check
+    from torchml.reference.agreement import Check
 
-HELP = "make a KIM portable model of a checkpoint or a TorchScript archive"
 
 _DESCRIPTION = """\
 Make a KIM portable model of a checkpoint or a TorchScript archive, so that LAMMPS, ASE and every
@@ -26,7 +25,7 @@ A checkpoint of a training holds all facts about its model. Facts that an archiv
 torchml/... inside it) need no flag, and the names of the inputs of its forward() show how it is
 called:
 
-  none    forward(species, coords, n_neigh, nlist, contributing)
+  raw     forward(species, coords, n_neigh, nlist, contributing)
   graph   forward(species, coords, edge_index0, ..., edge_index{n-1}, contributing)   n layers
   edges   forward(species, edge_vectors, edge_index, contributing[, node_counts, edge_counts])
   descriptor   forward(descriptor[, species]), rows for the contributing atoms
@@ -64,20 +63,6 @@ then, in LAMMPS:
 """
 
 _COLORS = {"pass": "green", "warn": "yellow", "fail": "red"}
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """`python -m torchml_export`; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m torchml_export", **texts())
-    add_arguments(parser)
-    options = parser.parse_args(arguments)
-    from torchml.errors import TorchMLError
-
-    try:
-        return run(options)
-    except TorchMLError as error:
-        print(f"{parser.prog}: error: {error}", file=sys.stderr)
-        return 1
 
 
 def texts() -> dict[str, Any]:
@@ -133,7 +118,7 @@ def _add_facts(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--convention",
-        choices=("none", "graph", "edges", "descriptor"),
+        choices=("raw", "none", "graph", "edges", "descriptor"),
         help="how forward() is called; for a checkpoint, how the exported model is called "
         "(default: edges, or descriptor for networks on one)",
     )

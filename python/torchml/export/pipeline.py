@@ -18,7 +18,7 @@ from torchml.contract.compiled_inputs import arguments_of
 from torchml.contract.metadata import ModelMetadata
 from torchml.errors import TorchMLError
 from torchml.export.aoti.compilation import compile_module
-from torchml.export.checks.check import Check, CheckFailed, failed
+from torchml.export.checks.check import CheckFailed, failed
 from torchml.export.checks.loading import check_alone, check_engine
 from torchml.export.checks.numbers import check_numbers
 from torchml.export.checks.parity import check_parity
@@ -26,6 +26,7 @@ from torchml.export.descriptor import DESCRIPTOR_FILE
 from torchml.export.prepare import Prepared, prepare
 from torchml.export.request import FORMATS, Request, Result
 from torchml.importers.opening import load
+from torchml.reference.agreement import Check
 
 __all__ = ["FORMATS", "Export", "Result", "export"]
 

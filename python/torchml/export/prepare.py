@@ -23,15 +23,16 @@ from torchml.export.accuracy import (
     check_compression,
     check_float32,
     compress_within,
-    difference,
+    errors_of,
 )
-from torchml.export.checks.check import Check, CheckFailed
+from torchml.export.checks.check import CheckFailed
 from torchml.export.checks.descriptor_width import check_width
 from torchml.export.checks.edge_vectors import check_radial
 from torchml.export.checks.loading import check_alone
 from torchml.export.descriptor import Descriptor, facts_of, find_descriptor
 from torchml.importers.opening import Loaded, cast, scripted
 from torchml.models import EdgeModel
+from torchml.reference.agreement import Check
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ def _converted(
         checks.append(check_compression(made, errors, compress))
     if dtype == "float32":
         network = cast(copy.deepcopy(network), dtype)
-        checks.append(check_float32(difference(exact, network)))
+        checks.append(check_float32(errors_of(network, exact)))
     return network, checks
 
 

@@ -10,8 +10,8 @@ from torchml import kim
 from torchml.contract.metadata import ModelMetadata
 from torchml.errors import TorchMLError
 from torchml.export.accuracy import Tolerance
-from torchml.export.checks.check import Check
 from torchml.inference.compiled import SUFFIX
+from torchml.reference.agreement import Check
 
 FORMATS = ("torchscript", "aoti")
 

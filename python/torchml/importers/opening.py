@@ -19,6 +19,7 @@ from pathlib import Path
 import torch
 
 from torchml.contract import metadata
+from torchml.contract.keys import key_of_file
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.errors import TorchMLError
 from torchml.importers.pickles import foreign_names
@@ -80,7 +81,7 @@ def load(
         path,
         kim_name(path.stem),
         facts=metadata.parse(files, path) or ModelMetadata(),
-        others={k: text for k, text in files.items() if not k.startswith(metadata.PREFIX)},
+        others={k: text for k, text in files.items() if not key_of_file(k)},
     )
 
 
@@ -239,6 +240,6 @@ def _scripted_staged(
         cutoff=model.cutoff,
         layers=model.layers,
         species_input=model.species_input,
-        edges="symmetric",
+        stage_edges="symmetric",
     )
     return network, facts

@@ -156,9 +156,9 @@ def test_parameters_that_no_descriptor_has_are_refused_by_their_file(model, tmp_
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"species": ("Si", "C")}, "species: the caller says 'Si C', but .*params.yaml says 'Si'"),
-        ({"cutoff": 5.0}, "cutoff: the caller says '5.0', but the descriptor in .* says '4.0'"),
-        ({"convention": "edges"}, "convention: the caller says 'edges', but .* 'descriptor'"),
+        ({"species": ("Si", "C")}, "'species' is 'Si C' in the caller but 'Si' in .*params.yaml"),
+        ({"cutoff": 5.0}, "'cutoff' is '5.0' in the caller but '4.0' in the descriptor in"),
+        ({"convention": "edges"}, "'convention' is 'edges' in the caller but 'descriptor' in"),
         ({"species_input": "code"}, "species_input is 'code', but .* takes the descriptor alone"),
     ],
 )
@@ -181,7 +181,7 @@ def test_the_descriptor_of_an_archive_is_not_exchanged(model, yaml, tmp_path):
 
 
 def test_a_missing_descriptor_is_asked_for(model, tmp_path):
-    with pytest.raises(TorchMLError, match="does not say with which; pass --descriptor"):
+    with pytest.raises(TorchMLError, match="do not contain the descriptor; pass --descriptor"):
         run(model, None, tmp_path, species=("Si",), cutoff=CUTOFF)
 
 

@@ -128,8 +128,8 @@ def with_derivative(
 ) -> Callable[..., tuple[Tensor, Tensor]]:
     """Energy, and derivative of the contributing energy, as the conventions define it."""
     place = 0 if facts.convention == "descriptor" else 1
-    sign = -1.0 if facts.convention in ("none", "graph") else 1.0
-    flag = 1 if facts.convention == "none" else 0
+    sign = -1.0 if facts.convention in ("raw", "graph") else 1.0
+    flag = 1 if facts.convention == "raw" else 0
     flags = next((k for k, one in enumerate(inputs) if one.name == "contributing"), None)
 
     def function(*tensors: Tensor) -> tuple[Tensor, Tensor]:

@@ -23,7 +23,7 @@ def inputs_of(facts: ModelMetadata, names: Sequence[str]) -> list[Input]:
             )
         ).width
         kinds = [(dtype, ("C", str(width))), ("int64", ("C",))]
-    elif facts.convention == "none":
+    elif facts.convention == "raw":
         kinds = [
             ("int64", ("N",)),
             (dtype, ("N", "3")),

@@ -35,7 +35,7 @@ def samples_of(
         sources.append(torch.randint(0, nodes[k + 1], (new,), generator=generator))
         targets.append(torch.randint(0, nodes[k], (new,), generator=generator))
     index = torch.stack([torch.cat(sources), torch.cat(targets)])
-    ghost = 0 if facts.convention == "none" else 1
+    ghost = 0 if facts.convention == "raw" else 1
     flags = torch.full((particles,), ghost)
     flags[: nodes[0]] = 1 - ghost
 

@@ -6,8 +6,8 @@ import torch
 
 import torchml._core as core
 from torchml.contract.metadata import ModelMetadata
-from torchml.export.checks.check import Check
 from torchml.export.descriptor import Descriptor
+from torchml.reference.agreement import Check
 
 
 def check_width(

@@ -7,7 +7,7 @@ from pathlib import Path
 import torchml._core as core
 from torchml.contract.signature import Signature, probe
 from torchml.errors import TorchMLError
-from torchml.export.checks.check import Check
+from torchml.reference.agreement import Check
 
 
 def check_alone(archive: Path, extensions: tuple[str, ...]) -> tuple[Check, Signature | None]:
