@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,7 +19,8 @@ import torchml
 from torchml.contract.metadata import quiet_torchscript
 from torchml.errors import FileError, ModelError, TorchMLError
 from torchml.models.base import EdgeModel
-from torchml.models.build import build, describe_class
+from torchml.models.build import build, describe_class, find_class
+from torchml.models.names import public_name
 from torchml.models.scaled import Scaled
 from torchml.models.staged import StagedModel
 
@@ -57,7 +58,7 @@ def load_model(path: str | Path) -> EdgeModel | StagedModel:
     Raises:
         TorchMLError: the file is damaged, is no checkpoint, or does not fit its own model.
     """
-    content = read(path)
+    content = read_checkpoint(path)
     entry = content[KEY]
     state = {
         name.removeprefix(_MODEL): value
@@ -79,7 +80,7 @@ def load_model(path: str | Path) -> EdgeModel | StagedModel:
     return model.eval()
 
 
-def read(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The content of a checkpoint: tensors and plain values; reading it runs no code.
 
     Raises:
@@ -105,13 +106,26 @@ def read(path: str | Path) -> dict[str, Any]:
 
 def check(path: str | Path, task: Task) -> None:
     """Raise TorchMLError unless the task can continue from this checkpoint."""
-    entry, mine = read(path)[KEY], describe(task)
-    there, here = ({k: one.get(k) for k in ("task", "model")} for one in (entry, mine))
+    entry, mine = read_checkpoint(path)[KEY], describe(task)
+    there, here = (
+        _with_public_names({key: content.get(key) for key in ("task", "model")})
+        for content in (entry, mine)
+    )
     if differences := list(_differences(there, here)):
         name, theirs, ours = differences[0]
         raise ModelError(
             f"{path} was written with {name} {theirs!r}, but the configuration says {ours!r}"
         )
+
+
+def _with_public_names(value: Any) -> Any:
+    """The same with public class paths: earlier versions wrote the module of a class."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        key: public_name(find_class(entry)) if key == "class_path" else _with_public_names(entry)
+        for key, entry in value.items()
+    }
 
 
 def _differences(one: Any, other: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
