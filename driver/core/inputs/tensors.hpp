@@ -5,6 +5,8 @@
 
 #include <cstdint>
 #include <span>
+#include <sstream>
+#include <string>
 #include <vector>
 
 #include "spec/model_declaration.hpp"
@@ -13,6 +15,12 @@ namespace torchml {
 
 inline torch::ScalarType torch_dtype(ScalarType dtype) {
   return dtype == ScalarType::float32 ? torch::kFloat32 : torch::kFloat64;
+}
+
+inline std::string shape_text(torch::Tensor const& tensor) {
+  std::ostringstream text;
+  text << tensor.sizes();
+  return text.str();
 }
 
 /// A tensor on `device` of a vector's elements; a copy, since a model may keep what it is given.

@@ -27,12 +27,6 @@ std::vector<std::string> split_sizes(std::string const& text) {
   return sizes;
 }
 
-std::string shape_text(torch::Tensor const& tensor) {
-  std::ostringstream text;
-  text << tensor.sizes();
-  return text.str();
-}
-
 }  // namespace
 
 AotiInputs::AotiInputs(std::string const& text, std::string source) : source_(std::move(source)) {

@@ -42,7 +42,7 @@ def to_atoms(configuration: Configuration) -> Atoms:
     return atoms
 
 
-def from_atoms(atoms: Atoms, keys: Keys, source: str, index: int) -> Configuration:
+def from_atoms(atoms: Atoms, keys: Keys | None, source: str, index: int) -> Configuration:
     """What the calculator has computed, info and arrays are the labels; nothing is computed now.
 
     Forces are those of the calculator, also of atoms that constraints hold.
@@ -57,7 +57,7 @@ def from_atoms(atoms: Atoms, keys: Keys, source: str, index: int) -> Configurati
         atoms.cell.array,
         atoms.pbc,
         labels,
-        keys,
+        keys or Keys(),
         source,
         index,
         fixed=fixed_of(atoms),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -170,17 +171,26 @@ class Configuration:
             )
 
     def to_atoms(self) -> Atoms:
-        """As ASE's Atoms: labels in a SinglePointCalculator, targets in info or arrays."""
-        from torchml.data.atoms import to_atoms
-
-        return to_atoms(self)
+        """Return ASE's Atoms: labels in a SinglePointCalculator, targets in info or arrays."""
+        atoms: Atoms = _conversion().to_atoms(self)
+        return atoms
 
     @classmethod
     def from_atoms(
         cls, atoms: Atoms, keys: Keys | None = None, source: str = "memory", index: int = 0
     ) -> Configuration:
-        """From ASE's Atoms: labels found in its calculator, info and arrays under these keys."""
-        from torchml.data.atoms import from_atoms
-        from torchml.data.keys import Keys
+        """Make a configuration of ASE's Atoms.
 
-        return from_atoms(atoms, keys or Keys(), source, index)
+        Args:
+            atoms: its calculator, info and arrays hold the labels.
+            keys: names and units of the labels; those of `Keys()` if omitted.
+            source: file that errors name.
+            index: place in that file.
+        """
+        configuration: Configuration = _conversion().from_atoms(atoms, keys, source, index)
+        return configuration
+
+
+def _conversion() -> Any:
+    """The module that converts to and from ASE; it is above this one, and imports ASE."""
+    return import_module("torchml.data.atoms")

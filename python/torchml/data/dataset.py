@@ -38,7 +38,7 @@ class GraphDataset(Dataset[GraphBatch]):
         self.configurations = configurations
         self.builder = builder
         self.labels = tuple(labels)
-        self.targets = dict(targets) if isinstance(targets, Mapping) else tuple(targets)
+        self.targets = _copied(targets)
         self.samples: list[Sample] | None = None
         if isinstance(configurations, list):
             self.samples = [
@@ -47,6 +47,16 @@ class GraphDataset(Dataset[GraphBatch]):
                     track(configurations, "building graphs", len(configurations))
                 )
             ]
+
+    def fits(
+        self, builder: GraphBuilder, targets: Sequence[str] | Kinds = (), labels: Sequence[str] = ()
+    ) -> bool:
+        """Whether the same graphs and labels would be built from these arguments."""
+        return (self.builder, self.targets, self.labels) == (
+            builder,
+            _copied(targets),
+            tuple(labels),
+        )
 
     def __len__(self) -> int:
         return len(self.configurations)
@@ -88,6 +98,10 @@ class GraphDataset(Dataset[GraphBatch]):
 
     def _indices(self, unit: str) -> Iterable[int]:
         return track(range(len(self)), f"counting {unit}", len(self))
+
+
+def _copied(targets: Sequence[str] | Kinds) -> dict[str, tuple[str, int]] | tuple[str, ...]:
+    return dict(targets) if isinstance(targets, Mapping) else tuple(targets)
 
 
 class PreBatched(Dataset[GraphBatch]):

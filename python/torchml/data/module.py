@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import lightning.pytorch as L
 from torch.utils.data import Dataset
@@ -16,6 +17,7 @@ from torchml.data.configuration import Configuration
 from torchml.data.dataset import GraphDataset, PreBatched
 from torchml.data.graph import GraphBuilder, Kind
 from torchml.data.keys import Keys
+from torchml.data.needs import DataNeeds
 from torchml.data.reading import read
 from torchml.data.sampler import Batches, ResumableLoader
 from torchml.data.sequences import Selection
@@ -23,10 +25,15 @@ from torchml.data.splits import Split
 from torchml.data.weights import apply_weights
 from torchml.errors import TorchMLError
 
-if TYPE_CHECKING:
-    from torchml.training.loop.task import Task
-
 Part = Literal["train", "val", "test", "predict"]
+Stage = Literal["fit", "validate", "test", "predict"]
+
+_PARTS: dict[str, tuple[Part, ...]] = {
+    "fit": ("train", "val"),
+    "validate": ("val",),
+    "test": ("test",),
+    "predict": ("predict",),
+}
 
 
 class DataModule(L.LightningDataModule):
@@ -116,6 +123,24 @@ class DataModule(L.LightningDataModule):
         module.sources |= {part: some for part, some in given.items() if len(some)}
         return module
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the class, as a configuration holds them; None for data in memory."""
+        return {
+            **{part: source if _is_path(source) else None for part, source in self.sources.items()},
+            "keys": asdict(self.keys),
+            "format": self.format,
+            "split": None if self.split is None else asdict(self.split),
+            "weights": self.weights,
+            "batch_size": self.batch_size,
+            "batch_by": self.batch_by,
+            "num_workers": self.num_workers,
+            "pre_batch": self.pre_batch,
+            "graphs": self.graphs,
+            "duplicates": self.duplicates,
+            "seed": self.seed,
+        }
+
     def configurations(self, part: Part) -> Sequence[Configuration]:
         """The configurations of a part; empty where there are none."""
         if part not in self._configurations:
@@ -128,21 +153,30 @@ class DataModule(L.LightningDataModule):
         return self._configurations[part]
 
     def setup(self, stage: str) -> None:
-        """Read, check and build graphs of what the stage needs; Lightning calls it."""
+        """Prepare the data for the module that Lightning trains; Lightning calls it."""
         assert self.trainer is not None
-        self.prepare_for(self.trainer.lightning_module, stage)  # type: ignore[arg-type]
+        module = self.trainer.lightning_module
+        if not isinstance(module, DataNeeds):
+            raise TorchMLError(
+                f"{type(module).__name__} has no labels, target_kinds and graph_builder, expected "
+                "a task of torchml.training or a module with these (torchml.data.needs)"
+            )
+        self.prepare_for(module, stage)
 
-    def prepare_for(self, task: Task, stage: str) -> None:
-        """The same before there is a trainer: fit, validate, test or predict."""
-        parts: dict[str, tuple[Part, ...]] = {
-            "fit": ("train", "val"),
-            "validate": ("val",),
-            "test": ("test",),
-            "predict": ("predict",),
-        }
+    def prepare_for(self, needs: DataNeeds, stage: str) -> None:
+        """Read, check and build the graphs for a stage.
+
+        Args:
+            needs: a task, or whatever else says which graphs and labels it takes.
+            stage: fit, validate, test or predict.
+
+        Raises:
+            TorchMLError: with the file and the configuration, if labels or elements do not fit.
+        """
         if stage == "validate" and not len(self.configurations("val")):
             raise TorchMLError("there are no configurations to validate: set data.val")
-        self.prepare(task.graph_builder(self.graphs), parts[stage], task.labels, task.target_kinds)
+        builder = needs.graph_builder(self.graphs)
+        self.prepare(builder, _PARTS[stage], needs.labels, needs.target_kinds)
 
     def prepare(
         self,
@@ -151,22 +185,34 @@ class DataModule(L.LightningDataModule):
         labels: Sequence[str] = (),
         targets: Sequence[str] | Kinds = (),
     ) -> None:
-        """Read, check and build the graphs of these parts.
+        """Read, check and build the graphs of some parts; graphs that exist are kept.
 
-        `labels` are those of energy, forces and stress that every configuration must have.
+        Args:
+            builder: builds the graphs of one model.
+            parts: train, val, test or predict.
+            labels: those of energy, forces and stress that every configuration must have.
+            targets: further labels to put into the batches.
+
+        Raises:
+            TorchMLError: with the file and the configuration, if labels or elements do not fit.
         """
-        for part in parts:
-            if part in self._datasets:
-                continue
-            found = self.configurations(part)
-            if not len(found) and part != "val":
+        needs = {
+            part: (builder, *(((), ()) if part == "predict" else (targets, labels)))
+            for part in parts
+        }
+        missing = [part for part in parts if not self._is_built(part, *needs[part])]
+        for part in missing:
+            if not len(self.configurations(part)) and part != "val":
                 raise TorchMLError(f"there are no configurations to {part}: set data.{part}")
-        if self.duplicates == "error":
+        if missing and self.duplicates == "error":
             self._check_duplicates(parts)
-        for part in parts:
-            if part not in self._datasets:
-                known = ((), ()) if part == "predict" else (targets, labels)
-                self._datasets[part] = GraphDataset(self.configurations(part), builder, *known)
+        for part in missing:
+            self._datasets[part] = GraphDataset(self.configurations(part), *needs[part])
+
+    def _is_built(self, part: Part, *needs: Any) -> bool:
+        """Whether the graphs of a part exist, and were built for the same needs."""
+        dataset = self._datasets.get(part)
+        return dataset is not None and dataset.fits(*needs)
 
     def dataset(self, part: Part) -> GraphDataset:
         """The graphs of a part that was prepared."""
@@ -244,7 +290,7 @@ class DataModule(L.LightningDataModule):
         source = self.sources[part]
         if source is None:
             return []
-        if isinstance(source, str) or (source and isinstance(source[0], str)):
+        if _is_path(source):
             return read(source, self.keys, self.format)
         return list(source)
 
@@ -265,6 +311,11 @@ class DataModule(L.LightningDataModule):
         if "val" not in cut or count == 1:
             return Split()
         return Split(val=max(1, count // 10), seed=self.seed)
+
+
+def _is_path(source: Any) -> bool:
+    """Whether a source is a path or a list of them, not configurations in memory."""
+    return isinstance(source, str) or (bool(source) and isinstance(source[0], str))
 
 
 def _pick(configurations: Sequence[Configuration], indices: Any) -> Sequence[Configuration]:

@@ -17,8 +17,7 @@ def require_driver(driver: str) -> None:
     if installed_folder(driver) is None:
         raise TorchMLError(
             f"the model driver {driver} is not installed in any KIM collection; install it with "
-            "'kim-api-collections-management install user FOLDER', FOLDER being the source folder "
-            "of TorchML"
+            "'python -m torchml.kim install-driver'"
         )
 
 
@@ -63,6 +62,24 @@ def installed_folder(name: str) -> Path | None:
     # One line: collection, name, directory that holds the item's folder.
     words = done.stdout.strip().split(" ", 2)
     return Path(words[2]) / name if done.returncode == 0 and len(words) == 3 else None
+
+
+def collection_folder(collection: str) -> Path:
+    """Folder of the model drivers of a KIM collection: `user`, `environment` or `system`."""
+    source = {"user": "config_file", "environment": "env", "system": "system"}[collection]
+    with tempfile.TemporaryDirectory() as scratch:
+        done = subprocess.run(
+            [_collections_info(), source, "model_drivers"],
+            cwd=scratch,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    folders = done.stdout.splitlines()
+    if done.returncode != 0 or not folders:
+        hint = "; set KIM_API_MODEL_DRIVERS_DIR" if collection == "environment" else ""
+        raise TorchMLError(f"KIM-API names no folder of the collection '{collection}'{hint}")
+    return Path(folders[0])
 
 
 def extract_parameter_files(name: str, folder: Path) -> list[Path]:

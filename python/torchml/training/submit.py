@@ -45,8 +45,7 @@ class Job:
         _announce_ranks()
         # Without a checkpoint yet, there is nothing that a new start could overwrite.
         again = ("--ckpt_path", str(self.last)) if self.resume and self.last.exists() else ()
-        cli = run([*self.arguments, *again])
-        return str(cli.folder / "checkpoints" / "best.ckpt")
+        return str(run([*self.arguments, *again]).best)
 
     def checkpoint(self) -> Any:
         """What submitit is to queue when it must stop this job."""
@@ -128,13 +127,13 @@ def _submit(options: argparse.Namespace, words: list[str]) -> int:
         raise TorchMLError(
             "torchml submit needs submitit: pip install 'torchml[cluster]'"
         ) from None
-    from torchml.training.cli import parse
+    from torchml.training.settings import from_words
 
     words = ["fit", *words]
     if options.nodes * options.tasks_per_node > 1:
         words += ["--trainer.num_nodes", str(options.nodes), "--trainer.strategy", "ddp"]
         words += ["--trainer.devices", str(options.tasks_per_node)]
-    planned = parse(words)
+    planned = from_words(words)
     planned.check_folder()
     folder = planned.folder.absolute()
     further = {key: value for key, _, value in (word.partition("=") for word in options.slurm)}

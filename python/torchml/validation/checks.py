@@ -12,7 +12,7 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from torchml.inference.evaluation import Evaluation
-from torchml.reference.agreement import Tolerances, difference
+from torchml.reference.agreement import Agreement, difference
 from torchml.voigt import COLUMNS, ROWS
 
 Evaluate = Callable[[Atoms], Evaluation]
@@ -118,7 +118,7 @@ def replication(evaluate: Evaluate, atoms: Atoms) -> float:
     )
 
 
-def checks_for(atoms: Atoms, allowed: Tolerances) -> dict[str, tuple[Callable[..., float], float]]:
+def checks_for(atoms: Atoms, allowed: Agreement) -> dict[str, tuple[Callable[..., float], float]]:
     """Return the checks that apply to a structure.
 
     Returns:

@@ -21,19 +21,26 @@ from torchml import kim
 from torchml.contract import metadata
 from torchml.errors import FileError, ModelError, TorchMLError
 from torchml.export import Export, export
-from torchml.importers.opening import opened
+from torchml.importers.opening import KINDS, opened
 from torchml.inference.evaluation import Evaluation
 from torchml.inference.files import model_files
 from torchml.inference.potential import Potential
 from torchml.models import EdgeModel
 from torchml.models.staged import StagedModel
-from torchml.reference.agreement import Tolerances, difference, tolerances
+from torchml.reference.agreement import (
+    Agreement,
+    Check,
+    agreement,
+    compared,
+    difference,
+    failure,
+)
 from torchml.reference.model import EagerModel, ReferenceModel
 from torchml.reference.structures import default_structures, read_structures
 from torchml.validation.checks import checks_for
 from torchml.validation.kim_client import KimModel, kim_log_explains
 from torchml.validation.lammps import evaluate_with_lammps
-from torchml.validation.report import Finding, failure, print_report
+from torchml.validation.report import print_report
 
 RANKS = (1, 2)
 
@@ -57,6 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "of an installed KIM model",
     )
     parser.add_argument(
+        "--from",
+        dest="source",
+        choices=KINDS,
+        help="read the model as a pickle of this package; a pickle can run any code, so use this "
+        "only for files whose source you trust",
+    )
+    parser.add_argument(
         "--structures",
         metavar="FILE",
         help="structures to evaluate, in any format that ASE reads (default: small structures "
@@ -73,10 +87,10 @@ def run(args: argparse.Namespace) -> int:
     console = Console(emoji=False)
     with (
         _progress(console) as progress,
-        opened(Path(args.model)) as source,
+        opened(Path(args.model), args.source) as source,
         installed_model(args.model if source.trained is None else source.archive) as name,
     ):
-        findings = validate(
+        checks = validate(
             args.model if source.trained is None else source.archive,
             name,
             trained=source.trained,
@@ -85,8 +99,8 @@ def run(args: argparse.Namespace) -> int:
             lammps=not args.no_lammps,
             progress=progress,
         )
-    print_report(console, f"{name} on {args.device} against the C++ core", findings)
-    failed = len({finding.check for finding in findings if not finding.passed})
+    print_report(console, f"{name} on {args.device} against the C++ core", checks)
+    failed = len({check.name for check in checks if not check.passed})
     if args.no_lammps:
         console.print("LAMMPS was left out on request.", style="yellow")
     if failed:
@@ -103,7 +117,7 @@ def validate(
     device: str = "cpu",
     lammps: bool = True,
     progress: Progress | None = None,
-) -> list[Finding]:
+) -> list[Check]:
     """Compare all interfaces to a model with the C++ core.
 
     Args:
@@ -116,7 +130,7 @@ def validate(
         progress: shows the steps.
 
     Returns:
-        One finding per check and structure.
+        One check per property and structure.
     """
     potential = Potential(model, device)
     with model_files(model) as path:
@@ -124,7 +138,7 @@ def validate(
     eager = None if trained is None else EagerModel(trained, potential.spec)
     if structures is None:
         structures = default_structures(potential.spec.species, potential.spec.cutoff)
-    allowed = tolerances(potential.spec.dtype)
+    allowed = agreement(potential.spec.dtype)
     progress = progress or Progress(disable=True)
 
     with environment(KIM_MODEL_EXECUTION_DEVICE=device):
@@ -135,32 +149,32 @@ def validate(
         def begin(what: str) -> None:
             progress.update(task, advance=1, description=what)
 
-        findings: list[Finding] = []
+        checks: list[Check] = []
         expected: dict[str, Evaluation] = {}
         for structure, atoms in structures.items():
             begin(f"C++ core: {structure}")
             try:
                 expected[structure] = clients.core(atoms)
             except TorchMLError as error:
-                findings.append(failure("C++ core", structure, error))
+                checks.append(failure("C++ core", structure, error))
         for structure, wanted in expected.items():
             atoms = structures[structure]
             for client, evaluate in clients.evaluators.items():
                 begin(f"{client}: {structure}")
                 try:
                     evaluation = evaluate(atoms)
-                except Exception as error:  # any failure of a client is a finding
-                    findings.append(failure(client, structure, error))
+                except Exception as error:  # any failure of a client is a failed check
+                    checks.append(failure(client, structure, error))
                 else:
-                    findings += compare(client, structure, evaluation, wanted, allowed.parity)
+                    checks += compare(client, structure, evaluation, wanted, allowed.parity)
         for ranks in RANKS if lammps else ():
             begin(f"LAMMPS: {ranks} rank{'s' * (ranks > 1)}")
-            findings += _lammps(clients, ranks, structures, expected, allowed.parity)
+            checks += _lammps(clients, ranks, structures, expected, allowed.parity)
         for structure in expected:
             begin(f"derivatives and symmetries: {structure}")
-            findings += _physics(clients, structure, structures[structure], allowed)
+            checks += _physics(clients, structure, structures[structure], allowed)
         progress.update(task, completed=steps, description="done")
-    return findings
+    return checks
 
 
 @dataclass
@@ -217,11 +231,11 @@ class Clients:
 
 def compare(
     client: str, structure: str, evaluation: Evaluation, expected: Evaluation, tolerance: float
-) -> list[Finding]:
-    """Return one finding per quantity that both evaluations contain."""
+) -> list[Check]:
+    """Return one check per quantity that both evaluations contain."""
     assert expected.forces is not None
     atoms = len(expected.forces)
-    findings = []
+    checks = []
     for quantity, sums in (
         ("energy", atoms),
         ("forces", 1),
@@ -230,30 +244,30 @@ def compare(
     ):
         value, wanted = getattr(evaluation, quantity), getattr(expected, quantity)
         if value is not None and wanted is not None:
-            check = f"{client}: {quantity.replace('particle', 'atomic').replace('_', ' ')}"
-            findings.append(Finding(check, structure, difference(value, wanted, sums), tolerance))
+            name = f"{client}: {quantity.replace('particle', 'atomic').replace('_', ' ')}"
+            checks.append(compared(name, structure, difference(value, wanted, sums), tolerance))
     if evaluation.particle_virials is not None and expected.virial is not None:
-        figure = difference(evaluation.particle_virials.sum(axis=0), expected.virial, atoms)
-        findings.append(Finding(f"{client}: atomic virials", structure, figure, tolerance))
-    return findings
+        relative = difference(evaluation.particle_virials.sum(axis=0), expected.virial, atoms)
+        checks.append(compared(f"{client}: atomic virials", structure, relative, tolerance))
+    return checks
 
 
-def _physics(clients: Clients, structure: str, atoms: Atoms, allowed: Tolerances) -> list[Finding]:
+def _physics(clients: Clients, structure: str, atoms: Atoms, allowed: Agreement) -> list[Check]:
     evaluate = clients.core
-    findings = []
-    for check, (function, tolerance) in checks_for(atoms, allowed).items():
+    checks = []
+    for name, (function, tolerance) in checks_for(atoms, allowed).items():
         try:
-            findings.append(Finding(check, structure, function(evaluate, atoms), tolerance))
+            checks.append(compared(name, structure, function(evaluate, atoms), tolerance))
         except TorchMLError as error:
-            findings.append(failure(check, structure, error))
+            checks.append(failure(name, structure, error))
     if clients.potential.device != "cpu":
-        return findings  # GPUs sum in any order
+        return checks  # GPUs sum in any order
     first, second = evaluate(atoms), evaluate(atoms)
     assert first.forces is not None
     assert second.forces is not None
     same = first.energy == second.energy and np.array_equal(first.forces, second.forces)
-    findings.append(Finding("repeated call, bit for bit", structure, 0.0 if same else 1.0, 0.0))
-    return findings
+    checks.append(compared("repeated call, bit for bit", structure, 0.0 if same else 1.0, 0.0))
+    return checks
 
 
 def _lammps(
@@ -262,7 +276,7 @@ def _lammps(
     structures: Mapping[str, Atoms],
     expected: Mapping[str, Evaluation],
     tolerance: float,
-) -> list[Finding]:
+) -> list[Check]:
     client = f"LAMMPS {ranks} rank{'s' * (ranks > 1)}"
     if not expected:
         return [failure(client, "", "the C++ core evaluated no structure")]
@@ -278,10 +292,10 @@ def _lammps(
         )
     except TorchMLError as error:
         return [failure(client, "", error)]
-    findings = []
+    checks = []
     for (structure, wanted), evaluation in zip(expected.items(), results, strict=True):
-        findings += compare(client, structure, evaluation, wanted, tolerance)
-    return findings
+        checks += compare(client, structure, evaluation, wanted, tolerance)
+    return checks
 
 
 @contextmanager

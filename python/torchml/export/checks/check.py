@@ -1,29 +1,14 @@
-"""One line of the report of an export."""
+"""An export stops when a check fails."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
-from torchml.errors import TorchMLError
-
-
-@dataclass(frozen=True)
-class Check:
-    """The outcome of one check.
-
-    Attributes:
-        name: what was checked.
-        verdict: pass, warn or fail.
-        detail: figures, or the reason.
-    """
-
-    name: str
-    verdict: str
-    detail: str
+from torchml.errors import ModelError
+from torchml.reference.agreement import Check
 
 
-class CheckFailed(TorchMLError):
+class CheckFailed(ModelError):
     """A model is not exported because a check failed.
 
     Attributes:

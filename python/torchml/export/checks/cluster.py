@@ -9,21 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 import torchml._core as core
-
-
-@dataclass(frozen=True)
-class Precision:
-    """What a float type allows: steps of differences (Å), relative error of results."""
-
-    steps: tuple[float, ...]
-    relative: float
-    epsilon: float
-
-
-PRECISION = {
-    "float64": Precision(steps=(1e-3, 3e-4, 1e-4), relative=1e-6, epsilon=2.2e-16),
-    "float32": Precision(steps=(2e-2, 1e-2, 5e-3), relative=2e-3, epsilon=1.2e-7),
-}
+from torchml.reference.agreement import Agreement, agreement
 
 
 @dataclass(frozen=True)
@@ -42,8 +28,9 @@ class Cluster:
     species: npt.NDArray[Any]
 
     @property
-    def precision(self) -> Precision:
-        return PRECISION[self.potential.spec.dtype]
+    def agreement(self) -> Agreement:
+        """What agreement means for the float type of the model."""
+        return agreement(self.potential.spec.dtype)
 
     @classmethod
     def random(cls, potential: core.Potential, cutoffs: npt.NDArray[Any]) -> Cluster:

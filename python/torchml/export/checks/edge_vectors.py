@@ -10,8 +10,7 @@ import torch
 import torchml._core as core
 from torchml.contract.metadata import ModelMetadata
 from torchml.contract.signature import SHELL_COUNTS
-from torchml.export.checks.check import Check
-from torchml.export.checks.cluster import PRECISION
+from torchml.reference.agreement import Check, agreement
 
 
 def check_radial(
@@ -60,7 +59,7 @@ def check_radial(
         apart = 0.0
     interaction = max(abs(energy - apart) for energy in found)
     spread = max(found) - min(found)
-    radial = spread <= 1e3 * PRECISION[facts.dtype or ""].epsilon * interaction + 10 * rounding
+    radial = spread <= 1e3 * agreement(facts.dtype or "").epsilon * interaction + 10 * rounding
     if facts.radial and not radial:
         detail = f"said to matter by length only, but turning them changes {spread:.1e} eV"
         return Check("edge vectors", "fail", detail), facts

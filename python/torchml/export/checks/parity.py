@@ -8,8 +8,8 @@ import math
 import numpy as np
 
 import torchml._core as core
-from torchml.export.checks.check import Check
 from torchml.export.checks.cluster import Cluster
+from torchml.reference.agreement import Check, agreement
 
 
 def check_parity(compiled: core.Potential, archive: core.Potential) -> Check:
@@ -24,7 +24,7 @@ def check_parity(compiled: core.Potential, archive: core.Potential) -> Check:
     """
     potentials = (compiled, archive)
     cutoff = potentials[0].spec.cutoff
-    allowed = 1e-10 if potentials[0].spec.dtype == "float64" else 1e-4
+    allowed = agreement(potentials[0].spec.dtype).parity
     generator = np.random.default_rng(2)
     energy_error = forces_error = 0.0
     sizes = (1, 2, 3, 20, 150)

@@ -27,7 +27,8 @@ from torchml.training.loop.heads import Heads, Target
 from torchml.training.loop.memory import keep_freed_memory
 from torchml.training.loop.metrics import make_metrics
 from torchml.training.loop.prediction import Prediction, predict
-from torchml.training.loop.schedule import schedulers
+from torchml.training.loop.preparation import prepare
+from torchml.training.loop.schedule import Schedule
 from torchml.training.loop.terms import RunningMean, Sum, Term, global_mean
 
 # Where the default losses change from the square to the absolute value, in units of the scale. A
@@ -69,6 +70,7 @@ class Task(L.LightningModule):
     """
 
     kind = "s2ef"
+    prepared = False  # `prepare` was called for the training that starts next
 
     def __init__(
         self,
@@ -115,11 +117,9 @@ class Task(L.LightningModule):
         self.free_atoms_only = free_atoms_only
         self.normalization = normalization or Normalization()
         self.optimizer = optimizer or (lambda parameters: torch.optim.AdamW(parameters, lr=1e-3))
-        self.scheduler = scheduler
-        self.schedule = schedule
-        self.scheduler_interval = scheduler_interval
-        self.monitor = monitor
-        self.warmup_steps = warmup_steps
+        self.learning_rate = Schedule(
+            scheduler, schedule, scheduler_interval, monitor, warmup_steps
+        )
         self.missing = missing
         self.metrics: Any = torch.nn.ModuleDict(
             {f"{stage}_metrics": self._make_metrics() for stage in ("val", "test")}
@@ -128,7 +128,7 @@ class Task(L.LightningModule):
             {f"{stage}_{name}": RunningMean() for stage in ("val", "test") for name in self.terms}
         )
 
-    # --- What the data module asks -----------------------------------------------------------
+    # --- Needs of the data (torchml.data.needs) ------------------------------------------------
 
     @property
     def labels(self) -> list[str]:
@@ -197,9 +197,9 @@ class Task(L.LightningModule):
         if stage == "fit":
             keep_freed_memory()
             data = self.trainer.datamodule  # type: ignore[attr-defined]
-            if data is not None:
-                self.normalize(data.configurations("train"))
-                self.calibrate(data.dataset("train"))
+            if data is not None and not self.prepared:
+                prepare(self, data, "fit")
+            self.prepared = False  # the next training may have other data
 
     def training_step(self, batch: GraphBatch, batch_idx: int) -> Tensor:
         parts = self._parts(batch, create_graph=True)[0]
@@ -231,7 +231,8 @@ class Task(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
-        return [optimizer], schedulers(self, optimizer)
+        steps = lambda: self.trainer.estimated_stepping_batches  # noqa: E731
+        return [optimizer], self.learning_rate.entries(optimizer, steps)
 
     def on_save_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
         checkpoint_[checkpoint.KEY] = checkpoint.describe(self)

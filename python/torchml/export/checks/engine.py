@@ -1,4 +1,4 @@
-"""Energies and forces of a model make sense: finite, consistent, smooth.
+"""A model loads and computes where it will run: with torch alone, and in the driver's engine.
 
 The numbers come from `torchml._core`, the code that the model driver runs inside the simulator.
 """
@@ -9,15 +9,54 @@ import itertools
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import torchml._core as core
+from torchml.contract.signature import Signature, probe
 from torchml.errors import TorchMLError
-from torchml.export.checks.check import Check, failed
+from torchml.export.checks.check import failed
 from torchml.export.checks.cluster import Cluster
+from torchml.reference.agreement import Check
+
+
+def check_alone(archive: Path, extensions: tuple[str, ...]) -> tuple[Check, Signature | None]:
+    """Load a TorchScript archive in a fresh Python process that does not import TorchML.
+
+    Args:
+        archive: TorchScript.
+        extensions: operator libraries that it needs.
+
+    Returns:
+        The check, and the signature that the process found; None where the check failed.
+    """
+    name = "loads with torch alone"
+    try:
+        signature = probe(archive, extensions)
+    except TorchMLError as error:
+        return Check(name, "fail", str(error)), None
+    return Check(name, "pass", "in a fresh Python process"), signature
+
+
+def check_engine(model: Path, device: str = "cpu") -> tuple[Check, core.Potential | None]:
+    """Load a model in the engine that the model driver runs inside a simulator.
+
+    Args:
+        model: folder with the files of a portable model, or an archive with its metadata.
+        device: cpu or cuda.
+
+    Returns:
+        The check, and the potential in the engine; None where the check failed.
+    """
+    name = "loads in the driver's engine"
+    try:
+        potential = core.Potential(str(model), {}, device)
+    except TorchMLError as error:
+        return Check(name, "fail", str(error)), None
+    return Check(name, "pass", f"on {potential.device}"), potential
 
 
 def check_numbers(
@@ -67,7 +106,7 @@ def _check_partition(cluster: Cluster) -> Check:
     parts = cluster.energy(left), cluster.energy(~left)
     error = abs(sum(parts) - whole)
     scale = max(abs(whole), *map(abs, parts))
-    bad = error > 1e3 * cluster.precision.epsilon * scale + 1e-12
+    bad = error > 1e3 * cluster.agreement.epsilon * scale + 1e-12
     hint = "; are the layers, the cutoff and the use of 'contributing' right?" if bad else ""
     return Check(
         "domain decomposition",
@@ -80,7 +119,7 @@ def _check_forces(cluster: Cluster) -> Check:
     """Forces, on ghosts too, against a five-point difference of the energy."""
     owns = np.arange(len(cluster.positions)) % 3 != 0
     energy, forces = cluster.evaluate(owns, forces=True)
-    steps = cluster.precision.steps
+    steps = cluster.agreement.slope_steps
     generator = np.random.default_rng(1)
     worst = 0.0
     for index in generator.choice(forces.size, 12, replace=False):
@@ -89,8 +128,8 @@ def _check_forces(cluster: Cluster) -> Check:
         errors = [abs(_slope(cluster, owns, index, step) + forces.flat[index]) for step in steps]
         worst = max(worst, min(errors))
     largest = float(np.abs(forces).max())
-    noise = 50 * cluster.precision.epsilon * abs(energy) / steps[0]
-    good = worst <= cluster.precision.relative * largest + noise  # False for NaN
+    noise = 50 * cluster.agreement.epsilon * abs(energy) / steps[0]
+    good = worst <= cluster.agreement.slope * largest + noise  # False for NaN
     detail = f"largest error {worst:.1e} eV/Å, largest force {largest:.3g} eV/Å"
     if good and largest == 0.0:
         return Check("forces", "fail", "all zero: the energy does not depend on the positions")
@@ -135,7 +174,7 @@ def _check_smooth(cluster: Cluster) -> Check:
         energy_jump = max(energy_jump, abs(inside - apart))
         force_jump = max(force_jump, float(np.abs(forces).max()))
         scale = max(scale, abs(inside), abs(apart))
-    limit = 1e-4 + 10 * cluster.precision.epsilon * scale
+    limit = 1e-4 + 10 * cluster.agreement.epsilon * scale
     smooth = energy_jump < limit and force_jump < 1e-3
     return Check(
         "smooth at the cutoff",
