@@ -20,7 +20,7 @@ from torchml import kim
 from torchml.contract import metadata
 from torchml.errors import FileError, ModelError, TorchMLError
 from torchml.export import Export, export
-from torchml.importers.opening import opened
+from torchml.importers.opening import KINDS, opened
 from torchml.inference.evaluation import Evaluation
 from torchml.inference.files import model_files
 from torchml.inference.potential import Potential
@@ -63,6 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "of an installed KIM model",
     )
     parser.add_argument(
+        "--from",
+        dest="source",
+        choices=KINDS,
+        help="read the model as a pickle of this package; a pickle can run any code, so use this "
+        "only for files whose source you trust",
+    )
+    parser.add_argument(
         "--structures",
         metavar="FILE",
         help="structures to evaluate, in any format that ASE reads (default: small structures "
@@ -79,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console(emoji=False)
     with (
         _progress(console) as progress,
-        opened(Path(args.model)) as source,
+        opened(Path(args.model), args.source) as source,
         installed_model(args.model if source.trained is None else source.archive) as name,
     ):
         checks = validate(

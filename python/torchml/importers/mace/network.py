@@ -10,7 +10,7 @@ writes the plan of these modules from a MACE model, `torchml.importers.mace.plan
 import torch
 from torch import Tensor
 
-from torchml.errors import TorchMLError
+from torchml.errors import ModelError
 from torchml.models.base import EdgeModel, per_node
 from torchml.models.radial import Expansion, RadialFunction, lengths
 
@@ -189,7 +189,7 @@ class TransformedBasis(Basis):
 
     @torch.jit.unused
     def forward(self, r: Tensor) -> Tensor:
-        raise TorchMLError(
+        raise ModelError(
             "this MACE transforms distances by the elements: there are no functions of the "
             "distance alone that splines could stand for"
         )
