@@ -3,7 +3,7 @@
 # Kernels define nothing but symbols of their own namespace: the linker keeps one copy of a function
 # that several objects define, and it must not be one built for a processor that is not there.
 string(LENGTH "${set}" length)
-set(own "^_Z[A-Z]*NK?7torchml10descriptor${length}${set}[0-9E]")
+set(own "^_Z[A-Z]*NK?7torchml(4simd|9operators|10descriptor)${length}${set}[0-9E]")
 set(checked 0)
 foreach(object ${objects})
   execute_process(COMMAND "${nm}" --defined-only --extern-only --format=posix "${object}"
