@@ -1,4 +1,4 @@
-// One readable sentence out of libtorch's exceptions.
+// One readable sentence from libtorch's exceptions.
 #pragma once
 
 #include <exception>

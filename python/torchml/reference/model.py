@@ -149,12 +149,12 @@ class ReferenceModel:
         edges = periodic_edges(atoms, self.spec.cutoff)
         if self.spec.convention == "edges":
             return self._evaluate_edges(atoms, edges)
-        if self.spec.convention in ("graph", "none"):
+        if self.spec.convention in ("graph", "raw", "none"):
             return self._evaluate_particles(atoms, edges)
         if self.spec.convention == "descriptor":
             return self._evaluate_descriptor(atoms, edges)
         raise TorchMLError(
-            f"the convention is '{self.spec.convention}', expected none, graph, edges or descriptor"
+            f"the convention is '{self.spec.convention}', expected raw, graph, edges or descriptor"
         )
 
     def _species(self, atoms: Atoms) -> NDArray[np.int64]:
