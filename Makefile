@@ -19,7 +19,7 @@ demo test bench: export OMPI_MCA_rmaps_base_oversubscribe = 1
 # A user's compiler may know warnings that ours does not; here they are errors.
 test: export TORCHML_WARNINGS_AS_ERRORS = ON
 
-.PHONY: help setup demo test lint docs bench clean
+.PHONY: help setup demo test lint types layering docs bench clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -45,9 +45,24 @@ test: ## set up, then run the C++ and the Python tests
 	echo "C++ tests (CTest) $$cpp, Python tests (pytest) $$python"; \
 	[[ $$cpp$$python == passedpassed ]]
 
-lint: setup ## ruff, mypy and clang-format
-	@$(in_environment) ruff check . && mypy && \
-	git ls-files -z '*.cpp' '*.hpp' | xargs -0 clang-format --dry-run -Werror
+lint: setup ## ruff, clang-format, codespell, and shellcheck where it is installed
+	@$(in_environment) \
+	status=0; \
+	ruff check . || status=1; \
+	ruff format --check . || status=1; \
+	git ls-files -z '*.cpp' '*.hpp' | xargs -0 clang-format --dry-run -Werror || status=1; \
+	git ls-files -z | xargs -0 codespell || status=1; \
+	if command -v shellcheck >/dev/null; then \
+		shellcheck install_dependencies.sh .ci/run || status=1; \
+	fi; \
+	exit $$status
+
+types: setup ## mypy, and the stubs of the C++ modules against the modules
+	@$(in_environment) mypy && \
+	python -m mypy.stubtest --ignore-missing-stub torchml._core torchml._descriptors
+
+layering: setup ## imports of Python and #includes of C++ point down
+	@$(in_environment) lint-imports && python -m pytest -q tests/python/test_layering.py
 
 docs: setup ## the documentation with the API reference, into PREFIX/docs
 	@$(in_environment) mkdocs build --strict --site-dir "$(PREFIX)/docs"

@@ -47,7 +47,9 @@ EOF
 
 # --- Talking -----------------------------------------------------------------------------------
 
-say() { printf -- '-- %s\n' "$*"; }
+clock() { printf '%d:%02d' $(($1 / 60)) $(($1 % 60)); }
+
+say() { printf -- '-- %5s  %s\n' "$(clock $SECONDS)" "$*"; }
 
 warn() { printf 'install_dependencies.sh: warning: %s\n' "$*" >&2; }
 
@@ -56,10 +58,39 @@ die() {
     exit 1
 }
 
-# attempt COMMAND...: run it with its output in the log
+# attempt COMMAND...: run it with its output in the log, and show how far it is
 attempt() {
+    local status=0 watcher
     printf '\n$ %s\n' "$*" >>"$log"
-    "$@" >>"$log" 2>&1 </dev/null
+    watch_log &
+    watcher=$!
+    "$@" >>"$log" 2>&1 </dev/null || status=$?
+    kill "$watcher" 2>/dev/null || true
+    wait "$watcher" 2>/dev/null || true
+    [[ ! -t 1 ]] || printf '\r\e[K'
+    return "$status"
+}
+
+# watch_log: while this script runs, show the last line of the log: every second in a line that
+# changes, or a line every 30 seconds where the output is no terminal
+watch_log() {
+    local due=$((SECONDS + 30))
+    trap - ERR EXIT
+    while sleep 1 && kill -0 $$ 2>/dev/null; do
+        if [[ -t 1 ]]; then
+            printf '\r   %5s  %.70s\e[K' "$(clock $SECONDS)" "$(current_step)"
+        elif ((SECONDS >= due)); then
+            due=$((SECONDS + 30))
+            printf '   %5s  %.100s\n' "$(clock $SECONDS)" "$(current_step)"
+        fi
+    done
+}
+
+# The last line of the log that is no warning; of a build's "[3/58] Building CXX object FOLDER/potential.cpp.o" only
+# "[3/58] potential.cpp.o"
+current_step() {
+    tail -n 20 "$log" | sed -nE 's/^ *(\[ *[0-9]+(\/[0-9]+|%)\]).*[ \/]([^ \/]+)$/\1 \3/
+        s/^[[:space:]]+//; /^WARNING/d; /./p' | tail -n 1
 }
 
 # need SENTENCE COMMAND...: like attempt, but a failure shows the end of the log and stops
@@ -70,6 +101,15 @@ need() {
     attempt "$@" && return
     tail -n "+$begin" "$log" | tail -n 20 | sed 's/^/   | /' >&2
     die "$sentence (the whole output is in $log)."
+}
+
+# timed PART COMMAND...: run it, and remember its time for the table at the end
+parts=()
+timed() {
+    local begin=$SECONDS part=$1
+    shift
+    "$@"
+    parts+=("$(printf '  %-26s %6s' "$part" "$(clock $((SECONDS - begin)))")")
 }
 
 # --- Options -----------------------------------------------------------------------------------
@@ -466,52 +506,52 @@ install_mace() {
         pip_install --no-deps "mace-torch==$mace_version"
 }
 
+# One compilation serves the package, the driver and the test programs. With
+# TORCHML_WARNINGS_AS_ERRORS=ON a warning of the compiler stops it.
 install_package() {
-    local stamp site
-    stamp="$(digest CMakeLists.txt cmake descriptor driver python pyproject.toml) $torch_found"
+    local site checked=${TORCHML_WARNINGS_AS_ERRORS:-OFF}
+    package_stamp="$(digest CMakeLists.txt cmake common descriptor driver python pyproject.toml) \
+$torch_found $(env | sed -nE '/^(KIM_MODEL_MPI_AWARE|Torch(Scatter|Sparse)_ROOT)=/p' | sort |
+        tr '\n' ' ')"
     site=$(site_packages)
-    if stamp_is package "$stamp" && [[ -d $site/torchml ]]; then
+    if [[ -d $site/torchml/driver/engine ]] && { stamp_is package "$package_stamp ON" ||
+        stamp_is package "$package_stamp $checked"; }; then
         say "torchml package: kept"
         return
     fi
     say "torchml package: building and installing it"
     need "the torchml package could not be built" \
         env TORCH_ROOT="$torch_root" CMAKE_BUILD_PARALLEL_LEVEL="$jobs" PATH="$venv/bin:$PATH" \
-        "$venv/bin/python" -m pip install --no-build-isolation -c "$prefix/constraints.txt" \
-        --config-settings "build-dir=$prefix/build/python-torch-$torch_found" "${repository}[test]"
-    set_stamp package "$stamp"
+        "$venv/bin/python" -m pip install --verbose --no-build-isolation \
+        -c "$prefix/constraints.txt" \
+        --config-settings "build-dir=$prefix/build/python-torch-$torch_found" \
+        --config-settings "cmake.define.TORCHML_WARNINGS_AS_ERRORS=$checked" "${repository}[test]"
+    set_stamp package "$package_stamp $checked"
 }
 
 # --- The KIM model driver ------------------------------------------------------------------------
 
-# The same steps that `kim-api-collections-management install environment` takes, but with a build
-# folder that is kept, and without a look at (or a change to) the user's other collections.
+# From the package, into a collection of its own, without a change to the user's other collections.
 install_driver() {
     local collection=$prefix/kim/model-drivers stamp
-    local build=$prefix/build/driver-kim-$kim_version-torch-$torch_found
-    stamp="$(digest CMakeLists.txt cmake descriptor driver) $torch_found $kim_version $kim_root \
-$(env | sed -nE '/^KIM_MODEL_(MPI_AWARE|DIS[A-Z]+_GRAPH|DRIVER_ID)=/p' | sort | tr '\n' ' ')"
+    stamp="$package_stamp $kim_version $kim_root \
+$(env | sed -nE '/^KIM_MODEL_(DIS[A-Z]+_GRAPH|DRIVER_ID)=/p' | sort | tr '\n' ' ')"
     mkdir -p -- "$prefix"/kim/{model-drivers,portable-models,simulator-models}
-    if stamp_is driver "$stamp" && driver=$(driver_id "$build") && [[ -d $collection/$driver ]]; then
+    if stamp_is driver "$stamp" && driver=$(<"$prefix/stamps/driver-id") &&
+        [[ -d $collection/$driver ]]; then
         say "KIM model driver: kept, $driver"
         return
     fi
     say "KIM model driver: building and installing it"
-    rm -f -- "$build/CMakeCache.txt" # it may remember a KIM-API or compiler that is gone
-    export KIM_API_MODEL_DRIVERS_DIR=$collection
-    need "the KIM model driver could not be configured" \
-        env TORCH_ROOT="$torch_root" PATH="$venv/bin:$PATH" \
+    need "the KIM model driver could not be built and installed into $collection" \
+        env TORCH_ROOT="$torch_root" KIM_API_MODEL_DRIVERS_DIR="$collection" \
         CMAKE_PREFIX_PATH="$kim_root${CMAKE_PREFIX_PATH:+:$CMAKE_PREFIX_PATH}" \
-        cmake -S "$repository" -B "$build" -DKIM_API_INSTALL_COLLECTION=ENVIRONMENT
-    need "the KIM model driver could not be built" \
-        in_path cmake --build "$build" --parallel "$jobs"
-    need "the KIM model driver could not be installed into $collection" \
-        in_path cmake --install "$build"
-    driver=$(driver_id "$build")
+        PATH="$venv/bin:$PATH" "$venv/bin/python" -m torchml.kim install-driver \
+        --collection environment --force --jobs "$jobs"
+    driver=$(sed -n 's|^installed .*/||p' "$log" | tail -n 1)
+    set_stamp driver-id "$driver"
     set_stamp driver "$stamp"
 }
-
-driver_id() { sed -n 's/^item-name:"\(.*\)"$/\1/p' "$1/item-info.txt" 2>/dev/null; }
 
 # --- env.sh and the end --------------------------------------------------------------------------
 
@@ -559,6 +599,8 @@ summarize() {
     lammps=$(lmp -h 2>/dev/null | sed -n 's/^Large-scale[^-]*Simulator - //p') || true
     mpi=$(mpirun --version 2>/dev/null | sed -n 1p) || true
     [[ $torch_cuda == none ]] || cuda_text="CUDA $torch_cuda"
+    printf '\nTime of each part (minutes:seconds)\n'
+    printf '%s\n' "${parts[@]}" "$(printf '  %-26s %6s' total "$(clock $SECONDS)")"
     cat <<EOF
 
 TorchML is ready.
@@ -576,26 +618,26 @@ EOF
 main() {
     parse_options "$@"
     prepare_prefix
-    install_system_packages
+    timed "system packages" install_system_packages
     check_tools
-    make_environment
-    install_torch
-    install_build_requirements
-    install_kim_api
+    timed "Python environment" make_environment
+    timed "torch" install_torch
+    timed "build requirements" install_build_requirements
+    timed "KIM-API" install_kim_api
     write_environment
     # shellcheck source=/dev/null
     . "$prefix/env.sh"
-    install_package
-    install_driver
+    timed "torchml package" install_package
+    timed "KIM model driver" install_driver
     if $pyg_ops; then
-        install_operators torch-scatter
-        install_operators torch-sparse
+        timed "torch-scatter" install_operators torch-scatter
+        timed "torch-sparse" install_operators torch-sparse
     fi
     if $kliff; then
-        install_kliff
+        timed "KLIFF" install_kliff
     fi
     if $mace; then
-        install_mace
+        timed "MACE" install_mace
     fi
     summarize
     exit # before bash reads on, as the file may have changed meanwhile

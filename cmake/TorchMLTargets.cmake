@@ -34,3 +34,32 @@ function(torchml_target_defaults target)
     target_compile_definitions(${target} PRIVATE NDEBUG)
   endif()
 endfunction()
+
+# torchml_simd_kernels(<target> <source>...): compiles each source once per instruction set (see
+# torchml/common/simd/dispatch.hpp) into the target, with the include folders of the target. No
+# -ffast-math: only what an error flag of a function forbids is allowed.
+function(torchml_simd_kernels target)
+  set(sets baseline)
+  set(flags_baseline "")
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|amd64")
+    list(APPEND sets avx2 avx512)
+    set(flags_avx2 -mavx2 -mfma)
+    set(flags_avx512 -mavx2 -mfma -mavx512f -mavx512dq -mavx512vl -mavx512bw
+      -mprefer-vector-width=512)
+  endif()
+  if(TORCHML_SANITIZE MATCHES "address")
+    # The compiler's pass for uses after scope takes minutes with the kernels' many inlined vectors.
+    set(sanitizer_flags -fno-sanitize-address-use-after-scope)
+  endif()
+  foreach(set ${sets})
+    add_library(${target}_${set} OBJECT ${ARGN})
+    target_link_libraries(${target}_${set} PRIVATE TorchML::common)
+    target_include_directories(${target}_${set}
+      PRIVATE $<TARGET_PROPERTY:${target},INCLUDE_DIRECTORIES>)
+    torchml_target_defaults(${target}_${set})
+    target_compile_definitions(${target}_${set} PRIVATE TORCHML_SIMD=${set})
+    target_compile_options(${target}_${set} PRIVATE
+      ${flags_${set}} ${sanitizer_flags} -fno-math-errno -fno-trapping-math -ffp-contract=fast)
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:${target}_${set}>)
+  endforeach()
+endfunction()

@@ -4,7 +4,7 @@
 
 exports the potential in two calling conventions and a SchNet with random weights, installs them
 into the KIM collection of the environment, and runs them and OpenKIM's own Stillinger-Weber model
-from one input script, in.nve, on one and two MPI ranks. A table says how well they agree,
+from one input script, in.nve, on one and two MPI ranks. A table shows how well they agree,
 demo-output/compare.png shows it, and the exit status is 0 if everything does.
 """
 
@@ -176,7 +176,7 @@ def compare(ours: Run, other: Run, limit: float) -> dict[str, Figure]:
 
 
 def compare_all(runs: dict[str, dict[int, Run]]) -> Comparisons:
-    """Who is compared with whom, and what came of it."""
+    """The pairs of runs that are compared, and their differences."""
     rows: Comparisons = {}
     for name, by_ranks in runs.items():
         for ranks, one in by_ranks.items():

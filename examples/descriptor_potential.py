@@ -6,8 +6,8 @@ Structures of silicon are labelled by OpenKIM's Stillinger-Weber model. Each ato
 symmetry functions, which the C++ library computes; a small network makes energies of them, and
 learns from energies and forces in a loop of plain PyTorch. Scripted and exported together with the
 parameters of its descriptor, it becomes a KIM portable model, is installed into the KIM collection
-of the environment, and moves silicon in LAMMPS on one and two MPI ranks. The exit status says
-whether everything is within its limits; descriptor_potential.png shows it.
+of the environment, and moves silicon in LAMMPS on one and two MPI ranks. The exit status is 0
+if everything is within its limits; descriptor_potential.png shows it.
 """
 
 from __future__ import annotations

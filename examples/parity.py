@@ -1,4 +1,4 @@
-"""What a model says about labelled structures, beside what their labels say."""
+"""Predictions of a model for labelled structures, beside the labels."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def generate(
 ) -> tuple[Path, Path]:
     """Write `folder`/train.extxyz and test.extxyz and return their paths.
 
-    `progress` is told the share that is done, 0 to 1.
+    `progress` is called with the fraction that is done, 0 to 1.
     """
     native = find_native()
     folder.mkdir(parents=True, exist_ok=True)

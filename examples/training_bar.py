@@ -43,7 +43,7 @@ class TrainingBar(ProgressBar):
         self.task = self.bar.add_task("")
 
     def disable(self) -> None:
-        """Nobody asks for it here: there is one rank."""
+        """Not needed: there is one rank."""
 
     def enable(self) -> None:
         """It is on."""
@@ -61,11 +61,11 @@ class TrainingBar(ProgressBar):
         energy, forces = (
             float(metrics[f"val/{name}_mae"]) for name in ("energy_per_atom", "forces")
         )
-        said = f"{1000 * energy:.1f} meV/atom, {forces:.3f} eV/Å"
-        self.bar.update(self.task, description=said)
+        errors = f"{1000 * energy:.1f} meV/atom, {forces:.3f} eV/Å"
+        self.bar.update(self.task, description=errors)
         epoch, epochs = trainer.current_epoch + 1, trainer.max_epochs or 1
         if not self.console.is_terminal and epoch % -(-epochs // LINES) == 0:
-            self.console.print(f"  epoch {epoch}/{epochs}  {said}")
+            self.console.print(f"  epoch {epoch}/{epochs}  {errors}")
             sys.stdout.flush()
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

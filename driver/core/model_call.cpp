@@ -2,20 +2,12 @@
 
 #include <torch/csrc/autograd/autograd.h>
 
-#include <sstream>
-
 #include "host/gil_release.hpp"
 #include "model/torch_error.hpp"
 #include "torchml/common/error.hpp"
 
 namespace torchml {
 namespace {
-
-std::string shape_text(torch::Tensor const& tensor) {
-  std::ostringstream text;
-  text << tensor.sizes();
-  return text.str();
-}
 
 /// The energy as a vector, [rows, 1] taken for [rows].
 torch::Tensor energy_vector(torch::Tensor const& energy) {

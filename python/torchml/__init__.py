@@ -5,20 +5,44 @@ from typing import TYPE_CHECKING
 from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from torchml.errors import TorchMLError
-    from torchml.inference.calculator import Calculator
+    from torchml.errors import DataError, FileError, ModelError, TorchMLError
+    from torchml.export.api import export_model
+    from torchml.inference.calculator import Calculator, TorchMLCalculator
+    from torchml.inference.evaluation import Evaluation
     from torchml.inference.potential import Potential
     from torchml.neighbors.staged import staged_graph
+    from torchml.training import fit
 
 __version__ = "0.2.0"
-__all__ = ["Calculator", "Potential", "TorchMLError", "__version__", "staged_graph"]
 
 _HOMES = {
     "Calculator": "torchml.inference.calculator",
+    "DataError": "torchml.errors",
+    "Evaluation": "torchml.inference.evaluation",
+    "FileError": "torchml.errors",
+    "ModelError": "torchml.errors",
     "Potential": "torchml.inference.potential",
+    "TorchMLCalculator": "torchml.inference.calculator",
     "TorchMLError": "torchml.errors",
+    "export_model": "torchml.export.api",
+    "fit": "torchml.training",
     "staged_graph": "torchml.neighbors.staged",
 }
+
+__all__ = [
+    "Calculator",
+    "DataError",
+    "Evaluation",
+    "FileError",
+    "ModelError",
+    "Potential",
+    "TorchMLCalculator",
+    "TorchMLError",
+    "__version__",
+    "export_model",
+    "fit",
+    "staged_graph",
+]
 
 __getattr__ = lazy_names(__name__, _HOMES)
 

@@ -1,6 +1,6 @@
 """The engine, compiled from driver/core: the same C++ code that runs inside KIM simulators."""
 
-from typing import Any, TypedDict
+from typing import Any, Never, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +10,7 @@ class Error(RuntimeError): ...
 class ModelSpec:
     """What a model declares about itself."""
 
+    def __init__(self, *args: Never, **kwargs: Never) -> None: ...
     @property
     def species(self) -> list[str]: ...
     @property

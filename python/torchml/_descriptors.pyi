@@ -1,7 +1,6 @@
 """The descriptor library, compiled from descriptor/: the same C++ code that the KIM driver runs."""
 
-from enum import Enum
-from typing import TypedDict
+from typing import ClassVar, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -9,12 +8,23 @@ import numpy.typing as npt
 class Error(RuntimeError): ...
 
 class SymmetryFunction:
-    class Kind(Enum):
-        g1 = 0
-        g2 = 1
-        g3 = 2
-        g4 = 3
-        g5 = 4
+    class Kind:
+        g1: ClassVar[SymmetryFunction.Kind]
+        g2: ClassVar[SymmetryFunction.Kind]
+        g3: ClassVar[SymmetryFunction.Kind]
+        g4: ClassVar[SymmetryFunction.Kind]
+        g5: ClassVar[SymmetryFunction.Kind]
+        __members__: ClassVar[dict[str, SymmetryFunction.Kind]]
+        def __init__(self, value: int) -> None: ...
+        def __index__(self) -> int: ...
+        def __int__(self) -> int: ...
+        def __eq__(self, other: object) -> bool: ...
+        def __ne__(self, other: object) -> bool: ...
+        def __hash__(self) -> int: ...
+        @property
+        def name(self) -> str: ...
+        @property
+        def value(self) -> int: ...
 
     def __init__(
         self,

@@ -1,5 +1,21 @@
-"""The one exception type of TorchML: the C++ libraries raise it, and so does the Python."""
+"""Exceptions of TorchML.
+
+The C++ libraries raise `TorchMLError` itself; Python code raises the subclass that fits. A message
+is one sentence: what was wrong, where, and what was expected.
+"""
 
 from torchml._descriptors import Error as TorchMLError
 
-__all__ = ["TorchMLError"]
+__all__ = ["DataError", "FileError", "ModelError", "TorchMLError"]
+
+
+class FileError(TorchMLError):
+    """A file or folder is missing, unreadable, damaged or of another kind."""
+
+
+class ModelError(TorchMLError):
+    """A model contradicts itself or its metadata, or lacks metadata."""
+
+
+class DataError(TorchMLError):
+    """Structures or labels are wrong, or do not fit the model."""

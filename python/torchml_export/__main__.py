@@ -1,3 +1,5 @@
+"""`python -m torchml_export`: the command of `torchml.export`."""
+
 import sys
 
 from torchml.cli import export_main

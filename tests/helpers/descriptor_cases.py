@@ -223,18 +223,19 @@ def check_golden(kind: str, values: float = 1e-12, gradient: float = 1e-12) -> N
 
 
 def under(instructions: str, function: Callable[..., None], *arguments: object) -> None:
-    """Calls a function of a module of this folder with an instruction set of kernels.
+    """Call a function of a test module with one instruction set of the kernels.
 
-    It runs in a process of its own, since the choice is made once; arguments pass as JSON. Where
-    the processor lacks the instructions, the best that it has are used.
+    It runs in a process of its own, because the choice is made once; arguments pass as JSON. A
+    processor that lacks the instructions uses the best that it has.
     """
     script = (
-        "import importlib, json, sys; path, module, name, arguments = sys.argv[1:]; "
-        "sys.path.insert(0, path); "
+        "import importlib, json, sys; *paths, module, name, arguments = sys.argv[1:]; "
+        "sys.path[:0] = paths; "
         "getattr(importlib.import_module(module), name)(*json.loads(arguments))"
     )
     module = Path(function.__code__.co_filename)
-    words = [str(module.parent), module.stem, function.__name__, json.dumps(arguments)]
+    paths = [str(module.parent), str(Path(__file__).parents[1])]  # of the test, of the helpers
+    words = [*paths, module.stem, function.__name__, json.dumps(arguments)]
     done = subprocess.run(
         [sys.executable, "-c", script, *words],
         env={**os.environ, "TORCHML_DESCRIPTOR_SIMD": instructions},

@@ -58,7 +58,7 @@ def test_torch_scatter_in_lammps(extensions, tmp_path, collection):
         species=("Si",),
         cutoff=4.0,
         layers=1,
-        edges="directed",
+        stage_edges="directed",
         extensions=extensions,
     )
     with metadata.quiet_torchscript():

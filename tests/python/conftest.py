@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import torchml.export.pipeline
+import torchml.export.checks.loading
 from torchml.contract import signature
 from torchml.contract.metadata import quiet_torchscript
 from torchml.contract.signature import Signature, probe
@@ -32,10 +32,10 @@ def quick_probe(monkeypatch):
         return Signature.from_json(printed.getvalue())
 
     with quiet_torchscript():
-        monkeypatch.setattr(torchml.export.pipeline, "probe", inspect)
+        monkeypatch.setattr(torchml.export.checks.loading, "probe", inspect)
         yield
 
 
 @pytest.fixture
 def real_probe(monkeypatch, quick_probe):
-    monkeypatch.setattr(torchml.export.pipeline, "probe", probe)
+    monkeypatch.setattr(torchml.export.checks.loading, "probe", probe)

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <map>
 #include <sstream>
+#include <string>
 
+#include "model/torch_error.hpp"
 #include "spec/torch_dtype.hpp"
 #include "torchml/common/error.hpp"
 #include "torchml/common/text.hpp"
@@ -25,12 +27,6 @@ std::vector<std::string> split_sizes(std::string const& text) {
   std::istringstream stream(text);
   for (std::string size; std::getline(stream, size, ',');) sizes.push_back(size);
   return sizes;
-}
-
-std::string shape_text(torch::Tensor const& tensor) {
-  std::ostringstream text;
-  text << tensor.sizes();
-  return text.str();
 }
 
 }  // namespace

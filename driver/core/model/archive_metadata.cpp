@@ -6,8 +6,11 @@
 #include "torchml/common/error.hpp"
 
 namespace torchml {
+namespace {
 
 namespace fs = std::filesystem;
+
+}  // namespace
 
 bool is_compiled(fs::path const& path) {
   return path.extension() == ".pt2";

@@ -58,7 +58,7 @@ void add_rows(Real const* values, std::int64_t const* index, std::int64_t first,
 }
 
 /// Numbers that justify one more thread.
-constexpr std::int64_t kGrain = 32768;
+constexpr std::int64_t kAddendsPerTask = 32768;
 
 }  // namespace
 
@@ -74,7 +74,7 @@ torch::Tensor segment_sum(torch::Tensor const& values, torch::Tensor const& inde
   if (sums.numel() == 0) return sums;
   auto const width = sums.numel() / nodes;
   auto const work = (edges + nodes) * width / nodes;
-  auto const grain = std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(1, work));
+  auto const grain = std::max<std::int64_t>(1, kAddendsPerTask / std::max<std::int64_t>(1, work));
   AT_DISPATCH_FLOATING_TYPES(values.scalar_type(), "torchml::segment_sum", [&] {
     auto const* const in = from.const_data_ptr<scalar_t>();
     auto* const out = sums.mutable_data_ptr<scalar_t>();

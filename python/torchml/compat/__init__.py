@@ -1,5 +1,4 @@
-"""Doors for people who come from elsewhere: their configurations, translated into ours.
+"""Configurations of other packages, translated into the configuration of `torchml fit`.
 
-Each translates into the one configuration of `torchml fit` and `torchml.training.fit`. What cannot
-be honoured is an error that names the key and says what to use instead.
+A key that has no equivalent is an error that names the key and what to use instead.
 """

@@ -14,10 +14,15 @@ T = TypeVar("T")
 
 
 def read(cls: type[T], content: object, place: str) -> T:
-    """The dataclass `cls` from a mapping; unknown keys and values of other types are errors.
+    """Make a dataclass from a mapping; unknown keys and values of other types are errors.
 
-    `place` is where the mapping stands, for errors ("config.trainer"). An instance of the class is
-    checked likewise.
+    Args:
+        cls: the dataclass.
+        content: a mapping, or an instance of the class, which is checked as well.
+        place: name of the mapping in errors ("config.trainer").
+
+    Raises:
+        TorchMLError: a key is unknown or missing, or a value has another type.
     """
     if isinstance(content, cls):
         content = {field.name: getattr(content, field.name) for field in fields(cls)}  # type: ignore[arg-type]
@@ -33,23 +38,25 @@ def read(cls: type[T], content: object, place: str) -> T:
     required = [f.name for f in fields(cls) if f.default is f.default_factory is MISSING]  # type: ignore[arg-type]
     if missing := [name for name in required if name not in content]:
         raise TorchMLError(f"{place} lacks {' and '.join(missing)}, expected a value")
-    return cls(**{key: _value(hints[key], one, f"{place}.{key}") for key, one in content.items()})
+    return cls(**{key: _value(hints[key], item, f"{place}.{key}") for key, item in content.items()})
 
 
 def _value(hint: Any, value: Any, place: str) -> Any:
-    """The value as the type says, dataclasses in it built."""
+    """Convert a value to its type, including dataclasses inside it."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        for one in arguments:
-            if _fits(one, value):
-                return _value(one, value, place)
+        for hint_option in arguments:
+            if _fits(hint_option, value):
+                return _value(hint_option, value, place)
     elif _fits(hint, value):
         if is_dataclass(hint) and isinstance(hint, type):
             return read(hint, value, place)
         if origin is list:
-            return [_value(arguments[0], one, f"{place}[{k}]") for k, one in enumerate(value)]
+            return [_value(arguments[0], item, f"{place}[{k}]") for k, item in enumerate(value)]
         if origin is dict:
-            return {key: _value(arguments[1], one, f"{place}.{key}") for key, one in value.items()}
+            return {
+                key: _value(arguments[1], item, f"{place}.{key}") for key, item in value.items()
+            }
         if hint is float:
             return _number(value)
         return tuple(value) if origin is tuple else value
@@ -57,7 +64,7 @@ def _value(hint: Any, value: Any, place: str) -> Any:
 
 
 def _fits(hint: Any, value: Any) -> bool:
-    """Whether the value itself has the type; what it contains is another question."""
+    """Whether the value has the type; its items are not checked."""
     origin = get_origin(hint)
     if hint is Any:
         return True
@@ -78,7 +85,7 @@ def _fits(hint: Any, value: Any) -> bool:
 
 
 def _number(value: Any) -> float | None:
-    """A number; YAML reads 1e-3, which has no point, as a text."""
+    """Return a number, also from a text: YAML reads 1e-3 as a text, as it has no point."""
     try:
         return float(value)
     except ValueError:
@@ -86,13 +93,13 @@ def _number(value: Any) -> float | None:
 
 
 def _words(hint: Any) -> str:
-    """A type in words."""
+    """Describe a type in words."""
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
-        return " or ".join(_words(one) for one in arguments)
+        return " or ".join(_words(option) for option in arguments)
     if origin is Literal:
-        return " or ".join(repr(one) for one in arguments)
+        return " or ".join(repr(option) for option in arguments)
     if origin in (list, tuple):
         return "a list"
     if origin is dict or is_dataclass(hint):

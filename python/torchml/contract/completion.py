@@ -1,8 +1,8 @@
-"""From what several sources say of a model, and from its signature, the whole metadata.
+"""Complete metadata from partial ones and from the signature of `forward`.
 
 The names, number and types of the inputs and outputs fix the calling convention, the number of
-message-passing layers, the kind of the first input and whether forces are returned. What they leave
-open is asked for; what contradicts them is refused.
+message-passing layers, the content of the species argument, and whether forces are returned. What
+they leave open must be given; what contradicts them is an error.
 """
 
 from __future__ import annotations
@@ -13,57 +13,79 @@ from pathlib import Path
 from typing import TypeVar
 
 import torchml._core as core
-from torchml.contract.metadata import CHOICES, ModelMetadata
+from torchml.contract import keys
+from torchml.contract.metadata import ModelMetadata
 from torchml.contract.signature import SHELL_COUNTS, Signature
-from torchml.errors import TorchMLError
+from torchml.errors import ModelError
 
 _T = TypeVar("_T")
 
 
-def merge(*told: tuple[str, ModelMetadata]) -> ModelMetadata:
-    """What several sources, each with its name, say together; a contradiction is an error."""
-    values: dict[str, object] = {}
-    for key in (one.name for one in fields(ModelMetadata)):
-        said = [(source, getattr(one, key)) for source, one in told]
-        said = [(source, value) for source, value in said if value is not None]
-        for source, value in said[1:]:
-            if value != said[0][1]:
-                raise _contradiction(key, *said[0], source, value)
-        values[key] = said[0][1] if said else None
-    return ModelMetadata(**values)  # type: ignore[arg-type]
+def merge(*sources: tuple[str, ModelMetadata]) -> ModelMetadata:
+    """Merge metadata of several sources.
+
+    Args:
+        sources: name, for messages, and metadata of each source.
+
+    Raises:
+        ModelError: two sources contradict each other.
+    """
+    merged: dict[str, object] = {}
+    for key in (field.name for field in fields(ModelMetadata)):
+        known = [(source, getattr(metadata, key)) for source, metadata in sources]
+        known = [(source, value) for source, value in known if value is not None]
+        for source, value in known[1:]:
+            if value != known[0][1]:
+                raise _contradiction(key, *known[0], source, value)
+        merged[key] = known[0][1] if known else None
+    return ModelMetadata(**merged)  # type: ignore[arg-type]
 
 
-def complete(told: ModelMetadata, signature: Signature, model: Path) -> ModelMetadata:
-    """Fill what follows from the signature, and refuse what contradicts it."""
-    convention = told.convention or _infer_convention(signature, model)
-    if convention == "descriptor" and told.descriptor is None:
-        raise TorchMLError(
-            f"{model} is called with a descriptor, but does not say with which; pass --descriptor "
-            "with the file of its parameters"
+def complete(partial: ModelMetadata, signature: Signature, model: Path) -> ModelMetadata:
+    """Add what follows from the signature.
+
+    Args:
+        partial: the known metadata.
+        signature: the `forward` of the model.
+        model: its file, for messages.
+
+    Returns:
+        Metadata that suffice to run the model.
+
+    Raises:
+        ModelError: the metadata contradict the signature, or a fact is missing.
+    """
+    convention = partial.convention or _infer_convention(signature, model)
+    if convention == "descriptor" and partial.descriptor is None:
+        raise ModelError(
+            f"{model} takes a descriptor, but its metadata do not contain the descriptor; pass "
+            "--descriptor with the file of its parameters"
         )
     for key in ("species", "cutoff"):
-        if getattr(told, key) is None:
-            raise TorchMLError(f"{model} does not say its {key}; pass --{key}")
-    for symbol in told.species or ():
-        core.atomic_number(symbol)  # refuses what is no element
+        if getattr(partial, key) is None:
+            raise ModelError(f"the metadata of {model} lack its {key}; pass --{key}")
+    for symbol in partial.species or ():
+        core.atomic_number(symbol)  # raises for unknown elements
+    if partial.layers is not None and partial.layers < 1:
+        raise ModelError(f"layers is {partial.layers} for {model}, expected at least 1")
 
     facts = replace(
-        told,
+        partial,
         convention=convention,
-        layers=told.layers or _infer_layers(convention, signature, model),
-        dtype=_agree("dtype", told.dtype, _infer_dtype(signature, model), model),
-        species_input=_species_input(convention, told.species_input, signature, model),
+        layers=partial.layers or _infer_layers(convention, signature, model),
+        dtype=_agree("dtype", partial.dtype, _infer_dtype(signature, model), model),
+        species_input=_species_input(convention, partial.species_input, signature, model),
         returns_forces=_agree(
-            "returns_forces", told.returns_forces, _infer_returns_forces(signature, model), model
+            "returns_forces", partial.returns_forces, _infer_returns_forces(signature, model), model
         ),
     )
-    if facts.edges is not None and convention != "graph":
-        raise TorchMLError(
-            f"edges is '{facts.edges}', but only the convention 'graph' has a choice of edges, "
-            f"and this model is called as '{convention}'"
+    if facts.stage_edges is not None and convention != "graph":
+        raise ModelError(
+            f"stage_edges is '{facts.stage_edges}', but only the convention 'graph' has a choice "
+            f"of edges, and the convention of this model is '{convention}'"
         )
     if convention == "graph":
-        facts = replace(facts, edges=facts.edges or "symmetric")
+        facts = replace(facts, stage_edges=facts.stage_edges or "symmetric")
     _require_fitting_arguments(facts, signature, model)
     return facts
 
@@ -77,46 +99,46 @@ def _infer_convention(signature: Signature, model: Path) -> str:
     if len(names) >= 4 and all("edge" in name for name in names[2:-1]):
         return "graph"
     if len(names) == 5 and "neigh" in names[2] and ("neigh" in names[3] or "nl" in names[3]):
-        return "none"
-    raise TorchMLError(
-        f"the forward of {model} takes ({', '.join(signature.arguments)}), which does not tell "
-        "how it wants to be called; pass --convention none | graph | edges | descriptor"
+        return "raw"
+    raise ModelError(
+        f"the forward of {model} takes ({', '.join(signature.arguments)}), which fits no calling "
+        "convention; pass --convention raw | graph | edges | descriptor"
     )
 
 
 def _infer_layers(convention: str, signature: Signature, model: Path) -> int:
-    if convention in ("none", "descriptor"):
+    if convention in ("raw", "descriptor"):
         return 1
     if convention == "graph" and len(signature.arguments) > 3:
         return len(signature.arguments) - 3
-    raise TorchMLError(f"{model} does not tell how many layers it has; pass --layers")
+    raise ModelError(f"the number of layers of {model} is unknown; pass --layers")
 
 
 def _infer_dtype(signature: Signature, model: Path) -> str | None:
     if len(signature.dtypes) > 1:
-        raise TorchMLError(
+        raise ModelError(
             f"the parameters of {model} are of several types ({', '.join(signature.dtypes)}), "
             "expected one: float32 or float64"
         )
-    if signature.dtypes and signature.dtypes[0] not in CHOICES["dtype"]:
-        raise TorchMLError(
+    if signature.dtypes and signature.dtypes[0] not in keys.choices("dtype"):
+        raise ModelError(
             f"the parameters of {model} are {signature.dtypes[0]}, expected float32 or float64"
         )
     return signature.dtypes[0] if signature.dtypes else None
 
 
 def _species_input(
-    convention: str, told: str | None, signature: Signature, model: Path
+    convention: str, declared: str | None, signature: Signature, model: Path
 ) -> str | None:
-    """What the input of species holds, which is the second after a descriptor, if it is there."""
+    """Return what the species argument holds: the first, or the second after a descriptor."""
     if convention != "descriptor":
-        return told or _infer_species_input("first", signature.arguments[0], model)
+        return declared or _infer_species_input("first", signature.arguments[0], model)
     if len(signature.arguments) > 1:
-        return told or _infer_species_input("second", signature.arguments[1], model)
-    if told is not None:
-        raise TorchMLError(
-            f"species_input is '{told}', but the forward of {model} takes the descriptor alone, "
-            "expected (descriptor, species)"
+        return declared or _infer_species_input("second", signature.arguments[1], model)
+    if declared is not None:
+        raise ModelError(
+            f"species_input is '{declared}', but the forward of {model} takes the descriptor "
+            "alone, expected (descriptor, species)"
         )
     return None
 
@@ -127,41 +149,46 @@ def _infer_species_input(which: str, argument: str, model: Path) -> str:
         return "atomic_number"
     if any(word in name for word in ("species", "code", "type")):
         return "code"
-    raise TorchMLError(
-        f"the {which} input of {model} is called '{argument}', which does not tell what it holds; "
-        "pass --species-input code | atomic_number"
+    raise ModelError(
+        f"the {which} input of {model} has the name '{argument}', from which its content cannot be "
+        "inferred; pass --species-input code | atomic_number"
     )
 
 
 def _infer_returns_forces(signature: Signature, model: Path) -> bool:
     if any(kind != "Tensor" for kind in signature.outputs) or len(signature.outputs) > 2:
-        raise TorchMLError(
+        raise ModelError(
             f"the forward of {model} returns ({', '.join(signature.outputs)}), "
             "expected a tensor, or a tuple (energy, derivative) of tensors"
         )
     return len(signature.outputs) == 2
 
 
-def _agree(key: str, told: _T | None, found: _T | None, model: Path) -> _T:
-    if told is not None and found is not None and told != found:
-        raise _contradiction(key, "what is told of it", told, f"the forward of {model}", found)
-    value = found if told is None else told
+def _agree(key: str, declared: _T | None, inferred: _T | None, model: Path) -> _T:
+    if declared is not None and inferred is not None and declared != inferred:
+        raise _contradiction(key, "the metadata", declared, f"the forward of {model}", inferred)
+    value = inferred if declared is None else declared
     if value is None:
-        raise TorchMLError(f"{model} has no float parameters that tell its {key}; pass --{key}")
+        raise ModelError(
+            f"{model} has no float parameters, from which its {key} could be read; pass --{key}"
+        )
     return value
 
 
-def _contradiction(key: str, one: str, a: object, other: str, b: object) -> TorchMLError:
+def _contradiction(key: str, one: str, a: object, other: str, b: object) -> ModelError:
     def text(value: object) -> str:
         return " ".join(value) if isinstance(value, tuple) else str(value)
 
-    return TorchMLError(f"{key}: {one} says '{text(a)}', but {other} says '{text(b)}'")
+    return ModelError(
+        f"'{key}' is '{text(a)}' in {one} but '{text(b)}' in {other}, "
+        "expected the same value in both"
+    )
 
 
 def _require_fitting_arguments(facts: ModelMetadata, signature: Signature, model: Path) -> None:
     stages = [f"edge_index{k}" for k in range(facts.layers or 1)]
     expected = {
-        "none": ["species", "coords", "n_neigh", "nlist", "contributing"],
+        "raw": ["species", "coords", "n_neigh", "nlist", "contributing"],
         "graph": ["species", "coords", *stages, "contributing"],
         "edges": ["species", "edge_vectors", "edge_index", "contributing"],
         "descriptor": ["descriptor"],
@@ -173,7 +200,7 @@ def _require_fitting_arguments(facts: ModelMetadata, signature: Signature, model
     types = ["List[int]" if name in SHELL_COUNTS else "Tensor" for name in expected]
     if list(signature.types) != types:
         layers = "" if facts.convention == "descriptor" else f" with {facts.layers} layer(s)"
-        raise TorchMLError(
+        raise ModelError(
             f"the forward of {model} takes ({_inputs(signature.arguments, signature.types)}), but "
             f"the convention '{facts.convention}'{layers} calls it with "
             f"({_inputs(expected, types)})"

@@ -1,61 +1,82 @@
-"""What a model archive says about itself.
+"""The metadata of a model archive.
 
 An archive, TorchScript or compiled, carries its metadata as extra files, one per key:
-`torchml/cutoff` holds the text `4.0`. Readers that do not know them ignore them.
+`torchml/cutoff` holds the text `4.0`. Programs that do not know them ignore them. The table of keys
+and the rules of their values are those of the driver (`torchml.contract.keys`).
 """
 
 from __future__ import annotations
 
-import math
 import os
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
-from torchml.errors import TorchMLError
+from torchml.contract import keys
+from torchml.errors import FileError
 
 if TYPE_CHECKING:
     import torch
 
 FORMAT = 1
-PREFIX = "torchml/"
 
-CHOICES = {
-    "convention": ("none", "graph", "edges", "descriptor"),
-    "dtype": ("float32", "float64"),
-    "input_dtype": ("float32", "float64"),
-    "species_input": ("code", "atomic_number"),
-    "edges": ("symmetric", "directed"),
-}
+
+class MetadataKeywords(TypedDict, total=False):
+    """Metadata as keywords of `Potential` and `Calculator`, for archives that lack them.
+
+    Attributes are those of `ModelMetadata`.
+    """
+
+    convention: str
+    species: str | Sequence[str]
+    cutoff: float
+    layers: int
+    dtype: str
+    input_dtype: str
+    species_input: str
+    stage_edges: str
+    returns_forces: bool
+    radial: bool
+    extensions: str | Sequence[str]
+    descriptor: str
+    descriptor_parameters: str
 
 
 @dataclass(frozen=True)
 class ModelMetadata:
-    """Facts about a model; None means that nothing is said.
+    """Facts about a model; None means unknown.
 
     Attributes:
-        convention: how `forward` is called: none, graph, edges or descriptor.
+        convention: how `forward` is called: raw, graph, edges or descriptor.
         species: chemical symbols in the order of the species codes.
         cutoff: radius of one neighbour list (Å).
         layers: message-passing layers; the influence distance is `layers * cutoff`.
         dtype: float type of the model, float32 or float64.
-        input_dtype: float type of what it is given, where that is not its own.
-        species_input: what the first argument holds, code or atomic_number.
-        edges: edges of a staged graph, symmetric (i,j) and (j,i), or directed (into the target).
-        returns_forces: the model returns (energy, derivative) rather than the energy alone.
-        radial: energy depends on the lengths of the edge vectors only (convention edges).
-        extensions: operator libraries that must be loaded before the model, names or paths.
+        input_dtype: float type of its inputs, where it differs from `dtype`.
+        species_input: what the species argument holds, code or atomic_number.
+        stage_edges: edges of a staged graph (convention graph): symmetric, (i,j) and (j,i), or
+            directed, into the target only.
+        returns_forces: the model returns (energy, derivative) instead of the energy alone.
+        radial: the energy depends on the lengths of the edge vectors only (convention edges).
+        extensions: operator libraries to load before the model, names or paths.
         descriptor: kind of the descriptor (convention descriptor), as in a `.param` file.
         descriptor_parameters: its parameters, the text of a descriptor.dat.
-        inputs: of a compiled archive, the tensors it takes: name:type[sizes] for each.
+        inputs: of a compiled archive, its tensors: name:type[sizes] for each.
         device: of a compiled archive, cpu or cuda.
         instruction_set: of a compiled archive, what the processor must have.
         torch: of a compiled archive, the version of torch that compiled it.
+        name: of the model.
+        authors: one entry per author.
+        references: one entry per publication.
+        training_data: what the model was trained on.
+        torchml_version: version of TorchML that wrote the archive.
+        receptive_field: distance up to which atoms matter (Å).
+        precision: float types of weights and sums.
     """
 
     convention: str | None = None
@@ -65,7 +86,7 @@ class ModelMetadata:
     dtype: str | None = None
     input_dtype: str | None = None
     species_input: str | None = None
-    edges: str | None = None
+    stage_edges: str | None = None
     returns_forces: bool | None = None
     radial: bool | None = None
     extensions: tuple[str, ...] | None = None
@@ -75,79 +96,115 @@ class ModelMetadata:
     device: str | None = None
     instruction_set: str | None = None
     torch: str | None = None
+    name: str | None = None
+    authors: tuple[str, ...] | None = None
+    references: tuple[str, ...] | None = None
+    training_data: str | None = None
+    torchml_version: str | None = None
+    receptive_field: float | None = None
+    precision: str | None = None
 
     def __post_init__(self) -> None:
-        for key, allowed in CHOICES.items():
-            value = getattr(self, key)
-            if value is not None and value not in allowed:
-                raise TorchMLError(f"{key} is '{value}', expected {' | '.join(allowed)}")
-        if self.species is not None and not self.species:
-            raise TorchMLError("species is empty, expected at least one chemical symbol")
-        if self.species is not None and len(set(self.species)) != len(self.species):
-            raise TorchMLError(f"species is '{' '.join(self.species)}': a symbol occurs twice")
-        if self.cutoff is not None and not (math.isfinite(self.cutoff) and self.cutoff > 0):
-            raise TorchMLError(f"cutoff is {self.cutoff}, expected a positive length in Å")
-        if self.layers is not None and self.layers < 1:
-            raise TorchMLError(f"layers is {self.layers}, expected at least 1")
+        """Check the values, and replace older names of choices."""
+        values = keys.parse(self._texts(), "the arguments")
+        for field in fields(self):
+            object.__setattr__(self, field.name, values.get(field.name))
+
+    def _texts(self) -> dict[str, str]:
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {
+            name: keys.to_text(name, value) for name, value in values.items() if value is not None
+        }
 
     def to_fields(self) -> dict[str, str]:
-        """The known facts as text, by key."""
-        texts = {}
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if value is not None and value != ():
-                texts[field.name] = _to_text(value)
-        return texts
+        """Return the known facts as text, under names that drivers of all versions read."""
+        return {
+            file.split("/")[1]: text for file, text in keys.extra_files(self._texts(), "").items()
+        }
 
     @classmethod
-    def from_fields(cls, texts: Mapping[str, str]) -> ModelMetadata:
-        """The inverse of `to_fields`; absent keys and empty texts say nothing."""
-        values: dict[str, Any] = {}
-        for key, text in texts.items():
-            if key not in _PARSERS:
-                known = " ".join(_PARSERS)
-                raise TorchMLError(f"metadata key '{key}' is unknown, expected one of: {known}")
-            if text.strip():
-                values[key] = _PARSERS[key](key, text.strip())
+    def from_fields(cls, texts: Mapping[str, str], source: str = "the arguments") -> ModelMetadata:
+        """Read facts from text; absent keys and empty texts are unknown.
+
+        Args:
+            texts: text by key; older names of keys are read too.
+            source: where the texts were read, for messages.
+
+        Raises:
+            TorchMLError: a key is unknown or its text is wrong.
+        """
+        values: dict[str, Any] = keys.parse(texts, source)
+        values.pop("format", None)
         return cls(**values)
 
+    @classmethod
+    def from_keywords(cls, keywords: Mapping[str, Any]) -> ModelMetadata:
+        """Read facts from the keywords of a call.
+
+        Args:
+            keywords: those of `MetadataKeywords`; older names of keys are read too.
+
+        Raises:
+            TypeError: a keyword is unknown.
+            TorchMLError: a value is wrong.
+        """
+        known = MetadataKeywords.__annotations__
+        texts = {}
+        for keyword, value in keywords.items():
+            key = keys.find_key(keyword)
+            if key is None or key.name not in known:
+                raise TypeError(f"unknown keyword '{keyword}', expected one of {', '.join(known)}")
+            if value is not None:
+                texts[key.name] = keys.to_text(key.name, value)
+        return cls.from_fields(texts)
+
     def to_extra_files(self) -> dict[str, str]:
-        """The extra files of a TorchScript archive that say this."""
-        texts = {"format": str(FORMAT), **self.to_fields()}
-        return {PREFIX + key: text for key, text in texts.items()}
+        """Return the extra files of an archive with these facts: text by file name."""
+        return keys.extra_files({"format": str(FORMAT), **self._texts()}, "the metadata")
 
     @classmethod
     def from_extra_files(cls, files: Mapping[str, str], source: str | Path) -> ModelMetadata:
-        """Metadata from the extra files of the archive `source` (named in errors)."""
-        texts = {key.removeprefix(PREFIX): text for key, text in files.items()}
-        written_as = texts.pop("format", "").strip()
-        if written_as != str(FORMAT):
-            raise TorchMLError(
-                f"{source}: {PREFIX}format is '{written_as}', this version reads format {FORMAT}"
-            )
-        try:
-            return cls.from_fields(texts)
-        except TorchMLError as error:
-            raise TorchMLError(f"{source}: {PREFIX}{error}") from None
+        """Read the metadata among the extra files of the archive `source` (named in errors)."""
+        texts = {name: text for file, text in files.items() if (name := keys.key_of_file(file))}
+        return cls.from_fields(texts, str(source))
 
 
 def read(path: str | Path) -> ModelMetadata | None:
-    """Metadata of the archive at `path`; None when it carries none."""
+    """Read the metadata of the archive at `path`; None when it carries none.
+
+    Raises:
+        FileError: the file is not there, or is no archive.
+        TorchMLError: the metadata are wrong.
+    """
+    return parse(extra_files(path), path)
+
+
+def parse(files: Mapping[str, bytes], source: str | Path) -> ModelMetadata | None:
+    """Read the metadata among the extra files of an archive; None when there are none.
+
+    Args:
+        files: content by file name.
+        source: the archive, for messages.
+
+    Raises:
+        TorchMLError: the metadata are wrong.
+    """
     try:
-        files = {
-            name: content.decode()
-            for name, content in extra_files(path).items()
-            if name.startswith(PREFIX)
+        texts = {
+            name: content.decode() for name, content in files.items() if keys.key_of_file(name)
         }
     except UnicodeDecodeError as error:
-        raise TorchMLError(f"{path}: the metadata is not text ({error})") from None
-    return ModelMetadata.from_extra_files(files, path) if files else None
+        raise FileError(f"{source}: the metadata are not text ({error})") from None
+    return ModelMetadata.from_extra_files(texts, source) if texts else None
 
 
 def extra_files(path: str | Path) -> dict[str, bytes]:
-    """All extra files of a TorchScript archive, by name.
+    """Return all extra files of an archive by name, metadata included.
 
-    The archive is read as the zip file that it is: no model code runs.
+    The archive is read as a zip file: no code of the model runs.
+
+    Raises:
+        FileError: the file is not there, or is no archive.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -157,9 +214,9 @@ def extra_files(path: str | Path) -> dict[str, bytes]:
                 if "/extra/" in name
             }
     except FileNotFoundError:
-        raise TorchMLError(f"{path}: no such file, expected a TorchScript archive") from None
+        raise FileError(f"{path}: no such file, expected a TorchScript archive") from None
     except (zipfile.BadZipFile, OSError) as error:
-        raise TorchMLError(f"{path}: not a readable TorchScript archive ({error})") from None
+        raise FileError(f"{path}: not a readable TorchScript archive ({error})") from None
 
 
 def save(
@@ -168,14 +225,18 @@ def save(
     metadata: ModelMetadata,
     others: Mapping[str, bytes] | None = None,
 ) -> None:
-    """Write the archive of `model` with its metadata; a crash leaves no half-written file.
+    """Write the archive of a model with its metadata; a crash leaves no half-written file.
 
-    `others` are extra files that are not ours and shall be in the archive too.
+    Args:
+        model: the scripted model.
+        path: file to write; missing folders are created.
+        metadata: facts to write as extra files.
+        others: extra files of other programs, by name.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
-        # The archive records its own name, so the temporary file bears the final one.
+        # The archive records its own name: the temporary file has the final one.
         temporary = Path(scratch) / path.name
         with quiet_torchscript():
             model.save(str(temporary), _extra_files={**(others or {}), **metadata.to_extra_files()})
@@ -188,60 +249,3 @@ def quiet_torchscript() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is", DeprecationWarning)
         yield
-
-
-def _to_text(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, tuple):
-        return " ".join(value)
-    return repr(value) if isinstance(value, float) else str(value)
-
-
-def _text(key: str, text: str) -> str:
-    return text
-
-
-def _words(key: str, text: str) -> tuple[str, ...]:
-    return tuple(text.split())
-
-
-def _float(key: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise TorchMLError(f"{key} is '{text}', expected a number") from None
-
-
-def _int(key: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise TorchMLError(f"{key} is '{text}', expected a whole number") from None
-
-
-def _bool(key: str, text: str) -> bool:
-    if text not in ("true", "false"):
-        raise TorchMLError(f"{key} is '{text}', expected true | false")
-    return text == "true"
-
-
-_PARSERS = {
-    "convention": _text,
-    "species": _words,
-    "cutoff": _float,
-    "layers": _int,
-    "dtype": _text,
-    "input_dtype": _text,
-    "species_input": _text,
-    "edges": _text,
-    "returns_forces": _bool,
-    "radial": _bool,
-    "extensions": _words,
-    "descriptor": _text,
-    "descriptor_parameters": _text,
-    "inputs": _text,
-    "device": _text,
-    "instruction_set": _text,
-    "torch": _text,
-}

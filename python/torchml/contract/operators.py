@@ -1,4 +1,4 @@
-"""Libraries of operators that a model needs and torch does not have."""
+"""Libraries of operators that a model needs beside those of torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,15 @@ from collections.abc import Sequence
 
 
 def load_extensions(libraries: Sequence[str]) -> None:
-    """Load operator libraries: paths, files in TORCHML_EXTENSION_PATH, or Python packages."""
+    """Load operator libraries.
+
+    Args:
+        libraries: paths, names of files in TORCHML_EXTENSION_PATH, or Python packages.
+
+    Raises:
+        FileNotFoundError: no file has this path.
+        ImportError: no file and no package has this name.
+    """
     import importlib
     import os
 

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from torchml.contract.metadata import ModelMetadata
-from torchml.errors import TorchMLError
+from torchml.errors import ModelError
 
 _HAS_LAYERS = ("graph", "edges")
+_PREPROCESSING = {"raw": "None"}  # the others by their names
 
 
 def render(metadata: ModelMetadata, model_file: str, number_of_inputs: int) -> str:
-    """Text of the `.param` file.
+    """Return the text of the `.param` file.
 
-    The original driver reads by line, so the order of the sections, and which blank lines there
-    are, is part of the format.
+    The original driver reads by line: the order of the sections and the blank lines are part of the
+    format.
 
     Args:
-        metadata: convention, species, cutoff (and layers for graph and edges, the kind of the
-            descriptor for descriptor) must be known.
+        metadata: convention, species, cutoff (Å) and layers must be known, and for the convention
+            descriptor the kind of the descriptor.
         model_file: name of the model archive beside the `.param` file.
         number_of_inputs: arguments of the model's `forward`.
+
+    Raises:
+        ModelError: the metadata lack one of these.
     """
     needed = ["convention", "species", "cutoff", "layers"]
     if metadata.convention == "descriptor":
         needed.append("descriptor")
     for key in needed:
         if getattr(metadata, key) is None:
-            raise TorchMLError(f"a .param file needs {key}, but the metadata does not give it")
+            raise ModelError(f"the metadata lack '{key}', expected it for the .param file")
     assert metadata.convention is not None
     assert metadata.species is not None
     cutoff = [repr(metadata.cutoff)]
@@ -37,7 +41,7 @@ def render(metadata: ModelMetadata, model_file: str, number_of_inputs: int) -> s
         " ".join(metadata.species),
         "",
         "# Preprocessing kind",
-        metadata.convention.capitalize(),
+        _PREPROCESSING.get(metadata.convention, metadata.convention.capitalize()),
         "",
         "# Cutoff and n_conv layers",
         *cutoff,

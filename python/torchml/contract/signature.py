@@ -1,4 +1,4 @@
-"""What the `forward` of an archive looks like, found out in a process of its own."""
+"""The signature of `forward`, read in a separate process."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torchml.contract.operators import load_extensions
-from torchml.errors import TorchMLError
+from torchml.errors import ModelError
 
 SHELL_COUNTS = ("node_counts", "edge_counts")  # optional inputs of the convention `edges`
 
 
 @dataclass(frozen=True)
 class Signature:
-    """The `forward` of an archive.
+    """Inputs, outputs and float types of the `forward` of an archive.
 
     Attributes:
         arguments: names of the inputs that have no default value.
@@ -34,40 +35,57 @@ class Signature:
     dtypes: tuple[str, ...]
 
     @classmethod
+    def of(cls, module: Any) -> Signature:
+        """Read the signature of a TorchScript module in memory."""
+        return cls(**{key: tuple(value) for key, value in forward_of(module).items()})
+
+    @classmethod
     def from_json(cls, text: str) -> Signature:
+        """Read the signature that the probe prints."""
         return cls(**{key: tuple(value) for key, value in json.loads(text).items()})
 
 
-# Runs where nothing of this package is imported, as in the simulator.
-_PROBE = (
-    f"""
+def forward_of(module: Any) -> dict[str, list[str]]:
+    """Return the fields of a `Signature`, read from a TorchScript module in memory."""
+    schema = module.forward.schema
+    inputs = [one for one in schema.arguments[1:] if not one.has_default_value()]
+    returned = schema.returns[0].type
+    outputs = returned.elements() if returned.kind() == "TupleType" else [returned]
+
+    def floats(tensors: Any) -> list[str]:
+        return sorted({str(one.dtype)[6:] for one in tensors if one.is_floating_point()})
+
+    return {
+        "arguments": [one.name for one in inputs],
+        "types": [str(one.type) for one in inputs],
+        "outputs": [str(one) for one in outputs],
+        "dtypes": floats(module.parameters()) or floats(module.buffers()),
+    }
+
+
+# Runs without this package, as in the simulator.
+_PROBE = f"""
+from __future__ import annotations
 import json, sys, warnings
-from collections.abc import Sequence
 warnings.simplefilter("ignore")
 import torch
 {inspect.getsource(load_extensions)}
+{inspect.getsource(forward_of)}
 load_extensions(sys.argv[2:])
+print(json.dumps(forward_of(torch.jit.load(sys.argv[1], map_location="cpu"))))
 """
-    + """
-module = torch.jit.load(sys.argv[1], map_location="cpu")
-schema = module.forward.schema
-inputs = [one for one in schema.arguments[1:] if not one.has_default_value()]
-returned = schema.returns[0].type
-outputs = returned.elements() if returned.kind() == "TupleType" else [returned]
-def floats(tensors):
-    return sorted({str(t.dtype)[6:] for t in tensors if t.is_floating_point()})
-print(json.dumps({
-    "arguments": [one.name for one in inputs],
-    "types": [str(one.type) for one in inputs],
-    "outputs": [str(one) for one in outputs],
-    "dtypes": floats(module.parameters()) or floats(module.buffers()),
-}))
-"""
-)
 
 
 def probe(model: Path, extensions: tuple[str, ...] = ()) -> Signature:
-    """Load the archive in a process of its own and ask for its `forward`."""
+    """Load the archive in a separate process and read the signature of its `forward`.
+
+    Args:
+        model: TorchScript archive.
+        extensions: operator libraries to load first.
+
+    Raises:
+        ModelError: torch cannot load the archive, or an operator is missing.
+    """
     command = [sys.executable, "-c", _PROBE, str(model.resolve()), *extensions]
     with tempfile.TemporaryDirectory() as scratch:
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
@@ -76,13 +94,13 @@ def probe(model: Path, extensions: tuple[str, ...] = ()) -> Signature:
         return probe(model, (ours, *extensions))
     if done.returncode != 0:
         if missing := re.search(r"Unknown builtin op: ([\w:]+)", done.stderr):
-            raise TorchMLError(
+            raise ModelError(
                 f"{model} needs the operator {missing[1]}, which is not part of torch; "
-                "pass --extensions with the library that has it"
+                "pass --extensions with the library that contains it"
             )
         lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
         reason = next(
             (line for line in reversed(lines) if re.match(r"[\w.]*Error", line)), "it crashed"
         )
-        raise TorchMLError(f"{model} cannot be loaded as TorchScript by torch alone: {reason}")
+        raise ModelError(f"{model} cannot be loaded as TorchScript by torch alone: {reason}")
     return Signature.from_json(done.stdout.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""Descriptors of atomic environments: numpy in, numpy out, by the C++ code that the driver runs.
+"""Descriptors of atomic environments, computed by the C++ library that the driver uses.
 
     from torchml.descriptors import Descriptor, SymmetryFunctions
 
@@ -6,8 +6,8 @@
     values = descriptor.compute(atoms)                 # [N, 51]
     gradient = descriptor.vjp(atoms, cotangent)        # forces, virial and stress of an energy
 
-Parameters are in `parameters`, published sets in `presets`, files in `files`; `autograd` makes
-descriptors part of what torch differentiates, and is the only one that imports torch.
+Arguments and results are numpy arrays. Parameters are in `parameters`, published sets in `presets`,
+files in `files`. `autograd` makes descriptors differentiable by torch; only this module imports it.
 """
 
 from typing import TYPE_CHECKING
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
         SOAP,
         Bispectrum,
         Parameters,
-        SymmetryFunction,
         SymmetryFunctions,
         Xi,
+        preset,
     )
-    from torchml.descriptors.presets import preset
+    from torchml.descriptors.symmetry_function import SymmetryFunction
 
 _HOMES = {
     "Bispectrum": "torchml.descriptors.parameters",
@@ -35,11 +35,11 @@ _HOMES = {
     "Gradient": "torchml.descriptors.descriptor",
     "Parameters": "torchml.descriptors.parameters",
     "SOAP": "torchml.descriptors.parameters",
-    "SymmetryFunction": "torchml.descriptors.parameters",
+    "SymmetryFunction": "torchml.descriptors.symmetry_function",
     "SymmetryFunctions": "torchml.descriptors.parameters",
     "Xi": "torchml.descriptors.parameters",
     "load_parameters": "torchml.descriptors.files",
-    "preset": "torchml.descriptors.presets",
+    "preset": "torchml.descriptors.parameters",
     "read": "torchml.descriptors.files",
     "save_parameters": "torchml.descriptors.files",
     "write": "torchml.descriptors.files",

@@ -1,17 +1,17 @@
-"""Descriptors as functions that torch differentiates: networks on them train on forces.
+"""Descriptors as functions that torch differentiates, to train networks on forces.
 
-Two ways to the forces of E = network(D(x)):
+There are two ways to compute the forces of E = network(D(x)):
 
-`descriptor_values` is a function of edge vectors (`edge_vectors` makes them of positions), and the
-forces are what torch.autograd.grad returns. For a loss of forces, create_graph=True::
+`descriptor_values` is a function of edge vectors (`edge_vectors` computes them from positions), and
+torch.autograd.grad returns the forces. A loss of forces needs create_graph=True::
 
     positions.requires_grad_()
     values = descriptor_values(descriptor, environments, edge_vectors(environments, positions))
     (gradient,) = torch.autograd.grad(network(values).sum(), positions, create_graph=True)
     loss(-gradient).backward()
 
-`linearize` computes the values and the Jacobian of a structure once, after which forces are a
-product of tensors, on any device. Structures that stay where they are, as in training, want this::
+`linearize` computes the values and the Jacobian of a structure once; forces are then a product of
+tensors, on any device. This suits structures with fixed positions, as in training::
 
     fixed = linearize(descriptor, environments)     # or Linearization.joined([...]) for a batch
     values = fixed.values.requires_grad_()
@@ -34,17 +34,22 @@ from torchml.descriptors.descriptor import Descriptor
 from torchml.descriptors.environments import Environments
 from torchml.errors import TorchMLError
 
-# Of the edge that moves most in a difference, Å.
+# Largest displacement of an edge in a finite difference, Å.
 _STEP = 1e-5
 
 
 def edge_vectors(
     environments: Environments, positions: Tensor, strain: Tensor | None = None
 ) -> Tensor:
-    """The vectors to the neighbours, as a function of the positions [N, 3] of the atoms: [E, 3].
+    """Return the vectors to the neighbours as a differentiable function of the positions.
 
-    The neighbours stay those of the environments, and their images where they were; a strain
-    [3, 3] deforms everything.
+    Args:
+        environments: neighbours and their periodic images, which stay the same.
+        positions: of the atoms, float[N, 3] (Å).
+        strain: deformation of positions and cell, float[3, 3]; None: none.
+
+    Returns:
+        float[E, 3] (Å).
     """
     if positions.shape != (environments.atoms, 3):
         raise TorchMLError(
@@ -65,18 +70,25 @@ def descriptor_values(
     threads: int = 0,
     quick: bool = False,
 ) -> Tensor:
-    """Values [C, width] as a differentiable function of the edge vectors [E, 3] (Å).
+    """Return the descriptors as a differentiable function of the edge vectors.
 
     The first derivative is the vector-Jacobian product of the C++ library. It can be differentiated
-    again with respect to what was multiplied, which is what a loss of forces needs for its
-    network; second derivatives of the descriptor itself do not exist, and come out as NaN (so the
-    `grad` of positions is NaN after the backward pass of a loss of forces).
+    again with respect to the cotangent, as a loss of forces requires. Second derivatives of the
+    descriptor itself are not available and are NaN (so the `grad` of positions is NaN after the
+    backward pass of a loss of forces).
 
-    The second derivative takes the whole Jacobian, `width` products; `quick` takes central
-    differences of the values instead, good to about 1e-9, in the time of two evaluations.
+    The computation is in float64 on the CPU; the result has the type and the device of `vectors`.
 
-    float32 and float64 are computed in float64 and returned as they came; tensors of another device
-    travel to the CPU and back.
+    Args:
+        descriptor: the descriptor.
+        environments: centres and neighbours.
+        vectors: from the centres to the neighbours, float32 or float64 [E, 3] (Å).
+        threads: number of threads; 0: OpenMP's default.
+        quick: compute the second derivative by central differences of the values, accurate to
+            about 1e-9, in the time of two evaluations; else by the Jacobian, `width` products.
+
+    Returns:
+        float[C, width].
     """
     if vectors.shape != environments.vectors.shape:
         raise TorchMLError(
@@ -92,7 +104,7 @@ def descriptor_values(
 
 @dataclass(frozen=True)
 class _Call:
-    """The C++ library for these environments, with other vectors."""
+    """The C++ library for fixed environments and variable vectors."""
 
     descriptor: Descriptor
     environments: Environments
@@ -105,7 +117,7 @@ class _Call:
     def pull_back(self, vectors: Tensor, cotangent: Tensor) -> Tensor:
         """[C, width] -> [E, 3]."""
         e = self.environments
-        found = self.descriptor.core.pull_back_edges(
+        gradient = self.descriptor.core.pull_back_edges(
             e.center_species,
             e.offsets,
             e.neighbor_species,
@@ -113,24 +125,24 @@ class _Call:
             _array(cotangent),
             self.threads,
         )
-        return torch.from_numpy(found).to(vectors)
+        return torch.from_numpy(gradient).to(vectors)
 
     def push_forward(self, vectors: Tensor, directions: Tensor) -> Tensor:
         """[E, 3] -> [C, width]: derivatives of the values along displacements of the edges."""
         places, along = _array(vectors), _array(directions)
         if self.quick:
-            found, done = self._differences(places, along)
+            product, done = self._differences(places, along)
         else:
-            found = np.zeros((len(self.environments.centers), self.descriptor.width))
-            done = np.zeros(len(found), dtype=bool)
+            product = np.zeros((len(self.environments.centers), self.descriptor.width))
+            done = np.zeros(len(product), dtype=bool)
         for row in np.flatnonzero(~done):
-            found[row] = self._product(places, along, int(row))
-        return torch.from_numpy(found).to(vectors)
+            product[row] = self._product(places, along, int(row))
+        return torch.from_numpy(product).to(vectors)
 
     def _product(
         self, places: NDArray[np.float64], along: NDArray[np.float64], row: int
     ) -> NDArray[np.float64]:
-        """With the Jacobian of one centre: [width]."""
+        """Multiply by the Jacobian of one centre: [width]."""
         e = self.environments
         edges = slice(int(e.offsets[row]), int(e.offsets[row + 1]))
         jacobian = self.descriptor.core.jacobian_edges(
@@ -146,13 +158,15 @@ class _Call:
     def _differences(
         self, places: NDArray[np.float64], along: NDArray[np.float64]
     ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Central differences [C, width], and where they do not cross a cutoff: there the values of
-        some kinds jump."""
+        """Return central differences [C, width], and for which centres they are valid: bool[C].
+
+        They are not valid across a cutoff, where the values of some kinds are discontinuous.
+        """
         e = self.environments
         rows = e.edge_rows
         largest = np.zeros(len(e.centers))
         np.maximum.at(largest, rows, np.linalg.norm(along, axis=1))
-        step = _STEP / np.where(largest > 0, largest, 1.0)  # one for each centre
+        step = _STEP / np.where(largest > 0, largest, 1.0)  # of each centre
         moved = along * step[rows, None]
         change = self._values(places + moved) - self._values(places - moved)
         cutoffs = self.descriptor.parameters.cutoffs[e.center_species[rows], e.neighbor_species]
@@ -168,8 +182,8 @@ class _Call:
 
 
 def _array(tensor: Tensor) -> NDArray[np.float64]:
-    found: NDArray[np.float64] = tensor.detach().to("cpu", torch.float64).contiguous().numpy()
-    return found
+    array: NDArray[np.float64] = tensor.detach().to("cpu", torch.float64).contiguous().numpy()
+    return array
 
 
 class _Values(torch.autograd.Function):
@@ -187,7 +201,7 @@ class _Values(torch.autograd.Function):
 
 
 class _PullBack(torch.autograd.Function):
-    """Linear in the cotangent: its derivative is the Jacobian times the edges' directions."""
+    """Vector-Jacobian product; its derivative by the cotangent is the Jacobian."""
 
     @staticmethod
     def forward(ctx: Any, vectors: Tensor, cotangent: Tensor, call: _Call) -> Tensor:
@@ -204,7 +218,7 @@ class _PullBack(torch.autograd.Function):
 
 
 class _PushForward(torch.autograd.Function):
-    """The adjoint of _PullBack, and the other way round."""
+    """Jacobian-vector product, the adjoint of _PullBack."""
 
     @staticmethod
     def forward(ctx: Any, vectors: Tensor, directions: Tensor, call: _Call) -> Tensor:
@@ -221,9 +235,9 @@ class _PushForward(torch.autograd.Function):
 
 
 class _NoSecondDerivative(torch.autograd.Function):
-    """The vectors; whoever asks for a derivative through them gets NaN and not a wrong number.
+    """The vectors, with the derivative NaN instead of a wrong number.
 
-    An error would stop loss.backward(), which asks for the gradients of everything, wanted or not.
+    An error would stop loss.backward(), which computes the gradients of all leaves.
     """
 
     @staticmethod
@@ -263,26 +277,26 @@ class Linearization:
 
     @property
     def center_structure(self) -> Tensor:
-        """int64[C], the structure of each centre: energies of structures are sums over it."""
+        """int64[C], the structure of each centre."""
         return self.atom_structure.index_select(0, self.centers)
 
     def energies(self, of_centers: Tensor) -> Tensor:
-        """Sums over the centres of each structure: [C] -> [structures]."""
+        """Return the sums over the centres of each structure: [C] -> [structures]."""
         return of_centers.new_zeros(self.structures).index_add(0, self.center_structure, of_centers)
 
     def edge_gradient(self, cotangent: Tensor) -> Tensor:
-        """Vector-Jacobian product, linear in the cotangent [C, width]: [E, 3]."""
+        """Return the vector-Jacobian product for the edge vectors: [C, width] -> [E, 3]."""
         return torch.einsum("ed,edx->ex", cotangent.index_select(0, self.rows), self.jacobian)
 
     def gradient(self, cotangent: Tensor) -> Tensor:
-        """The same for the atoms: [N, 3], minus the forces where cotangent = dE/dD."""
+        """Return it for the positions: [C, width] -> [N, 3]; minus the forces if it is dE/dD."""
         edges = self.edge_gradient(cotangent)
         owners = self.centers.index_select(0, self.rows)
         zeros = edges.new_zeros(self.atom_structure.size(0), 3)
         return zeros.index_add(0, self.neighbors, edges).index_add(0, owners, -edges)
 
     def virial(self, cotangent: Tensor) -> Tensor:
-        """The same for strains of each structure: [structures, 3, 3], stress times volume."""
+        """Return it for strains: [C, width] -> [structures, 3, 3]; stress times volume (eV)."""
         edges = self.edge_gradient(cotangent)
         outer = edges.unsqueeze(2) * self.vectors.unsqueeze(1)
         outer = 0.5 * (outer + outer.transpose(1, 2))
@@ -290,20 +304,22 @@ class Linearization:
         return zeros.index_add(0, self.center_structure.index_select(0, self.rows), outer)
 
     def to(self, *args: Any, **kwargs: Any) -> Linearization:
-        """As Tensor.to; a float type is for the numbers, and leaves the indices what they are."""
+        """Convert like Tensor.to; a float type does not apply to the indices."""
         values = self.values.to(*args, **kwargs)
+        others = [
+            field.name for field in fields(self) if field.name not in ("values", "structures")
+        ]
         moved = {
-            one.name: getattr(self, one.name).to(
-                values if getattr(self, one.name).is_floating_point() else values.device
+            name: getattr(self, name).to(
+                values if getattr(self, name).is_floating_point() else values.device
             )
-            for one in fields(self)
-            if one.name not in ("values", "structures")
+            for name in others
         }
         return Linearization(values=values, structures=self.structures, **moved)
 
     @classmethod
     def joined(cls, parts: Sequence[Linearization]) -> Linearization:
-        """Many structures as one, the atoms numbered one structure after the other."""
+        """Join structures; atoms are numbered consecutively over the structures."""
         if not parts:
             raise TorchMLError("no structures are given, expected at least one")
         rows, centers, neighbors, structures = [], [], [], []
@@ -335,8 +351,19 @@ def linearize(
     dtype: torch.dtype = torch.float64,
     threads: int = 0,
 ) -> Linearization:
-    """Values and Jacobian of one structure. It takes `width` vector-Jacobian products and, in
-    float64, 24 width bytes for each neighbour of each atom, once."""
+    """Compute values and Jacobian of a structure.
+
+    It takes `width` vector-Jacobian products and, in float64, 24 `width` bytes for each edge.
+
+    Args:
+        descriptor: the descriptor.
+        environments: centres, neighbours and vectors of the structure.
+        dtype: float type of the result.
+        threads: number of threads; 0: OpenMP's default.
+
+    Returns:
+        The values and their derivatives by the edge vectors.
+    """
     values = descriptor.core.compute_edges(*environments.arguments, threads)
     return Linearization(
         values=torch.from_numpy(values).to(dtype),

@@ -1,4 +1,4 @@
-"""Values as users write them, as plain numbers; what is none is an error that says which."""
+"""Convert user input to plain numbers; anything else raises an error that names the parameter."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torchml.errors import TorchMLError
 
 
 def finite(what: str, value: Any) -> float:
-    """A finite number."""
+    """Return a finite number."""
     try:
         number = float(value)
     except (TypeError, ValueError):
@@ -22,14 +22,14 @@ def finite(what: str, value: Any) -> float:
 
 
 def positive(what: str, value: Any) -> float:
-    """A finite number above zero."""
+    """Return a finite number above zero."""
     if (number := finite(what, value)) <= 0:
         raise TorchMLError(f"{what} is {value!r}, expected a positive number")
     return number
 
 
 def whole(what: str, value: Any) -> int:
-    """A whole number, also one that is written as 4.0."""
+    """Return a whole number; 4.0 is one too."""
     if (number := finite(what, value)) != round(number):
         raise TorchMLError(f"{what} is {value!r}, expected a whole number")
     return round(number)

@@ -1,4 +1,4 @@
-"""A descriptor as a function of structures."""
+"""Descriptors of structures, their Jacobians and vector-Jacobian products."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from torchml.descriptors.environments import Environments
 from torchml.descriptors.labels import labels_of
 from torchml.descriptors.parameters import Parameters
 from torchml.errors import TorchMLError
+from torchml.voigt import to_voigt
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -31,7 +32,7 @@ class Gradient:
     Attributes:
         positions: [N, 3], d/dx of each atom: minus the forces.
         virial: [6], d/dstrain in the order xx yy zz yz xz xy.
-        volume: of the cell, Å³; None where there is none.
+        volume: of the cell, Å³; None without a cell.
     """
 
     positions: Array
@@ -45,7 +46,7 @@ class Gradient:
 
     @property
     def stress(self) -> Array:
-        """[6], dE/dstrain by the volume, as ASE has it."""
+        """[6], dE/dstrain divided by the volume, in the order and with the sign of ASE."""
         if self.volume is None:
             raise TorchMLError("there is no stress without a cell, expected a periodic structure")
         return self.virial / self.volume
@@ -54,9 +55,12 @@ class Gradient:
 class Descriptor:
     """A vector of `width` numbers for the environment of each atom.
 
-    Structures are ASE's Atoms, periodic or not, in cells of any size, or Environments made of one's
-    own neighbour lists. A list of structures is computed at once, and gives a list of results.
-    `threads` is the number of threads, 0: OpenMP's; the results are the same for any.
+    Structures are ASE's Atoms, periodic or not, in cells of any size, or Environments from the
+    neighbour lists of the user. A list of structures is computed at once and returns a list.
+    `threads` is the number of threads, 0: OpenMP's default; the results do not depend on it.
+
+    Args:
+        parameters: SymmetryFunctions, Bispectrum, SOAP, Xi, or a `preset`.
     """
 
     def __init__(self, parameters: Parameters) -> None:
@@ -80,23 +84,23 @@ class Descriptor:
 
     @property
     def cutoff(self) -> float:
-        """How far an atom sees (Å)."""
+        """Largest cutoff (Å)."""
         return self.parameters.largest_cutoff
 
     @property
     def width(self) -> int:
-        """Numbers per atom."""
+        """Number of components."""
         return self.core.width
 
     def __repr__(self) -> str:
         return f"Descriptor({self.parameters}, width {self.width})"
 
     def labels(self) -> list[str]:
-        """A readable name of each component, in the order of the output."""
+        """Return a readable name of each component, in the order of the output."""
         return labels_of(self.parameters)
 
     def environments(self, structure: Structure, indices: ArrayLike | None = None) -> Environments:
-        """The neighbours of the atoms that `indices` name, or of all."""
+        """Return the neighbours of the atoms `indices`; None: of all atoms."""
         if not isinstance(structure, Environments):
             return Environments.of_atoms(structure, self.parameters, indices)
         if indices is not None:
@@ -115,7 +119,16 @@ class Descriptor:
         threads: int = 0,
     ) -> list[Array]: ...
     def compute(self, structures: Any, indices: Any = None, threads: int = 0) -> Any:
-        """Values [C, width] of the atoms that `indices` name, or of all."""
+        """Compute the descriptors.
+
+        Args:
+            structures: Atoms or Environments, or a list of them.
+            indices: the atoms, for a list of structures a list of them; None: all atoms.
+            threads: number of threads; 0: OpenMP's default.
+
+        Returns:
+            float[C, width], for a list of structures a list of them.
+        """
         parts = self._parts(structures, indices)
         values = self.core.compute_edges(*Environments.joined(parts).arguments, threads)
         ends = np.cumsum([0, *(len(part.centers) for part in parts)])
@@ -139,16 +152,27 @@ class Descriptor:
         threads: int = 0,
     ) -> list[Gradient]: ...
     def vjp(self, structures: Any, cotangent: Any, indices: Any = None, threads: int = 0) -> Any:
-        """Vector-Jacobian product with cotangent [C, width]; for many structures, one for each.
+        """Compute vector-Jacobian products.
 
-        With cotangent = dE/dD: forces, virial and stress of the energy E.
+        With cotangent = dE/dD they are forces, virial and stress of the energy E.
+
+        Args:
+            structures: Atoms or Environments, or a list of them.
+            cotangent: float[C, width], for a list of structures a list of them.
+            indices: the atoms, for a list of structures a list of them; None: all atoms.
+            threads: number of threads; 0: OpenMP's default.
+
+        Returns:
+            The gradient, for a list of structures a list of them.
         """
         batched = _is_batch(structures)
-        given = cotangent if batched else [cotangent]
+        cotangents = cotangent if batched else [cotangent]
         parts = self._parts(structures, indices)
-        if len(given) != len(parts):
-            raise TorchMLError(f"{len(given)} cotangents are given for {len(parts)} structures")
-        weights = [self._cotangent(one, part) for one, part in zip(given, parts, strict=True)]
+        if len(cotangents) != len(parts):
+            raise TorchMLError(
+                f"{len(cotangents)} cotangents are given for {len(parts)} structures"
+            )
+        weights = [self._cotangent(*pair) for pair in zip(cotangents, parts, strict=True)]
         together = Environments.joined(parts)
         everything = np.concatenate([np.zeros((0, self.width)), *weights])
         edges = self.core.pull_back_edges(*together.arguments, everything, threads)
@@ -162,9 +186,9 @@ class Descriptor:
     def jacobian(
         self, structure: Structure, indices: ArrayLike | None = None, threads: int = 0
     ) -> Array:
-        """All derivatives dD[c, d]/dx[a]: [C, width, N, 3], for fits of small structures.
+        """Compute all derivatives dD[c, d]/dx[a] (1/Å): [C, width, N, 3], mostly zeros.
 
-        As expensive as `width` vector-Jacobian products, and mostly zeros.
+        It costs `width` vector-Jacobian products: only for small structures.
         """
         part = self.environments(structure, indices)
         edges = self.edge_jacobian(part, threads)
@@ -174,11 +198,11 @@ class Descriptor:
         return dense.swapaxes(1, 2)
 
     def edge_jacobian(self, environments: Environments, threads: int = 0) -> Array:
-        """Derivatives of the values of each edge's centre by its vector: [E, width, 3]."""
+        """Compute the derivatives of the values of each centre by its edges: [E, width, 3]."""
         return self.core.jacobian_edges(*environments.arguments, threads)
 
-    def _cotangent(self, given: ArrayLike, part: Environments) -> Array:
-        weights = np.asarray(given, dtype=np.float64)
+    def _cotangent(self, values: ArrayLike, part: Environments) -> Array:
+        weights = np.asarray(values, dtype=np.float64)
         if weights.shape != (len(part.centers), self.width):
             raise TorchMLError(
                 f"the cotangent has the shape {list(weights.shape)}, expected "
@@ -199,7 +223,7 @@ class Descriptor:
 
 
 def _is_batch(structures: Any) -> bool:
-    # An Atoms is a sequence too.
+    # Atoms are a sequence too.
     return isinstance(structures, (list, tuple))
 
 
@@ -213,6 +237,4 @@ def _gradient(part: Environments, edges: Array, volume: float | None) -> Gradien
     positions = np.zeros((part.atoms, 3))
     np.add.at(positions, part.neighbors, edges)
     np.add.at(positions, part.edge_centers, -edges)
-    tensor = edges.T @ part.vectors
-    tensor = 0.5 * (tensor + tensor.T)
-    return Gradient(positions, tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]], volume)
+    return Gradient(positions, to_voigt(edges.T @ part.vectors), volume)

@@ -1,7 +1,7 @@
-"""Atoms and the vectors to their neighbours: what descriptors are functions of.
+"""Atoms and the vectors to their neighbours, the input of descriptors.
 
-Vectors, not positions, so that cells smaller than the cutoff, where an atom is its own neighbour,
-and batches of structures need no images.
+With vectors instead of positions, cells smaller than the cutoff, where an atom is its own
+neighbour, and batches of structures need no images.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Environments:
     """C centres with E edges to their neighbours, in compressed rows.
 
-    Centres are atoms, and so are neighbours: where one is an image, its original.
+    Centres and neighbours are numbers of atoms; an image has the number of its original.
 
     Attributes:
         centers: int64[C], the atom of each centre.
@@ -33,7 +33,7 @@ class Environments:
         neighbors: int64[E], the atom, or the atom of which the neighbour is an image.
         neighbor_species: int32[E], its species code.
         vectors: float64[E, 3], neighbour minus centre, Å.
-        shifts: float64[E, 3], what the atoms' positions lack of that: lattice vectors.
+        shifts: float64[E, 3], lattice vectors: `vectors` minus the difference of positions, Å.
         atoms: number of atoms.
     """
 
@@ -58,7 +58,7 @@ class Environments:
 
     @property
     def arguments(self) -> tuple[Any, Any, Any, Any]:
-        """What the functions of edges of the C++ library take."""
+        """Arguments of the functions of edges of the C++ library."""
         return self.center_species, self.offsets, self.neighbor_species, self.vectors
 
     @classmethod
@@ -70,10 +70,17 @@ class Environments:
         offsets: ArrayLike,
         neighbors: ArrayLike,
     ) -> Environments:
-        """From neighbour lists of one's own, with all images explicit as atoms.
+        """Make environments from the user's neighbour lists, with all images explicit as atoms.
 
-        positions [N, 3] in Å, species codes [N], centers [C] atoms, offsets [C + 1] and neighbors
-        [E] atoms: centre c has neighbors[offsets[c]:offsets[c + 1]].
+        Args:
+            positions: float[N, 3] (Å).
+            species: codes, integer[N].
+            centers: atoms, integer[C].
+            offsets: integer[C + 1]; centre c has neighbors[offsets[c]:offsets[c + 1]].
+            neighbors: atoms, integer[E].
+
+        Raises:
+            TorchMLError: lengths do not match, or a number is out of range.
         """
         places = np.asarray(positions, dtype=np.float64).reshape(-1, 3)
         codes = np.asarray(species, dtype=np.int32)
@@ -102,7 +109,7 @@ class Environments:
     def of_atoms(
         cls, atoms: Atoms, parameters: Parameters, indices: ArrayLike | None = None
     ) -> Environments:
-        """Of the atoms that `indices` name, or of all; their neighbours may be periodic images."""
+        """Find the neighbours of the atoms `indices` (None: of all), periodic images included."""
         from torchml.neighbors import periodic_particles
 
         if not hasattr(atoms, "get_chemical_symbols"):
@@ -137,7 +144,7 @@ class Environments:
 
     @classmethod
     def joined(cls, parts: Sequence[Environments]) -> Environments:
-        """Many structures as one; the atoms are numbered one structure after the other."""
+        """Join structures; atoms are numbered consecutively over the structures."""
         first_atom = np.cumsum([0, *(part.atoms for part in parts)])
         first_edge = np.cumsum([0, *(len(part.neighbors) for part in parts)])
         integers, vectors = np.zeros(0, dtype=np.int64), np.zeros((0, 3))

@@ -1,7 +1,7 @@
-"""Parameters of descriptors in files: descriptor.dat, and YAML.
+"""Read and write parameters of descriptors: descriptor.dat and YAML.
 
-descriptor.dat is the file of KLIFF and of the original driver; the kind stands elsewhere, in the
-`.param` file of a model. In YAML:
+descriptor.dat is the format of KLIFF and of the original driver; the `.param` file of a
+model contains the kind. In YAML:
 
     kind: SymmetryFunctions       # or Bispectrum, SOAP, Xi
     species: [Si, C]
@@ -18,41 +18,53 @@ from pathlib import Path
 from typing import Any
 
 from torchml import _descriptors as core
-from torchml.descriptors.parameters import KINDS, Parameters, from_core
-from torchml.descriptors.presets import preset
+from torchml.descriptors.parameters import KINDS, Parameters, from_core, preset
 from torchml.errors import TorchMLError
 
 _KEYS = ("kind", "species", "cutoff", "parameters")
 
 
 def read(path: str | Path, kind: str | None = None) -> Parameters:
-    """Parameters from a descriptor.dat of this kind; without a kind, of the one that it fits."""
+    """Read a descriptor.dat.
+
+    Args:
+        path: the file.
+        kind: of the descriptor; None: the only kind that the file fits.
+
+    Raises:
+        TorchMLError: the file cannot be read, or fits no kind, or several.
+    """
     text, name = _text_of(path), str(path)
     if kind is not None:
         return from_core(core.parse_parameters(text, kind, name))
-    found, reasons = [], []
-    for one in KINDS:
+    fitting, reasons = [], []
+    for candidate in KINDS:
         try:
-            found.append(from_core(core.parse_parameters(text, one, name)))
+            fitting.append(from_core(core.parse_parameters(text, candidate, name)))
         except TorchMLError as error:
-            reasons.append(f"{one} ({error})")
-    if not found:
+            reasons.append(f"{candidate} ({error})")
+    if not fitting:
         raise TorchMLError(f"{name} is a descriptor.dat of no kind: " + "; ".join(reasons))
-    if len(found) > 1:
-        kinds = " or ".join(one.kind for one in found)
-        raise TorchMLError(f"{name} may be of the kind {kinds}, expected to be told which")
-    return found[0]
+    if len(fitting) > 1:
+        kinds = " or ".join(parameters.kind for parameters in fitting)
+        raise TorchMLError(f"{name} may be of the kind {kinds}, expected the argument `kind`")
+    return fitting[0]
 
 
 def write(parameters: Parameters, path: str | Path) -> None:
-    """Write a descriptor.dat, which `read` turns into the same parameters, to the last bit."""
+    """Write a descriptor.dat; `read` returns the same parameters to the last bit."""
     _write(path, core.format_parameters(parameters.to_core()))
 
 
 def load_parameters(path: str | Path, kind: str | None = None) -> Parameters:
-    """Parameters from a YAML file (*.yaml, *.yml), or else from a descriptor.dat.
+    """Read a YAML file (*.yaml, *.yml) or a descriptor.dat.
 
-    What has a kind of its own must be of the `kind` that is given.
+    Args:
+        path: the file.
+        kind: of the descriptor; the kind in a YAML file must be the same.
+
+    Raises:
+        TorchMLError: the file cannot be read, or has another kind or a wrong value.
     """
     if Path(path).suffix not in (".yaml", ".yml"):
         return read(path, kind)
@@ -73,14 +85,14 @@ def load_parameters(path: str | Path, kind: str | None = None) -> Parameters:
 
 
 def save_parameters(parameters: Parameters, path: str | Path) -> None:
-    """Write a YAML file that `load_parameters` reads."""
+    """Write a YAML file, as `load_parameters` reads it."""
     import yaml
 
     _write(path, yaml.safe_dump(to_dict(parameters), sort_keys=False, allow_unicode=True))
 
 
 def from_dict(values: Any) -> Parameters:
-    """Parameters from the content of a YAML file."""
+    """Return the parameters in the content of a YAML file."""
     if not isinstance(values, Mapping):
         raise TorchMLError(f"{values!r} is no descriptor, expected the keys {' '.join(_KEYS)}")
     for key in values:
@@ -109,7 +121,7 @@ def from_dict(values: Any) -> Parameters:
 
 
 def to_dict(parameters: Parameters) -> dict[str, Any]:
-    """The content of a YAML file: plain values only."""
+    """Return the content of a YAML file: plain values only."""
     return {
         "kind": parameters.kind,
         "species": list(parameters.species),

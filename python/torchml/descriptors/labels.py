@@ -9,18 +9,18 @@ from torchml.descriptors.parameters import (
     SOAP,
     Bispectrum,
     Parameters,
-    SymmetryFunction,
     SymmetryFunctions,
     Xi,
 )
+from torchml.descriptors.symmetry_function import SymmetryFunction
 from torchml.errors import TorchMLError
 
 
 def labels_of(parameters: Parameters) -> list[str]:
-    """One name for each component."""
+    """Return a name for each component."""
     if isinstance(parameters, SymmetryFunctions):
         functions = cast(tuple[SymmetryFunction, ...], parameters.functions)
-        return [_function(one) for one in functions]
+        return [_function(function) for function in functions]
     if isinstance(parameters, Bispectrum):
         return [
             f"B 2j1={j1} 2j2={j2} 2j={j}"
@@ -44,7 +44,7 @@ def _function(function: SymmetryFunction) -> str:
 
 
 def bispectrum_indices(twojmax: int, style: int) -> list[tuple[int, int, int]]:
-    """(2 j1, 2 j2, 2 j) of each component."""
+    """Return (2 j1, 2 j2, 2 j) of each component."""
     if style == 2:
         return [(j, j, j) for j in range(twojmax + 1)]
     return [
@@ -57,8 +57,8 @@ def bispectrum_indices(twojmax: int, style: int) -> list[tuple[int, int, int]]:
 
 
 def xi_indices(q: int) -> list[tuple[tuple[int, int, int], tuple[int, int, int]]]:
-    """((n0, n1, n2), (l0, l1, l2)) of each component."""
-    found = []
+    """Return ((n0, n1, n2), (l0, l1, l2)) of each component."""
+    indices = []
     for n0 in range(q + 1):
         for n1 in range(min(n0, q - n0) + 1):
             for n2 in range(min(n1, q - n0 - n1) + 1):
@@ -68,11 +68,11 @@ def xi_indices(q: int) -> list[tuple[tuple[int, int, int], tuple[int, int, int]]
                         for l2 in range(abs(l0 - l1), min(l0 + l1, largest - l0 - l1) + 1, 2):
                             if (n0 == n1 and l0 < l1) or (n1 == n2 and l1 < l2):
                                 continue
-                            found.append(((n0, n1, n2), (l0, l1, l2)))
+                            indices.append(((n0, n1, n2), (l0, l1, l2)))
 
-    def place(one: tuple[tuple[int, int, int], tuple[int, int, int]]) -> tuple[int, ...]:
-        n, degrees = one
+    def place(index: tuple[tuple[int, int, int], tuple[int, int, int]]) -> tuple[int, ...]:
+        n, degrees = index
         level = 2 * sum(n) + sum(degrees)
         return level, sum(n), *(-k for k in n), *(-k for k in degrees)
 
-    return sorted(found, key=place)
+    return sorted(indices, key=place)

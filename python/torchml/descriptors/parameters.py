@@ -1,76 +1,37 @@
 """The parameters of each kind of descriptor, as plain data.
 
-Every kind has `species`, whose positions are the species codes, and `cutoff`: one number for all
-pairs of species, or one for each, {"Si-Si": 5.0, "Si-C": 4.0, "C-C": 4.0} (Å). The other names are
+Every kind has `species`, in the order of the species codes, and `cutoff`: one number for all pairs
+of species, or one for each pair, {"Si-Si": 5.0, "Si-C": 4.0, "C-C": 4.0} (Å). The other names are
 those of KLIFF.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations_with_replacement, groupby, pairwise
-from typing import Any, ClassVar, Literal, Self, cast, get_args
+from itertools import combinations_with_replacement
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from torchml import _descriptors as core
 from torchml.descriptors.checks import finite, flag, positive, whole
+from torchml.descriptors.presets import find_preset
+from torchml.descriptors.symmetry_function import (
+    FunctionKind,
+    SymmetryFunction,
+    functions_of,
+    rows_of,
+)
 from torchml.errors import TorchMLError
 
 Cutoff = float | Mapping[str, float]
-FunctionKind = Literal["g1", "g2", "g3", "g4", "g5"]
-
-# What the rows of each function hold, by the names of KLIFF.
-_COLUMNS: dict[str, tuple[str, ...]] = {
-    "g1": (),
-    "g2": ("eta", "Rs"),
-    "g3": ("kappa",),
-    "g4": ("zeta", "lambda", "eta"),
-    "g5": ("zeta", "lambda", "eta"),
-}
-
-
-@dataclass(frozen=True)
-class SymmetryFunction:
-    """One function; only the parameters of its kind have a meaning.
-
-    Attributes:
-        kind: g1 to g5.
-        eta: 1/Å² (g2, g4, g5).
-        Rs: Å (g2).
-        kappa: 1/Å (g3).
-        zeta: g4, g5.
-        lambda_: g4, g5.
-    """
-
-    kind: FunctionKind
-    eta: float = 0.0
-    Rs: float = 0.0
-    kappa: float = 0.0
-    zeta: float = 1.0
-    lambda_: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.kind not in get_args(FunctionKind):
-            raise TorchMLError(f"a symmetry function is '{self.kind}', expected g1 to g5")
-        for name in ("eta", "Rs", "kappa", "zeta", "lambda_"):
-            number = finite(f"{name.rstrip('_')} of {self.kind}", getattr(self, name))
-            object.__setattr__(self, name, number)
-
-    def row(self) -> dict[str, float]:
-        """The parameters of its kind, by the names of KLIFF."""
-        return {name: getattr(self, _attribute(name)) for name in _COLUMNS[self.kind]}
-
-
-def _attribute(name: str) -> str:
-    return "lambda_" if name == "lambda" else name
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """What all kinds have in common; not a kind itself."""
+    """Common parameters of all kinds; an abstract base class."""
 
     kind: ClassVar[str] = ""
 
@@ -100,7 +61,7 @@ class Parameters:
         object.__setattr__(self, name, value)
 
     def _checked_cutoff(self) -> float | dict[str, float]:
-        """One number where all pairs have the same, and else one for each, in a fixed order."""
+        """Return one number if all pairs have the same, else one for each pair in fixed order."""
         if not isinstance(self.cutoff, Mapping):
             return positive(f"cutoff of {self.kind}", self.cutoff)
         found: dict[str, float] = {}
@@ -130,7 +91,7 @@ class Parameters:
 
     @property
     def cutoffs(self) -> NDArray[np.float64]:
-        """Cutoff of each pair of species: [S, S], Å."""
+        """Cutoff of each pair of species: [S, S] (Å)."""
         count = len(self.species)
         if not isinstance(self.cutoff, Mapping):
             return np.full((count, count), float(self.cutoff))
@@ -143,11 +104,11 @@ class Parameters:
 
     @property
     def largest_cutoff(self) -> float:
-        """How far an atom sees (Å)."""
+        """Largest cutoff (Å)."""
         return float(self.cutoffs.max())
 
     def to_core(self) -> core.Parameters:
-        """The same for the C++ library."""
+        """Convert to the type of the C++ library."""
         raise NotImplementedError
 
     @classmethod
@@ -155,23 +116,24 @@ class Parameters:
         raise NotImplementedError
 
     def details(self) -> Any:
-        """What a YAML file has under `parameters`, as plain values."""
+        """Return the value of `parameters` in a YAML file, as plain values."""
         raise NotImplementedError
 
     @classmethod
     def from_details(cls, species: Sequence[str], cutoff: Cutoff, details: Any) -> Self:
-        """The inverse of `details`; an unknown name is an error."""
+        """Convert from the result of `details`; an unknown name is an error."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True)
 class SymmetryFunctions(Parameters):
-    """Functions of Behler and Parrinello, in the order of the output.
+    """Symmetry functions of J. Behler, J. Chem. Phys. 134, 074106 (2011).
 
     Attributes:
         functions: the name of a preset ("set51"), rows of parameters as in KLIFF,
             {"g2": [{"eta": 0.1, "Rs": 0.0}], "g4": [{"zeta": 1, "lambda": -1, "eta": 0.01}]},
-            a list of such mappings, or a list of SymmetryFunction. It is kept as the last.
+            a list of such mappings, or a list of SymmetryFunction; stored as the last. Components
+            of the descriptor have this order.
     """
 
     kind: ClassVar[str] = "SymmetryFunctions"
@@ -182,15 +144,13 @@ class SymmetryFunctions(Parameters):
         super().__post_init__()
         functions: Any = self.functions
         if isinstance(functions, str):
-            from torchml.descriptors.presets import preset
-
-            of_preset = preset(functions, self.species, self.cutoff)
-            if not isinstance(of_preset, SymmetryFunctions):
+            found = find_preset(functions)
+            if found.kind != self.kind:
                 raise TorchMLError(
-                    f"the preset {functions} is a {of_preset.kind}, expected symmetry functions"
+                    f"the preset {functions} is a {found.kind}, expected symmetry functions"
                 )
-            functions = of_preset.functions
-        self._set("functions", tuple(_functions(functions)))
+            functions = found.make(self.largest_cutoff)["functions"]
+        self._set("functions", tuple(functions_of(functions)))
         if not self.functions:
             raise TorchMLError("there is no symmetry function, expected at least one")
 
@@ -224,68 +184,19 @@ class SymmetryFunctions(Parameters):
         return cls(parameters.species, cutoff, functions)
 
     def details(self) -> Any:
-        functions = cast(tuple[SymmetryFunction, ...], self.functions)
-        groups = [
-            {kind: [one.row() for one in group] if kind != "g1" else None}
-            for kind, group in groupby(functions, key=lambda one: one.kind)
-        ]
-        # Consecutive g1 are one group, but only one of them is meant by a name without rows.
-        if any(a.kind == b.kind == "g1" for a, b in pairwise(functions)):
-            groups = [{one.kind: [one.row()] if one.kind != "g1" else None} for one in functions]
-        names = [name for group in groups for name in group]
-        return {k: v for group in groups for k, v in group.items()} if _unique(names) else groups
+        return rows_of(cast(tuple[SymmetryFunction, ...], self.functions))
 
     @classmethod
     def from_details(cls, species: Sequence[str], cutoff: Cutoff, details: Any) -> Self:
         return cls(species, cutoff, details)
 
 
-def _unique(names: Sequence[str]) -> bool:
-    return len(set(names)) == len(names)
-
-
-def _functions(given: Any) -> Iterable[SymmetryFunction]:
-    if isinstance(given, Mapping):
-        for kind, rows in given.items():
-            if kind not in _COLUMNS:
-                raise TorchMLError(
-                    f"the symmetry function '{kind}' is unknown, expected one of: "
-                    + " ".join(_COLUMNS)
-                )
-            if kind == "g1":  # KLIFF's rows of g1 have no meaning
-                yield SymmetryFunction("g1")
-                continue
-            if isinstance(rows, str) or not isinstance(rows, Sequence) or not rows:
-                raise TorchMLError(f"{kind} is {rows!r}, expected a list of rows of parameters")
-            for row in rows:
-                yield _function(kind, row)
-    elif isinstance(given, Sequence) and not isinstance(given, str):
-        for one in given:
-            if isinstance(one, SymmetryFunction):
-                yield one
-            else:
-                yield from _functions(one if isinstance(one, Mapping) else {str(one): None})
-    else:
-        raise TorchMLError(
-            f"symmetry functions are {given!r}, expected a name, or rows of parameters by g1 to g5"
-        )
-
-
-def _function(kind: str, row: Any) -> SymmetryFunction:
-    columns = _COLUMNS[kind]
-    given = row if isinstance(row, Mapping) else ()
-    names = ["lambda" if name == "lambda_" else name for name in given]
-    if set(names) != set(columns):
-        raise TorchMLError(
-            f"a row of {kind} is {row!r}, expected a number for each of: {' '.join(columns)}"
-        )
-    values = {_attribute(name): value for name, value in zip(names, row.values(), strict=True)}
-    return SymmetryFunction(cast(FunctionKind, kind), **values)
-
-
 @dataclass(frozen=True)
 class Bispectrum(Parameters):
     """Bispectrum of the neighbour density on the 3-sphere, as in SNAP.
+
+    A. P. Bartók et al., Phys. Rev. Lett. 104, 136403 (2010); A. P. Thompson et al., J. Comput.
+    Phys. 285, 316 (2015).
 
     Attributes:
         twojmax: twice the largest angular momentum (KLIFF's jmax is half of it).
@@ -378,12 +289,14 @@ class Bispectrum(Parameters):
 class SOAP(Parameters):
     """Power spectrum of smooth overlaps of atomic positions.
 
+    A. P. Bartók, R. Kondor and G. Csányi, Phys. Rev. B 87, 184115 (2013).
+
     Attributes:
         n_max: radial functions.
         l_max: largest degree of the spherical harmonics.
         eta: 1/(2 sigma²) of the Gaussians (1/Å²).
-        radial_cutoff: where the radial functions end (Å); None: the largest of `cutoff`. KLIFF and
-            files call it `cutoff`.
+        radial_cutoff: where the radial functions vanish (Å); None: the largest of `cutoff`. Its
+            name is `cutoff` in KLIFF and in files.
     """
 
     kind: ClassVar[str] = "SOAP"
@@ -438,8 +351,8 @@ class Xi(Parameters):
 
     Attributes:
         q: highest level, 0 to 15.
-        radial_cutoff: where the radial functions end (Å); None: the largest of `cutoff`. Files
-            call it `cutoff`, and have no other.
+        radial_cutoff: where the radial functions vanish (Å); None: the largest of `cutoff`. Its
+            name is `cutoff` in files, which have no other cutoff.
     """
 
     kind: ClassVar[str] = "Xi"
@@ -477,13 +390,37 @@ KINDS: dict[str, type[Parameters]] = {
 
 
 def from_core(parameters: core.Parameters) -> Parameters:
-    """The same from the C++ library."""
+    """Convert from the type of the C++ library."""
     matrix, species = parameters.cutoffs, parameters.species
     cutoff = {
         f"{species[a]}-{species[b]}": float(matrix[a, b])
         for a, b in combinations_with_replacement(range(len(species)), 2)
     }
     return KINDS[core.kind_name(parameters)]._from_core(parameters, cutoff)
+
+
+def preset(name: str, species: Sequence[str], cutoff: Cutoff, **options: Any) -> Parameters:
+    """Parameters from a published set of hyper-parameters.
+
+    Args:
+        name: set51, set30, centered, shifted, snap_2j6, snap_2j8, bs_defaults or soap_defaults, as
+            `torchml.descriptors.presets` describes them.
+        species: chemical symbols, in the order of the species codes.
+        cutoff: one number for all pairs of species, or one for each pair by its name (Å).
+        options: of `centered` and `shifted`: `radial` and `angular`, the numbers of widths (default
+            8 and 4), `zetas` of the angular functions (default 1, 2, 4, 16), and `first`, the
+            smallest distance that is resolved (default 0.8 Å).
+
+    Returns:
+        SymmetryFunctions, Bispectrum or SOAP.
+
+    Raises:
+        TorchMLError: the name or an option is unknown, or a value is out of range.
+    """
+    found = find_preset(name)
+    found.check_options(name, options)
+    cls = KINDS[found.kind]
+    return cls(species, cutoff, **found.make(cls(species, cutoff).largest_cutoff, **options))
 
 
 def _known(kind: str, details: Any, names: Sequence[str]) -> dict[str, Any]:

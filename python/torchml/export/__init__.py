@@ -5,20 +5,32 @@ from typing import TYPE_CHECKING
 from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from torchml.export.pipeline import FORMATS, Export, Result, export
+    from torchml.export.api import export_model
+    from torchml.export.checks.check import CheckFailed
+    from torchml.export.pipeline import Export, export
+    from torchml.export.request import FORMATS, Request, Result
+    from torchml.reference.agreement import Check
 
 _HOMES = {
+    "Check": "torchml.reference.agreement",
+    "CheckFailed": "torchml.export.checks.check",
     "Export": "torchml.export.pipeline",
-    "FORMATS": "torchml.export.pipeline",
-    "Result": "torchml.export.pipeline",
+    "FORMATS": "torchml.export.request",
+    "Request": "torchml.export.request",
+    "Result": "torchml.export.request",
     "export": "torchml.export.pipeline",
+    "export_model": "torchml.export.api",
 }
 
 __all__ = [
     "FORMATS",
+    "Check",
+    "CheckFailed",
     "Export",
+    "Request",
     "Result",
     "export",
+    "export_model",
 ]
 
 __getattr__ = lazy_names(__name__, _HOMES)

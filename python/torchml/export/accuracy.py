@@ -1,4 +1,4 @@
-"""What a cheaper form of a model costs in accuracy: splines, float32."""
+"""Loss of accuracy by splines or float32."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 from ase import Atoms
 
-from torchml.export.checks.numbers import Check
 from torchml.export.compression import Compression, compress
 from torchml.models import EdgeModel, describe
+from torchml.reference.agreement import Check
 from torchml.reference.model import EagerModel
 from torchml.reference.structures import default_structures
 
@@ -22,7 +22,7 @@ class Tolerance:
     """The largest errors that a compressed model may have.
 
     In structures with forces beyond 10 eV/Å errors count in proportion: a force of 1000 eV/Å
-    between atoms that all but coincide may be off by a hundred times as much.
+    between atoms that nearly coincide may be off by a hundred times as much.
 
     Attributes:
         energy: eV per atom.
@@ -32,21 +32,22 @@ class Tolerance:
     energy: float = 1e-6
     force: float = 1e-5
 
-    def allows(self, found: Difference) -> bool:
-        return found.energy <= self.energy and found.force <= self.force  # False for NaN
+    def allows(self, errors: Errors) -> bool:
+        return errors.energy <= self.energy and errors.force <= self.force  # False for NaN
 
 
 @dataclass(frozen=True)
-class Difference:
-    """The largest differences of two models, and on how much they were found.
+class Errors:
+    """The largest errors of a model against the exact one.
 
-    Those of structures with forces beyond 10 eV/Å are reduced in proportion.
+    Errors in structures with forces beyond 10 eV/Å are reduced in proportion.
 
     Attributes:
         energy: eV per atom.
         force: eV/Å, of a component.
         rms: eV/Å, of the components.
         largest: force component (eV/Å).
+        structures: number of structures.
     """
 
     energy: float
@@ -63,10 +64,10 @@ class Difference:
         )
 
 
-def difference(exact: EdgeModel, other: EdgeModel) -> Difference:
-    """Both models on crystals, clusters and pairs of all species, close ones and distant ones."""
+def errors_of(other: EdgeModel, exact: EdgeModel) -> Errors:
+    """Compare both models on crystals, clusters, and close and distant pairs of all species."""
     models = [_evaluator(exact), _evaluator(other)]
-    energy, largest, errors = 0.0, 0.0, [np.zeros(1)]
+    energy, largest, force_errors = 0.0, 0.0, [np.zeros(1)]
     structures = comparison_structures(exact.species, exact.cutoff)
     for atoms in structures:
         one, two = (model.evaluate(atoms) for model in models)
@@ -75,26 +76,26 @@ def difference(exact: EdgeModel, other: EdgeModel) -> Difference:
         scale = max(1.0, strength / _STRONG)
         change = float(np.asarray(two.energy) - np.asarray(one.energy))
         energy = max(energy, abs(change) / len(atoms) / scale)
-        errors.append((np.asarray(two.forces) - forces).ravel() / scale)
+        force_errors.append((np.asarray(two.forces) - forces).ravel() / scale)
         largest = max(largest, strength)
-    found = np.concatenate(errors)
-    return Difference(
+    components = np.concatenate(force_errors)
+    return Errors(
         energy=energy,
-        force=float(np.abs(found).max()),
-        rms=float(np.sqrt((found**2).mean())),
+        force=float(np.abs(components).max()),
+        rms=float(np.sqrt((components**2).mean())),
         largest=largest,
         structures=len(structures),
     )
 
 
-def compress_within(model: EdgeModel, tolerance: Tolerance) -> tuple[Compression, Difference]:
-    """The smallest splines with errors within the tolerance, or the most accurate ones."""
+def compress_within(model: EdgeModel, tolerance: Tolerance) -> tuple[Compression, Errors]:
+    """Return the smallest splines with errors within the tolerance, or the most accurate."""
     for accuracy in (1e-8, 1e-9, 1e-10, 1e-11):
         made = compress(model, accuracy)
-        found = difference(model, made.model)
-        if tolerance.allows(found):
+        errors = errors_of(made.model, model)
+        if tolerance.allows(errors):
             break
-    return made, found
+    return made, errors
 
 
 def comparison_structures(species: list[str], cutoff: float) -> list[Atoms]:
@@ -118,19 +119,19 @@ def comparison_structures(species: list[str], cutoff: float) -> list[Atoms]:
     return structures
 
 
-def check_compression(made: Compression, found: Difference, tolerance: Tolerance) -> Check:
+def check_compression(made: Compression, errors: Errors, tolerance: Tolerance) -> Check:
     words = f"{made.functions} splines, {made.bytes / 2**10:.0f} KiB"
-    good = tolerance.allows(found)
+    good = tolerance.allows(errors)
     limit = f", expected at most {tolerance.energy:g} eV/atom and {tolerance.force:g} eV/Å"
     return Check(
-        "compressed", "pass" if good else "fail", f"{words}: {found}{'' if good else limit}"
+        "compressed", "pass" if good else "fail", f"{words}: {errors}{'' if good else limit}"
     )
 
 
-def check_float32(found: Difference) -> Check:
-    """What is lost is told, not judged: it was asked for."""
-    verdict = "pass" if np.isfinite(found.force) else "fail"
-    return Check("float32 against float64", verdict, str(found))
+def check_float32(errors: Errors) -> Check:
+    """Report the loss of accuracy; only errors that are not finite fail."""
+    verdict = "pass" if np.isfinite(errors.force) else "fail"
+    return Check("float32 against float64", verdict, str(errors))
 
 
 def _evaluator(model: EdgeModel) -> EagerModel:

@@ -10,15 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-import torchml._core as core
 from torchml import _descriptors
 from torchml.contract.metadata import ModelMetadata
 from torchml.descriptors import load_parameters
 from torchml.errors import TorchMLError
-from torchml.export.checks.numbers import Check
 
 DESCRIPTOR_FILE = "descriptor.dat"
 
@@ -91,38 +88,3 @@ def facts_of(descriptor: Descriptor) -> ModelMetadata:
         descriptor=descriptor.kind,
         descriptor_parameters=descriptor.text,
     )
-
-
-def check_width(
-    module: torch.jit.ScriptModule, facts: ModelMetadata, descriptor: Descriptor
-) -> Check:
-    """The network takes as many numbers per atom as the descriptor has."""
-    name, width = "width of the descriptor", descriptor.width
-    if (reason := _refusal(module, facts, width)) is None:
-        return Check(name, "pass", f"{width} numbers per atom, {descriptor.kind}")
-    sizes = {size for one in module.parameters() for size in one.shape if size != width}
-    # The largest first: one number is added to any.
-    taken = next((n for n in sorted(sizes)[::-1] if _refusal(module, facts, n) is None), None)
-    if taken is None:
-        return Check(name, "fail", f"forward stops: {reason}")
-    detail = (
-        f"the network takes {taken} numbers per atom, but the descriptor in {descriptor.source}, "
-        f"{descriptor.kind}, has {width}"
-    )
-    return Check(name, "fail", detail)
-
-
-def _refusal(module: torch.jit.ScriptModule, facts: ModelMetadata, width: int) -> str | None:
-    """Why the network stops at descriptors of this width; None where it does not."""
-    dtype = torch.float32 if facts.dtype == "float32" else torch.float64
-    inputs = [torch.zeros(3, width, dtype=dtype)]
-    if facts.species_input is not None:
-        first = (facts.species or ())[0]
-        code = core.atomic_number(first) if facts.species_input == "atomic_number" else 0
-        inputs.append(torch.full((3,), code))
-    try:
-        with torch.no_grad():
-            module(*inputs)
-    except (RuntimeError, torch.jit.Error) as error:
-        return str(error).strip().splitlines()[-1]
-    return None

@@ -1,222 +1,186 @@
-"""Export a trained model as a KIM portable model, after checking that it will run.
+"""Export a trained model as a KIM portable model, after checking that it runs.
 
-    checkpoint --script--> archive --probe--> Signature --complete--> metadata --check--> folder
+    load --> prepare --> write into a scratch folder --> check that folder --> rename --> install
 
-Nothing is written unless every check passes.
+The model folder appears only when every check has passed.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
+import torchml._core as core
 from torchml import kim
 from torchml.contract import metadata, param_file
 from torchml.contract.compiled_inputs import arguments_of
-from torchml.contract.completion import complete, merge
-from torchml.contract.metadata import ModelMetadata, quiet_torchscript
-from torchml.contract.operators import load_extensions
-from torchml.contract.signature import probe
+from torchml.contract.metadata import ModelMetadata
 from torchml.errors import TorchMLError
-from torchml.export.accuracy import Tolerance, check_compression, check_float32, difference
-from torchml.export.aoti import compilation as aoti
-from torchml.export.checks.numbers import Check, check_numbers, check_parity, check_radial, failed
-from torchml.export.descriptor import DESCRIPTOR_FILE, check_width, facts_of, find_descriptor
-from torchml.importers.opening import Source, opened
-from torchml.inference.compiled import SUFFIX
-from torchml.models import EdgeModel
+from torchml.export.aoti.compilation import compile_module
+from torchml.export.checks.check import CheckFailed, failed
+from torchml.export.checks.loading import check_alone, check_engine
+from torchml.export.checks.numbers import check_numbers
+from torchml.export.checks.parity import check_parity
+from torchml.export.descriptor import DESCRIPTOR_FILE
+from torchml.export.prepare import Prepared, prepare
+from torchml.export.request import FORMATS, Request, Result
+from torchml.importers.opening import load
+from torchml.reference.agreement import Check
+
+__all__ = ["FORMATS", "Export", "Result", "export"]
+
+Export = Request  # its name before there were several ways to ask for an export
 
 MODEL_FILE = "model.pt"
 COMPILED_FILE = "model.pt2"
 PARAM_FILE = "model.param"
 
 
-FORMATS = ("torchscript", "aoti")
+def export(request: Request) -> Result:
+    """Check a model, write its folder, and install it where the request says so.
+
+    Args:
+        request: what to export, and under which name.
+
+    Returns:
+        The checks and the folder; the folder is None when a check failed and nothing was written.
+
+    Raises:
+        TorchMLError: the model cannot be read, a fact about it is missing or contradicts another,
+            or the place for the folder is taken.
+    """
+    request.require_consistent()
+    loaded = load(request.model, request.source, request.facts.species, request.head)
+    folder = _destination(request, loaded.name)
+    try:
+        prepared = prepare(loaded, request.facts, request.compress, request.descriptor)
+    except CheckFailed as failure:
+        return Result(failure.checks)
+    with tempfile.TemporaryDirectory() as scratch:
+        draft = _write(prepared, Path(scratch))
+        checks = [*_alone(prepared, draft), *prepared.reports]
+        if not failed(checks) and request.format == "aoti":
+            checks += _compile(draft, prepared, request)
+        if not failed(checks):
+            checks += _check(draft, prepared, request)
+        if failed(checks):
+            return Result(checks, draft.facts)
+        _publish(draft, folder, request)
+    if request.collection is not None:
+        kim.install(folder, request.collection, force=request.overwrite)
+    return Result(checks, draft.facts, folder)
 
 
-@dataclass(frozen=True)
-class Export:
-    """What to export, and under which name.
+@dataclass
+class _Draft:
+    """The files of a model in the scratch folder.
 
     Attributes:
-        model: TorchScript archive, or checkpoint of a training.
-        name: KIM name of the model, with or without its ID; None makes one of the class and the
-            elements of a checkpoint, or of the name of an archive.
-        facts: what the caller says about the model; the rest is read from the archive. The
-            convention is that for which a checkpoint is scripted; where it is not said, that of its
-            model, mostly `edges`.
-        descriptor: file with the parameters of the model's descriptor, YAML or descriptor.dat.
-        output: folder in which the model folder is made.
-        driver: KIM ID of the model driver that will run it.
-        collection: KIM collection to install the model into; None leaves it at the folder.
-        overwrite: replace a model folder, and an installed model, of this name.
-        compress: put splines in place of what depends on the distance alone in a checkpoint,
-            with at most these errors.
-        format: torchscript, or aoti: energy and derivative compiled ahead of time.
-        instruction_set: aoti: avx2, avx512 or native; None is avx2 on x86-64.
-        device: aoti: cpu or cuda, what it is compiled for.
-        progress: called with what takes long, before it is done.
+        folder: the scratch folder.
+        model: the archive that the model folder will hold.
+        facts: its metadata.
+        original: aoti: the TorchScript archive in the engine.
+        descriptor: descriptor.dat; None for other conventions.
     """
 
+    folder: Path
     model: Path
-    name: str | None = None
-    facts: ModelMetadata = field(default_factory=ModelMetadata)
+    facts: ModelMetadata
+    original: core.Potential | None = None
     descriptor: Path | None = None
-    output: Path = Path()
-    driver: str = kim.DRIVER
-    collection: str | None = None
-    overwrite: bool = False
-    compress: Tolerance | None = None
-    title: str | None = None
-    description: str | None = None
-    author: str | None = None
-    format: str = "torchscript"
-    instruction_set: str | None = None
-    device: str = "cpu"
-    progress: Callable[[str], None] = lambda step: None
+
+    @property
+    def parameters(self) -> Path:
+        """The `.param` file."""
+        return self.folder / PARAM_FILE
 
 
-@dataclass(frozen=True)
-class Result:
-    """`folder` is None when a check failed, and then nothing was written."""
-
-    checks: list[Check]
-    facts: ModelMetadata | None = None
-    folder: Path | None = None
-
-
-def export(order: Export) -> Result:
-    """Check the model, write its folder, and install it where the order says so."""
-    if order.format not in FORMATS:
-        raise TorchMLError(f"the format is '{order.format}', expected {' | '.join(FORMATS)}")
-    if order.format != "aoti" and (order.instruction_set or order.device != "cpu"):
-        raise TorchMLError(
-            "an instruction set or a device is given for the format 'torchscript', whose archives "
-            "run on any; expected the format 'aoti'"
-        )
-    if order.model.suffix == SUFFIX:
-        raise TorchMLError(
-            f"{order.model} is compiled already, expected the checkpoint or the TorchScript archive"
-        )
-    convention = order.facts.convention or ("descriptor" if order.descriptor else None)
-    facts = order.facts
-    with opened(order.model, convention, facts.dtype, order.compress, facts.species) as source:
-        return _export(order, source)
-
-
-def _export(order: Export, source: Source) -> Result:
-    name = kim.model_name(order.name or source.name)
-    folder = order.output / name
-    if folder.exists() and not order.overwrite:
+def _destination(request: Request, name: str) -> Path:
+    """The folder to make. What is there already, or cannot be made, is an error."""
+    name = kim.model_name(request.name or name)
+    folder = request.output / name
+    if folder.exists() and not request.overwrite:
         raise TorchMLError(f"{folder} exists already; pass --overwrite to replace it")
-    kim.require_writable(order.output)
-    if order.collection is not None:
-        kim.require_driver(order.driver)
-        if (installed := kim.installed_folder(name)) and not order.overwrite:
+    kim.require_writable(request.output)
+    if request.collection is not None:
+        kim.require_driver(request.driver)
+        if (installed := kim.installed_folder(name)) and not request.overwrite:
             raise TorchMLError(f"{installed} is installed already; pass --overwrite to replace it")
+    return folder
 
-    archive = metadata.read(source.archive) or ModelMetadata()
-    descriptor = find_descriptor(archive, order.model, order.descriptor)
-    told = merge(
-        (f"the metadata of {order.model}", replace(archive, descriptor_parameters=None)),
-        ("the caller", order.facts),
-        *([(f"the descriptor in {descriptor.source}", facts_of(descriptor))] if descriptor else []),
+
+def _write(prepared: Prepared, scratch: Path) -> _Draft:
+    """Write the archive with its metadata, its `.param` file and the parameters of a descriptor."""
+    draft = _Draft(scratch, scratch / MODEL_FILE, prepared.facts)
+    metadata.save(prepared.module, draft.model, draft.facts, prepared.others)
+    _write_parameters(draft, len(prepared.arguments))
+    if prepared.descriptor:
+        draft.descriptor = scratch / DESCRIPTOR_FILE
+        draft.descriptor.write_text(prepared.descriptor.text)
+    return draft
+
+
+def _write_parameters(draft: _Draft, inputs: int) -> None:
+    draft.parameters.write_text(param_file.render(draft.facts, draft.model.name, inputs))
+
+
+def _alone(prepared: Prepared, draft: _Draft) -> list[Check]:
+    """An archive has passed this check before it was loaded; a network in Python passes it here."""
+    if prepared.alone:
+        return []
+    return [check_alone(draft.model, draft.facts.extensions or ())[0]]
+
+
+def _compile(draft: _Draft, prepared: Prepared, request: Request) -> list[Check]:
+    """Put a compiled archive in the place of the TorchScript one, which stays for comparison."""
+    check, draft.original = check_engine(draft.model, request.device)
+    if draft.original is None:
+        return [check]
+    name, draft.model = draft.model.name, draft.folder / COMPILED_FILE
+    draft.facts = compile_module(
+        prepared.module,
+        draft.facts,
+        draft.model,
+        name=name,
+        energy_kind=str(draft.original.energy_kind),
+        instruction_set=request.instruction_set,
+        device=request.device,
+        network=prepared.network,
+        progress=request.progress,
     )
-    try:
-        signature = probe(source.archive, told.extensions or ())
-    except TorchMLError as error:
-        return Result([Check("loads with torch alone", "fail", str(error))])
-    facts = complete(told, signature, order.model)
-    checks = [
-        Check("loads with torch alone", "pass", "in a fresh Python process"),
-        Check("signature", "pass", f"{facts.convention}: ({', '.join(signature.arguments)})"),
-        Check("dtype", "pass", f"{facts.dtype}"),
-        *_accuracy(order, source),
-    ]
-
-    with tempfile.TemporaryDirectory() as scratch:
-        model_file = Path(scratch) / MODEL_FILE
-        parameters = Path(scratch) / PARAM_FILE
-        module = _load(source.archive, facts.extensions or ())
-        if facts.convention == "edges":
-            check, facts = check_radial(module, facts)
-            checks.append(check)
-        if descriptor:
-            checks.append(check_width(module, facts, descriptor))
-        others = metadata.extra_files(source.archive)
-        others = {k: v for k, v in others.items() if not k.startswith(metadata.PREFIX)}
-        metadata.save(module, model_file, facts, others)
-        if order.format == "aoti" and not failed(checks):
-            plain, model_file = model_file, Path(scratch) / COMPILED_FILE
-            facts = aoti.compile_archive(
-                plain,
-                model_file,
-                instruction_set=order.instruction_set,
-                device=order.device,
-                model=_exported(source),
-                progress=order.progress,
-            )
-            checks.append(Check("compiled", "pass", f"{facts.instruction_set}, {facts.device}"))
-            order.progress("checking")
-        inputs = arguments_of(facts) or signature.arguments
-        parameters.write_text(param_file.render(facts, model_file.name, len(inputs)))
-        files = [parameters, model_file]
-        if descriptor:
-            files.append(Path(scratch) / DESCRIPTOR_FILE)
-            files[-1].write_text(descriptor.text)
-        if not failed(checks):
-            checks += check_numbers(
-                Path(scratch), descriptor.cutoffs if descriptor else None, order.device
-            )
-        if order.format == "aoti" and not failed(checks):
-            checks.append(check_parity(model_file, plain, order.device))
-        if failed(checks):
-            return Result(checks, facts)
-        kim.write_portable_model(
-            folder,
-            driver=order.driver,
-            species=facts.species or (),
-            parameter_files={file.name: file for file in files},
-            title=order.title
-            or f"{'TorchScript' if order.format == 'torchscript' else 'AOTInductor'} potential for "
-            f"{' '.join(facts.species or ())}",
-            description=order.description or _describe(facts, order.compress is not None),
-            author=order.author,
-            overwrite=order.overwrite,
-        )
-    if order.collection is not None:
-        kim.install(folder, order.collection, force=order.overwrite)
-    return Result(checks, facts, folder)
+    _write_parameters(draft, len(arguments_of(draft.facts) or ()))
+    request.progress("checking")
+    return [Check("compiled", "pass", f"{draft.facts.instruction_set}, {draft.facts.device}")]
 
 
-def _load(model: Path, extensions: tuple[str, ...]) -> torch.jit.ScriptModule:
-    load_extensions(extensions)
-    with quiet_torchscript():
-        module: torch.jit.ScriptModule = torch.jit.load(str(model), map_location="cpu")
-    # As the engine runs it: without dropout, with the averages of batch normalisation.
-    module.eval()
-    return module
-
-
-def _accuracy(order: Export, source: Source) -> list[Check]:
-    """What splines and float32 cost, each on its own."""
-    checks = []
-    if source.compressed is not None and order.compress is not None:
-        checks.append(check_compression(*source.compressed, order.compress))
-    if source.exact is not None and (exported := _exported(source)) is not None:
-        checks.append(check_float32(difference(source.exact, exported)))
+def _check(draft: _Draft, prepared: Prepared, request: Request) -> list[Check]:
+    """Load the scratch folder in the engine, as a simulator does, and check its numbers."""
+    check, potential = check_engine(draft.folder, request.device)
+    if potential is None:
+        return [check]
+    cutoffs = prepared.descriptor.cutoffs if prepared.descriptor else None
+    checks = [check, *check_numbers(potential, cutoffs)]
+    if draft.original is not None and not failed(checks):
+        checks.append(check_parity(potential, draft.original))
     return checks
 
 
-def _exported(source: Source) -> EdgeModel | None:
-    """What was scripted, where it is known in Python."""
-    if source.compressed is not None:
-        return source.compressed[0].model
-    return source.trained if isinstance(source.trained, EdgeModel) else None
+def _publish(draft: _Draft, folder: Path, request: Request) -> None:
+    """Make the model folder of the files in the scratch folder."""
+    files = [draft.parameters, draft.model, *([draft.descriptor] if draft.descriptor else [])]
+    species = draft.facts.species or ()
+    kind = "TorchScript" if request.format == "torchscript" else "AOTInductor"
+    kim.write_portable_model(
+        folder,
+        driver=request.driver,
+        species=species,
+        parameter_files={file.name: file for file in files},
+        title=request.title or f"{kind} potential for {' '.join(species)}",
+        description=request.description or _describe(draft.facts, request.compress is not None),
+        author=request.author,
+        overwrite=request.overwrite,
+    )
 
 
 def _describe(facts: ModelMetadata, compressed: bool) -> str:

@@ -1,4 +1,4 @@
-"""What a checkpoint says about the model in it, and the way back to the model.
+"""Checkpoints: how one describes the model in it, and how that model is built again.
 
 A checkpoint is Lightning's, with one entry more: the class and the arguments of the model. It holds
 tensors and plain values only, so that reading one runs no code that came with the file.
@@ -11,7 +11,7 @@ import pickle
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 
@@ -23,12 +23,16 @@ from torchml.models.build import build, describe_class
 from torchml.models.scaled import Scaled
 from torchml.models.staged import StagedModel
 
-if TYPE_CHECKING:
-    from torchml.training.loop.task import Task
-
 KEY = "torchml"
 FORMAT = 1
 _MODEL = "model."  # where the task keeps the model
+
+
+class Task(Protocol):
+    """The parts of a training task that a checkpoint describes: its kind and its model."""
+
+    kind: str
+    model: Any
 
 
 def describe(task: Task) -> dict[str, Any]:
@@ -42,7 +46,17 @@ def describe(task: Task) -> dict[str, Any]:
 
 
 def load_model(path: str | Path) -> EdgeModel | StagedModel:
-    """The trained model, in evaluation mode; with averaged weights where they were averaged."""
+    """Build the trained model of a checkpoint.
+
+    Args:
+        path: of the checkpoint.
+
+    Returns:
+        The model in evaluation mode, with averaged weights where the training averaged them.
+
+    Raises:
+        TorchMLError: the file is damaged, is no checkpoint, or does not fit its own model.
+    """
     content = read(path)
     entry = content[KEY]
     state = {
@@ -68,7 +82,11 @@ def load_model(path: str | Path) -> EdgeModel | StagedModel:
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """The content of a checkpoint that is whole and was written by a task of this package."""
+    """The content of a checkpoint: tensors and plain values; reading it runs no code.
+
+    Raises:
+        TorchMLError: the file is damaged, or no task of this package wrote it.
+    """
     path = Path(path)
     content = _read_archive(path)
     if not isinstance(content, dict) or "state_dict" not in content or KEY not in content:
@@ -88,7 +106,7 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def check(path: str | Path, task: Task) -> None:
-    """Raise unless the task can go on from this checkpoint."""
+    """Raise TorchMLError unless the task can continue from this checkpoint."""
     entry, mine = read(path)[KEY], describe(task)
     there, here = ({k: one.get(k) for k in ("task", "model")} for one in (entry, mine))
     if differences := list(_differences(there, here)):
@@ -99,7 +117,7 @@ def check(path: str | Path, task: Task) -> None:
 
 
 def _differences(one: Any, other: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
-    """(name, value, other value) of all that differs, with dots between the names."""
+    """Yield (name, value, other value) of each difference, with dots between nested names."""
     if isinstance(one, dict) and isinstance(other, dict):
         for key in one | other:
             yield from _differences(one.get(key), other.get(key), f"{name}.{key}".lstrip("."))
@@ -150,7 +168,7 @@ def _check_state(model: torch.nn.Module, state: dict[str, Any], path: str | Path
 
 
 def _describe_staged(model: StagedModel) -> dict[str, Any]:
-    """A network of the user's own goes into the checkpoint as TorchScript."""
+    """The entry of a user's own network, which is stored as TorchScript."""
     return {
         "species": model.species,
         "cutoff": model.cutoff,
@@ -161,7 +179,11 @@ def _describe_staged(model: StagedModel) -> dict[str, Any]:
 
 
 def script_network(model: StagedModel) -> bytes:
-    """TorchScript archive of the network; one that TorchScript cannot compile is an error."""
+    """The network of a staged model as the bytes of a TorchScript archive.
+
+    Raises:
+        TorchMLError: TorchScript cannot compile the network.
+    """
     buffer = io.BytesIO()
     try:
         with quiet_torchscript():

@@ -3,20 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from ase import Atoms
 from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 
-from torchml.inference.potential import Potential
+from torchml.contract.metadata import MetadataKeywords
+from torchml.inference.potential import Potential, no_volume, volume_of
 
 
 class Calculator(AseCalculator):
     """Energy, forces, stress and per-atom values of a model, for ASE.
 
-    `model` is the folder of a portable model, a `.pt` or `.pt2` file, the name of an installed KIM
-    model, or a `Potential`. Units are ASE's: eV, eV/Å, eV/Å³. Only what is asked for is computed.
+    Units are those of ASE: eV, eV/Å, eV/Å³. Only requested properties are computed.
+
+    Args:
+        model: folder of a portable model, `.pt` or `.pt2` archive, checkpoint of a training, name
+            of an installed KIM model, or a `Potential`.
+        device: "cpu", "cuda" or "cuda:K".
+        atoms: structure to attach the calculator to.
+        label: of ASE.
+        directory: of ASE.
+        keywords: metadata that a `.pt` archive lacks, such as `species=["Si"]`, `cutoff=4.0` (Å),
+            `layers=2`, `convention="graph"`; `MetadataKeywords` lists all of them.
+
+    Raises:
+        TorchMLError: the model cannot be read, its metadata are incomplete, or a keyword
+            contradicts them.
+        TypeError: a keyword is unknown, or given beside a `Potential`.
+
+    Attributes:
+        potential: the model.
     """
 
     implemented_properties = [  # noqa: RUF012 (ASE declares it so)
@@ -28,9 +46,28 @@ class Calculator(AseCalculator):
         "stresses",
     ]
 
-    def __init__(self, model: str | Path | Potential, device: str = "cpu", **kwargs: Any) -> None:
-        super().__init__(**kwargs)  # type: ignore[no-untyped-call]
-        self.potential = model if isinstance(model, Potential) else Potential(model, device)
+    def __init__(
+        self,
+        model: str | Path | Potential,
+        device: str = "cpu",
+        *,
+        atoms: Atoms | None = None,
+        label: str | None = None,
+        directory: str | Path = ".",
+        **keywords: Unpack[MetadataKeywords],
+    ) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]
+            atoms=atoms, label=label, directory=directory
+        )
+        if not isinstance(model, Potential):
+            self.potential = Potential(model, device, **keywords)
+        elif keywords:
+            raise TypeError(
+                f"'{next(iter(keywords))}' is given beside a Potential, expected it among the "
+                "arguments of the Potential"
+            )
+        else:
+            self.potential = model
 
     def calculate(
         self,
@@ -38,42 +75,48 @@ class Calculator(AseCalculator):
         properties: list[str] | None = None,
         system_changes: list[str] = all_changes,
     ) -> None:
-        """Fill self.results with the properties asked for."""
+        """Fill `results` with the requested properties.
+
+        Raises:
+            PropertyNotImplementedError: the model or the structure does not have a property.
+        """
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
         structure = self.atoms
-        assert structure is not None  # ASE hands it over at the latest here
-        wanted = set(properties or ["energy"])
-        periodic = structure.pbc.any() and structure.cell.rank == 3
-        if wanted & {"stress", "stresses"} and not periodic:
-            raise PropertyNotImplementedError(
-                f"stress was asked for a structure with pbc {structure.pbc.tolist()} and the cell "
-                f"{structure.cell.tolist()}, expected a periodic one whose cell has a volume"
-            )
-        if "energies" in wanted and self.potential.energy_kind == "total":
+        assert structure is not None  # set by ASE at the latest here
+        requested = set(properties or ["energy"])
+        self._require(requested, structure)
+        evaluation = self.potential.evaluate(
+            structure,
+            energy=True,  # costs nothing beside the others
+            forces="forces" in requested,
+            virial="stress" in requested,
+            particle_energies="energies" in requested,
+            particle_virials="stresses" in requested,
+        )
+        self.results |= {"energy": evaluation.energy, "free_energy": evaluation.energy}
+        if evaluation.forces is not None:
+            self.results["forces"] = evaluation.forces
+        if evaluation.particle_energies is not None:
+            self.results["energies"] = evaluation.particle_energies
+        if evaluation.stress is not None:
+            self.results["stress"] = evaluation.stress
+        if evaluation.particle_virials is not None:
+            self.results["stresses"] = evaluation.particle_virials / structure.get_volume()
+
+    def _require(self, requested: set[str], structure: Atoms) -> None:
+        """Raise for properties that the structure or the model does not have."""
+        if requested & {"stress", "stresses"} and volume_of(structure) is None:
+            raise PropertyNotImplementedError(no_volume(structure))
+        if "energies" in requested and self.potential.energy_kind == "total":
             raise PropertyNotImplementedError(
                 f"the model '{self.potential.name}' returns only the total energy, "
                 "expected one energy per atom for the property 'energies'"
             )
-        if "stresses" in wanted and self.potential.spec.convention != "edges":
+        if "stresses" in requested and self.potential.spec.convention != "edges":
             raise PropertyNotImplementedError(
                 f"the model '{self.potential.name}' follows the convention "
                 f"'{self.potential.spec.convention}', expected 'edges' for the property 'stresses'"
             )
-        found = self.potential.evaluate(
-            structure,
-            energy=True,  # comes for free with anything else
-            forces="forces" in wanted,
-            virial="stress" in wanted,
-            particle_energies="energies" in wanted,
-            particle_virials="stresses" in wanted,
-        )
-        self.results |= {"energy": found.energy, "free_energy": found.energy}
-        if found.forces is not None:
-            self.results["forces"] = found.forces
-        if found.particle_energies is not None:
-            self.results["energies"] = found.particle_energies
-        # KIM's virial is dE/dstrain in the order xx yy zz yz xz xy, which is ASE's too.
-        if found.virial is not None:
-            self.results["stress"] = found.virial / structure.get_volume()
-        if found.particle_virials is not None:
-            self.results["stresses"] = found.particle_virials / structure.get_volume()
+
+
+TorchMLCalculator = Calculator

@@ -10,13 +10,18 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was asked for; the rest is None.
+    """Results for one structure; a quantity that was not requested is None.
 
-    energy             eV
-    forces             [atoms, 3], eV/Å
-    virial             [6], eV, dE/dstrain in the order xx yy zz yz xz xy: stress = virial / volume
-    particle_energies  [atoms], eV
-    particle_virials   [atoms, 6], eV, they sum to the virial
+    Six components are in the order xx yy zz yz xz xy. Their sign is that of dE/dstrain, as in ASE:
+    a compressed crystal has a negative stress.
+
+    Attributes:
+        energy: eV.
+        forces: [atoms, 3], eV/Å.
+        virial: [6], dE/dstrain, eV.
+        particle_energies: [atoms], eV.
+        particle_virials: [atoms, 6], eV; their sum is the virial.
+        stress: [6], virial / volume, eV/Å³; None for structures without a volume.
     """
 
     energy: float | None = None
@@ -24,3 +29,4 @@ class Evaluation:
     virial: NDArray[np.float64] | None = None
     particle_energies: NDArray[np.float64] | None = None
     particle_virials: NDArray[np.float64] | None = None
+    stress: NDArray[np.float64] | None = None

@@ -1,4 +1,4 @@
-"""From what users name as a model to the files that the engine loads."""
+"""From the name of a model to the files that the engine loads."""
 
 from __future__ import annotations
 
@@ -8,15 +8,25 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from torchml import _core
-from torchml.errors import TorchMLError
+from torchml.errors import FileError
 from torchml.kim import extract_parameter_files, installed_folder
 
 
 @contextmanager
 def model_files(model: str | Path) -> Iterator[Path]:
-    """The archive of a file, or the folder with the files of a folder or KIM name.
+    """Find the files of a model.
 
-    That of a checkpoint or of an installed model exists only as long as the context.
+    The files of a checkpoint or of an installed model exist only as long as the context.
+
+    Args:
+        model: folder of a portable model, `.pt` or `.pt2` archive, checkpoint of a training, or
+            name of an installed KIM model.
+
+    Yields:
+        Path of an archive, or of a folder with the files of a portable model.
+
+    Raises:
+        FileError: no model has this name.
     """
     path = Path(model)
     if path.is_dir():
@@ -27,9 +37,9 @@ def model_files(model: str | Path) -> Iterator[Path]:
         with opened(path) as source:
             yield source.archive
     elif path.suffix or path.parent != Path():
-        raise TorchMLError(f"{model}: no such file or folder, expected a model")
+        raise FileError(f"{model}: no such file or folder, expected a model")
     elif installed_folder(str(model)) is None:
-        raise TorchMLError(
+        raise FileError(
             f"'{model}' is neither a folder, nor a file, nor a model in any KIM collection"
         )
     else:
@@ -39,5 +49,5 @@ def model_files(model: str | Path) -> Iterator[Path]:
 
 
 def archive_of(path: Path) -> Path:
-    """The archive at this path, or the one that the `.param` file in this folder names."""
+    """Return the archive at `path`, or the one that the `.param` file in this folder names."""
     return Path(_core.archive_of_folder(str(path))) if path.is_dir() else path

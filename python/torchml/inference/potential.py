@@ -1,68 +1,82 @@
-"""A model evaluated in Python by the very code that runs inside LAMMPS."""
+"""A model evaluated in Python by the C++ code that runs inside LAMMPS."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import numpy as np
 from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
 from torchml import _core
-from torchml.errors import TorchMLError
+from torchml.contract.metadata import MetadataKeywords, ModelMetadata
+from torchml.errors import DataError
 from torchml.inference.evaluation import Evaluation
 from torchml.inference.files import model_files
 from torchml.neighbors import ParticleSystem, periodic_particles
 
 
 class Potential:
-    """A potential in the engine.
+    """A trained model, ready to evaluate structures.
 
-    `model` is the folder of a portable model, a `.pt` or `.pt2` file, a checkpoint of a training,
-    or the name of an installed KIM model.
-    `device` is "cpu", "cuda" or "cuda:K". Further keywords (`cutoff=4.0`, `species=["Si"]`, ...)
-    are what a `.pt` without metadata does not say about itself.
+    Args:
+        model: folder of a portable model, `.pt` or `.pt2` archive, checkpoint of a training, or
+            name of an installed KIM model.
+        device: "cpu", "cuda" or "cuda:K".
+        keywords: metadata that a `.pt` archive lacks, such as `species=["Si"]`, `cutoff=4.0` (Å),
+            `layers=2`, `convention="graph"`; `MetadataKeywords` lists all of them.
+
+    Raises:
+        TorchMLError: the model cannot be read, its metadata are incomplete, or a keyword
+            contradicts them.
+        TypeError: a keyword is unknown.
+
+    Attributes:
+        name: the model as the caller named it.
     """
 
-    def __init__(self, model: str | Path, device: str = "cpu", **fields: Any) -> None:
+    def __init__(
+        self, model: str | Path, device: str = "cpu", **keywords: Unpack[MetadataKeywords]
+    ) -> None:
         self.name = str(model)
-        texts = {
-            key: value if isinstance(value, str) else " ".join(map(str, np.atleast_1d(value)))
-            for key, value in fields.items()
-        }
+        fields = ModelMetadata.from_keywords(keywords).to_fields()
         with model_files(model) as path:
-            self._core = _core.Potential(str(path), texts, device)
+            self._core = _core.Potential(str(path), fields, device)
         self._codes = {symbol: code for code, symbol in enumerate(self.spec.species)}
 
     @property
-    def spec(self) -> Any:
-        """What the model declares: species, cutoff, layers, convention, dtype, ..."""
+    def spec(self) -> _core.ModelSpec:
+        """What the model declares: species, cutoff (Å), layers, convention, dtype, ..."""
         return self._core.spec
 
     @property
     def device(self) -> str:
         """Where the model runs."""
-        return str(self._core.device)
+        return self._core.device
 
     @property
     def energy_kind(self) -> str:
         """What the model returns as energy: total, per_contributing or per_particle."""
-        return str(self._core.energy_kind)
+        return self._core.energy_kind
 
     def codes(self, atoms: Atoms) -> NDArray[np.int32]:
-        """The model's code of every atom: [atoms], int32."""
+        """Return the model's species code of every atom: [atoms], int32.
+
+        Raises:
+            DataError: the structure has an element that the model does not know.
+        """
         symbols = atoms.get_chemical_symbols()
         unknown = sorted(set(symbols) - set(self._codes))
         if unknown:
-            raise TorchMLError(
+            raise DataError(
                 f"the structure holds {' '.join(unknown)}, "
                 f"but the model '{self.name}' knows only {' '.join(self.spec.species)}"
             )
         return np.array([self._codes[symbol] for symbol in symbols], dtype=np.int32)
 
     def particles(self, atoms: Atoms) -> ParticleSystem:
-        """The atoms, their ghosts out to the influence distance, and their neighbour lists."""
+        """Return the atoms, their ghosts within the influence distance, and neighbour lists."""
         return periodic_particles(
             atoms.positions,
             atoms.cell.array,
@@ -80,10 +94,32 @@ class Potential:
         virial: bool = False,
         particle_energies: bool = False,
         particle_virials: bool = False,
+        stress: bool = False,
     ) -> Evaluation:
-        """Compute what is asked for, nothing else; what belongs to ghosts goes to their atoms."""
+        """Evaluate a structure; only requested quantities are computed.
+
+        Contributions of ghosts are added to the atoms of which they are images.
+
+        Args:
+            atoms: the structure, periodic in any number of directions.
+            energy: request the energy.
+            forces: request the forces.
+            virial: request the virial, and with it the stress of structures that have a volume.
+            particle_energies: request one energy per atom.
+            particle_virials: request one virial per atom.
+            stress: as `virial`, but a structure without a volume is an error.
+
+        Returns:
+            The requested quantities, in eV and Å.
+
+        Raises:
+            DataError: the structure does not fit the model, or has no volume.
+        """
+        volume = volume_of(atoms)
+        if stress and volume is None:
+            raise DataError(no_volume(atoms))
         codes, particles = self.codes(atoms), self.particles(atoms)
-        found = self.evaluate_particles(
+        results = self.evaluate_particles(
             codes[particles.image_of],
             particles.coordinates,
             particles.contributing,
@@ -91,14 +127,16 @@ class Potential:
             particles.neighbors,
             energy=energy,
             forces=forces,
-            virial=virial,
+            virial=virial or stress,
             particle_energies=particle_energies,
             particle_virials=particle_virials,
         )
         for key in ("forces", "particle_energies", "particle_virials"):
-            if key in found:
-                found[key] = particles.fold(found[key])
-        return Evaluation(**found)
+            if key in results:
+                results[key] = particles.fold(results[key])
+        if "virial" in results and volume is not None:
+            results["stress"] = results["virial"] / volume
+        return Evaluation(**results)
 
     def evaluate_particles(
         self,
@@ -107,21 +145,41 @@ class Potential:
         contributing: ArrayLike,
         neighbor_offsets: ArrayLike,
         neighbors: ArrayLike,
-        **wanted: bool,
+        **requested: bool,
     ) -> dict[str, Any]:
-        """Evaluate particles as a simulator hands them over, ghosts included, in any order.
+        """Evaluate particles as a simulator gives them, ghosts included, in any order.
 
-        species [N] model codes, coordinates [N, 3] in Å, contributing [N] (1, ghosts 0), and full
-        neighbour lists in compressed rows, which may hold pairs beyond the cutoff. `wanted` says
-        which of energy, forces, virial, particle_energies, particle_virials and edge_terms to
-        return, for all N particles.
+        Args:
+            species: [N], species codes of the model.
+            coordinates: [N, 3], Å.
+            contributing: [N], 1 for contributing particles, 0 for ghosts.
+            neighbor_offsets: [N + 1], particle i has neighbors[offsets[i]:offsets[i + 1]].
+            neighbors: full lists, which may hold pairs beyond the cutoff.
+            requested: which of energy, forces, virial, particle_energies, particle_virials and
+                edge_terms to return.
+
+        Returns:
+            The requested quantities by name, for all N particles, in eV and Å.
         """
-        found: dict[str, Any] = self._core.evaluate(
+        return self._core.evaluate(
             np.ascontiguousarray(species, dtype=np.int32),
             np.ascontiguousarray(coordinates, dtype=np.float64).reshape(-1, 3),
             np.ascontiguousarray(contributing, dtype=np.int32),
             np.ascontiguousarray(neighbor_offsets, dtype=np.int64),
             np.ascontiguousarray(neighbors, dtype=np.int32),
-            **wanted,
+            **requested,
         )
-        return found
+
+
+def volume_of(atoms: Atoms) -> float | None:
+    """Return the volume of the cell, Å³; None for structures to which stress does not apply."""
+    has_volume = atoms.pbc.any() and atoms.cell.rank == 3
+    return float(atoms.get_volume()) if has_volume else None
+
+
+def no_volume(atoms: Atoms) -> str:
+    """Return the sentence about a structure without a volume."""
+    return (
+        f"stress was requested for a structure with pbc {atoms.pbc.tolist()} and the cell "
+        f"{atoms.cell.tolist()}, expected a periodic one whose cell has a volume"
+    )

@@ -8,25 +8,33 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from torchml.errors import TorchMLError
+from torchml.errors import FileError, TorchMLError
 from torchml.kim.names import EXTENDED_ID
 
 
 def require_driver(driver: str) -> None:
-    """Refuse when KIM-API does not find `driver` (it would try to download it)."""
+    """Raise TorchMLError unless `driver` is installed; KIM-API would try to download it."""
     if installed_folder(driver) is None:
         raise TorchMLError(
             f"the model driver {driver} is not installed in any KIM collection; install it with "
-            "'kim-api-collections-management install user FOLDER', FOLDER being the source folder "
-            "of TorchML"
+            "'python -m torchml.kim install-driver'"
         )
 
 
 def install(folder: Path, collection: str, *, force: bool = False) -> None:
-    """Build the portable model in `folder` and install it into a KIM collection."""
+    """Build a portable model and install it into a KIM collection.
+
+    Args:
+        folder: folder of the portable model.
+        collection: user, environment, system or CWD.
+        force: replace an installed model of this name.
+
+    Raises:
+        TorchMLError: KIM-API cannot build or install the model.
+    """
     command = [_find_tool("kim-api-collections-management"), "install"]
     command += [*(["--force"] if force else []), collection]
-    with tempfile.TemporaryDirectory() as scratch:  # KIM-API writes its log where it stands
+    with tempfile.TemporaryDirectory() as scratch:  # KIM-API writes its log there
         # A copy, because KIM-API's scripts cannot handle white space in paths.
         item = shutil.copytree(folder, Path(scratch) / folder.resolve().name.replace(" ", "_"))
         command.append(str(item))
@@ -35,12 +43,12 @@ def install(folder: Path, collection: str, *, force: bool = False) -> None:
         lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise TorchMLError(
             f"{folder.name} could not be installed into the KIM collection '{collection}': "
-            + (" / ".join(lines[-4:]) or "kim-api-collections-management failed without a word")
+            + (" / ".join(lines[-4:]) or "the command printed nothing")
         )
 
 
 def installed_folder(name: str) -> Path | None:
-    """Folder of the installed portable model or model driver `name`; None when there is none."""
+    """Return the folder of an installed portable model or model driver; None if not installed."""
     match = EXTENDED_ID.fullmatch(name)
     kind = "model_drivers" if match and match["kind"] == "MD" else "portable_models"
     with tempfile.TemporaryDirectory() as scratch:
@@ -56,11 +64,40 @@ def installed_folder(name: str) -> Path | None:
     return Path(words[2]) / name if done.returncode == 0 and len(words) == 3 else None
 
 
+def collection_folder(collection: str) -> Path:
+    """Folder of the model drivers of a KIM collection: `user`, `environment` or `system`."""
+    source = {"user": "config_file", "environment": "env", "system": "system"}[collection]
+    with tempfile.TemporaryDirectory() as scratch:
+        done = subprocess.run(
+            [_collections_info(), source, "model_drivers"],
+            cwd=scratch,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    folders = done.stdout.splitlines()
+    if done.returncode != 0 or not folders:
+        hint = "; set KIM_API_MODEL_DRIVERS_DIR" if collection == "environment" else ""
+        raise TorchMLError(f"KIM-API names no folder of the collection '{collection}'{hint}")
+    return Path(folders[0])
+
+
 def extract_parameter_files(name: str, folder: Path) -> list[Path]:
-    """Write the parameter files that the installed portable model `name` carries into `folder`."""
+    """Copy the parameter files of an installed portable model.
+
+    Args:
+        name: KIM ID of the model.
+        folder: folder to write; created if missing.
+
+    Returns:
+        Paths of the copies.
+
+    Raises:
+        FileError: the model is not installed, or is not an item of KIM-API 2.2.
+    """
     item = installed_folder(name)
     if item is None:
-        raise TorchMLError(f"no portable model named '{name}' is installed in any KIM collection")
+        raise FileError(f"no portable model named '{name}' is installed in any KIM collection")
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
     for file_name, content in _embedded_files(item / "libkim-api-portable-model.so").items():
@@ -101,9 +138,9 @@ def _embedded_files(path: Path) -> dict[str, bytes]:
         version = ctypes.c_int.in_dll(library, "kim_shared_library_schema_version").value
         schema = _SharedLibrarySchema.in_dll(library, "kim_shared_library_schema")
     except (OSError, ValueError) as error:
-        raise TorchMLError(f"{path} is not a KIM item ({error})") from None
+        raise FileError(f"{path} is not a KIM item ({error})") from None
     if version != 2:
-        raise TorchMLError(f"{path} has the KIM item format {version}, expected 2 (KIM-API 2.2)")
+        raise FileError(f"{path} has the KIM item format {version}, expected 2 (KIM-API 2.2)")
     files = (schema.parameter_files[k] for k in range(schema.parameter_file_count))
     return {file.name.decode(): ctypes.string_at(file.content, file.length) for file in files}
 
@@ -116,7 +153,7 @@ def _find_tool(name: str) -> str:
 
 
 def _collections_info() -> str:
-    """A KIM-API helper outside the PATH; its place is fixed relative to the management tool."""
+    """Return the path of a KIM-API helper outside the PATH, relative to the management tool."""
     root = Path(_find_tool("kim-api-collections-management")).resolve().parent.parent
     path = root / "libexec" / "kim-api" / "kim-api-collections-info"
     if not path.is_file():

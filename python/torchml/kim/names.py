@@ -14,7 +14,15 @@ _LONGEST_PREFIX = 100
 
 
 def model_name(name: str) -> str:
-    """Extended KIM ID of a model; a short name such as `SW_Si` gets the ID of unpublished ones."""
+    """Return the extended KIM ID of a model.
+
+    Args:
+        name: an extended ID, or a short name such as `SW_Si`, which gets the ID of unpublished
+            models.
+
+    Raises:
+        TorchMLError: KIM-API does not allow this name.
+    """
     full = EXTENDED_ID.fullmatch(name)
     prefix = full["prefix"] if full and full["kind"] == "MO" else name
     if not _PREFIX.fullmatch(prefix) or len(prefix) > _LONGEST_PREFIX:

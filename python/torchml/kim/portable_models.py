@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from torchml.errors import TorchMLError
+from torchml.errors import FileError, TorchMLError
 from torchml.kim.names import DRIVER, EXTENDED_ID
 
 
@@ -23,16 +23,26 @@ def write_portable_model(
     author: str | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Write a portable model for `driver`; the name of `folder` is the name of the model.
+    """Write the folder of a portable model.
 
     Args:
+        folder: folder to write; its name is the name of the model.
+        driver: KIM ID of the model driver.
+        species: chemical symbols, for kimspec.edn.
         parameter_files: by name, the content as text, or the path of a file to copy.
-        overwrite: replace a folder that is already there.
+        title: for kimspec.edn.
+        description: for kimspec.edn.
+        author: for kimspec.edn.
+        overwrite: replace an existing folder.
+
+    Raises:
+        FileError: the folder exists, or cannot be written.
+        TorchMLError: `driver` is not the name of a model driver.
     """
     if not (match := EXTENDED_ID.fullmatch(driver)) or match["kind"] != "MD":
         raise TorchMLError(f"'{driver}' is no KIM model driver name, expected one such as {DRIVER}")
     if folder.exists() and not overwrite:
-        raise TorchMLError(f"{folder} exists already; pass --overwrite to replace it")
+        raise FileError(f"{folder} exists already; pass --overwrite to replace it")
     name = folder.name
     texts = {
         "CMakeLists.txt": _cmake_lists(name, driver, list(parameter_files)),
@@ -43,8 +53,8 @@ def write_portable_model(
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TorchMLError(
-            f"cannot make {folder.parent} ({error.strerror}), expected a folder for the model"
+        raise FileError(
+            f"cannot create {folder.parent} ({error.strerror}), expected a folder for the model"
         ) from None
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{name}.") as scratch:
         new = Path(scratch) / "new"
@@ -60,10 +70,10 @@ def write_portable_model(
 
 
 def require_writable(folder: Path) -> None:
-    """Refuse a folder that cannot be written to, or be made; nothing is made yet."""
+    """Raise FileError unless `folder` can be written or created; nothing is created yet."""
     place = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not place.is_dir() or not os.access(place, os.W_OK):
-        raise TorchMLError(f"cannot write to {folder}, expected a folder for the model")
+        raise FileError(f"cannot write to {folder}, expected a folder for the model")
 
 
 def _cmake_lists(name: str, driver: str, parameter_files: Sequence[str]) -> str:

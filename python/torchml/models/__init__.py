@@ -1,4 +1,4 @@
-"""Potentials that come with the package, and their way into TorchScript."""
+"""Potentials of this package, and their conversion to TorchScript."""
 
 from torchml.models.base import EdgeModel
 from torchml.models.behler_parrinello import BehlerParrinello

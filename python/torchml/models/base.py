@@ -1,4 +1,4 @@
-"""What every interatomic potential of this package looks like: a function of edge vectors."""
+"""Base classes of the potentials of this package: functions of edge vectors."""
 
 from __future__ import annotations
 
@@ -12,18 +12,26 @@ from torch import Tensor
 
 import torchml._core as core
 from torchml.errors import TorchMLError
+from torchml.models import perceptron
 
 
 class EdgeModel(torch.nn.Module):
     """A potential whose energy is a function of the vectors between neighbours.
 
     Subclasses implement `forward` in the part of Python that TorchScript understands, with aten
-    operations only, and are smooth where an edge reaches the cutoff. They do not know how the
-    simulator hands over its atoms: `torchml.models.scripting.script` wraps them in one of the
-    calling conventions.
+    operations only, and are smooth where an edge reaches the cutoff. They do not depend on the
+    calling convention: `torchml.models.scripting.script` wraps them in one of the conventions.
 
     The arguments of the constructor are recorded, so that a checkpoint can build the model again:
     they should be plain values (texts, numbers, lists) or other models.
+
+    Args:
+        species: chemical symbols, in the order of the species codes.
+        cutoff: neighbours are closer than this (Å).
+        layers: number of message-passing layers.
+
+    Raises:
+        TorchMLError: a symbol is unknown or occurs twice, or a number is out of range.
 
     Attributes:
         species: chemical symbols; species code `k` in the input means `species[k]`.
@@ -31,10 +39,10 @@ class EdgeModel(torch.nn.Module):
         layers: message-passing layers; the influence distance is `layers * cutoff`.
         radial: True when the energy depends on the edge vectors through their lengths only.
         width: columns of `node_features`; 0 where a model has none.
-        convention: how an exported model is called unless it is said otherwise.
-        exact_distances: the model takes vectors in float64, whatever its own type, and makes the
-            lengths of them before it goes on in its own.
-        arguments: what the constructor was called with, defaults included, as plain values.
+        convention: default calling convention of the exported model.
+        exact_distances: the model takes vectors in float64 also if its weights are float32, and
+            computes the lengths in float64 before it converts to its own type.
+        arguments: arguments of the constructor, defaults included, as plain values.
     """
 
     radial = False
@@ -58,7 +66,7 @@ class EdgeModel(torch.nn.Module):
                 f"{name}: species is {species!r}, expected a list of chemical symbols"
             )
         for symbol in species:
-            core.atomic_number(symbol)  # refuses what is no element
+            core.atomic_number(symbol)  # raises an error for an unknown symbol
         if len(set(species)) != len(species):
             raise TorchMLError(f"{name}: species is '{' '.join(species)}': a symbol occurs twice")
         if not (math.isfinite(cutoff) and cutoff > 0):
@@ -76,7 +84,7 @@ class EdgeModel(torch.nn.Module):
         node_counts: list[int],
         edge_counts: list[int],
     ) -> Tensor:
-        """Energies of the particles (eV).
+        """Return the energies of the particles (eV).
 
         Args:
             species: codes, i64[M].
@@ -85,11 +93,11 @@ class EdgeModel(torch.nn.Module):
             node_counts: `node_counts[k]` nodes lie in the shells 0..k; `layers + 1` entries.
             edge_counts: `edge_counts[k]` edges point into the shells 0..k; `layers` entries.
 
-        Layer `l` of `n` may work on the first `edge_counts[n-1-l]` edges and needs to produce
-        the first `node_counts[n-1-l]` nodes only.
+        Layer `k` (from 0) may work on the first `edge_counts[-1 - k]` edges and needs to produce
+        the first `node_counts[-2 - k]` nodes only.
 
         Returns:
-            float[M]; only the first `node_counts[0]` values have to be right.
+            float[M]; only the first `node_counts[0]` values must be right.
         """
         raise NotImplementedError
 
@@ -101,10 +109,16 @@ class EdgeModel(torch.nn.Module):
         node_counts: list[int],
         edge_counts: list[int],
     ) -> Tensor:
-        """What the model knows of each atom before its energy: float[>= node_counts[0], width].
+        """Return the features of each atom, from which the energy is computed.
 
-        Invariant under rotations. Heads for other properties start from here; a model that is
-        used for energies alone need not have it. The arguments are those of `forward`.
+        They are invariant under rotations. Heads for other properties start from them; a model for
+        energies alone need not implement this method.
+
+        Args:
+            species: as in `forward`, like the other arguments.
+
+        Returns:
+            float[n, width] with n >= `node_counts[0]`.
         """
         raise NotImplementedError
 
@@ -116,21 +130,44 @@ class EdgeModel(torch.nn.Module):
         node_counts: list[int],
         edge_counts: list[int],
     ) -> None:
-        """Called once with some of the training data, before training: a chance to adapt scales.
+        """Adapt scales to the data; called once, before training, with some training data.
 
-        The arguments are those of `forward`. What is set here belongs into buffers.
+        Values that are set here must be buffers.
+
+        Args:
+            species: as in `forward`, like the other arguments.
         """
         return
 
 
 class FeatureModel(EdgeModel):
-    """A model that learns features of each atom and reads its energy from them.
+    """A model that computes features of each atom, and the energy from the features.
 
     Subclasses implement `node_features` and have a module `readout`: [n, width] -> [n, 1].
+
+    Args:
+        species: chemical symbols, in the order of the species codes.
+        cutoff: radius of one layer (Å).
+        layers: passes over the edges.
+        features: number of features of an atom, the `width` of `node_features`.
+        counts: other sizes by the name of their argument; each must be at least 1.
     """
 
     if TYPE_CHECKING:  # TorchScript would try to understand the annotation
         readout: torch.nn.Module
+
+    def __init__(
+        self, species: list[str], cutoff: float, layers: int, features: int, **counts: int
+    ) -> None:
+        super().__init__(species, cutoff, layers)
+        require_positive(self, features=features, **counts)
+        self.width = features
+
+    def complete(self, dtype: str) -> None:
+        """End a constructor: add the readout, initialise the weights, convert to the float type."""
+        self.readout = perceptron.readout(self.width)
+        perceptron.initialize(self)
+        self.to(float_type(dtype))
 
     def forward(
         self,
@@ -145,13 +182,13 @@ class FeatureModel(EdgeModel):
 
 
 def per_node(energies: Tensor, species: Tensor) -> Tensor:
-    """Energies [n, 1] of the first n nodes as [M]: nodes beyond only passed messages on."""
+    """Pad the energies [n, 1] of the first n nodes to [M]; the other nodes are ghosts."""
     flat = energies.squeeze(1)
     return torch.nn.functional.pad(flat, [0, species.size(0) - flat.size(0)])
 
 
 def require_positive(model: torch.nn.Module, **counts: int) -> None:
-    """Refuse a count below one, by its name."""
+    """Raise an error that names the first count below one."""
     for name, value in counts.items():
         if isinstance(value, bool) or int(value) != value or value < 1:
             raise TorchMLError(
@@ -160,7 +197,7 @@ def require_positive(model: torch.nn.Module, **counts: int) -> None:
 
 
 def require_choice(model: torch.nn.Module, name: str, value: str, choices: Sequence[str]) -> None:
-    """Refuse a text that is none of the choices."""
+    """Raise an error if the value is not one of the choices."""
     if value not in choices:
         raise TorchMLError(
             f"{type(model).__name__}: {name} is {value!r}, expected {' | '.join(choices)}"
@@ -168,7 +205,7 @@ def require_choice(model: torch.nn.Module, name: str, value: str, choices: Seque
 
 
 def float_type(dtype: str | torch.dtype) -> torch.dtype:
-    """The torch type that "float32" or "float64" names; a torch type stays what it is."""
+    """Return the torch type of "float32" or "float64"; a torch type is returned unchanged."""
     for known in (torch.float32, torch.float64):
         if dtype in (known, str(known).removeprefix("torch.")):
             return known
@@ -176,7 +213,7 @@ def float_type(dtype: str | torch.dtype) -> torch.dtype:
 
 
 def _recorded(cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments by name. What does not fit the constructor is left for it to refuse."""
+    """Return the arguments by name; wrong arguments give {}, and the constructor raises."""
     signature = inspect.signature(cls.__init__)  # type: ignore[misc]
     try:
         bound = signature.bind_partial(None, *args, **kwargs)
@@ -186,23 +223,23 @@ def _recorded(cls: type, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> di
     values: dict[str, Any] = {}
     for name, value in list(bound.arguments.items())[1:]:
         if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
-            values.update({key: _plain(one) for key, one in value.items()})
+            values.update({key: _plain(item) for key, item in value.items()})
         elif signature.parameters[name].kind is not inspect.Parameter.VAR_POSITIONAL or value:
             values[name] = _plain(value)
     return values
 
 
 def _plain(value: Any) -> Any:
-    """The same in types that YAML and JSON know; what has no such form stays what it is."""
+    """Convert to types of YAML and JSON; other values are returned unchanged."""
     if isinstance(value, torch.dtype):
         return str(value).removeprefix("torch.")
     if isinstance(value, EdgeModel):
         cls = type(value)
         return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": value.arguments}
     if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_plain(item) for item in value]
     if hasattr(value, "tolist"):  # numpy numbers and arrays, tensors
         return value.tolist()
     return value

@@ -37,7 +37,8 @@ class SymmetryFunctions(torch.nn.Module):
         cutoff: where f vanishes (Å).
         radial: (eta, shift) of every G2 (1/Å², Å).
         etas: of the angular functions (1/Å²).
-        zetas: exponents of the angular functions; each comes with each eta and lambda = -1, 1.
+        zetas: exponents of the angular functions; each is combined with each eta and with
+            lambda = -1 and 1.
         third_side: G4 rather than G5.
     """
 
@@ -60,10 +61,10 @@ class SymmetryFunctions(torch.nn.Module):
         self.zetas = list(zetas)
         self.third_side = third_side
         self.register_buffer(
-            "radial_etas", torch.tensor([one[0] for one in radial], dtype=torch.float64)
+            "radial_etas", torch.tensor([eta for eta, _ in radial], dtype=torch.float64)
         )
         self.register_buffer(
-            "shifts", torch.tensor([one[1] for one in radial], dtype=torch.float64)
+            "shifts", torch.tensor([shift for _, shift in radial], dtype=torch.float64)
         )
         self.register_buffer("etas", torch.tensor(etas, dtype=torch.float64))
         self.pairs = elements * (elements + 1) // 2
@@ -73,7 +74,7 @@ class SymmetryFunctions(torch.nn.Module):
     def forward(
         self, species: Tensor, edge_vectors: Tensor, edge_index: Tensor, n_out: int
     ) -> Tensor:
-        """Symmetry functions of the first `n_out` nodes: [n_out, count].
+        """Return the symmetry functions of the first `n_out` nodes: [n_out, count].
 
         First all G2 with neighbours of the first element, then of the second, ...; then the
         angular functions of the pairs of elements 00, 01, 11, 02, 12, 22, ...
@@ -130,11 +131,11 @@ class SymmetryFunctions(torch.nn.Module):
 
 
 class BehlerParrinello(EdgeModel):
-    """Symmetry functions of the neighbourhood into one perceptron per element.
+    """Symmetry functions of the neighbourhood, and one perceptron per element.
 
-    Nothing is passed from atom to atom: the model looks one cutoff far. The symmetry functions are
-    divided by what a gas of typical density has, so that all are of the order of one; `calibrate`
-    does better when data are at hand.
+    No messages are passed: the energy of an atom depends on its neighbours within the cutoff. The
+    symmetry functions are scaled by their values in a gas of typical density, so that all are of
+    the order of one; `calibrate` replaces this scale by that of the training data.
 
     Args:
         species: chemical symbols, in the order of the species codes.
@@ -142,10 +143,10 @@ class BehlerParrinello(EdgeModel):
         radial_functions: number of Gaussians G2, on an even grid of distances.
         angular_functions: number of widths of the angular functions.
         zetas: exponents of the angular functions.
-        angular: G4, which knows the distance between the two neighbours, or G5, which does not.
+        angular: G4, which includes the distance between the two neighbours, or G5, which does not.
         hidden: widths of the hidden layers.
         radial_parameters: eta (1/Å²) and shift (Å) of each G2, in place of the grid.
-        angular_parameters: eta (1/Å²) of the angular functions, in place of our choice.
+        angular_parameters: eta (1/Å²) of the angular functions, in place of the default widths.
         dtype: float type of the weights, float32 or float64.
     """
 
@@ -176,14 +177,14 @@ class BehlerParrinello(EdgeModel):
             require_positive(self, hidden=width)
         if radial_parameters is None:
             radial_parameters = _grid(radial_functions, cutoff)
-        if any(len(one) != 2 for one in radial_parameters):
+        if any(len(pair) != 2 for pair in radial_parameters):
             raise TorchMLError(
                 "BehlerParrinello: radial_parameters holds an entry that is not a pair, expected "
                 "[eta, shift]"
             )
         if angular_parameters is None:
             reach = np.linspace(0.4, 1.2, angular_functions) * cutoff
-            angular_parameters = [0.5 / float(one) ** 2 for one in reach]
+            angular_parameters = [0.5 / float(width) ** 2 for width in reach]
         self.functions = SymmetryFunctions(
             len(species), cutoff, radial_parameters, angular_parameters, zetas, angular == "G4"
         )
@@ -246,15 +247,18 @@ class BehlerParrinello(EdgeModel):
 
 
 def _grid(count: int, cutoff: float) -> list[list[float]]:
-    """Gaussians at even distances, as wide as they are apart: [[eta, shift], ...]."""
+    """Return [eta, shift] of Gaussians at even distances, as wide as their spacing."""
     shifts = np.linspace(0.2, 0.9, count) * cutoff
     spacing = 0.7 * cutoff / max(count - 1, 1)
     return [[0.5 / spacing**2, float(shift)] for shift in shifts]
 
 
 def _typical(functions: SymmetryFunctions) -> NDArray[np.float64]:
-    """Values in a gas of 0.05 atoms per Å³ that come no closer than 1.5 Å, and not below 2 % of
-    the largest: [count]. The elements share the atoms."""
+    """Return typical values of the functions: [count].
+
+    They are those of an ideal gas of 0.05 atoms per Å³, equally shared by the elements, with no
+    pair closer than 1.5 Å; values below 2 % of the largest are raised to that.
+    """
     density = 0.05 / functions.elements
     cutoff = functions.cutoff
     r = torch.linspace(min(1.5, 0.3 * cutoff), cutoff, 50, dtype=torch.float64)
@@ -262,7 +266,7 @@ def _typical(functions: SymmetryFunctions) -> NDArray[np.float64]:
     radial = (functions.radial(r) * shell.unsqueeze(1)).sum(0)
 
     cosine = torch.linspace(-1.0, 1.0, 41, dtype=torch.float64)
-    p, q, x = (one.flatten() for one in torch.meshgrid(r, r, cosine, indexing="ij"))
+    p, q, x = (axis.flatten() for axis in torch.meshgrid(r, r, cosine, indexing="ij"))
     squares = p.square() + q.square()
     weight = (shell[:, None, None] * shell[:, None] / len(cosine)).expand(-1, -1, len(cosine))
     weight = weight.flatten()

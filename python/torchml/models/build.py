@@ -1,4 +1,4 @@
-"""Models by the name of their class: what YAML files and checkpoints hold."""
+"""Models from the name of their class, as YAML files and checkpoints record it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ from torchml.models.base import EdgeModel
 
 
 def class_path(model: EdgeModel) -> str:
-    """Where the class of a model is found: "package.module.Class"."""
+    """Return the path of the class of a model: "package.module.Class"."""
     cls = type(model)
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def describe_class(model: EdgeModel) -> tuple[str, dict[str, Any]]:
-    """Class path and arguments from which `build` makes a model of the same structure."""
+    """Return class path and arguments from which `build` makes a model of the same structure.
+
+    Raises:
+        TorchMLError: an argument cannot be written to a checkpoint.
+    """
     path = class_path(model)
     for name, value in model.arguments.items():
         try:
@@ -33,9 +37,14 @@ def describe_class(model: EdgeModel) -> tuple[str, dict[str, Any]]:
 
 
 def build(class_path: str, arguments: Mapping[str, Any]) -> EdgeModel:
-    """The model `class_path(**arguments)`; the models of this package need no path.
+    """Build the model `class_path(**arguments)`.
 
-    An argument that is itself a model is given as {"class_path": ..., "init_args": {...}}.
+    Args:
+        class_path: "package.module.Class"; models of this package need no path.
+        arguments: of the constructor; a model is given as {"class_path": ..., "init_args": {...}}.
+
+    Raises:
+        TorchMLError: there is no such class, or the arguments do not fit it.
     """
     cls = _find(class_path)
     values = {
@@ -43,7 +52,9 @@ def build(class_path: str, arguments: Mapping[str, Any]) -> EdgeModel:
         for name, value in arguments.items()
     }
     parameters = inspect.signature(cls).parameters
-    open_ended = any(one.kind is inspect.Parameter.VAR_KEYWORD for one in parameters.values())
+    open_ended = any(
+        parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()
+    )
     if (unknown := sorted(set(values) - set(parameters))) and not open_ended:
         raise TorchMLError(
             f"{class_path} has no argument '{unknown[0]}', expected: {' '.join(parameters)}"
@@ -62,8 +73,8 @@ def _is_model(value: Any) -> bool:
 def _find(path: str) -> Callable[..., EdgeModel]:
     module_name, _, name = path.rpartition(".")
     try:
-        found = importlib.import_module(module_name or "torchml.models")
-        cls = getattr(found, name)
+        module = importlib.import_module(module_name or "torchml.models")
+        cls = getattr(module, name)
     except (ImportError, AttributeError, ValueError) as error:
         raise TorchMLError(f"there is no model class '{path}': {error}") from None
     if not (isinstance(cls, type) and issubclass(cls, EdgeModel)):

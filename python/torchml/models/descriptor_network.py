@@ -1,4 +1,4 @@
-"""Networks on descriptors: the energy of an atom from the numbers that describe its environment.
+"""Networks on descriptors: the energy of an atom from the descriptor of its environment.
 
 J. Behler and M. Parrinello, Phys. Rev. Lett. 98, 146401 (2007). Both classes are scripted with
 torch.jit.script and exported under the calling convention `descriptor`.
@@ -16,7 +16,7 @@ from torchml.models.perceptron import initialize, perceptron
 
 
 class _Normalized(torch.nn.Module):
-    """Descriptors with the mean 0 and the deviation 1 of the atoms of the training data."""
+    """Scale descriptors to mean 0 and standard deviation 1 over the training data."""
 
     mean: Tensor
     scale: Tensor
@@ -33,7 +33,14 @@ class _Normalized(torch.nn.Module):
 
     @torch.jit.unused
     def fit_normalization(self, descriptor: Tensor) -> None:
-        """Set mean and scale from the descriptors [n, width] of atoms of the training data."""
+        """Set mean and scale from training data.
+
+        Args:
+            descriptor: descriptors of n atoms, float[n, width].
+
+        Raises:
+            TorchMLError: the shape is wrong, or there are no atoms.
+        """
         if descriptor.dim() != 2 or descriptor.size(1) != self.width or descriptor.size(0) == 0:
             raise TorchMLError(
                 f"{type(self).__name__}: descriptors have the shape {list(descriptor.shape)}, "
@@ -45,12 +52,12 @@ class _Normalized(torch.nn.Module):
 
 
 class DescriptorNetwork(_Normalized):
-    """One network for all atoms, whatever they are: `forward(descriptor)`.
+    """One network for the atoms of all elements: `forward(descriptor)`.
 
     Args:
-        width: numbers per atom.
+        width: components of the descriptor.
         hidden: widths of the hidden layers.
-        reference: energy of an atom that the network adds to (eV).
+        reference: constant that is added to the energy of each atom (eV).
         dtype: float type of the weights, float32 or float64.
     """
 
@@ -72,7 +79,7 @@ class DescriptorNetwork(_Normalized):
         self.to(float_type(dtype))
 
     def forward(self, descriptor: Tensor) -> Tensor:
-        """Energies of the atoms (eV): [n, width] -> [n]."""
+        """Return the energies of the atoms (eV): [n, width] -> [n]."""
         energies: Tensor = self.network(self.normalized(descriptor))
         return energies.squeeze(1) + self.reference
 
@@ -81,10 +88,11 @@ class ElementNetworks(_Normalized):
     """One network per element: `forward(descriptor, species)`.
 
     Args:
-        width: numbers per atom.
+        width: components of the descriptor.
         elements: number of elements.
         hidden: widths of the hidden layers.
-        references: energy of an atom of each element that its network adds to (eV); None: 0.
+        references: constant of each element that is added to the energy of its atoms (eV);
+            None: 0.
         dtype: float type of the weights, float32 or float64.
     """
 
@@ -113,7 +121,7 @@ class ElementNetworks(_Normalized):
         self.to(float_type(dtype))
 
     def forward(self, descriptor: Tensor, species: Tensor) -> Tensor:
-        """Energies of the atoms (eV): [n, width] and codes i64[n] -> [n]."""
+        """Return the energies of the atoms (eV): [n, width] and codes i64[n] -> [n]."""
         inputs = self.normalized(descriptor)
         energies = self.references.index_select(0, species)
         for code, network in enumerate(self.networks):

@@ -1,4 +1,4 @@
-"""Networks on the descriptors of the C++ library, one per element, as a model that trains."""
+"""A trainable model: the descriptors of the C++ library, and one network per element."""
 
 from typing import Any, Literal
 
@@ -16,17 +16,17 @@ from torchml.models.scaled import Scaled
 
 
 class DescriptorPotential(EdgeModel):
-    """A descriptor of each atom's neighbourhood into the network of its element.
+    """A descriptor of the neighbourhood of each atom, and a network for each element.
 
-    The descriptor is a C++ function that TorchScript does not know: this model is exported for the
+    TorchScript cannot call the C++ function of the descriptor: this model is exported for the
     convention `descriptor`, where the driver computes it.
 
     Args:
         species: chemical symbols, in the order of the species codes.
         cutoff: radius of the neighbourhood (Å).
         descriptor: kind of the descriptor.
-        parameters: the name of a preset, or what stands under `parameters` in a descriptor's YAML;
-            None: the defaults of the kind, for symmetry functions set51.
+        parameters: the name of a preset, or the value of `parameters` in the YAML file of a
+            descriptor; None: the defaults of the kind, for symmetry functions set51.
         hidden: widths of the hidden layers.
         dtype: float type of the weights, float32 or float64.
     """
@@ -100,7 +100,7 @@ class DescriptorPotential(EdgeModel):
         node_counts: list[int],
         edge_counts: list[int],
     ) -> Tensor:
-        """Descriptors of the first node_counts[0] nodes: [n, width]."""
+        """Return the descriptors of the first node_counts[0] nodes: [n, width]."""
         atoms, edges = node_counts[0], edge_counts[0]
         source, target = edge_index[:, :edges]
         order = torch.argsort(target, stable=True)
@@ -123,7 +123,7 @@ class DescriptorPotential(EdgeModel):
 
 
 class DescriptorEnergies(torch.nn.Module):
-    """What the driver calls with the descriptor: networks, scale and energies of the elements."""
+    """The exported module, called with the descriptor: networks, scale, element energies."""
 
     scale: Tensor
     references: Tensor
@@ -135,13 +135,13 @@ class DescriptorEnergies(torch.nn.Module):
         self.register_buffer("references", references)
 
     def forward(self, descriptor: Tensor, species: Tensor) -> Tensor:
-        """Energies of the atoms (eV): [n, width] and codes i64[n] -> f64[n]."""
+        """Return the energies of the atoms (eV): [n, width] and codes i64[n] -> f64[n]."""
         energies: Tensor = self.networks(descriptor, species)
         return energies.to(torch.float64) * self.scale + self.references.index_select(0, species)
 
 
 def descriptor_potential(model: EdgeModel) -> DescriptorPotential:
-    """The descriptor model that this is, or that this scales."""
+    """Return the descriptor model, which may be inside Scaled; another model is an error."""
     network = model.network if isinstance(model, Scaled) else model
     if isinstance(network, DescriptorPotential):
         return network
@@ -152,7 +152,7 @@ def descriptor_potential(model: EdgeModel) -> DescriptorPotential:
 
 
 def energies_of(model: EdgeModel) -> DescriptorEnergies:
-    """The part of a descriptor model that comes after the descriptor."""
+    """Return the part of a descriptor model that follows the descriptor."""
     network = descriptor_potential(model)
     scaled = model if isinstance(model, Scaled) else Scaled(network)
     return DescriptorEnergies(network.networks, scaled.scale, scaled.references)

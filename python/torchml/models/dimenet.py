@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from torchml.models.base import FeatureModel, float_type, require_positive
+from torchml.models.base import FeatureModel
 from torchml.models.pairs import edges_into
-from torchml.models.perceptron import initialize, readout
 from torchml.models.radial import Bessel, lengths, polynomial_envelope
 from torchml.models.spherical_basis import SphericalBessel, legendre
 
@@ -51,8 +50,8 @@ class Embedding(torch.nn.Module):
 class Interaction(torch.nn.Module):
     """Messages k -> j change the message j -> i, by their length and the angle between them.
 
-    What a message contributes is multiplied by linear functions of the radial basis and of the
-    basis of the triplet, both of which vanish at the cutoff.
+    The contribution of a message is multiplied by linear functions of the radial basis and of the
+    basis of the triplet; both vanish at the cutoff.
     """
 
     def __init__(self, features: int, middle: int, small: int, radial: int, spherical: int) -> None:
@@ -72,7 +71,7 @@ class Interaction(torch.nn.Module):
     def forward(
         self, x: Tensor, rbf: Tensor, sbf: Tensor, changed: Tensor, source: Tensor, n_out: int
     ) -> Tensor:
-        """The first `n_out` messages after the block.
+        """Return the first `n_out` messages after the block.
 
         Shapes: x [E, F], rbf [E, R], sbf [T, S], changed and source i64[T]: the triplet t carries
         message source[t] to message changed[t]; result [n_out, F].
@@ -92,16 +91,16 @@ class Interaction(torch.nn.Module):
 class DimeNetPP(FeatureModel):
     """Directional message passing: features live on the edges.
 
-    A message j -> i hears of the edges k -> j other than i -> j. Energies are read from the sum of
-    the messages into an atom, which costs one hop: `layers` is one more than the number of blocks
-    that exchange messages.
+    A message j -> i receives from the edges k -> j other than i -> j. Energies are computed from
+    the sum of the messages into an atom, which costs one layer: `layers` is one more than the
+    number of interaction blocks.
 
     Args:
         species: chemical symbols, in the order of the species codes.
         cutoff: radius of one hop (Å).
         layers: interaction blocks plus one, at least one.
         features: width of the messages.
-        triplet_features: width of what a message passes on to others.
+        triplet_features: width of the part of a message that is passed to other messages.
         radial_functions: number of Bessel functions that expand a distance.
         spherical_degrees: number of degrees of the functions of the angle.
         spherical_functions: number of radial functions that belong to one degree.
@@ -122,9 +121,10 @@ class DimeNetPP(FeatureModel):
         basis_features: int = 8,
         dtype: str = "float64",
     ) -> None:
-        super().__init__(species, cutoff, layers)
-        require_positive(
-            self,
+        super().__init__(
+            species,
+            cutoff,
+            layers,
             features=features,
             triplet_features=triplet_features,
             radial_functions=radial_functions,
@@ -132,7 +132,6 @@ class DimeNetPP(FeatureModel):
             spherical_functions=spherical_functions,
             basis_features=basis_features,
         )
-        self.width = features
         self.degrees = spherical_degrees
         self.bessel = Bessel(radial_functions, cutoff)
         self.spherical = SphericalBessel(spherical_degrees, spherical_functions, cutoff)
@@ -151,9 +150,7 @@ class DimeNetPP(FeatureModel):
             torch.nn.Linear(radial_functions, features, bias=False) for _ in range(layers)
         )
         self.mix = torch.nn.ModuleList(torch.nn.Linear(features, features) for _ in range(layers))
-        self.readout = readout(features)
-        initialize(self)
-        self.to(float_type(dtype))
+        self.complete(dtype)
 
     def node_features(
         self,
@@ -170,15 +167,13 @@ class DimeNetPP(FeatureModel):
             edge_vectors, r, envelope, edge_index, species.size(0), edge_counts
         )
 
-        # Atoms hear of the edges into the shell 0: the first ones.
+        # Only the first edges point into shell 0, the atoms themselves.
         atoms, last = node_counts[0], edge_counts[0]
         target = edge_index[1, :last]
         x: Tensor = self.embedding(species, edge_index, rbf)
         messages = [x[:last]]
-        shell = self.layers - 1
-        for interaction in self.interactions:
-            shell -= 1
-            n = edge_counts[shell]
+        for k, interaction in enumerate(self.interactions):
+            n = edge_counts[-2 - k]
             count = int(torch.searchsorted(changed, n))
             x = interaction(x, rbf[: x.size(0)], sbf[:count], changed[:count], source[:count], n)
             messages.append(x[:last])
@@ -199,13 +194,13 @@ class DimeNetPP(FeatureModel):
         n_nodes: int,
         edge_counts: list[int],
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Edges j -> i, sorted, the edges k -> j with k other than i, and the basis of both.
+        """Return edges j -> i, sorted, the edges k -> j with k other than i, and the basis of both.
 
         Shapes: i64[T], i64[T], float[T, degrees * functions].
         """
         into = edge_counts[max(self.layers - 2, 0)] if self.layers > 1 else 0
         changed, source = edges_into(edge_index[0, :into], edge_index[1], n_nodes)
-        # An edge and its reverse add up to zero; no two atoms are this close to each other.
+        # An edge and its reverse add up to zero; two different atoms are never this close.
         one, other = edge_vectors.detach()[changed], edge_vectors.detach()[source]
         away = (one + other).square().sum(1) > (1e-4 * self.cutoff) ** 2
         keep = torch.nonzero(away).squeeze(1)

@@ -9,7 +9,7 @@ from torchml.models.staged import StagedModel
 
 
 def network_dtype(model: torch.nn.Module) -> torch.dtype | None:
-    """That of the network itself, whatever is added around it; None where it has no floats."""
+    """Return the float type of the network inside Scaled or StagedModel; None without floats."""
     network = model.network if isinstance(model, Scaled | StagedModel) else model
     for tensor in (*network.parameters(), *network.buffers()):
         if tensor.is_floating_point():

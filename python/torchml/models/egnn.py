@@ -1,4 +1,4 @@
-"""EGNN: equivariant by moving the atoms.
+"""EGNN: equivariant network that displaces the atoms.
 
 V. G. Satorras, E. Hoogeboom and M. Welling, ICML 2021 (arXiv:2102.09844).
 """
@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from torchml.models.base import FeatureModel, float_type, require_positive
+from torchml.models.base import FeatureModel, float_type
 from torchml.models.perceptron import initialize, readout
 from torchml.models.radial import Gaussians, lengths, polynomial_envelope
 
 
 class Layer(torch.nn.Module):
-    """Messages, what they do to the features, and where they move the atoms (eqs. 3 to 6)."""
+    """Messages, update of the features, and displacements of the atoms (eqs. 3 to 6)."""
 
     def __init__(self, features: int, radial: int, attention: bool, moves: bool) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Layer(torch.nn.Module):
         close = torch.nn.Linear(features, features)
         self.update = torch.nn.Sequential(join, torch.nn.SiLU(), close)
         initialize(self)
-        # Messages and pushes of many neighbours add up: begin with small ones.
+        # Messages and displacements of many neighbours add up: start with small ones.
         with torch.no_grad():
             last.weight.mul_(0.01)
             join.weight[:, features:].mul_(0.1)
@@ -48,7 +48,7 @@ class Layer(torch.nn.Module):
         edge_index: Tensor,
         n_out: int,
     ) -> tuple[Tensor, Tensor]:
-        """Features and displacements of the first `n_out` nodes.
+        """Return features and displacements of the first `n_out` nodes.
 
         Shapes: h [M, F], basis [E, R], directions [E, 3], envelope [E, 1]; result [n_out, F] and
         [n_out, 3] (Å).
@@ -69,11 +69,11 @@ class Layer(torch.nn.Module):
 
 
 class EGNN(FeatureModel):
-    """Messages depend on distances; the atoms they measure distances between are moved by them.
+    """Messages depend on distances; each layer displaces the atoms for the next one.
 
-    Messages carry a polynomial envelope of the true distance, in every layer, so that atoms enter
-    and leave the neighbourhood smoothly wherever they were moved. Distances are expanded in
-    Gaussians, and moves are along r / (1 Å + |r|), which keeps them bounded.
+    In every layer the messages have a polynomial envelope of the undisplaced distance, so that
+    atoms enter and leave the neighbourhood smoothly. Distances are expanded in Gaussians, and
+    displacements are along r / (1 Å + |r|), which keeps them bounded.
 
     Args:
         species: chemical symbols, in the order of the species codes.
@@ -81,7 +81,7 @@ class EGNN(FeatureModel):
         layers: number of layers.
         features: width of the atomic features.
         radial_functions: number of Gaussians that expand a distance.
-        attention: weigh each message by a number between 0 and 1 that it decides on itself.
+        attention: weight each message by a number between 0 and 1 that is computed from it.
         dtype: float type of the weights, float32 or float64.
     """
 
@@ -95,10 +95,10 @@ class EGNN(FeatureModel):
         attention: bool = False,
         dtype: str = "float64",
     ) -> None:
-        super().__init__(species, cutoff, layers)
-        require_positive(self, features=features, radial_functions=radial_functions)
-        self.width = features
-        # Nobody looks at the positions after the last layer; with one layer nothing ever moves.
+        super().__init__(
+            species, cutoff, layers, features=features, radial_functions=radial_functions
+        )
+        # Displacements after the last layer are not used: with one layer only lengths matter.
         self.radial = layers == 1
         self.embedding = torch.nn.Embedding(len(species), features)
         self.basis = Gaussians(radial_functions, cutoff)
@@ -121,17 +121,15 @@ class EGNN(FeatureModel):
         envelope = polynomial_envelope(lengths(edge_vectors), self.cutoff).unsqueeze(1)
         h: Tensor = self.embedding(species)
         vectors = edge_vectors
-        shell = self.layers
-        for block in self.blocks:
-            shell -= 1
-            n = edge_counts[shell]
+        for k, block in enumerate(self.blocks):
+            n, nodes = edge_counts[-1 - k], node_counts[-2 - k]
             vectors, edges = vectors[:n], edge_index[:, :n]
-            # Moved atoms may meet: the root is smooth there.
+            # Displaced atoms may coincide: the root is smooth there.
             r = torch.sqrt(vectors.square().sum(1) + 1e-4)
             directions = vectors / (1.0 + r.unsqueeze(1))
-            h, moved = block(h, self.basis(r), directions, envelope[:n], edges, node_counts[shell])
-            if shell > 0:
-                m = edge_counts[shell - 1]
+            h, moved = block(h, self.basis(r), directions, envelope[:n], edges, nodes)
+            if k < self.layers - 1:
+                m = edge_counts[-2 - k]
                 source, target = edge_index[0, :m], edge_index[1, :m]
                 vectors = (
                     vectors[:m] + moved.index_select(0, source) - moved.index_select(0, target)

@@ -9,27 +9,27 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from torchml.models.base import FeatureModel, float_type, require_positive
+from torchml.models.base import FeatureModel
 from torchml.models.pairs import edge_pairs
-from torchml.models.perceptron import initialize, perceptron, readout
+from torchml.models.perceptron import perceptron
 from torchml.models.radial import Bessel, lengths, polynomial_envelope
 
 
 def invariants(p: Tensor, q: Tensor) -> Tensor:
-    """Scalar part and squared bivector part of the geometric products: [T, 3] twice -> [T, 2]."""
+    """Return scalar part and squared bivector part of the products: [T, 3] twice -> [T, 2]."""
     scalar = (p * q).sum(1)
     bivector = torch.linalg.cross(p, q).square().sum(1)
     return torch.stack([scalar, bivector], dim=1)
 
 
 class Attention(torch.nn.Module):
-    """One atom attends to the pairs of its neighbours.
+    """Attention of an atom over the pairs of its neighbours.
 
-    The geometric product of two vectors is a scalar and a bivector, p q = p . q + p ^ q; of these
-    the scalar and the square of the bivector do not turn with the frame. A pair has a value, made
-    of both and of what is at the two ends, and a score; the atom gets the average of the values,
-    weighted by exp(score) and by the envelopes of both edges. In the denominator stands one more
-    weight, of a pair without value: so the last pair may leave smoothly.
+    The geometric product of two vectors is a scalar and a bivector, p q = p . q + p ^ q; the scalar
+    and the square of the bivector are invariant under rotations. A pair has a value, computed from
+    both invariants and the features of the two neighbours, and a score; the atom receives the
+    average of the values, weighted by exp(score) and by the envelopes of both edges. The
+    denominator contains 1 in addition, so that the last pair vanishes smoothly at the cutoff.
     """
 
     def __init__(self, features: int, radial: int) -> None:
@@ -52,7 +52,7 @@ class Attention(torch.nn.Module):
         other: Tensor,
         n_out: int,
     ) -> Tensor:
-        """Features of the first `n_out` nodes after the layer.
+        """Return the features of the first `n_out` nodes after the layer.
 
         Shapes: x [M, F], basis [E, R], products [T, 2], weights [T, 1], edge_index [2, E], one and
         other i64[T]: the edges of a pair; result [n_out, F].
@@ -60,7 +60,7 @@ class Attention(torch.nn.Module):
         ends = self.source(x).index_select(0, edge_index[0]) * self.length(basis)
         merged = ends.index_select(0, one) + ends.index_select(0, other)
         hidden = silu(merged + self.product(products))
-        # Scores are bounded: no weight can overflow, in float32 either.
+        # Scores are bounded, so that no weight overflows in float32.
         weights = weights * torch.exp(5.0 * torch.tanh(self.score(hidden) / 5.0))
         target = edge_index[1].index_select(0, one)
         terms = torch.cat([silu(self.value(hidden)) * weights, weights], dim=1)
@@ -75,7 +75,8 @@ class Attention(torch.nn.Module):
 class GAANet(FeatureModel):
     """Attention over pairs of neighbours through invariants of their geometric product.
 
-    A neighbour also makes a pair with itself, so that an atom with one neighbour feels it.
+    Each neighbour also forms a pair with itself, so that an atom with one neighbour interacts
+    with it.
 
     Args:
         species: chemical symbols, in the order of the species codes.
@@ -95,17 +96,15 @@ class GAANet(FeatureModel):
         radial_functions: int = 8,
         dtype: str = "float64",
     ) -> None:
-        super().__init__(species, cutoff, layers)
-        require_positive(self, features=features, radial_functions=radial_functions)
-        self.width = features
+        super().__init__(
+            species, cutoff, layers, features=features, radial_functions=radial_functions
+        )
         self.embedding = torch.nn.Embedding(len(species), features)
         self.bessel = Bessel(radial_functions, cutoff)
         self.attentions = torch.nn.ModuleList(
             Attention(features, radial_functions) for _ in range(layers)
         )
-        self.readout = readout(features)
-        initialize(self)
-        self.to(float_type(dtype))
+        self.complete(dtype)
 
     def node_features(
         self,
@@ -127,16 +126,12 @@ class GAANet(FeatureModel):
         weights = (envelope.index_select(0, one) * envelope.index_select(0, other)).unsqueeze(1)
 
         x: Tensor = self.embedding(species)
-        shell = self.layers
-        for attention in self.attentions:
-            shell -= 1
-            n = edge_counts[shell]
+        for k, attention in enumerate(self.attentions):
+            n, nodes = edge_counts[-1 - k], node_counts[-2 - k]
             if n < r.size(0):
                 inside = torch.nonzero(torch.maximum(one, other) < n).squeeze(1)
                 one, other = one.index_select(0, inside), other.index_select(0, inside)
                 products = products.index_select(0, inside)
                 weights = weights.index_select(0, inside)
-            x = attention(
-                x, basis[:n], products, weights, edge_index[:, :n], one, other, node_counts[shell]
-            )
+            x = attention(x, basis[:n], products, weights, edge_index[:, :n], one, other, nodes)
         return x

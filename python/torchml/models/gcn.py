@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from torchml.models.base import FeatureModel, float_type, require_positive
-from torchml.models.perceptron import initialize, readout
+from torchml.models.base import FeatureModel
 from torchml.models.radial import EnvelopedBessel, LinearFilter, lengths, polynomial_envelope
 
 
@@ -32,7 +31,7 @@ class Convolution(torch.nn.Module):
         edge_index: Tensor,
         order: Tensor | None = None,
     ) -> Tensor:
-        """Features of the first m nodes after the layer.
+        """Return the features of the first m nodes after the layer.
 
         Shapes: x [M, F], basis [E, ...], norm [m, 1], edge_index [2, E]; result [m, F].
         """
@@ -44,11 +43,11 @@ class Convolution(torch.nn.Module):
 
 
 class GCN(FeatureModel):
-    """Graph convolution on distances: the simplest of the networks, and a fast one.
+    """Graph convolution on distances: the simplest of the networks, and fast.
 
     The sum over neighbours is divided by the root of the degree of the atom itself, counted with
     the envelope. Kipf and Welling divide by the degrees of both ends; those of the neighbours would
-    cost a further hop.
+    cost a further layer of ghosts.
 
     Args:
         species: chemical symbols, in the order of the species codes.
@@ -71,17 +70,15 @@ class GCN(FeatureModel):
         radial_functions: int = 16,
         dtype: str = "float64",
     ) -> None:
-        super().__init__(species, cutoff, layers)
-        require_positive(self, features=features, radial_functions=radial_functions)
-        self.width = features
+        super().__init__(
+            species, cutoff, layers, features=features, radial_functions=radial_functions
+        )
         self.embedding = torch.nn.Embedding(len(species), features)
         self.bessel = EnvelopedBessel(radial_functions, cutoff, times_envelope=True)
         self.convolutions = torch.nn.ModuleList(
             Convolution(features, radial_functions + 1) for _ in range(layers)
         )
-        self.readout = readout(features)
-        initialize(self)
-        self.to(float_type(dtype))
+        self.complete(dtype)
 
     def node_features(
         self,
@@ -92,16 +89,14 @@ class GCN(FeatureModel):
         edge_counts: list[int],
     ) -> Tensor:
         r = lengths(edge_vectors)
-        # The last column is the bias of the weights: it ends at the cutoff as the others do.
+        # The last column is the bias of the weights: like the others it vanishes at the cutoff.
         basis, order = self.bessel(r), self.bessel.order(edge_index, species.size(0))
         x: Tensor = self.embedding(species)
         envelope = polynomial_envelope(r, self.cutoff).to(x.dtype)
-        # All edges into the nodes that any layer updates are there: their degrees are complete.
+        # All edges into the nodes that a layer updates are present: their degrees are complete.
         degree = envelope.new_zeros([species.size(0)]).index_add(0, edge_index[1], envelope)
         norm = torch.rsqrt(1.0 + degree).unsqueeze(1)
-        shell = self.layers
-        for convolution in self.convolutions:
-            shell -= 1
-            n = edge_counts[shell]
-            x = convolution(x, basis[:n], norm[: node_counts[shell]], edge_index[:, :n], order)
+        for k, convolution in enumerate(self.convolutions):
+            n, nodes = edge_counts[-1 - k], node_counts[-2 - k]
+            x = convolution(x, basis[:n], norm[:nodes], edge_index[:, :n], order)
         return x

@@ -1,15 +1,15 @@
-"""Inputs of networks with the mean 0 and the deviation 1 over the training data."""
+"""Scale the inputs of networks to mean 0 and standard deviation 1 over the training data."""
 
 import torch
 from torch import Tensor
 
 
 def standardization(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Means and inverse deviations of the columns: [n, width] -> [width], [width].
+    """Return means and inverse deviations of the columns: [n, width] -> [width], [width].
 
-    What hardly varies shall not become noise: deviations count as a hundredth of the largest value
-    at least. What is zero here, as for pairs of elements that do not meet in these data, is scaled
-    by the largest value of all, and does not explode where they do.
+    Columns of nearly constant value are not amplified: the deviation is at least a hundredth of
+    the largest value. Columns of zeros, as for pairs of elements that are no neighbours in these
+    data, are scaled by the largest value of all columns.
     """
     values = values.detach().double()
     deviation, mean = torch.std_mean(values, 0, correction=0)

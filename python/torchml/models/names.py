@@ -1,4 +1,4 @@
-"""Names of parameters in checkpoints, which outlive the way in which a model is written."""
+"""Names of parameters in checkpoints, which stay when the code of a model changes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import torch
 
 
 def keep_names(module: torch.nn.Module, child: str) -> None:
-    """Name the state of a child as if it were the module's own, when it is saved and loaded.
+    """Save and load the state of a child without the name of the child.
 
-    So checkpoints from before the child was made fit, and new ones look the same.
+    Checkpoints from before the child existed can be loaded, and new ones have the same names.
     """
 
     def saved(_: Any, state: dict[str, Any], prefix: str, __: Any) -> None:
         inner = f"{prefix}{child}."
         renamed = [(key, prefix + key.removeprefix(inner)) for key in state]
-        for old, new in renamed:  # all of them, so that their order stays
+        for old, new in renamed:  # all keys, to keep their order
             value = state.pop(old)
             state[new if old.startswith(inner) else old] = value
 

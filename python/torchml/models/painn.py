@@ -9,13 +9,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, silu
 
-from torchml.models.base import FeatureModel, float_type, require_positive
-from torchml.models.perceptron import initialize, readout
+from torchml.models.base import FeatureModel
 from torchml.models.radial import EnvelopedBessel, LinearFilter, lengths
 
 
 class Message(torch.nn.Module):
-    """Scalars and vectors that the neighbours send (eqs. 7 and 8 of the paper).
+    """Sum the scalars and vectors from the neighbours (eqs. 7 and 8 of the paper).
 
     With the features s and v of the source, the filter W and the direction u of the edge::
 
@@ -50,7 +49,7 @@ class Message(torch.nn.Module):
         n_out: int,
         order: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """What the first `n_out` nodes receive.
+        """Return the sums of messages at the first `n_out` nodes.
 
         Shapes: s [M, F], v [M, 3, F], basis [E, ...], unit [E, 3, 1], edge_index [2, E]; result
         [n_out, F] and [n_out, 3, F].
@@ -81,9 +80,9 @@ class Message(torch.nn.Module):
 
 
 class Update(torch.nn.Module):
-    """Scalars and vectors of one atom talk to each other (eqs. 9 and 10 of the paper).
+    """Mix the scalars and vectors of each atom (eqs. 9 and 10 of the paper).
 
-    The last layer's vectors are read by nobody: they are not updated.
+    The vectors of the last layer are not used and therefore not updated.
     """
 
     def __init__(self, features: int, last: bool) -> None:
@@ -108,7 +107,7 @@ class Update(torch.nn.Module):
 
 
 class Block(torch.nn.Module):
-    """One layer: what the neighbours send, and what the atom makes of it."""
+    """One layer: messages of the neighbours, then the update of each atom."""
 
     def __init__(self, features: int, radial: int, first: bool, last: bool) -> None:
         super().__init__()
@@ -126,7 +125,10 @@ class Block(torch.nn.Module):
         n_out: int,
         order: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Scalars and vectors of the first `n_out` nodes after the layer; shapes as in Message."""
+        """Return scalars and vectors of the first `n_out` nodes after the layer.
+
+        Shapes as in Message.
+        """
         ds, dv = self.message(s, v, basis, unit, edge_index, n_out, order)
         if not self.first:
             dv = v[:n_out] + dv
@@ -137,8 +139,8 @@ class Block(torch.nn.Module):
 class PaiNN(FeatureModel):
     """Equivariant message passing with scalar and vector features; energies from the scalars.
 
-    The filters are linear in Bessel functions of the distance and carry a polynomial envelope, so
-    that atoms enter and leave the neighbourhood with zero energy, force and curvature.
+    The filters are linear in Bessel functions of the distance and have a polynomial envelope, so
+    that energy, force and curvature are zero where an atom enters or leaves the neighbourhood.
 
     Args:
         species: chemical symbols, in the order of the species codes.
@@ -160,17 +162,15 @@ class PaiNN(FeatureModel):
         radial_functions: int = 20,
         dtype: str = "float64",
     ) -> None:
-        super().__init__(species, cutoff, layers)
-        require_positive(self, features=features, radial_functions=radial_functions)
-        self.width = features
+        super().__init__(
+            species, cutoff, layers, features=features, radial_functions=radial_functions
+        )
         self.embedding = torch.nn.Embedding(len(species), features)
         self.bessel = EnvelopedBessel(radial_functions, cutoff, times_envelope=True)
         self.blocks = torch.nn.ModuleList(
             Block(features, radial_functions + 1, k == 0, k == layers - 1) for k in range(layers)
         )
-        self.readout = readout(features)
-        initialize(self)
-        self.to(float_type(dtype))
+        self.complete(dtype)
 
     def node_features(
         self,
@@ -181,15 +181,13 @@ class PaiNN(FeatureModel):
         edge_counts: list[int],
     ) -> Tensor:
         r = lengths(edge_vectors)
-        # The last column is the bias of the filters: it ends at the cutoff as the others do.
+        # The last column is the bias of the filters: like the others it vanishes at the cutoff.
         basis, order = self.bessel(r), self.bessel.order(edge_index, species.size(0))
 
         s: Tensor = self.embedding(species)
         unit = (edge_vectors / r.unsqueeze(1)).to(s.dtype).unsqueeze(2)
         v = s.new_zeros([0, 3, s.size(1)])
-        shell = self.layers
-        for block in self.blocks:
-            shell -= 1
-            n = edge_counts[shell]
-            s, v = block(s, v, basis[:n], unit[:n], edge_index[:, :n], node_counts[shell], order)
+        for k, block in enumerate(self.blocks):
+            n, nodes = edge_counts[-1 - k], node_counts[-2 - k]
+            s, v = block(s, v, basis[:n], unit[:n], edge_index[:, :n], nodes, order)
         return s

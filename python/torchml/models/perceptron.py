@@ -1,4 +1,4 @@
-"""Layers of neurons that the models share."""
+"""Perceptrons, their initial weights, and activations that the models share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def perceptron(*widths: int) -> torch.nn.Sequential:
-    """Linear layers of these widths with SiLU between them, none at the end."""
+    """Return linear layers of these widths, with SiLU between them and none at the end."""
     layers: list[torch.nn.Module] = []
     for inputs, outputs in itertools.pairwise(widths):
         layers += [torch.nn.Linear(inputs, outputs), torch.nn.SiLU()]
@@ -18,7 +18,7 @@ def perceptron(*widths: int) -> torch.nn.Sequential:
 
 
 def readout(features: int) -> torch.nn.Sequential:
-    """Features of an atom to its energy: [M, F] -> [M, 1]."""
+    """Return a perceptron from the features of an atom to its energy: [M, F] -> [M, 1]."""
     return perceptron(features, max(features // 2, 1), 1)
 
 
@@ -28,7 +28,7 @@ def shifted_softplus(x: Tensor) -> Tensor:
 
 
 def initialize(module: torch.nn.Module) -> None:
-    """Weights that keep the variance of their inputs, and no biases."""
+    """Draw weights that keep the variance of their inputs, and set biases to zero."""
     for part in module.modules():
         if isinstance(part, torch.nn.Linear):
             torch.nn.init.normal_(part.weight, std=part.in_features**-0.5)

@@ -1,4 +1,4 @@
-"""Functions of a distance: bases that expand it, and envelopes that end it at the cutoff."""
+"""Functions of the distance: basis functions, and envelopes that vanish at the cutoff."""
 
 import math
 
@@ -8,7 +8,7 @@ from torch.nn.functional import linear
 
 
 def lengths(vectors: Tensor) -> Tensor:
-    """Lengths [E] of vectors [E, 3], none of which is zero."""
+    """Return the lengths [E] of vectors [E, 3]; no vector may be zero."""
     return vectors.square().sum(1).sqrt()
 
 
@@ -21,7 +21,8 @@ def cosine_envelope(r: Tensor, cutoff: float) -> Tensor:
 def polynomial_envelope(r: Tensor, cutoff: float) -> Tensor:
     """1 - 28 x^6 + 48 x^7 - 21 x^8 with x = r / cutoff, and 0 beyond.
 
-    Value, slope and curvature vanish at the cutoff; the function stays close to 1 for long.
+    Value, slope and curvature vanish at the cutoff; the function is close to 1 over most of the
+    range.
     J. Gasteiger, J. Groß and S. Günnemann, ICLR 2020 (arXiv:2003.03123), eq. 8 with p = 6.
     """
     x = (r / cutoff).clamp(max=1.0)
@@ -29,12 +30,12 @@ def polynomial_envelope(r: Tensor, cutoff: float) -> Tensor:
 
 
 class Expansion(torch.nn.Module):
-    """What all radial functions of a model start from, so that it is computed once for them.
+    """Common input of all radial functions of a model, computed once.
 
-    The distance itself, unless a subclass says otherwise.
+    It is the distance itself, unless a subclass computes a basis.
 
     Attributes:
-        compressed: False; True where splines of the distance follow.
+        compressed: False; True if splines of the distance follow.
     """
 
     compressed = False
@@ -45,16 +46,15 @@ class Expansion(torch.nn.Module):
         return r
 
     def order(self, edge_index: Tensor, nodes: int) -> Tensor:
-        """What `RadialFunction.convolve` wants to know of all edges, once for all layers."""
+        """Return the order of the edges for `RadialFunction.convolve`, once for all layers."""
         return edge_index
 
 
 class RadialFunction(torch.nn.Module):
-    """Functions of the distance alone: the seam at which `torchml.export.compression` puts splines.
+    """Functions of the distance alone; `torchml.export.compression` replaces them by splines.
 
-    Subclasses implement `forward`. What they take is made of the distances by the model's one
-    `Expansion`, or is the distance where the model has none. The values should end with zero at the
-    cutoff.
+    Subclasses implement `forward`. Their input is the `Expansion` of the model, or the distance if
+    the model has none. The values should be zero at the cutoff.
 
     Attributes:
         compressed: False; True for a spline.
@@ -77,22 +77,22 @@ class RadialFunction(torch.nn.Module):
         terms: list[int],
         nodes: int,
     ) -> Tensor:
-        """Messages with these functions as filters, summed at their targets: [nodes, rows * F].
+        """Sum messages, with these functions as filters, at their targets: [nodes, rows * F].
 
         The terms are (out, in, part, factor), four numbers each, and mean that over all edges e
         from s to t::
 
             result[t, out] += function[part](r_e) * factors[e, factor] * features[s, in]
 
-        A factor of -1 is none. The K functions are `parts * F`, F functions for each part. A spline
-        does this without an array of edges and features.
+        A factor of -1 means no factor. The K functions are `parts * F`, F functions for each part.
+        A spline does this without an array [E, F].
 
         Args:
             expansion: [E, ...], of the first E edges.
             features: [M, rows * F].
             factors: [E, factors], or None.
             edge_index: i64 [2, E].
-            order: `Expansion.order` of all edges; None will do where there is no spline.
+            order: `Expansion.order` of all edges; may be None without splines.
         """
         source, target = edge_index[0], edge_index[1]
         filters = self.forward(expansion)
@@ -117,7 +117,7 @@ class RadialFunction(torch.nn.Module):
 
 
 class LinearFilter(RadialFunction, torch.nn.Linear):
-    """A linear function of the expansion. Where it has a bias, the values times the last column."""
+    """A linear function of the expansion; with a bias, multiplied by the last column."""
 
     def forward(self, expansion: Tensor) -> Tensor:
         if self.bias is None:
@@ -178,7 +178,7 @@ class EnvelopedBessel(Expansion, Bessel):
     """Bessel functions, and the polynomial envelope as the last column: [E] -> [E, count + 1]
 
     Args:
-        times_envelope: multiply the Bessel functions by the envelope, too.
+        times_envelope: also multiply the Bessel functions by the envelope.
     """
 
     def __init__(self, count: int, cutoff: float, times_envelope: bool) -> None:

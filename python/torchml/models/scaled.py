@@ -1,4 +1,4 @@
-"""A network with the energies of the elements and the scale of its output."""
+"""A network whose output is scaled and added to the energies of the elements."""
 
 from collections.abc import Mapping
 
@@ -12,11 +12,11 @@ from torchml.models.base import EdgeModel
 class Scaled(EdgeModel):
     """reference[element] + scale * network, in float64.
 
-    Total energies are large and their differences small: they are added in float64 although the
-    network may compute in float32.
+    Total energies are large and their differences small: the sum is float64 also for a network in
+    float32.
 
     Args:
-        network: energies of the order of one.
+        network: a model whose energies are of the order of one.
     """
 
     scale: Tensor
@@ -58,10 +58,18 @@ class Scaled(EdgeModel):
 
     @torch.jit.unused
     def set_normalization(self, references: Mapping[str, float], scale: float) -> None:
-        """Energies of the elements (eV) by symbol, and the scale (eV)."""
+        """Set the energies of the elements and the scale.
+
+        Args:
+            references: energies by chemical symbol (eV).
+            scale: factor of the output of the network (eV).
+
+        Raises:
+            TorchMLError: an element of the network has no reference energy.
+        """
         if missing := sorted(set(self.species) - set(references)):
             raise TorchMLError(f"there is no reference energy of {' '.join(missing)}")
         with torch.no_grad():
             self.scale.fill_(float(scale))
-            values = [references[one] for one in self.species]
+            values = [references[symbol] for symbol in self.species]
             self.references.copy_(torch.tensor(values, dtype=torch.float64))

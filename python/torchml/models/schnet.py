@@ -1,4 +1,4 @@
-"""SchNet, the message-passing example.
+"""SchNet: continuous-filter convolutions.
 
 K. T. Schütt, H. E. Sauceda, P.-J. Kindermans, A. Tkatchenko and K.-R. Müller,
 J. Chem. Phys. 148, 241722 (2018).
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, softplus
 
-from torchml.models.base import EdgeModel, float_type, per_node, require_positive
+from torchml.models.base import FeatureModel, float_type, per_node
 from torchml.models.names import keep_names
 from torchml.models.perceptron import shifted_softplus
 from torchml.models.radial import EnvelopedGaussians, RadialFunction, lengths
@@ -27,7 +27,7 @@ class Filters(RadialFunction):
         self.filter_out = torch.nn.Linear(features, features)
 
     def forward(self, expansion: Tensor) -> Tensor:
-        # The shift of the activation goes into the bias: one pass less over the edges.
+        # The shift of the activation is part of the bias: that saves one pass over the edges.
         out = self.filter_out
         bias = out.bias - math.log(2.0) * out.weight.sum(1)
         hidden = softplus(self.filter_in(expansion[:, :-1]))
@@ -48,7 +48,7 @@ class Interaction(torch.nn.Module):
     def forward(
         self, x: Tensor, expansion: Tensor, edge_index: Tensor, order: Tensor, n_out: int
     ) -> Tensor:
-        """Features of the first `n_out` nodes after the layer.
+        """Return the features of the first `n_out` nodes after the layer.
 
         Shapes: x [M, F], expansion [E, ...], edge_index [2, E]; result [n_out, F].
         """
@@ -59,11 +59,11 @@ class Interaction(torch.nn.Module):
         return x[:n_out] + update
 
 
-class SchNet(EdgeModel):
+class SchNet(FeatureModel):
     """Continuous-filter convolutions over interatomic distances.
 
-    The filters carry the factor (1 + cos(pi r / cutoff)) / 2, so that an atom enters and leaves
-    the neighbourhood with zero energy and zero force.
+    The filters have the factor (1 + cos(pi r / cutoff)) / 2, so that energy and force are zero
+    where an atom enters or leaves the neighbourhood.
 
     Args:
         species: chemical symbols, in the order of the species codes.
@@ -86,9 +86,7 @@ class SchNet(EdgeModel):
         gaussians: int = 32,
         dtype: str = "float64",
     ) -> None:
-        super().__init__(species, cutoff, layers)
-        require_positive(self, features=features, gaussians=gaussians)
-        self.width = features
+        super().__init__(species, cutoff, layers, features=features, gaussians=gaussians)
         self.embedding = torch.nn.Embedding(len(species), features)
         self.interactions = torch.nn.ModuleList(
             Interaction(features, gaussians) for _ in range(layers)
@@ -120,9 +118,7 @@ class SchNet(EdgeModel):
         r = lengths(edge_vectors)
         expansion, order = self.basis(r), self.basis.order(edge_index, species.size(0))
         x: Tensor = self.embedding(species)
-        shell = self.layers
-        for interaction in self.interactions:
-            shell -= 1
-            n = edge_counts[shell]
-            x = interaction(x, expansion[:n], edge_index[:, :n], order, node_counts[shell])
+        for k, interaction in enumerate(self.interactions):
+            n, nodes = edge_counts[-1 - k], node_counts[-2 - k]
+            x = interaction(x, expansion[:n], edge_index[:, :n], order, nodes)
         return x

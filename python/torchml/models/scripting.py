@@ -1,7 +1,7 @@
 """Wrap an `EdgeModel` in the `forward` of a calling convention, as TorchScript.
 
-The number of arguments of a staged-graph model depends on its number of layers, which Python
-functions of fixed signature cannot express: the few lines of `forward` are written as text.
+The number of arguments of a staged-graph model depends on its number of layers, which a Python
+function of fixed signature cannot express: the few lines of `forward` are written as text.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def describe(model: EdgeModel, convention: str) -> ModelMetadata:
         dtype=_dtype(model),
         input_dtype="float64" if exact and _dtype(model) == "float32" else None,
         species_input="code",
-        edges="directed" if convention == "graph" else None,
+        stage_edges="directed" if convention == "graph" else None,
         returns_forces=False,
         radial=model.radial if convention == "edges" else None,
     )
@@ -119,16 +119,16 @@ def _source(model: EdgeModel, convention: str) -> str:
             node_counts=", ".join(["n_nodes"] * (model.layers + 1)),
             edge_counts=", ".join(f"edge_index{k}.size(1)" for k in stages),
         )
-    if convention == "none":
+    if convention in ("raw", "none"):  # the second is the older name
         if model.layers != 1:
             raise TorchMLError(
-                f"the convention 'none' is for models of one layer, but this model has "
+                f"the convention 'raw' is for models of one layer, but this model has "
                 f"{model.layers}; use 'graph' or 'edges'"
             )
         return _NONE
     raise TorchMLError(
         f"a model cannot be scripted for the convention '{convention}'; "
-        "expected 'none', 'graph', 'edges' or 'descriptor'"
+        "expected 'raw', 'graph', 'edges' or 'descriptor'"
     )
 
 

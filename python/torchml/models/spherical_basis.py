@@ -14,13 +14,16 @@ from torch import Tensor
 
 
 def bessel_zeros(degrees: int, count: int) -> NDArray[np.float64]:
-    """The first `count` positive zeros of the spherical Bessel functions j_0 .. j_{degrees-1}."""
-    # Those of j_0 are multiples of pi; between two zeros of one function lies one of the next.
+    """Return the first `count` positive zeros of j_0 .. j_{degrees-1}: [degrees, count].
+
+    j_l are the spherical Bessel functions of the first kind.
+    """
+    # Zeros of j_0 are multiples of pi; between two zeros of j_l lies exactly one zero of j_{l+1}.
     zeros = [np.arange(1, count + degrees) * math.pi]
     for degree in range(1, degrees):
         brackets = zip(zeros[-1][:-1], zeros[-1][1:], strict=True)
         zeros.append(np.array([_root(degree, a, b) for a, b in brackets]))
-    return np.stack([one[:count] for one in zeros])
+    return np.stack([row[:count] for row in zeros])
 
 
 def _root(degree: int, low: float, high: float) -> float:
@@ -76,7 +79,7 @@ class SphericalBessel(torch.nn.Module):
 def legendre(x: Tensor, degrees: int) -> Tensor:
     """Y_l0 = sqrt((2 l + 1) / (4 pi)) P_l(x) of the cosine x, l < degrees: [T] -> [T, degrees].
 
-    A polynomial in the cosine: nothing happens where edges are parallel.
+    A polynomial in the cosine, so it is smooth where edges are parallel.
     """
     before, current = torch.zeros_like(x), torch.ones_like(x)
     columns: list[Tensor] = []

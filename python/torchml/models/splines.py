@@ -1,7 +1,7 @@
-"""Functions of the distance as splines, and the operators of `torchml._core` that read them.
+"""Functions of the distance as splines, evaluated by operators of `torchml._core`.
 
-What they compute is defined in driver/core/operators: a compressed model runs where they are
-registered, in the driver and in Python alike.
+The operators are defined in driver/core/operators and registered in the driver and in Python: a
+compressed model runs in both.
 """
 
 # TorchScript reads the annotation of the table, so this file must not turn it into a string.
@@ -13,7 +13,7 @@ from torchml.models.radial import Expansion, RadialFunction
 
 
 class Distances(Expansion):
-    """The distances themselves, in float64, for splines to follow."""
+    """The distances themselves, in float64, as input of splines."""
 
     compressed = True
 
@@ -26,10 +26,10 @@ class Distances(Expansion):
 
 
 class Splines(RadialFunction):
-    """Splines of degree five on equal intervals from 0 to the cutoff, and zero beyond.
+    """Splines of degree five on equal intervals from 0 to the cutoff; zero beyond it.
 
     Args:
-        table: their coefficients, float[intervals + 5, K].
+        table: coefficients, float[intervals + 5, K].
         cutoff: Å.
     """
 

@@ -1,4 +1,4 @@
-"""Any network of the calling convention `graph`, described so that it can be trained."""
+"""A network of the calling convention `graph`, with the facts that training needs."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from torchml.errors import TorchMLError
 
 
 class StagedModel(torch.nn.Module):
-    """A network that takes staged graphs: what users of KLIFF have.
+    """A network that takes staged graphs, as networks for KLIFF do.
 
     `forward(species or z, coordinates, edge_index0, ..., edge_index{n-1}, contributing)` returns
     the energy of each configuration, of each atom, or of each node. In a batch, `contributing` is
-    2 g for the atoms and 2 g + 1 for the ghosts of configuration g. It is trained on the staged
-    graphs, with symmetric edges, that a simulator will give it, and exported unchanged.
+    2 g for the atoms and 2 g + 1 for the ghosts of configuration g. It is trained on
+    staged graphs with symmetric edges, like those of a simulator, and exported unchanged.
 
     Args:
-        network: the module, in its own dtype.
+        network: the module; its dtype is kept.
         species: chemical symbols, in the order of the species codes.
         cutoff: radius of one convolution (Å).
         layers: number of convolutions, and of edge lists.
-        species_input: whether the first argument is species codes or atomic numbers; None goes
-            by its name: z or atomic_numbers means atomic numbers.
+        species_input: whether the first argument is species codes or atomic numbers; None: atomic
+            numbers if its name is z or atomic_numbers, else codes.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class StagedModel(torch.nn.Module):
 
 
 def argument_names(network: torch.nn.Module) -> list[str]:
-    """Names of what `forward` takes, of Python modules and of TorchScript alike."""
+    """Return the names of the arguments of `forward`, of Python modules and of TorchScript."""
     if isinstance(network, torch.jit.ScriptModule):
         schema = network.forward.schema  # type: ignore[attr-defined]
         return [argument.name for argument in schema.arguments][1:]  # the first is self

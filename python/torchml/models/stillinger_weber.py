@@ -1,4 +1,4 @@
-"""Stillinger-Weber silicon, the example potential whose answer is known.
+"""Stillinger-Weber potential of silicon, with published reference values.
 
 F. H. Stillinger and T. A. Weber, Phys. Rev. B 31, 5262 (1985). The default constants are those of
 OpenKIM's `SW_StillingerWeber_1985_Si__MO_405512056662_005`, with the energy and length units of
@@ -20,12 +20,12 @@ class StillingerWeber(EdgeModel):
            + sum_i sum_{j<k}  lambda g_ij g_ik (cos theta_jik - cos theta_0)^2
         g  = exp(gamma / (r - a))
 
-    The sum over pairs (j, k) is not a loop: it is a square. With the unit vectors u_j::
+    The sum over pairs (j, k) is computed as a square. With the unit vectors u_j::
 
         sum_jk g_j g_k (u_j . u_k - c)^2 = |sum_j g_j u_j u_j^T|^2 - 2 c |sum_j g_j u_j|^2
                                          + c^2 (sum_j g_j)^2
 
-    so the three-body energy costs one pass over the edges, whatever the number of neighbours.
+    so the three-body energy costs one pass over the edges for any number of neighbours.
 
     Args:
         A: strength of the pair term (eV).
@@ -36,8 +36,8 @@ class StillingerWeber(EdgeModel):
         lam: strength of the three-body term (eV).
         gamma: decay length of the three-body term (Å).
         cos_theta0: cosine of the preferred angle.
-        cutoff: where all terms have vanished with all their derivatives (Å).
-        species: the one chemical symbol these constants belong to.
+        cutoff: where all terms and all their derivatives vanish (Å).
+        species: the chemical symbol of the element.
         dtype: float type of the constants and so of the model, float32 or float64.
     """
 
@@ -85,7 +85,7 @@ class StillingerWeber(EdgeModel):
         unit = edge_vectors / r.unsqueeze(1)
 
         # exp(-length / gap) and every derivative are zero long before the gap is: below 1e-3 Å the
-        # exponential underflows. Zero is put there by hand, because 0 * inf = NaN in its gradient.
+        # exponential underflows. `where` sets zero there, because 0 * inf = NaN in the gradient.
         gap = self.cutoff - r
         inside = gap > 1e-3
         gap = torch.where(inside, gap, torch.ones_like(gap))

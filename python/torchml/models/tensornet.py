@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
-from torchml.models.base import FeatureModel, float_type, require_positive
+from torchml.models.base import FeatureModel, float_type
 from torchml.models.perceptron import perceptron
 from torchml.models.radial import EnvelopedBessel, LinearFilter, RadialFunction, lengths
 
@@ -97,7 +97,7 @@ class Filter(RadialFunction, torch.nn.Sequential):
 
 
 class Interaction(torch.nn.Module):
-    """Messages of the neighbours' tensors, and their products with an atom's own (sec. 3.2)."""
+    """Messages of the neighbours' tensors, and their products with those of the atom (sec. 3.2)."""
 
     part_of_row: Tensor
 
@@ -112,7 +112,7 @@ class Interaction(torch.nn.Module):
     def forward(
         self, x: Tensor, basis: Tensor, edge_index: Tensor, order: Tensor, n_out: int
     ) -> Tensor:
-        """Tensors of the first `n_out` nodes after the layer.
+        """Return the tensors of the first `n_out` nodes after the layer.
 
         Shapes: x [M, 9, F], basis [E, ...], edge_index [2, E]; result [n_out, 9, F].
         """
@@ -128,7 +128,8 @@ class Interaction(torch.nn.Module):
             messages = y.index_select(0, edge_index[0]) * filters
             received = y.new_zeros([n_out, 9, f]).index_add(0, edge_index[1], messages)
         own, others = to_matrices(y[:n_out]), to_matrices(received)
-        # Both orders together keep even and odd parts apart: reflections leave the energy alone.
+        # The sum of both orders keeps even and odd parts separate: the energy is invariant under
+        # reflections.
         change = bounded(to_rows(product(own, others) + product(others, own)))
         change = self.after(change)
         matrix = to_matrices(change)
@@ -139,8 +140,8 @@ class Interaction(torch.nn.Module):
 class TensorNet(FeatureModel):
     """Equivariant message passing with tensors of rank two, multiplied with one another.
 
-    The products make it learn from few configurations: on the same small data it generalises
-    better than networks of scalars and vectors, at about twice the cost of PaiNN per feature.
+    The products make it accurate for small training sets: there it generalises better than
+    networks of scalars and vectors, at about twice the cost of PaiNN per feature.
 
     Args:
         species: chemical symbols, in the order of the species codes.
@@ -163,9 +164,9 @@ class TensorNet(FeatureModel):
         radial_functions: int = 12,
         dtype: str = "float64",
     ) -> None:
-        super().__init__(species, cutoff, layers)
-        require_positive(self, features=features, radial_functions=radial_functions)
-        self.width = features
+        super().__init__(
+            species, cutoff, layers, features=features, radial_functions=radial_functions
+        )
         self.source = torch.nn.Embedding(len(species), features)
         self.target = torch.nn.Embedding(len(species), features)
         self.bessel = EnvelopedBessel(radial_functions, cutoff, times_envelope=False)
@@ -193,14 +194,12 @@ class TensorNet(FeatureModel):
     ) -> Tensor:
         r = lengths(edge_vectors)
         basis, order = self.bessel(r), self.bessel.order(edge_index, species.size(0))
-        shell = self.layers - 1
         unit = (edge_vectors / r.unsqueeze(1)).to(self.norm.weight.dtype)
         directions = rows_of_directions(unit)
-        x = self.density(species, basis, directions, edge_index, order, node_counts[shell])
-        for interaction in self.interactions:
-            shell -= 1
-            n = edge_counts[shell]
-            x = interaction(x, basis[:n], edge_index[:, :n], order, node_counts[shell])
+        x = self.density(species, basis, directions, edge_index, order, node_counts[-2])
+        for k, interaction in enumerate(self.interactions):
+            n, nodes = edge_counts[-2 - k], node_counts[-3 - k]
+            x = interaction(x, basis[:n], edge_index[:, :n], order, nodes)
         invariants = self.last_norm(squares(x).flatten(1))
         return silu(self.invariants(invariants))
 
@@ -213,7 +212,7 @@ class TensorNet(FeatureModel):
         order: Tensor,
         n_out: int,
     ) -> Tensor:
-        """Tensors of the atoms from their neighbours' directions (sec. 3.1): [n_out, 9, F]."""
+        """Return the tensors of the atoms from the directions (sec. 3.1): [n_out, 9, F]."""
         if self.filter.compressed:
             sums = self.filter.convolve(
                 basis, self.source(species), directions, edge_index, order, self.terms, n_out

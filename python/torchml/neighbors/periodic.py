@@ -1,9 +1,8 @@
-"""From a periodic structure to the particles a simulator would hand over: atoms, ghosts and lists.
+"""From a periodic structure to the particles of a simulator: atoms, ghosts and neighbour lists.
 
-KIM-API shows a model neither box nor periodicity, only particles: the *contributing* ones, whose
-energies are wanted, and the *ghosts* around them out to the model's influence distance. This module
-builds exactly that from positions, cell and periodicity, so that Python and LAMMPS evaluate the
-same thing.
+KIM-API shows a model neither box nor periodicity, only particles: the contributing ones, whose
+energies are requested, and the ghosts around them within the influence distance. This module builds
+these from positions, cell and periodicity, so that Python evaluates what LAMMPS evaluates.
 """
 
 from __future__ import annotations
@@ -14,18 +13,19 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import cKDTree
 
-from torchml.errors import TorchMLError
+from torchml.errors import DataError
 
 
 @dataclass(frozen=True)
 class ParticleSystem:
     """N particles, the contributing ones first and in the order of the input.
 
-    coordinates       [N, 3], Å
-    contributing      [N], int32, 1 for contributing particles, 0 for ghosts
-    image_of          [N], int64, the atom of which a particle is an image (atoms: themselves)
-    neighbor_offsets  [N + 1], int64, particle i has neighbors[offsets[i]:offsets[i + 1]]
-    neighbors         int32, full lists: every particle within the cutoff
+    Attributes:
+        coordinates: [N, 3], Å.
+        contributing: [N], int32, 1 for contributing particles, 0 for ghosts.
+        image_of: [N], int64, the atom of which a particle is an image; its own index for an atom.
+        neighbor_offsets: [N + 1], int64, particle i has neighbors[offsets[i]:offsets[i + 1]].
+        neighbors: int32, full lists: every particle within the cutoff.
     """
 
     coordinates: NDArray[np.float64]
@@ -40,7 +40,7 @@ class ParticleSystem:
         return int(self.contributing.sum())
 
     def fold(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Add what belongs to ghosts to the atoms they are images of: [N, ...] -> [atoms, ...]."""
+        """Add the values of ghosts to those of their atoms: [N, ...] -> [atoms, ...]."""
         folded = values[: self.atoms].copy()
         np.add.at(folded, self.image_of[self.atoms :], values[self.atoms :])
         return folded
@@ -55,15 +55,22 @@ def periodic_particles(
 ) -> ParticleSystem:
     """Wrap the atoms into the cell, surround them by their images, and list their neighbours.
 
-    positions [atoms, 3] and cell [3, 3] (rows are lattice vectors) in Å; pbc is one flag per
-    lattice vector or one for all. Ghosts are the images closer than influence_distance to any
-    atom. Where that exceeds the cutoff (message passing), ghosts have neighbour lists too.
+    Args:
+        positions: [atoms, 3], Å.
+        cell: [3, 3], rows are lattice vectors, Å.
+        pbc: one flag per lattice vector, or one for all.
+        cutoff: radius of the neighbour lists, Å.
+        influence_distance: ghosts are the images within this distance of any atom, Å. If it
+            exceeds the cutoff (message passing), ghosts have neighbour lists too.
+
+    Raises:
+        DataError: positions or cell are not finite, or the cell has no volume.
     """
     positions = np.array(positions, dtype=np.float64).reshape(-1, 3)
     periodic = np.broadcast_to(np.asarray(pbc, dtype=bool), 3)
     if not np.isfinite(positions).all():
         atom = int(np.argmin(np.isfinite(positions).all(axis=1)))
-        raise TorchMLError(f"atom {atom} is at {positions[atom]}, expected finite coordinates")
+        raise DataError(f"atom {atom} is at {positions[atom]}, expected finite coordinates")
     basis = _complete_basis(np.asarray(cell, dtype=np.float64).reshape(3, 3), periodic)
 
     positions = _wrap(positions, basis, periodic)
@@ -84,23 +91,23 @@ def periodic_particles(
 
 
 def _complete_basis(cell: NDArray[np.float64], periodic: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """The cell with its non-periodic vectors replaced by unit vectors normal to the periodic ones.
+    """Replace the non-periodic vectors of a cell by unit vectors normal to the periodic ones.
 
-    What stands in the cell along a direction that is not periodic has no meaning, and may be zero.
+    They have no meaning, and may be zero.
     """
     repeated = cell[periodic]
     if not np.isfinite(repeated).all():
-        raise TorchMLError(f"the periodic cell holds {repeated.tolist()}, expected finite vectors")
+        raise DataError(f"the periodic cell holds {repeated.tolist()}, expected finite vectors")
     lengths = np.linalg.norm(repeated, axis=1)
     directions = repeated / np.where(lengths > 0, lengths, 1.0)[:, None]
-    # The volume spanned by unit vectors; 1e-6 rad is far flatter than any cell anybody simulates.
+    # The volume spanned by unit vectors; 1e-6 rad is far flatter than any cell in use.
     if len(repeated) and np.linalg.svd(directions, compute_uv=False).min() < 1e-6:
-        raise TorchMLError(
+        raise DataError(
             f"the periodic cell vectors {repeated.tolist()} are zero or linearly dependent, "
             "expected vectors that span a volume"
         )
     basis = cell.copy()
-    # The last rows of Vt in the SVD are an orthonormal complement of what the periodic ones span.
+    # The last rows of Vt in the SVD are an orthonormal complement of the periodic vectors.
     complement = np.linalg.svd(directions)[2][len(repeated) :] if len(repeated) else np.eye(3)
     basis[~periodic] = complement
     return basis
@@ -109,7 +116,7 @@ def _complete_basis(cell: NDArray[np.float64], periodic: NDArray[np.bool_]) -> N
 def _wrap(
     positions: NDArray[np.float64], basis: NDArray[np.float64], periodic: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Positions moved into the cell along the periodic directions; those inside stay untouched."""
+    """Move positions into the cell along periodic directions; those inside keep their bits."""
     shifts = np.floor(positions @ np.linalg.inv(basis)) * periodic
     return positions - shifts @ basis
 
@@ -120,7 +127,7 @@ def _images(
     periodic: NDArray[np.bool_],
     distance: float,
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Coordinates and owners of all periodic images closer than distance to any atom."""
+    """Return coordinates and owners of all periodic images within `distance` of any atom."""
     if not periodic.any() or len(positions) == 0:
         return np.empty((0, 3)), np.empty(0, dtype=np.int64)
     inverse = np.linalg.inv(basis)
@@ -139,11 +146,11 @@ def _images(
     owners, coordinates = [], []
     block = 1 + 1_000_000 // len(positions)  # bounds the memory, and keeps small cells in one block
     for start in range(0, len(shifts), block):
-        some = shifts[start : start + block]
-        images = fractional + some[:, None]
+        shifts_of_block = shifts[start : start + block]
+        images = fractional + shifts_of_block[:, None]
         shift, atom = np.nonzero(((images >= low) & (images <= high)).all(axis=2))
         owners.append(atom)
-        coordinates.append(positions[atom] + some[shift] @ basis)
+        coordinates.append(positions[atom] + shifts_of_block[shift] @ basis)
     owner, candidates = np.concatenate(owners), np.concatenate(coordinates)
     nearest, _ = cKDTree(positions).query(candidates, distance_upper_bound=distance)
     near = np.isfinite(nearest)
@@ -153,9 +160,9 @@ def _images(
 def _neighbor_lists(
     coordinates: NDArray[np.float64], listed: int, cutoff: float
 ) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
-    """Full lists of the first `listed` particles in compressed rows; the others have empty rows."""
-    # A tree, because the grids of other searches grow with the empty space between far particles.
-    # A hair more than the cutoff leaves the decision about its edge to the core.
+    """Return full lists of the first `listed` particles; the other rows are empty."""
+    # A tree: cell grids grow with the empty space between far particles.
+    # Slightly more than the cutoff, so that the core decides about pairs at the cutoff.
     pairs = cKDTree(coordinates).query_pairs(cutoff * (1 + 1e-12), output_type="ndarray")
     pairs = np.concatenate([pairs, pairs[:, ::-1]])
     pairs = pairs[pairs[:, 0] < listed]

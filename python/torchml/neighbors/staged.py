@@ -17,12 +17,13 @@ from torchml.neighbors import periodic_particles
 class StagedGraph:
     """N particles, the atoms of the structure first, and one list of edges per convolution.
 
-    species       [N], int64, atomic numbers
-    coords        [N, 3], float64, Å
-    edge_indices  n arrays [2, E_k], int64: edge_indices[k] holds the edges of everything that is
-                  reached from the atoms in k hops; convolution l of n uses edge_indices[n - 1 - l]
-    contributing  [N], int64, 0 for the atoms of the structure, 1 for ghosts
-    image_of      [N], int64, the atom of which a particle is an image
+    Attributes:
+        species: [N], int64, atomic numbers.
+        coords: [N, 3], float64, Å.
+        edge_indices: n arrays [2, E_k], int64: edge_indices[k] holds the edges of all particles
+            within k hops of the atoms; convolution l of n uses edge_indices[n - 1 - l].
+        contributing: [N], int64, 0 for the atoms of the structure, 1 for ghosts.
+        image_of: [N], int64, the atom of which a particle is an image.
     """
 
     species: NDArray[np.int64]
@@ -33,13 +34,20 @@ class StagedGraph:
 
 
 def staged_graph(atoms: Atoms, cutoff: float, layers: int, directed: bool = False) -> StagedGraph:
-    """Surround the atoms with ghosts out to layers x cutoff (Å) and build the graph of each stage.
+    """Surround the atoms with ghosts out to layers x cutoff and build the graph of each stage.
 
-    Symmetric edges come as (i, j) and (j, i). Directed ones run only into the atoms whose features
-    a stage needs: row 0 is the source, row 1 the target, and each stage is a prefix of the next.
+    Args:
+        atoms: the structure.
+        cutoff: length of the longest edge, Å.
+        layers: number of convolutions.
+        directed: edges only into the atoms whose features a stage needs, row 0 the source, row 1
+            the target, each stage a prefix of the next; else (i, j) and (j, i) for each pair.
+
+    Raises:
+        TorchMLError: `layers` or `cutoff` is not positive.
     """
     if layers < 1:
-        raise TorchMLError(f"a staged graph of {layers} layers was asked for, expected at least 1")
+        raise TorchMLError(f"a staged graph of {layers} layers was requested, expected at least 1")
     if not cutoff > 0:
         raise TorchMLError(f"the cutoff is {cutoff} Å, expected a positive length")
     particles = periodic_particles(

@@ -1,1 +1,1 @@
-"""Slow and obvious: what export, validation and tests compare the engine with."""
+"""Slow and simple computations, with which export, validation and tests compare the engine."""

@@ -1,10 +1,10 @@
-"""The reference: a model evaluated in Python, its inputs built without the C++.
+"""The reference: a model evaluated in Python, with inputs that are computed without the C++ code.
 
-Everything here is written to be seen to be right, not to be fast. Neighbours come from a search
-over all pairs and all lattice shifts. A model of convention `edges` gets the periodic graph itself,
-with no ghosts at all, and so does the descriptor library for the convention `descriptor`; models
-that take coordinates get that graph unfolded: image (j, T + S) exists wherever image (i, T) is
-reached and atom i has the neighbour j shifted by S.
+This code is simple rather than fast. Neighbours come from a search over all pairs and all lattice
+shifts. A model of convention `edges` gets the periodic graph itself, without ghosts, and so does
+the descriptor library for the convention `descriptor`. Models that take coordinates get this graph
+unfolded: image (j, T + S) exists if image (i, T) is reached and atom i has the neighbour j shifted
+by S.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from torchml.inference.evaluation import Evaluation
 from torchml.inference.files import archive_of
 from torchml.models import EdgeModel
 from torchml.models.staged import StagedModel
+from torchml.voigt import to_voigt
 
 Shift = tuple[int, int, int]
 Node = tuple[int, Shift]
@@ -51,7 +52,7 @@ class PeriodicEdges:
 
 
 def periodic_edges(atoms: Atoms, cutoff: float) -> PeriodicEdges:
-    """All pairs closer than the cutoff, an atom and its own images included."""
+    """Find all pairs closer than the cutoff, including an atom and its own images."""
     positions = atoms.positions
     cell = complete_cell(atoms.cell.array)
     inverse = np.linalg.inv(cell)
@@ -60,7 +61,7 @@ def periodic_edges(atoms: Atoms, cutoff: float) -> PeriodicEdges:
     shifts = np.stack(
         np.meshgrid(*[np.arange(-n, n + 1) for n in reach], indexing="ij"), axis=-1
     ).reshape(-1, 3)
-    # Each starts with an empty piece, for structures without atoms.
+    # Each list starts with an empty array, for structures without atoms.
     targets, sources = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
     used, vectors = [np.empty((0, 3), dtype=np.int64)], [np.empty((0, 3))]
     for i, here in enumerate(positions):
@@ -95,7 +96,7 @@ class Unfolded:
 
 
 def unfold(periodic: PeriodicEdges, atoms: int, layers: int) -> Unfolded:
-    """Follow the periodic graph from the atoms for `layers` hops, naming every image reached."""
+    """Follow the periodic graph from the atoms for `layers` hops and collect the images."""
     neighbors: list[list[Node]] = [[] for _ in range(atoms)]
     for target, source, shift in zip(
         periodic.target.tolist(), periodic.source.tolist(), periodic.shifts.tolist(), strict=True
@@ -126,7 +127,7 @@ def unfold(periodic: PeriodicEdges, atoms: int, layers: int) -> Unfolded:
 
 
 class ReferenceModel:
-    """An archive, by itself or in a model folder, and the `spec` of its Potential."""
+    """An archive, alone or in a model folder, evaluated with the `spec` of its Potential."""
 
     def __init__(self, path: str | Path, spec: Any) -> None:
         load_extensions(spec.extensions)
@@ -145,7 +146,7 @@ class ReferenceModel:
         self.argument_names = [argument.name for argument in arguments]
 
     def evaluate(self, atoms: Atoms) -> Evaluation:
-        """Energy, forces and virial of a structure."""
+        """Return energy (eV), forces (eV/Å) and virial (eV) of a structure."""
         edges = periodic_edges(atoms, self.spec.cutoff)
         if self.spec.convention == "edges":
             return self._evaluate_edges(atoms, edges)
@@ -195,11 +196,11 @@ class ReferenceModel:
     def _evaluation(
         self, energy: float, gradient: NDArray[np.float64], edges: PeriodicEdges, atoms: int
     ) -> Evaluation:
-        """Forces and virial from dE/d(vector) [E, 3]."""
+        """Compute forces and virial from dE/d(vector) [E, 3]."""
         forces = np.zeros((atoms, 3))
         np.add.at(forces, edges.target, gradient)
         np.add.at(forces, edges.source, -gradient)
-        return Evaluation(energy=energy, forces=forces, virial=_voigt(gradient.T @ edges.vectors))
+        return Evaluation(energy=energy, forces=forces, virial=to_voigt(gradient.T @ edges.vectors))
 
     def _evaluate_particles(self, atoms: Atoms, periodic: PeriodicEdges) -> Evaluation:
         n = len(atoms)
@@ -225,7 +226,7 @@ class ReferenceModel:
         forces = np.zeros((n, 3))
         np.add.at(forces, image.owners, particle_forces)
         return Evaluation(
-            energy=energy, forces=forces, virial=_voigt(-particle_forces.T @ coordinates)
+            energy=energy, forces=forces, virial=to_voigt(-particle_forces.T @ coordinates)
         )
 
     def _stages(self, image: Unfolded) -> list[torch.Tensor]:
@@ -240,14 +241,14 @@ class ReferenceModel:
     def _run(
         self, inputs: list[Any], leaf: torch.Tensor, atoms: int, gradient_sign: float
     ) -> tuple[float, NDArray[np.float64]]:
-        """Energy of the atoms, and the model's own derivative or gradient_sign x dE/d(leaf)."""
+        """Return the energy of the atoms, and the model's own derivative or sign x dE/d(leaf)."""
         with quiet_torchscript():
             output = self.module(*inputs)
         derivative = None
         if isinstance(output, tuple):
             output, derivative = output
         energies = output.reshape(-1)
-        # One value is the total, one per atom or per particle are summed: the atoms come first.
+        # One value is the total; values per atom or per particle are summed: the atoms are first.
         energy = energies[0] if len(energies) == 1 else energies[:atoms].sum()
         if derivative is None and energy.requires_grad and leaf.numel():
             (gradient,) = torch.autograd.grad(energy, leaf, allow_unused=True)
@@ -258,7 +259,7 @@ class ReferenceModel:
 
 
 class EagerModel(ReferenceModel):
-    """The model of a checkpoint as Python runs it in training, before it became TorchScript."""
+    """The model of a checkpoint as training evaluates it, before conversion to TorchScript."""
 
     def __init__(self, model: EdgeModel | StagedModel, spec: Any) -> None:
         self.module = self._call
@@ -268,7 +269,7 @@ class EagerModel(ReferenceModel):
         self.argument_names = ["", "", "", "", *SHELL_COUNTS]
 
     def evaluate(self, atoms: Atoms) -> Evaluation:
-        """Energy, forces and virial: an `EdgeModel` takes edges, whatever it was scripted for."""
+        """Return energy, forces and virial; an `EdgeModel` takes edges in any convention."""
         edges = periodic_edges(atoms, self.spec.cutoff)
         if isinstance(self.model, EdgeModel):
             return self._evaluate_edges(atoms, edges)
@@ -282,9 +283,3 @@ class EagerModel(ReferenceModel):
             *stages, contributing = others
             energies = self.model(first, second, stages, contributing)
         return energies
-
-
-def _voigt(tensor: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[3, 3] -> [6] in the order xx yy zz yz xz xy."""
-    symmetric = (tensor + tensor.T) / 2
-    return symmetric[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]

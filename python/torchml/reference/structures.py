@@ -1,4 +1,4 @@
-"""Structures that show what goes wrong: made for the species and the cutoff of a model."""
+"""Structures that reveal errors, made for the species and the cutoff of a model."""
 
 from __future__ import annotations
 
@@ -14,15 +14,21 @@ from ase.data import atomic_numbers, covalent_radii
 from torchml.errors import TorchMLError
 
 SEED = 13
-# Å, that of carbon: crystals of hydrogen alone would have a thousand neighbours within 5 Å.
+# Å, the radius of carbon: a crystal of hydrogen would have a thousand neighbours within 5 Å.
 SMALLEST_RADIUS = 0.76
 
 
 def default_structures(species: Sequence[str], cutoff: float) -> dict[str, Atoms]:
-    """Named structures, all at bond lengths that the largest of the elements is used to."""
+    """Return named structures, with the bond length of the largest element.
+
+    Args:
+        species: chemical symbols of the model.
+        cutoff: of the model (Å).
+    """
     rng = np.random.default_rng(SEED)
     first = species[0]
-    bond = 2.1 * max(SMALLEST_RADIUS, *(covalent_radii[atomic_numbers[one]] for one in species))
+    radii = [covalent_radii[atomic_numbers[symbol]] for symbol in species]
+    bond = 2.1 * max(SMALLEST_RADIUS, *radii)
     crystal = _diamond(first, bond)
     structures = {
         "crystal": _rattled(crystal.repeat(2), rng),
@@ -41,12 +47,12 @@ def default_structures(species: Sequence[str], cutoff: float) -> dict[str, Atoms
 
 
 def read_structures(path: str | Path) -> dict[str, Atoms]:
-    """Every structure of a file that ASE can read."""
+    """Read all structures of a file in a format of ASE."""
     if not Path(path).is_file():
         raise TorchMLError(f"{path}: no such file, expected structures in a format that ASE reads")
     try:
         images = ase.io.read(path, index=":")
-    except Exception as error:  # ASE's readers raise whatever comes to hand
+    except Exception as error:  # ASE's readers raise errors of many types
         raise TorchMLError(f"{path}: ASE cannot read it ({error})") from error
     if not images:
         raise TorchMLError(f"{path}: holds no structure, expected at least one")
@@ -54,12 +60,12 @@ def read_structures(path: str | Path) -> dict[str, Atoms]:
 
 
 def _diamond(symbol: str, bond: float) -> Atoms:
-    """Eight atoms in a cube; open enough that no element's neighbours collide."""
+    """Eight atoms in a cube; an open structure in which no atoms come too close."""
     return bulk(symbol, "diamond", a=4 * bond / np.sqrt(3), cubic=True)
 
 
 def _within(symbol: str, bond: float, cutoff: float) -> Atoms:
-    """Two atoms in a primitive cell thinner than the cutoff: atoms neighbour their own images."""
+    """Two atoms in a primitive cell thinner than the cutoff: atoms are their own neighbours."""
     cell = _diamond(symbol, bond)
     primitive = bulk(symbol, "diamond", a=cell.cell.lengths()[0])
     thickness = 1 / np.linalg.norm(np.linalg.inv(primitive.cell.array), axis=0).max()
@@ -87,7 +93,7 @@ def _slab(atoms: Atoms) -> Atoms:
 
 
 def _cluster(atoms: Atoms) -> Atoms:
-    """The 13 atoms nearest to the middle, in no cell."""
+    """The 13 atoms nearest to the centre, without a cell."""
     distances = np.linalg.norm(atoms.positions - atoms.positions.mean(axis=0), axis=1)
     nearest = np.argsort(distances)[:13]
     return Atoms(atoms.symbols[nearest], positions=atoms.positions[nearest])

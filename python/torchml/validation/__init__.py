@@ -1,11 +1,10 @@
-"""Does a model give the same, right physics through every door? `torchml validate MODEL`.
+"""Compare a model through every interface: `torchml check MODEL`.
 
-reference.py   the model in Python, its inputs built without any of the C++
+command.py     the command: Python, C++, KIM-API, ASE and LAMMPS on the same structures
 kim_client.py  the model through KIM-API
 lammps.py      the model through LAMMPS
-structures.py  what it is evaluated on
-checks.py      what must hold for any potential: derivatives and symmetries
-tolerances.py  how well
-report.py      findings, and their table
-command.py     the command
+checks.py      derivatives and symmetries, which hold for any potential
+report.py      the table of the checks
+
+`torchml.reference` has the independent model in Python, the structures and the tolerances.
 """

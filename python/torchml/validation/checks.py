@@ -1,4 +1,4 @@
-"""What must hold for any potential: forces and virial are derivatives, and space is symmetric.
+"""Checks that hold for any potential: derivatives of the energy, and symmetries of space.
 
 Each check evaluates a structure and returns the largest relative difference.
 """
@@ -12,18 +12,23 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from torchml.inference.evaluation import Evaluation
-from torchml.reference.agreement import Tolerances, difference
+from torchml.reference.agreement import Agreement, difference
+from torchml.voigt import COLUMNS, ROWS
 
 Evaluate = Callable[[Atoms], Evaluation]
 
 SEED = 17
 SAMPLED_COORDINATES = 6
-# Rows and columns of the order xx yy zz yz xz xy.
-VOIGT = ((0, 0), (1, 1), (2, 2), (1, 2), (0, 2), (0, 1))
 
 
 def finite_difference_forces(evaluate: Evaluate, atoms: Atoms, step: float) -> float:
-    """Forces on a few random coordinates against central differences of the energy."""
+    """Compare forces on a few random coordinates with central differences of the energy.
+
+    Args:
+        evaluate: returns the evaluation of a structure.
+        atoms: the structure.
+        step: displacement of a coordinate, Å.
+    """
     forces = _forces(evaluate(atoms))
     rng = np.random.default_rng(SEED)
     chosen = rng.permutation(3 * len(atoms))[:SAMPLED_COORDINATES]
@@ -36,17 +41,23 @@ def finite_difference_forces(evaluate: Evaluate, atoms: Atoms, step: float) -> f
             energies.append(_energy(evaluate(moved)))
         expected.append((energies[1] - energies[0]) / (2 * step))
         found.append(forces[atom, axis])
-    # The scale is that of all forces, not of the sampled few.
+    # Differences are relative to the largest of all forces, not of the sampled ones.
     largest = float(np.abs(forces).max()) if len(atoms) else 0.0
     return difference([*found, largest], [*expected, largest])
 
 
 def finite_difference_virial(evaluate: Evaluate, atoms: Atoms, strain: float) -> float:
-    """Virial against central differences of the energy under strain of cell and atoms."""
+    """Compare the virial with central differences of the energy under strain.
+
+    Args:
+        evaluate: returns the evaluation of a structure, virial included.
+        atoms: the structure; cell and positions are strained.
+        strain: its size, without unit.
+    """
     virial = evaluate(atoms).virial
     assert virial is not None
     expected = []
-    for row, column in VOIGT:
+    for row, column in zip(ROWS, COLUMNS, strict=True):
         energies = []
         for sign in (1, -1):
             deformation = np.eye(3)
@@ -61,7 +72,7 @@ def finite_difference_virial(evaluate: Evaluate, atoms: Atoms, strain: float) ->
 
 
 def rotation(evaluate: Evaluate, atoms: Atoms) -> float:
-    """A rotated structure has the same energy and rotated forces."""
+    """Compare with a rotated structure: same energy, rotated forces."""
     q, r = np.linalg.qr(np.random.default_rng(SEED).normal(size=(3, 3)))
     turn = q * np.sign(np.diag(r))
     turn[:, 0] *= np.sign(np.linalg.det(turn))
@@ -76,7 +87,7 @@ def rotation(evaluate: Evaluate, atoms: Atoms) -> float:
 
 
 def translation(evaluate: Evaluate, atoms: Atoms) -> float:
-    """A shifted structure has the same energy and forces, across periodic boundaries too."""
+    """Compare with a shifted structure: same energy and forces, across boundaries too."""
     shifted = atoms.copy()
     shifted.positions += np.random.default_rng(SEED).uniform(-7, 7, size=3)
     before, after = evaluate(atoms), evaluate(shifted)
@@ -87,7 +98,7 @@ def translation(evaluate: Evaluate, atoms: Atoms) -> float:
 
 
 def permutation(evaluate: Evaluate, atoms: Atoms) -> float:
-    """Reordered atoms have the same energy and reordered forces."""
+    """Compare with reordered atoms: same energy, reordered forces."""
     order = np.random.default_rng(SEED).permutation(len(atoms))
     before, after = evaluate(atoms), evaluate(atoms[order])
     return max(
@@ -97,7 +108,7 @@ def permutation(evaluate: Evaluate, atoms: Atoms) -> float:
 
 
 def replication(evaluate: Evaluate, atoms: Atoms) -> float:
-    """A cell doubled along a periodic direction has twice the energy and the same forces."""
+    """Compare with a cell doubled along a periodic direction: twice the energy, same forces."""
     repeats = np.ones(3, dtype=int)
     repeats[int(np.argmax(atoms.pbc))] = 2
     once, twice = evaluate(atoms), evaluate(atoms.repeat(tuple(repeats)))
@@ -107,10 +118,11 @@ def replication(evaluate: Evaluate, atoms: Atoms) -> float:
     )
 
 
-def checks_for(atoms: Atoms, allowed: Tolerances) -> dict[str, tuple[Callable[..., float], float]]:
-    """The checks that make sense for a structure, by name, each with its tolerance.
+def checks_for(atoms: Atoms, allowed: Agreement) -> dict[str, tuple[Callable[..., float], float]]:
+    """Return the checks that apply to a structure.
 
-    A check is called with the evaluator and the structure.
+    Returns:
+        Function and tolerance by name; the function takes the evaluator and the structure.
     """
     found: dict[str, tuple[Callable[..., float], float]] = {
         "forces = -dE/dx": (

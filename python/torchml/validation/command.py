@@ -1,4 +1,4 @@
-"""`torchml validate MODEL`: the same structures through every door, in one table."""
+"""`torchml check MODEL`: the same structures through every interface, in one table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from torchml import kim
 from torchml.contract import metadata
-from torchml.errors import TorchMLError
+from torchml.errors import FileError, ModelError, TorchMLError
 from torchml.export import Export, export
 from torchml.importers.opening import opened
 from torchml.inference.evaluation import Evaluation
@@ -26,49 +26,63 @@ from torchml.inference.files import model_files
 from torchml.inference.potential import Potential
 from torchml.models import EdgeModel
 from torchml.models.staged import StagedModel
-from torchml.reference.agreement import Tolerances, difference, tolerances
+from torchml.reference.agreement import (
+    Agreement,
+    Check,
+    agreement,
+    compared,
+    difference,
+    failure,
+)
 from torchml.reference.model import EagerModel, ReferenceModel
 from torchml.reference.structures import default_structures, read_structures
 from torchml.validation.checks import checks_for
 from torchml.validation.kim_client import KimModel, kim_log_explains
 from torchml.validation.lammps import evaluate_with_lammps
-from torchml.validation.report import Finding, failure, print_report
+from torchml.validation.report import print_report
 
 RANKS = (1, 2)
 
 Evaluator = Callable[[Atoms], Evaluation]
 
 
+def texts() -> dict[str, str]:
+    """Return the texts of the parser of the command."""
+    return {
+        "description": "Compare a model on the same structures in Python, C++, KIM-API, ASE and "
+        "LAMMPS, and check derivatives and symmetries.",
+        "epilog": "torchml validate --config FILE reports the errors on validation data instead.",
+    }
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of the command."""
     parser.add_argument(
         "model",
-        help="checkpoint of a training, folder of a portable model, .pt file, or name of an "
-        "installed KIM model",
+        help="checkpoint of a training, folder of a portable model, .pt or .pt2 archive, or name "
+        "of an installed KIM model",
     )
     parser.add_argument(
         "--structures",
         metavar="FILE",
-        help="structures to evaluate, in any format that ASE reads (default: small ones "
-        "made for the model's species and cutoff)",
+        help="structures to evaluate, in any format that ASE reads (default: small structures "
+        "that fit species and cutoff of the model)",
     )
     parser.add_argument(
-        "--device", default="cpu", help="cpu (default), cuda or cuda:K, for the C++, KIM and LAMMPS"
+        "--device", default="cpu", help="device of C++, KIM and LAMMPS: cpu (default), cuda, cuda:K"
     )
-    parser.add_argument(
-        "--no-lammps", action="store_true", help="leave LAMMPS out, where it is not installed"
-    )
+    parser.add_argument("--no-lammps", action="store_true", help="leave LAMMPS out")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Validate, print the table, and return 0 when everything agrees, else 1."""
+    """Check the model, print the table, and return 0 if everything agrees, else 1."""
     console = Console(emoji=False)
     with (
         _progress(console) as progress,
         opened(Path(args.model)) as source,
         installed_model(args.model if source.trained is None else source.archive) as name,
     ):
-        findings = validate(
+        checks = validate(
             args.model if source.trained is None else source.archive,
             name,
             trained=source.trained,
@@ -77,8 +91,8 @@ def run(args: argparse.Namespace) -> int:
             lammps=not args.no_lammps,
             progress=progress,
         )
-    print_report(console, f"{name} on {args.device} against the C++ core", findings)
-    failed = len({finding.check for finding in findings if not finding.passed})
+    print_report(console, f"{name} on {args.device} against the C++ core", checks)
+    failed = len({check.name for check in checks if not check.passed})
     if args.no_lammps:
         console.print("LAMMPS was left out on request.", style="yellow")
     if failed:
@@ -95,11 +109,20 @@ def validate(
     device: str = "cpu",
     lammps: bool = True,
     progress: Progress | None = None,
-) -> list[Finding]:
-    """All findings about a model that is installed in a KIM collection as `name`.
+) -> list[Check]:
+    """Compare all interfaces to a model with the C++ core.
 
-    The C++ core is what the others are compared with, among them the model of a checkpoint as it
-    was before it became TorchScript: `trained`.
+    Args:
+        model: archive or folder of the model.
+        name: its name in a KIM collection.
+        trained: the model of a checkpoint in Python, before scripting; compared too.
+        structures: structures by name; small default ones if None.
+        device: "cpu", "cuda" or "cuda:K", of C++, KIM and LAMMPS.
+        lammps: compare LAMMPS too.
+        progress: shows the steps.
+
+    Returns:
+        One check per property and structure.
     """
     potential = Potential(model, device)
     with model_files(model) as path:
@@ -107,7 +130,7 @@ def validate(
     eager = None if trained is None else EagerModel(trained, potential.spec)
     if structures is None:
         structures = default_structures(potential.spec.species, potential.spec.cutoff)
-    allowed = tolerances(potential.spec.dtype)
+    allowed = agreement(potential.spec.dtype)
     progress = progress or Progress(disable=True)
 
     with environment(KIM_MODEL_EXECUTION_DEVICE=device):
@@ -118,37 +141,44 @@ def validate(
         def begin(what: str) -> None:
             progress.update(task, advance=1, description=what)
 
-        findings: list[Finding] = []
+        checks: list[Check] = []
         expected: dict[str, Evaluation] = {}
         for structure, atoms in structures.items():
             begin(f"C++ core: {structure}")
             try:
                 expected[structure] = clients.core(atoms)
             except TorchMLError as error:
-                findings.append(failure("C++ core", structure, error))
+                checks.append(failure("C++ core", structure, error))
         for structure, wanted in expected.items():
             atoms = structures[structure]
             for client, evaluate in clients.evaluators.items():
                 begin(f"{client}: {structure}")
                 try:
-                    found = evaluate(atoms)
-                except Exception as error:  # whatever a client dies of is a finding
-                    findings.append(failure(client, structure, error))
+                    evaluation = evaluate(atoms)
+                except Exception as error:  # any failure of a client is a failed check
+                    checks.append(failure(client, structure, error))
                 else:
-                    findings += compare(client, structure, found, wanted, allowed.parity)
+                    checks += compare(client, structure, evaluation, wanted, allowed.parity)
         for ranks in RANKS if lammps else ():
             begin(f"LAMMPS: {ranks} rank{'s' * (ranks > 1)}")
-            findings += _lammps(clients, ranks, structures, expected, allowed.parity)
+            checks += _lammps(clients, ranks, structures, expected, allowed.parity)
         for structure in expected:
             begin(f"derivatives and symmetries: {structure}")
-            findings += _physics(clients, structure, structures[structure], allowed)
+            checks += _physics(clients, structure, structures[structure], allowed)
         progress.update(task, completed=steps, description="done")
-    return findings
+    return checks
 
 
 @dataclass
 class Clients:
-    """The doors to a model: each evaluates a structure."""
+    """The interfaces to a model: each evaluates a structure.
+
+    Attributes:
+        potential: the model in the C++ core.
+        reference: the model in Python, its inputs built without C++.
+        name: its name in a KIM collection.
+        eager: the model of a checkpoint, before scripting.
+    """
 
     potential: Potential
     reference: ReferenceModel
@@ -156,7 +186,7 @@ class Clients:
     eager: EagerModel | None = None
 
     def core(self, atoms: Atoms) -> Evaluation:
-        """The C++ core through Python: everything that the model can give."""
+        """Evaluate in the C++ core everything that the model supports."""
         return self.potential.evaluate(
             atoms,
             virial=True,
@@ -166,7 +196,7 @@ class Clients:
 
     @property
     def evaluators(self) -> dict[str, Evaluator]:
-        """By name, all but LAMMPS, which takes several structures at once."""
+        """All interfaces but LAMMPS, which takes several structures at once, by name."""
         evaluators: dict[str, Evaluator] = {
             "Python": self.reference.evaluate,
             "KIM": self._kim,
@@ -192,44 +222,44 @@ class Clients:
 
 
 def compare(
-    client: str, structure: str, found: Evaluation, expected: Evaluation, tolerance: float
-) -> list[Finding]:
-    """One finding per quantity that both know."""
+    client: str, structure: str, evaluation: Evaluation, expected: Evaluation, tolerance: float
+) -> list[Check]:
+    """Return one check per quantity that both evaluations contain."""
     assert expected.forces is not None
     atoms = len(expected.forces)
-    findings = []
+    checks = []
     for quantity, sums in (
         ("energy", atoms),
         ("forces", 1),
         ("virial", atoms),
         ("particle_energies", 1),
     ):
-        value, wanted = getattr(found, quantity), getattr(expected, quantity)
+        value, wanted = getattr(evaluation, quantity), getattr(expected, quantity)
         if value is not None and wanted is not None:
-            check = f"{client}: {quantity.replace('particle', 'atomic').replace('_', ' ')}"
-            findings.append(Finding(check, structure, difference(value, wanted, sums), tolerance))
-    if found.particle_virials is not None and expected.virial is not None:
-        figure = difference(found.particle_virials.sum(axis=0), expected.virial, atoms)
-        findings.append(Finding(f"{client}: atomic virials", structure, figure, tolerance))
-    return findings
+            name = f"{client}: {quantity.replace('particle', 'atomic').replace('_', ' ')}"
+            checks.append(compared(name, structure, difference(value, wanted, sums), tolerance))
+    if evaluation.particle_virials is not None and expected.virial is not None:
+        relative = difference(evaluation.particle_virials.sum(axis=0), expected.virial, atoms)
+        checks.append(compared(f"{client}: atomic virials", structure, relative, tolerance))
+    return checks
 
 
-def _physics(clients: Clients, structure: str, atoms: Atoms, allowed: Tolerances) -> list[Finding]:
+def _physics(clients: Clients, structure: str, atoms: Atoms, allowed: Agreement) -> list[Check]:
     evaluate = clients.core
-    findings = []
-    for check, (function, tolerance) in checks_for(atoms, allowed).items():
+    checks = []
+    for name, (function, tolerance) in checks_for(atoms, allowed).items():
         try:
-            findings.append(Finding(check, structure, function(evaluate, atoms), tolerance))
+            checks.append(compared(name, structure, function(evaluate, atoms), tolerance))
         except TorchMLError as error:
-            findings.append(failure(check, structure, error))
+            checks.append(failure(name, structure, error))
     if clients.potential.device != "cpu":
-        return findings  # GPUs add up in any order
+        return checks  # GPUs sum in any order
     first, second = evaluate(atoms), evaluate(atoms)
     assert first.forces is not None
     assert second.forces is not None
     same = first.energy == second.energy and np.array_equal(first.forces, second.forces)
-    findings.append(Finding("repeated call, bit for bit", structure, 0.0 if same else 1.0, 0.0))
-    return findings
+    checks.append(compared("repeated call, bit for bit", structure, 0.0 if same else 1.0, 0.0))
+    return checks
 
 
 def _lammps(
@@ -238,38 +268,42 @@ def _lammps(
     structures: Mapping[str, Atoms],
     expected: Mapping[str, Evaluation],
     tolerance: float,
-) -> list[Finding]:
+) -> list[Check]:
     client = f"LAMMPS {ranks} rank{'s' * (ranks > 1)}"
     if not expected:
-        return [failure(client, "", "no structure could be evaluated by the C++ core")]
-    some = next(iter(expected.values()))
+        return [failure(client, "", "the C++ core evaluated no structure")]
+    first = next(iter(expected.values()))
     try:
         results = evaluate_with_lammps(
             clients.name,
             [structures[structure] for structure in expected],
             list(clients.potential.spec.species),
             ranks=ranks,
-            particle_energies=some.particle_energies is not None,
-            particle_virials=some.particle_virials is not None,
+            particle_energies=first.particle_energies is not None,
+            particle_virials=first.particle_virials is not None,
         )
     except TorchMLError as error:
         return [failure(client, "", error)]
-    findings = []
-    for (structure, wanted), found in zip(expected.items(), results, strict=True):
-        findings += compare(client, structure, found, wanted, tolerance)
-    return findings
+    checks = []
+    for (structure, wanted), evaluation in zip(expected.items(), results, strict=True):
+        checks += compare(client, structure, evaluation, wanted, tolerance)
+    return checks
 
 
 @contextmanager
 def installed_model(model: str | Path) -> Iterator[str]:
-    """The name of an installed KIM model; a folder or a `.pt` is installed for the time being.
+    """Yield the name of an installed KIM model; a folder or an archive is installed temporarily.
 
-    It goes into a collection of its own, before the others in KIM_API_PORTABLE_MODELS_DIR.
+    It is installed into a separate collection, before the others in KIM_API_PORTABLE_MODELS_DIR.
+
+    Raises:
+        FileError: no model has this name.
+        ModelError: the model cannot be exported.
     """
     path = Path(model)
     if not path.exists():
         if kim.installed_folder(str(model)) is None:
-            raise TorchMLError(
+            raise FileError(
                 f"'{model}' is neither a folder, nor a file, nor a model in any KIM collection"
             )
         yield str(model)
@@ -281,7 +315,7 @@ def installed_model(model: str | Path) -> Iterator[str]:
         collection.mkdir()
         others = os.environ.get("KIM_API_PORTABLE_MODELS_DIR")
         collections = f"{collection}:{others}" if others else str(collection)
-        # KIM-API refuses a name that any of its collections holds: it is shown this one alone.
+        # KIM-API refuses a name that any of its collections holds: hide the others.
         with environment(KIM_API_PORTABLE_MODELS_DIR=str(collection)):
             kim.install(folder, "environment")
         with environment(KIM_API_PORTABLE_MODELS_DIR=collections):
@@ -290,7 +324,7 @@ def installed_model(model: str | Path) -> Iterator[str]:
 
 @contextmanager
 def environment(**variables: str) -> Iterator[None]:
-    """Environment variables for the time being."""
+    """Set environment variables inside the context."""
     before = {key: os.environ.get(key) for key in variables}
     os.environ.update(variables)
     try:
@@ -304,28 +338,28 @@ def environment(**variables: str) -> Iterator[None]:
 
 
 def _exported(path: Path, parent: Path) -> Path:
-    """The folder of a portable model made from an archive that carries its metadata."""
+    """Export an archive with metadata, and return the folder."""
     if metadata.read(path) is None:
-        raise TorchMLError(
-            f"{path} does not say how it is called, expected metadata in the archive: export it "
-            "with 'python -m torchml_export' and validate the folder that this writes"
+        raise ModelError(
+            f"{path} has no metadata, expected them in the archive: export it with "
+            "'torchml export' and check the folder that this writes"
         )
     words = re.findall("[A-Za-z0-9]+", path.stem)
     result = export(Export(path, name="_".join(["Validation", *words]), output=parent))
     if result.folder is None:
         failed = next(check for check in result.checks if check.verdict == "fail")
-        raise TorchMLError(f"{path} cannot be exported: {failed.name}: {failed.detail}")
+        raise ModelError(f"{path} cannot be exported: {failed.name}: {failed.detail}")
     return result.folder
 
 
 def _project_name(folder: Path) -> str:
-    """The name under which CMake installs the portable model in a folder."""
+    """Return the name under which CMake installs the portable model in a folder."""
     file = folder / "CMakeLists.txt"
     text = file.read_text() if file.is_file() else ""
-    found = re.search(r"^\s*project\(\s*(\w+)", text, re.MULTILINE)
-    if found is None:
-        raise TorchMLError(f"{file}: no project(NAME), expected the folder of a portable model")
-    return found[1]
+    match = re.search(r"^\s*project\(\s*(\w+)", text, re.MULTILINE)
+    if match is None:
+        raise FileError(f"{file}: no project(NAME), expected the folder of a portable model")
+    return match[1]
 
 
 def _progress(console: Console) -> Progress:

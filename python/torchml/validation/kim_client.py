@@ -1,4 +1,4 @@
-"""A simulator in a few lines: a model evaluated through KIM-API, by kimpy."""
+"""A small simulator: it evaluates a model through KIM-API, with kimpy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PER_PARTICLE = ("forces", "particle_energies", "particle_virials")
 
 
 def output_arrays(particles: int) -> dict[str, NDArray[np.float64]]:
-    """Arrays for all outputs, filled with what must not survive a computation."""
+    """Return arrays for all outputs, filled with NaN, which a computation must overwrite."""
     shapes: dict[str, tuple[int, ...]] = {
         "energy": (1,),
         "forces": (particles, 3),
@@ -39,7 +39,7 @@ def output_arrays(particles: int) -> dict[str, NDArray[np.float64]]:
 
 
 class ComputeArguments:
-    """One KIM ComputeArguments object, and the arrays that it points to."""
+    """A KIM ComputeArguments object and the arrays that it points to."""
 
     def __init__(self, model: KimModel) -> None:
         self.model = model
@@ -64,14 +64,22 @@ class ComputeArguments:
         skin: float = 0.0,
         release_gil: bool = True,
     ) -> dict[str, NDArray[np.float64]]:
-        """Outputs for all particles, in the model's units.
+        """Compute outputs for all particles, in the model's units.
 
-        species are symbols or KIM codes; neighbour lists reach `skin` beyond the model's cutoff.
-        Python's lock is released meanwhile, unless a callback into Python was set.
+        Args:
+            species: [N], symbols or KIM codes.
+            coordinates: [N, 3].
+            contributing: [N], 1 for contributing particles, 0 for ghosts; all contribute if None.
+            outputs: keys of ARGUMENTS.
+            skin: length by which neighbour lists exceed the model's cutoff.
+            release_gil: release the GIL; a callback into Python needs it.
+
+        Returns:
+            The outputs by name.
         """
         coordinates = np.ascontiguousarray(coordinates, dtype=np.double).reshape(-1, 3)
         n = len(coordinates)
-        # kimpy does not take empty arrays: there is always room for one particle.
+        # kimpy refuses empty arrays: there is always room for one particle.
         room = max(n, 1)
         codes, flags, x = np.zeros(room, np.intc), np.ones(room, np.intc), np.zeros((room, 3))
         codes[:n] = [self.model.species[s] if isinstance(s, str) else s for s in species]
@@ -93,7 +101,7 @@ class ComputeArguments:
             elif self.supports(key):
                 self.kim.set_argument_null_pointer(argument)
         need = np.ones(room, np.intc) if self.model.wants_ghost_neighbors else flags
-        # Its list builder does not take lengths in metres: small ones are measured in cutoffs.
+        # Its list builder fails for lengths in metres: use the cutoff as unit of small ones.
         unit = min(1.0, self.model.cutoffs.max())
         reach = (self.model.influence_distance + skin) / unit
         self._neighbors.build(x / unit, reach, (self.model.cutoffs + skin) / unit, need)
@@ -102,14 +110,21 @@ class ComputeArguments:
             kimpy.neighlist.get_neigh_kim(),
             self._neighbors,
         )
-        # KIM holds bare pointers to all of these.
+        # KIM-API keeps bare pointers to all of these.
         self.coordinates, self.arrays, self._kept = x, arrays, (count, codes, flags)
         self.model.kim.compute(self.kim, release_gil)
         return {key: arrays[key][:n] if key in PER_PARTICLE else arrays[key] for key in outputs}
 
 
 class KimModel:
-    """An installed KIM model."""
+    """An installed KIM model.
+
+    Args:
+        name: its KIM ID.
+        length: KIM unit of length.
+        energy: KIM unit of energy.
+        time: KIM unit of time.
+    """
 
     def __init__(
         self,
@@ -143,11 +158,11 @@ class KimModel:
                 yield str(species), code
 
     def compute(self, *args: Any, **kwargs: Any) -> dict[str, NDArray[np.float64]]:
-        """See ComputeArguments.compute; one set of arguments comes with the model."""
+        """Compute outputs with the compute arguments of the model; see ComputeArguments.compute."""
         return self.arguments.compute(*args, **kwargs)
 
     def evaluate(self, atoms: Atoms) -> Evaluation:
-        """A structure, with KIM's own way to surround it by ghosts; whatever the model supports."""
+        """Evaluate a structure with ghosts from kimpy: all outputs that the model supports."""
         positions = np.ascontiguousarray(atoms.positions, dtype=np.double)
         codes = np.array([self.species[s] for s in atoms.get_chemical_symbols()], np.intc)
         owners = np.arange(len(atoms))
@@ -179,9 +194,12 @@ class KimModel:
 
 @contextlib.contextmanager
 def kim_log_explains(doing: str) -> Iterator[None]:
-    """Turn KIM's "it failed" into an error with the line that its log holds about it.
+    """Raise errors of KIM-API with the reason in its log.
 
-    KIM-API writes kim.log where the process stands, so it stands in a scratch folder meanwhile.
+    KIM-API writes kim.log into the working folder: a temporary one inside the context.
+
+    Raises:
+        TorchMLError: KIM-API reports an error.
     """
     with tempfile.TemporaryDirectory() as scratch, contextlib.chdir(scratch):
         try:
@@ -192,7 +210,7 @@ def kim_log_explains(doing: str) -> Iterator[None]:
 
 
 def last_error(log: Path) -> str:
-    """What a kim.log says went wrong: the last words of a model, else the first of KIM-API."""
+    """Return the last error of a model in a kim.log, else the first of KIM-API, else ""."""
     lines = log.read_text(errors="replace").splitlines() if log.exists() else []
     # time * number * verbosity * object * file:line * message
     entries = [line.split(" * ", 5) for line in lines]

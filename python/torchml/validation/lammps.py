@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torchml.errors import TorchMLError
 from torchml.inference.evaluation import Evaluation
 from torchml.validation.kim_client import last_error
+from torchml.voigt import COLUMNS, ROWS
 
 TIMEOUT = 900  # s
 LAST_LINES = 4
@@ -25,9 +26,13 @@ LAST_LINES = 4
 
 @dataclass(frozen=True)
 class Units:
-    """A unit style of LAMMPS: what its units are in Å, eV and atomic masses (CODATA 2018).
+    """A unit style of LAMMPS (CODATA 2018).
 
-    `pressure` is LAMMPS' own factor from energy per volume to pressure, with its own digits.
+    Attributes:
+        length: Å.
+        energy: eV.
+        mass: atomic masses.
+        pressure: factor of LAMMPS from energy per volume to pressure, with the digits of LAMMPS.
     """
 
     length: float
@@ -56,11 +61,23 @@ def evaluate_with_lammps(
     particle_energies: bool = False,
     particle_virials: bool = False,
 ) -> list[Evaluation]:
-    """Static runs of all structures in one LAMMPS process per rank.
+    """Evaluate structures in static runs of LAMMPS.
 
-    `model` is the name of an installed KIM model, `species` all chemical symbols to tell it about.
-    Energies in eV, forces in eV/Å; the virial, in eV, from LAMMPS' pressure, is that of the
-    structure's volume and None for structures that are not periodic in three directions.
+    Args:
+        model: name of an installed KIM model.
+        structures: evaluated in one run of LAMMPS.
+        species: chemical symbols of `kim interactions`.
+        ranks: MPI ranks.
+        units: unit style of LAMMPS.
+        particle_energies: request `compute pe/atom`.
+        particle_virials: request `compute stress/atom`.
+
+    Returns:
+        One evaluation per structure, in eV and Å. The virial comes from the pressure; it is None
+        for structures that are not periodic in three directions.
+
+    Raises:
+        TorchMLError: the unit style is unknown, or LAMMPS fails.
     """
     if units not in UNITS:
         raise TorchMLError(f"LAMMPS units '{units}' are unknown, expected one of {' '.join(UNITS)}")
@@ -85,9 +102,16 @@ def evaluate_with_lammps(
 def run_lammps(
     script: str, folder: Path, ranks: int = 1, variables: dict[str, str] | None = None
 ) -> str:
-    """Run `lmp` on a script in a folder, under `mpirun` for several ranks, and return its log.
+    """Run LAMMPS, under `mpirun` for several ranks, and return its log.
 
-    When it fails, the error holds LAMMPS' last lines and what KIM's log says.
+    Args:
+        script: the input script.
+        folder: working folder.
+        ranks: MPI ranks.
+        variables: index variables of the script (`-var`).
+
+    Raises:
+        TorchMLError: LAMMPS fails; contains its last lines and the reason in kim.log.
     """
     (folder / "in.lammps").write_text(script)
     command = [_program("lmp"), "-in", "in.lammps", "-log", "log.lammps", "-screen", "none"]
@@ -113,7 +137,7 @@ def run_lammps(
         reason = " / ".join(filter(None, [last_error(folder / "kim.log"), _last_lines(log)]))
         raise TorchMLError(
             f"LAMMPS on {ranks} rank{'s' * (ranks > 1)} ended with {done.returncode}: "
-            + (reason or _last_lines(done.stderr) or "it said nothing")
+            + (reason or _last_lines(done.stderr) or "it printed nothing")
         )
     return log
 
@@ -124,7 +148,7 @@ def _last_lines(text: str) -> str:
 
 
 def mpi_environment() -> dict[str, str]:
-    """The environment, with leave for OpenMPI to run as root (containers) and on few cores."""
+    """Return the environment with settings by which OpenMPI runs as root and on few cores."""
     return {
         **os.environ,
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
@@ -143,10 +167,14 @@ def _program(name: str) -> str:
 
 @dataclass(frozen=True)
 class Box:
-    """LAMMPS' frame of a structure: its cell is lower triangular, the first vector along x.
+    """A structure in the frame of LAMMPS: a lower triangular cell, its first vector along x.
 
-    edges [3, 3] rows are the box vectors, origin [3], Å; positions [N, 3] lie in that frame;
-    turn [3, 3] takes row vectors of the structure there; volume of the structure, if periodic.
+    Attributes:
+        edges: [3, 3], rows are the box vectors, Å.
+        origin: [3], Å.
+        positions: [N, 3], Å.
+        turn: [3, 3], rotates row vectors of the structure into this frame.
+        pbc: [3], periodic directions.
     """
 
     edges: NDArray[np.float64]
@@ -157,9 +185,9 @@ class Box:
 
     @classmethod
     def around(cls, atoms: Atoms) -> Box:
-        """The frame of a structure; where it is not periodic, the box has room to spare."""
+        """Return the box of a structure; it is wider than the atoms where not periodic."""
         cell, pbc = atoms.cell.array.copy(), np.asarray(atoms.pbc)
-        # Vectors of directions that are not periodic may be anything: take normal ones.
+        # Vectors of directions that are not periodic have no meaning: take normal ones.
         periodic = cell[pbc]
         cell[~pbc] = np.linalg.svd(periodic)[2][len(periodic) :] if pbc.any() else np.eye(3)
         if np.linalg.det(cell) < 0:
@@ -250,7 +278,7 @@ def _read(
 
 
 def _turned(voigt: NDArray[np.float64], turn: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A symmetric tensor xx yy zz yz xz xy, from LAMMPS' frame back to the structure's."""
+    """Rotate a symmetric tensor xx yy zz yz xz xy from the frame of LAMMPS to the structure's."""
     xx, yy, zz, yz, xz, xy = voigt
     tensor = turn @ np.array([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]]) @ turn.T
-    return np.asarray(tensor[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]])
+    return np.asarray(tensor[ROWS, COLUMNS])

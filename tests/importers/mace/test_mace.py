@@ -60,6 +60,11 @@ def evaluated(potential: mace.Scaled, atoms: Atoms, folder: Path, dtype: str = "
     return Potential(archive).evaluate(atoms, virial=True)
 
 
+def named(folder: Path) -> list[str]:
+    """The arguments that name a model and its kind."""
+    return [str(folder / "mace.model"), "--from", "mace"]
+
+
 @pytest.fixture(scope="module", params=["Si", "H C Cu"])
 def exported(request, tmp_path_factory, collection):
     """A model in a file, exported at the command line and installed."""
@@ -71,7 +76,7 @@ def exported(request, tmp_path_factory, collection):
         model = random_mace(species, "4x0e+4x1o", scale=0.7)
     torch.save(model, folder / "mace.model")
     words = [
-        str(folder / "mace.model"),
+        *named(folder),
         "--output",
         str(folder),
         "--install",
@@ -205,7 +210,7 @@ def test_compressed(hidden, tmp_path):
     """Splines in place of the radial networks, at the command line."""
     model = random_mace(["Si", "O"], hidden, first=AGNOSTIC, scale=0.7)
     torch.save(model, tmp_path / "mace.model")
-    assert export_main([str(tmp_path / "mace.model"), "--compress", "--name", "Splines"]) == 0
+    assert export_main([*named(tmp_path), "--compress", "--name", "Splines"]) == 0
     atoms = mixed(["Si", "O"])
     found = Potential(Path("Splines__MO_000000000000_000")).evaluate(atoms, virial=True)
     own = expected(model, atoms)
@@ -217,7 +222,7 @@ def test_compressed(hidden, tmp_path):
 
 def test_transformed_distances_cannot_be_compressed(tmp_path, capsys):
     torch.save(random_mace(["Si"], "4x0e", distance_transform="Soft"), tmp_path / "mace.model")
-    assert export_main([str(tmp_path / "mace.model"), "--compress"]) == 1
+    assert export_main([*named(tmp_path), "--compress"]) == 1
     assert "no functions of the distance alone" in capsys.readouterr().err
 
 

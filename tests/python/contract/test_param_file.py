@@ -103,7 +103,7 @@ def test_our_driver_understands_it(tmp_path, convention):
 @pytest.mark.parametrize("key", ["convention", "species", "cutoff", "layers", "descriptor"])
 def test_missing_facts_are_named(key):
     said = {"convention": "descriptor", "layers": 1, "descriptor": "SOAP"}
-    with pytest.raises(TorchMLError, match=f"needs {key}"):
+    with pytest.raises(TorchMLError, match=f"the metadata lack '{key}', expected it for"):
         param_file.render(facts(**{**said, key: None}), "model.pt", 1)
 
 

@@ -15,7 +15,7 @@ from helpers.networks import CUTOFF, SPECIES, cluster, make
 from torchml import Potential, TorchMLError
 from torchml.cli import export_main
 from torchml.contract import metadata
-from torchml.export.accuracy import difference
+from torchml.export.accuracy import errors_of
 from torchml.export.compression import Distances, Splines, compress
 from torchml.importers.opening import opened
 from torchml.models import GCN, EdgeModel, PaiNN, Scaled, SchNet, TensorNet, describe, script
@@ -56,7 +56,7 @@ def test_accuracy_is_what_was_asked_for(name):
     coarse, fine = compress(model, 1e-3), compress(model, 1e-10)
     assert coarse.intervals < fine.intervals and coarse.bytes < fine.bytes
     assert fine.error <= 1e-10 < coarse.error <= 1e-3
-    errors = [difference(model, made.model).force for made in (coarse, fine)]
+    errors = [errors_of(made.model, model).force for made in (coarse, fine)]
     assert errors[1] < 0.1 * errors[0] and errors[1] < 1e-6
 
 
@@ -120,7 +120,7 @@ def test_single_precision_takes_distances_in_double_precision(name):
     exact = make(name)
     model = compress(exact).model
     (model.network if isinstance(model, Scaled) else model).to(torch.float32)
-    found = difference(exact, model)
+    found = errors_of(model, exact)
     assert found.force < 3e-5 * max(found.largest, 1.0)
 
 

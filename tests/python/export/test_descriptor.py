@@ -29,7 +29,7 @@ from torchml.models.descriptor_network import DescriptorNetwork
 @pytest.fixture(autouse=True)
 def quick_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Inspect archives in this process: a fresh one needs seconds to import torch."""
-    import torchml.export
+    import torchml.export.checks.loading
     from torchml.contract.signature import Signature
 
     def inspect(model: Path, extensions: tuple[str, ...] = ()) -> Signature:
@@ -38,7 +38,7 @@ def quick_probe(monkeypatch: pytest.MonkeyPatch) -> None:
         names = tuple(one.name for one in schema.arguments[1:])
         return Signature(names, ("Tensor",) * len(names), ("Tensor",), ("float64",))
 
-    monkeypatch.setattr(torchml.export, "probe", inspect)
+    monkeypatch.setattr(torchml.export.checks.loading, "probe", inspect)
 
 
 @pytest.fixture
@@ -156,9 +156,9 @@ def test_parameters_that_no_descriptor_has_are_refused_by_their_file(model, tmp_
 @pytest.mark.parametrize(
     ("facts", "message"),
     [
-        ({"species": ("Si", "C")}, "species: the caller says 'Si C', but .*params.yaml says 'Si'"),
-        ({"cutoff": 5.0}, "cutoff: the caller says '5.0', but the descriptor in .* says '4.0'"),
-        ({"convention": "edges"}, "convention: the caller says 'edges', but .* 'descriptor'"),
+        ({"species": ("Si", "C")}, "'species' is 'Si C' in the caller but 'Si' in .*params.yaml"),
+        ({"cutoff": 5.0}, "'cutoff' is '5.0' in the caller but '4.0' in the descriptor in"),
+        ({"convention": "edges"}, "'convention' is 'edges' in the caller but 'descriptor' in"),
         ({"species_input": "code"}, "species_input is 'code', but .* takes the descriptor alone"),
     ],
 )
@@ -181,7 +181,7 @@ def test_the_descriptor_of_an_archive_is_not_exchanged(model, yaml, tmp_path):
 
 
 def test_a_missing_descriptor_is_asked_for(model, tmp_path):
-    with pytest.raises(TorchMLError, match="does not say with which; pass --descriptor"):
+    with pytest.raises(TorchMLError, match="do not contain the descriptor; pass --descriptor"):
         run(model, None, tmp_path, species=("Si",), cutoff=CUTOFF)
 
 

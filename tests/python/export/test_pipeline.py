@@ -138,7 +138,7 @@ def test_flags_are_all_that_a_plain_archive_needs(pair_model, tmp_path, real_pro
         layers=1,
         dtype="float64",
         species_input="code",
-        edges="symmetric",
+        stage_edges="symmetric",
         returns_forces=False,
     )
 
@@ -214,7 +214,7 @@ EDGES = ("species", "edge_vectors", "edge_index", "contributing")
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (NONE, ("none", 1, "code")),
+        (NONE, ("raw", 1, "code")),
         (GRAPH, ("graph", 3, "atomic_number")),
         (("species", "x", "edge_index0", "edge_index1", "contributing"), ("graph", 2, "code")),
         (("atomic_numbers", "x", "edges0", "contributing"), ("graph", 1, "atomic_number")),
@@ -230,19 +230,19 @@ def test_names_of_the_inputs_tell_the_convention(arguments, expected):
 def test_edges_convention_is_recognised(counts):
     told = ModelMetadata(species=("Si",), cutoff=4.0, layers=2)
     facts = complete(told, signature(*EDGES, *counts), Path("m.pt"))
-    assert (facts.convention, facts.edges) == ("edges", None)
+    assert (facts.convention, facts.stage_edges) == ("edges", None)
 
 
 @pytest.mark.parametrize(
     ("found", "told", "message"),
     [
-        (signature("a", "b", "c", "d", "e"), {}, "pass --convention none | graph | edges"),
+        (signature("a", "b", "c", "d", "e"), {}, "pass --convention raw | graph | edges"),
         (signature("q", *NONE[1:]), {}, "'q', .* pass --species-input code | atomic_number"),
-        (signature(*EDGES), {}, "how many layers .* pass --layers"),
+        (signature(*EDGES), {}, "number of layers .* pass --layers"),
         (signature(*NONE, dtypes=()), {}, "pass --dtype"),
-        (signature(*NONE), {"species": None}, "does not say its species; pass --species"),
-        (signature(*NONE), {"cutoff": None}, "does not say its cutoff; pass --cutoff"),
-        (signature("descriptor"), {}, "does not say with which; pass --descriptor"),
+        (signature(*NONE), {"species": None}, "lack its species; pass --species"),
+        (signature(*NONE), {"cutoff": None}, "lack its cutoff; pass --cutoff"),
+        (signature("descriptor"), {}, "do not contain the descriptor; pass --descriptor"),
         (signature(*NONE, dtypes=("float32", "float64")), {}, "several types"),
         (signature(*NONE, dtypes=("bfloat16",)), {}, "of m.pt are bfloat16, expected float32 or"),
         (signature(*NONE, outputs=("Dict[str, Tensor]",)), {}, r"returns \(Dict\[str, Tensor\]\)"),
@@ -261,10 +261,10 @@ def test_what_stays_open_is_asked_for(found, told, message):
 @pytest.mark.parametrize(
     ("key", "inside", "outside", "message"),
     [
-        ("cutoff", 4.0, 5.0, "cutoff: .*m.pt says '4.0', but the caller says '5.0'"),
-        ("species", ("Si", "O"), ("O", "Si"), "species: .* 'Si O', but the caller says 'O Si'"),
-        ("layers", 2, 3, "layers: .* '2', .* '3'"),
-        ("convention", "graph", "none", "convention: .* 'graph', .* 'none'"),
+        ("cutoff", 4.0, 5.0, "'cutoff' is '4.0' in .*m.pt but '5.0' in the caller, expected"),
+        ("species", ("Si", "O"), ("O", "Si"), "'species' is 'Si O' in .* but 'O Si' in the caller"),
+        ("layers", 2, 3, "'layers' is '2' in .* but '3' in"),
+        ("convention", "graph", "none", "'convention' is 'graph' in .* but 'raw' in"),
     ],
 )
 def test_caller_and_archive_must_agree(key, inside, outside, message):
@@ -281,12 +281,20 @@ def test_caller_and_archive_must_agree(key, inside, outside, message):
         (
             signature(*NONE),
             {"dtype": "float32"},
-            "dtype: .* 'float32', but the forward .* 'float64'",
+            "'dtype' is 'float32' in .* but 'float64' in the forward of",
         ),
-        (signature(*NONE), {"returns_forces": True}, "returns_forces: .* 'True', .* 'False'"),
+        (
+            signature(*NONE),
+            {"returns_forces": True},
+            "'returns_forces' is 'True' in .* but 'False' in",
+        ),
         (signature(*GRAPH), {"layers": 2}, "with 2 layer.* edge_index1: Tensor, contributing"),
         (signature(*NONE), {"convention": "edges", "layers": 1}, "the convention 'edges' with"),
-        (signature(*NONE), {"edges": "directed"}, "edges is 'directed', but only .* 'graph'"),
+        (
+            signature(*NONE),
+            {"stage_edges": "directed"},
+            "stage_edges is 'directed', but only .* 'graph'",
+        ),
         (signature(*NONE), {"species": ("Xx",)}, "Xx"),
     ],
 )
@@ -472,7 +480,7 @@ def test_torchml_export_is_the_same_command(pair_model, tmp_path, capsys):
     arguments = [str(pair_model), "--name", "Test", "--output", str(tmp_path / "out")]
     assert main(["export", *arguments]) == 1
     assert capsys.readouterr().err == (
-        f"torchml: error: {pair_model} does not say its species; pass --species\n"
+        f"torchml export: error: the metadata of {pair_model} lack its species; pass --species\n"
     )
     assert main(["export", *arguments, "--species", "Si", "O", "--cutoff", "4.0"]) == 0
     spec = (tmp_path / "out" / NAME / "kimspec.edn").read_text()
@@ -483,5 +491,5 @@ def test_help_explains_the_conventions(capsys):
     with pytest.raises(SystemExit, match="0"):
         export_main(["--help"])
     text = capsys.readouterr().out
-    for word in ("none ", "graph ", "edges ", "examples:", "--install", "kim init"):
+    for word in ("raw ", "graph ", "edges ", "examples:", "--install", "kim init"):
         assert word in text

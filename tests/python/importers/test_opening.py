@@ -93,7 +93,10 @@ def test_a_users_class_is_found_where_the_command_starts(tmp_path, monkeypatch, 
 def test_what_is_said_of_a_checkpoint_must_be_true(best, capsys):
     assert export_main([str(best), "--cutoff", "4.0"]) == 1
     shown = capsys.readouterr().err
-    assert "cutoff: the metadata of" in shown and "best.ckpt says '3.0'" in shown
+    assert (
+        "'cutoff' is '3.0' in the metadata of" in shown
+        and "best.ckpt but '4.0' in the caller" in shown
+    )
 
 
 def test_names():
@@ -164,7 +167,7 @@ def test_a_network_of_staged_graphs(tmp_path, capsys):
     assert export_main([str(path)]) == 0
     folder = tmp_path / "Pairs_Si__MO_000000000000_000"
     facts = metadata.read(folder / "model.pt")
-    assert (facts.convention, facts.edges, facts.dtype) == ("graph", "symmetric", "float64")
+    assert (facts.convention, facts.stage_edges, facts.dtype) == ("graph", "symmetric", "float64")
     atoms = Atoms("Si2", [[0, 0, 0], [2.0, 0, 0]])
     assert Potential(folder).evaluate(atoms).energy == pytest.approx(0.6)
 

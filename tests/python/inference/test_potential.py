@@ -9,7 +9,8 @@ from ase import Atoms
 
 from helpers import portable
 from helpers.portable import relative
-from torchml import Potential, TorchMLError
+from torchml import Calculator, DataError, Potential, TorchMLError
+from torchml.contract import metadata
 from torchml.reference.model import ReferenceModel
 from torchml.validation import checks
 
@@ -231,3 +232,82 @@ def test_a_folder_without_a_model_is_named(tmp_path):
 def test_keywords_that_contradict_the_archive_are_refused(example):
     with pytest.raises(TorchMLError, match=r"cutoff.*5\.5"):
         Potential(example("sw", "edges").archive, cutoff="5.5")
+
+
+# --- Stress, and metadata by keyword --------------------------------------------------------------
+
+
+def test_stress_is_the_virial_per_volume(example):
+    atoms = portable.silicon()
+    potential = Potential(example("sw", "edges").archive)
+    evaluation = potential.evaluate(atoms, stress=True)
+    assert np.array_equal(evaluation.stress, evaluation.virial / atoms.get_volume())
+    assert potential.evaluate(atoms).stress is None
+
+
+def test_a_compressed_crystal_has_negative_stress(example):
+    """The sign of dE/dstrain, which is that of ASE."""
+    atoms = portable.silicon()
+    atoms.set_cell(0.97 * atoms.cell.array, scale_atoms=True)
+    stress = Potential(example("sw", "edges").archive).evaluate(atoms, stress=True).stress
+    assert (stress[:3] < 0).all()
+
+
+def test_a_cluster_has_a_virial_and_no_stress(example):
+    potential = Potential(example("sw", "edges").archive)
+    evaluation = potential.evaluate(portable.cluster(), virial=True)
+    assert evaluation.virial is not None and evaluation.stress is None
+    with pytest.raises(DataError, match="expected a periodic one whose cell has a volume"):
+        potential.evaluate(portable.cluster(), stress=True)
+
+
+@pytest.fixture
+def bare(example, tmp_path):
+    """The archive of a model, its metadata, and the same archive without them."""
+    archive = example("schnet", "graph").archive
+    with metadata.quiet_torchscript():
+        torch.jit.load(archive).save(str(tmp_path / "bare.pt"))
+    return archive, metadata.read(archive), tmp_path / "bare.pt"
+
+
+@pytest.mark.parametrize("edges", ["stage_edges", "edges"])
+def test_keywords_replace_the_metadata_of_an_archive(bare, edges):
+    archive, facts, path = bare
+    keywords = {
+        "species": list(facts.species),
+        "cutoff": facts.cutoff,
+        "layers": facts.layers,
+        "convention": "graph",
+        edges: "directed",
+    }
+    atoms = portable.silicon()
+    expected = Potential(archive).evaluate(atoms)
+    assert np.array_equal(Potential(path, **keywords).evaluate(atoms).forces, expected.forces)
+    atoms.calc = Calculator(path, **keywords)
+    assert np.array_equal(atoms.get_forces(), expected.forces)
+    assert atoms.calc.potential.spec.layers == facts.layers
+
+
+def test_a_keyword_that_is_missing_is_named(bare):
+    _, _, path = bare
+    with pytest.raises(TorchMLError, match="'species'"):
+        Calculator(path, cutoff=4.0, convention="graph", layers=3)
+
+
+@pytest.mark.parametrize("kind", [Potential, Calculator])
+def test_unknown_keywords_are_refused(kind, bare):
+    archive, _, _ = bare
+    with pytest.raises(TypeError, match="unknown keyword 'cutof', expected one of convention"):
+        kind(archive, cutof=4.0)
+
+
+def test_a_keyword_must_agree_with_the_metadata(bare):
+    archive, facts, _ = bare
+    with pytest.raises(TorchMLError, match="'cutoff'"):
+        Calculator(archive, cutoff=facts.cutoff + 1)
+
+
+def test_keywords_belong_to_the_potential(bare):
+    archive, _, _ = bare
+    with pytest.raises(TypeError, match="'cutoff' is given beside a Potential"):
+        Calculator(Potential(archive), cutoff=4.0)

@@ -43,7 +43,9 @@ def test_energies_are_those_of_the_networks_of_the_elements(kind, structure):
     x, codes = structure
     model = potential(kind)
     symbols = [SPECIES[code] for code in codes]
-    values = torch.tensor(Descriptor(model.descriptor.parameters).compute(Atoms(symbols, x)))
+    values = torch.tensor(
+        Descriptor(model.descriptor.parameters).compute(Atoms(symbols, x.numpy()))
+    )
     expected = torch.stack([model.networks(values, codes * 0 + k) for k in range(2)])
     found = free_energies(model, codes, x)
     torch.testing.assert_close(found, expected.gather(0, codes[None])[0], rtol=0, atol=1e-13)
@@ -54,7 +56,7 @@ def test_energies_are_those_of_the_networks_of_the_elements(kind, structure):
 def test_forces_are_the_derivative_of_the_energy(kind, structure):
     x, codes = structure
     model = potential(kind)
-    edge_index, _ = edges_of(Atoms(positions=x), CUTOFF)
+    edge_index, _ = edges_of(Atoms(positions=x.detach().numpy()), CUTOFF)
 
     def energy(positions):
         return energies(model, codes, positions, edge_index).sum()
@@ -66,7 +68,7 @@ def test_forces_are_the_derivative_of_the_energy(kind, structure):
 def test_a_loss_of_forces_has_the_derivative_by_the_weights(kind, structure):
     x, codes = structure
     model = potential(kind)
-    edge_index, _ = edges_of(Atoms(positions=x), CUTOFF)
+    edge_index, _ = edges_of(Atoms(positions=x.detach().numpy()), CUTOFF)
     vectors = x[edge_index[0]] - x[edge_index[1]]
     model.calibrate(codes, vectors, edge_index, [12, 12], [len(vectors)])
     weights = [one for one in model.parameters() if one.dim() == 2]
@@ -94,7 +96,7 @@ def test_a_loss_of_forces_has_the_derivative_by_the_weights(kind, structure):
 def test_edges_come_in_any_order(structure):
     x, codes = structure
     model = potential("SOAP")
-    edge_index, _ = edges_of(Atoms(positions=x), CUTOFF)
+    edge_index, _ = edges_of(Atoms(positions=x.detach().numpy()), CUTOFF)
     shuffled = edge_index[:, torch.randperm(edge_index.size(1))]
     found = [energies(model, codes, x, one) for one in (edge_index, shuffled)]
     torch.testing.assert_close(*found, rtol=0, atol=1e-13)
@@ -182,7 +184,7 @@ def test_the_script_has_the_scale_and_the_references(structure, tmp_path):
     x, codes = structure
     model = Scaled(make("DescriptorPotential"))
     model.set_normalization({"Si": -3.0, "O": 5.0}, 0.7)
-    values = model.network.descriptor.compute(Atoms([SPECIES[code] for code in codes], x))
+    values = model.network.descriptor.compute(Atoms([SPECIES[code] for code in codes], x.numpy()))
     with metadata.quiet_torchscript():
         scripted = script(model, "descriptor")(torch.tensor(values), codes)
     torch.testing.assert_close(scripted, free_energies(model, codes, x), rtol=0, atol=1e-12)

@@ -25,7 +25,9 @@ from helpers.networks import (
     make,
 )
 from torchml.contract import metadata, param_file
-from torchml.export.checks.numbers import check_numbers, check_radial
+from torchml.export.checks.edge_vectors import check_radial
+from torchml.export.checks.loading import check_engine
+from torchml.export.checks.numbers import check_numbers
 from torchml.inference.potential import Potential
 from torchml.models import describe, script
 
@@ -280,7 +282,8 @@ def test_archives_pass_the_checks_of_the_export(name, archives, tmp_path):
     facts = metadata.read(path)
     (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "model.param").write_text(param_file.render(facts, path.name, 6))
-    checks = check_numbers(tmp_path)
+    loaded, potential = check_engine(tmp_path)
+    checks = [loaded, *check_numbers(potential)]
     assert len(checks) == 6
     assert [one for one in checks if one.verdict != "pass"] == []
     with metadata.quiet_torchscript():

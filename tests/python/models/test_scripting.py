@@ -149,7 +149,7 @@ def test_scripting_twice_gives_independent_modules(schnet):
 
 def test_description_says_what_the_driver_must_know(schnet):
     facts = describe(schnet, "graph")
-    assert (facts.edges, facts.layers, facts.cutoff) == ("directed", 3, 3.0)
+    assert (facts.stage_edges, facts.layers, facts.cutoff) == ("directed", 3, 3.0)
     assert facts.species == ("Si", "O")
     assert (facts.dtype, facts.species_input, facts.radial) == ("float64", "code", None)
     assert describe(schnet, "edges").radial is True
@@ -161,7 +161,7 @@ def test_impossible_conventions_are_refused(schnet):
         script(schnet, "none")
     with pytest.raises(TorchMLError, match="SchNet takes edges and not a descriptor, expected"):
         script(schnet, "descriptor")
-    with pytest.raises(TorchMLError, match="'edge'; expected 'none', 'graph', 'edges' or"):
+    with pytest.raises(TorchMLError, match="'edge'; expected 'raw', 'graph', 'edges' or"):
         script(schnet, "edge")
 
 

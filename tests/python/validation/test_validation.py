@@ -14,10 +14,10 @@ from rich.console import Console
 from helpers import portable
 from torchml import Potential, TorchMLError
 from torchml.inference.evaluation import Evaluation
-from torchml.reference.agreement import difference, tolerances
+from torchml.reference.agreement import agreement, compared, difference, failure
 from torchml.reference.structures import default_structures, read_structures
 from torchml.validation import checks, command
-from torchml.validation.report import Finding, failure, print_report
+from torchml.validation.report import print_report
 
 
 def arguments(*words):
@@ -41,9 +41,9 @@ def test_what_is_no_number_or_of_another_shape_differs_infinitely(value):
 
 
 def test_single_precision_is_allowed_more():
-    assert tolerances("float32").parity > 1e3 * tolerances("float64").parity
+    assert agreement("float32").parity > 1e3 * agreement("float64").parity
     with pytest.raises(TorchMLError, match="float16"):
-        tolerances("float16")
+        agreement("float16")
 
 
 def test_default_structures_show_what_goes_wrong():
@@ -127,13 +127,13 @@ def constant(energy, atoms):
 )
 def test_a_check_holds_and_fails_where_it_must(check, spoil, evaluate):
     atoms = portable.silicon()
-    function, tolerance = checks.checks_for(atoms, tolerances("float64"))[check]
+    function, tolerance = checks.checks_for(atoms, agreement("float64"))[check]
     assert function(evaluate, atoms) < tolerance
     assert function(spoiled(evaluate, **spoil), atoms) > tolerance
 
 
 def test_a_cluster_is_not_repeated():
-    assert "replication" not in checks.checks_for(portable.cluster(), tolerances("float64"))
+    assert "replication" not in checks.checks_for(portable.cluster(), agreement("float64"))
 
 
 def test_comparison_finds_each_quantity():
@@ -149,9 +149,9 @@ def test_comparison_finds_each_quantity():
 def test_the_report_names_what_failed():
     console = Console(record=True, width=120)
     findings = [
-        Finding("energy", "cell", 1e-12, 1e-10),
-        Finding("energy", "cluster", 2e-5, 1e-10),
-        Finding("forces", "cell", 0.0, 1e-10),
+        compared("energy", "cell", 1e-12, 1e-10),
+        compared("energy", "cluster", 2e-5, 1e-10),
+        compared("forces", "cell", 0.0, 1e-10),
         failure("LAMMPS", "", TorchMLError("the program 'lmp' is not on the PATH")),
     ]
     print_report(console, "a model", findings)

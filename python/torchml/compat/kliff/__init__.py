@@ -1,4 +1,4 @@
-"""KLIFF's way of training graph networks: its manifest, and a GNNLightningTrainer that takes it."""
+"""KLIFF's manifest for training graph networks, and a GNNLightningTrainer that takes it."""
 
 from typing import TYPE_CHECKING
 

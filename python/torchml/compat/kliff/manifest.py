@@ -1,7 +1,7 @@
 """The sections of KLIFF's training manifest: its keys, and KLIFF's defaults.
 
-The keys are those that KLIFF 1.0's GNNLightningTrainer reads or its documentation shows; what they
-mean here, and what cannot be honoured, is said in `torchml.compat.kliff`.
+The keys are those that KLIFF 1.0's GNNLightningTrainer reads or its documentation shows;
+`torchml.compat.kliff.translation` defines their meaning here, and which are refused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torchml.errors import TorchMLError
 
 @dataclass
 class Workspace:
-    """Where runs are kept. The documentation calls the seed random_seed."""
+    """Folder of the runs. In the documentation of KLIFF the seed is named random_seed."""
 
     name: str = "kliff_workspace"
     seed: int | None = None
@@ -28,7 +28,7 @@ class Workspace:
 
 @dataclass
 class Keys:
-    """What the labels are called; of the files of type `path`, only if they have unusual names."""
+    """Names of the labels; for files of type `path` only needed if they are unusual."""
 
     energy: str = "energy"
     forces: str = "forces"
@@ -46,7 +46,7 @@ class Weights:
 
 @dataclass
 class Dataset:
-    """Labelled structures; `weights` weigh single configurations."""
+    """Labelled structures; `weights` are weights of single configurations."""
 
     type: Literal["path", "ase", "colabfit"] = "path"
     path: str = "./"
@@ -62,7 +62,7 @@ class Dataset:
 
 @dataclass
 class Model:
-    """The model; class_path and init_args are ours: a class and its arguments."""
+    """The model; class_path and init_args, a class and its arguments, are an addition to KLIFF."""
 
     name: str | None = None
     type: str | None = None
@@ -100,7 +100,7 @@ class DescriptorArguments:
 
 @dataclass
 class ConfigurationTransform:
-    """What the model is given."""
+    """Input of the model."""
 
     name: str | None = None
     kwargs: dict[str, Any] | None = None
@@ -118,7 +118,7 @@ class Transforms:
 
 @dataclass
 class Loss:
-    """What is minimised. `loss_traj` is the CSV log, which every run has."""
+    """The loss function. `loss_traj` asks for the CSV log, which every run writes."""
 
     function: str = "MSE"
     weights: Weights | str | None = None
@@ -149,7 +149,7 @@ class Optimizer:
 
 @dataclass
 class TrainingDataset:
-    """The configurations that are learned from: a number, a share, or a file of indices."""
+    """Configurations for training: a number, a fraction, or a file of indices."""
 
     train_size: int | float | None = None
     train_indices: str | None = None
@@ -157,7 +157,7 @@ class TrainingDataset:
 
 @dataclass
 class ValidationDataset:
-    """The configurations for validation: a number, a share, or a file of indices."""
+    """Configurations for validation: a number, a fraction, or a file of indices."""
 
     val_size: int | float | None = None
     val_indices: str | None = None
@@ -165,7 +165,7 @@ class ValidationDataset:
 
 @dataclass
 class EarlyStopping:
-    """Stop when the validation loss no longer falls; KLIFF's GNN trainer says delta."""
+    """Stop when the validation loss no longer falls; `delta` is the name in the GNN trainer."""
 
     patience: int = 10
     delta: float | None = None
@@ -174,7 +174,7 @@ class EarlyStopping:
 
 @dataclass
 class Training:
-    """How the model is trained."""
+    """Parameters of the training."""
 
     optimizer: Optimizer
     loss: Loss = field(default_factory=Loss)
@@ -216,7 +216,7 @@ class Manifest:
 
 
 def load(source: Mapping[str, Any] | str | Path) -> dict[str, Any]:
-    """A manifest as it is given, or as it stands in a YAML file."""
+    """Return a manifest from a mapping or a YAML file."""
     if isinstance(source, Mapping):
         return dict(source)
     yaml = import_module("yaml")
@@ -233,10 +233,10 @@ def load(source: Mapping[str, Any] | str | Path) -> dict[str, Any]:
 
 
 def parse(content: Mapping[str, Any]) -> Manifest:
-    """The typed sections of a manifest; unknown keys and values of other types are errors.
+    """Return the typed sections of a manifest; unknown keys and other types are errors.
 
-    Keys whose value is null are as good as absent: KLIFF writes them into manifests. Not so those
-    of hyperparameters, among them g1, which needs no value.
+    A key whose value is null counts as absent, because KLIFF writes such keys. An exception are
+    hyperparameters, where g1 has no value.
     """
     return read(Manifest, _without_nulls(content), "manifest")
 

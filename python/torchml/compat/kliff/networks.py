@@ -1,4 +1,4 @@
-"""The network that a KLIFF manifest is about: the user's own, or a class of this package."""
+"""The network of a KLIFF manifest: an object of the user, or a class of this package."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ PRECISIONS = {"double": "float64", "single": "float32"}
 def network_of(
     section: Model, inputs: GraphArguments | DescriptorArguments, model: torch.nn.Module | None
 ) -> dict[str, Any] | EdgeModel | StagedModel:
-    """The model for a graph or a descriptor: {class_path, init_args}, or the given object."""
+    """Return the model for a graph or a descriptor: {class_path, init_args}, or an object."""
     if section.type not in (None, "torch"):
         raise refused(f"model.type '{section.type}'", "expected 'torch', or KLIFF's KIMTrainer")
     if section.collection not in (None, "user"):
         raise refused("model.collection", "it is where KIM models are looked for")
     archive = _archive(section.model_path or section.path)
-    given = [one is not None for one in (model, section.class_path, archive)]
-    if sum(given) > 1:
+    sources = (model, section.class_path, archive)
+    if sum(source is not None for source in sources) > 1:
         raise TorchMLError(
             "the model is given more than once, expected one of: an object, model.class_path, or "
             "the path of a TorchScript archive"
@@ -51,7 +51,7 @@ def network_of(
 
 
 def _archive(path: str | None) -> Path | None:
-    """A TorchScript archive; KLIFF's documentation also gives a folder where a model is at hand."""
+    """Return the TorchScript archive, if the path is one; KLIFF also allows a folder there."""
     if path is None or Path(path).is_dir():
         return None
     if not Path(path).is_file():
@@ -60,7 +60,7 @@ def _archive(path: str | None) -> Path | None:
 
 
 def _on_descriptor(descriptor: DescriptorArguments, section: Model, own: bool) -> dict[str, Any]:
-    """Our networks, one for each element, on this descriptor; model.init_args may size them."""
+    """Return DescriptorPotential for this descriptor; model.init_args may set its sizes."""
     class_path = "torchml.models.DescriptorPotential"
     if own or section.class_path not in (None, class_path):
         raise refused(
@@ -86,14 +86,14 @@ def _on_descriptor(descriptor: DescriptorArguments, section: Model, own: bool) -
             raise TorchMLError(
                 f"model.init_args.{name} is {arguments[name]!r}, but the manifest says {value!r}"
             )
-    build(class_path, arguments)  # refuses what does not fit
+    build(class_path, arguments)  # raises an error for wrong arguments
     return {"class_path": class_path, "init_args": arguments}
 
 
 def _by_class(
     class_path: str, arguments: dict[str, Any], graph: GraphArguments, section: Model
 ) -> dict[str, Any]:
-    """A class with the graph's species, cutoff and layers as its arguments."""
+    """Return a class with the species, cutoff and layers of the graph as arguments."""
     arguments.setdefault("species", graph.species)
     arguments.setdefault("cutoff", graph.cutoff)
     arguments.setdefault("layers", graph.n_layers)
@@ -104,7 +104,7 @@ def _by_class(
 
 
 def _edge_model(model: EdgeModel, graph: GraphArguments, section: Model) -> EdgeModel:
-    """The model, if it is one for this graph."""
+    """Check that the model fits this graph, and return it."""
     _check_fields(section.input_args, graph)
     for name, mine, asked in (
         ("species", model.species, graph.species),
@@ -126,7 +126,7 @@ def _edge_model(model: EdgeModel, graph: GraphArguments, section: Model) -> Edge
 
 
 def _own_network(model: torch.nn.Module, graph: GraphArguments, section: Model) -> StagedModel:
-    """A network of KLIFF's kind, whose arguments come in the order of the driver."""
+    """Wrap a network of KLIFF's kind; its arguments must have the order of the driver."""
     if graph.mic:
         raise refused(
             "transforms.configuration.kwargs.mic",
@@ -151,7 +151,7 @@ def _own_network(model: torch.nn.Module, graph: GraphArguments, section: Model) 
 
 
 def _check_fields(given: list[str] | None, graph: GraphArguments) -> list[str]:
-    """What a simulator gives to a graph network, in its order; other fields are refused."""
+    """Return the arguments of a graph network, in the order of a simulator."""
     first = "species" if "species" in (given or ()) else "z"
     stages = [f"edge_index{k}" for k in range(graph.n_layers)]
     expected = [first, "coords", *stages, "contributions"]
@@ -164,5 +164,5 @@ def _check_fields(given: list[str] | None, graph: GraphArguments) -> list[str]:
 
 
 def refused(what: str, why: str) -> TorchMLError:
-    """The error about a key that cannot be honoured."""
+    """Return the error for a key that has no equivalent."""
     return TorchMLError(f"{what} cannot be honoured: {why}")

@@ -1,4 +1,4 @@
-"""KLIFF's way of training graph networks: its manifest, and a GNNLightningTrainer that takes it.
+"""KLIFF's GNNLightningTrainer: trains a graph network as a manifest describes.
 
     from torchml.compat.kliff import GNNLightningTrainer
 
@@ -6,17 +6,17 @@
     trainer.train()
     trainer.save_kim_model()
 
-The manifest is a dictionary or a YAML file with KLIFF's keys; `translate` makes the one
-configuration of `torchml fit` of it. The network is one of KLIFF's kind,
+The manifest is a dictionary or a YAML file with KLIFF's keys; `translate` converts it to the
+configuration of `torchml fit`. The network is one of KLIFF's kind,
 
     forward(species or z, coords, edge_index0, ..., edge_index{n-1}, contributions),
 
-which is trained and exported as it is, or an EdgeModel of this package. A manifest may also name
-the class of one by model.class_path and model.init_args. With the configuration transform
-Descriptor there is no network to give: it is torchml.models.DescriptorPotential.
+which is trained and exported unchanged, or an EdgeModel of this package. A manifest may also name
+the class of an EdgeModel by model.class_path and model.init_args. With the configuration transform
+Descriptor the network is always torchml.models.DescriptorPotential.
 
-A run keeps its files in <workspace>/<model>_<time>: the manifest, config.yaml, train_indices.txt
-and val_indices.txt, checkpoints, logs and plots, and .finished once it is.
+A run writes its files to <workspace>/<model>_<time>: the manifest, config.yaml, train_indices.txt
+and val_indices.txt, checkpoints, logs and plots, and .finished at the end.
 """
 
 from __future__ import annotations
@@ -55,23 +55,26 @@ __all__ = ["GNNLightningTrainer", "translate"]
 
 FINISHED = ".finished"
 DEFAULT_EXPORT_FOLDER = "kim-model"
-# Tells the ranks that Lightning starts, by running the same script again, where the run is.
+# Folder of the run, for the ranks that Lightning starts by running the same script again.
 RUN_FOLDER = "TORCHML_KLIFF_RUN_FOLDER"
 
 _objects: list[EdgeModel | StagedModel] = []
 
 
 class GNNLightningTrainer:
-    """Trains a graph network as a manifest says, and saves it as a KIM portable model.
+    """Train a graph network as a manifest describes, and save it as a KIM portable model.
 
     Args:
-        manifest: KLIFF's manifest, or the YAML file that holds it.
-        model: the network, where the manifest does not name one. It is trained itself, not a copy.
+        manifest: KLIFF's manifest, or the YAML file that contains it.
+        model: the network, if the manifest does not name one. This object is trained, not a copy.
+
+    Raises:
+        TorchMLError: a key is unknown or has no equivalent, or the model does not fit.
 
     Attributes:
-        configuration: what `torchml.training.fit` is told.
-        run_folder: where the files of the run are.
-        run: what the training left, after `train`.
+        configuration: argument of `torchml.training.fit`.
+        run_folder: folder of the files of the run.
+        run: the finished training, after `train`.
     """
 
     def __init__(
@@ -98,11 +101,11 @@ class GNNLightningTrainer:
     def from_file(
         cls, filename: str | Path, model: torch.nn.Module | None = None
     ) -> GNNLightningTrainer:
-        """From a manifest in YAML."""
+        """Make a trainer from a manifest in YAML."""
         return cls(filename, model)
 
     def train(self) -> None:
-        """Train, or go on with a run that was interrupted; a finished run is left as it is."""
+        """Train, or resume an interrupted run; a finished run is not changed."""
         from torchml.training import fit
 
         if (self.run_folder / FINISHED).exists():
@@ -116,9 +119,16 @@ class GNNLightningTrainer:
         (self.run_folder / FINISHED).touch()
 
     def save_kim_model(self, path: str | Path = DEFAULT_EXPORT_FOLDER) -> Path:
-        """Write the best model as a KIM portable model, and return its folder.
+        """Write the best model as a KIM portable model.
 
-        `path` is the folder for it, unless the manifest says export.model_path.
+        Args:
+            path: parent folder of the model, unless the manifest has export.model_path.
+
+        Returns:
+            The folder of the portable model.
+
+        Raises:
+            TorchMLError: there is no checkpoint, or a check of the export failed.
         """
         best = self.run_folder / "checkpoints" / "best.ckpt"
         if not best.is_file():
@@ -127,7 +137,7 @@ class GNNLightningTrainer:
         name = wanted.model_name or re.sub(r"\W+", "_", self.run_folder.name)
         folder = Path(wanted.model_path or path)
         if RUN_FOLDER in os.environ:
-            return folder / kim.model_name(name)  # another rank does it
+            return folder / kim.model_name(name)  # the main rank does it
         result = export(
             Export(model=best, name=name, output=folder, driver=self.driver, overwrite=True)
         )
@@ -139,9 +149,9 @@ class GNNLightningTrainer:
         return result.folder
 
     def _prepare(self) -> None:
-        """Write the manifest, the indices of the parts that are drawn, and the data if asked to."""
+        """Write the manifest, the indices of random splits, and on request the data."""
         if RUN_FOLDER in os.environ:
-            return  # another rank does it
+            return  # the main rank does it
         self.run_folder.mkdir(parents=True, exist_ok=True)
         text = json.dumps(asdict(self.manifest), sort_keys=True)
         name = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
@@ -193,7 +203,7 @@ def _as_class(model: EdgeModel | StagedModel) -> dict[str, Any]:
 
 
 def _run_folder(manifest: Manifest) -> tuple[Path, bool]:
-    """The folder of a run, and whether it is one that was begun before."""
+    """Return the folder of the run, and whether the run is resumed."""
     if given := os.environ.get(RUN_FOLDER):
         return Path(given), False
     workspace, name = Path(manifest.workspace.name), manifest.model.name or "model"
@@ -203,14 +213,14 @@ def _run_folder(manifest: Manifest) -> tuple[Path, bool]:
             return begun[-1], True
     folder = workspace / f"{name}_{time.strftime('%Y-%m-%d-%H-%M-%S')}"
     number = 1
-    while folder.exists():  # a run that began in the same second
+    while folder.exists():  # a run that started in the same second
         number += 1
         folder = folder.with_name(f"{folder.name.split('_run')[0]}_run{number}")
     return folder, False
 
 
 def _driver(manifest: Manifest) -> str:
-    """The KIM ID of the driver in the version that the manifest asks for."""
+    """Return the KIM ID of the driver, with the version in the manifest."""
     version = manifest.export.driver_version
     if version is None:
         return kim.DRIVER
@@ -221,7 +231,7 @@ def _driver(manifest: Manifest) -> str:
 
 
 def _write_tarball(folder: Path) -> None:
-    """The folder as folder.tar.gz beside it."""
+    """Write the folder as folder.tar.gz beside it."""
     path = folder.with_name(f"{folder.name}.tar.gz")
     temporary = path.with_name(f".{path.name}")
     with tarfile.open(temporary, "w:gz") as archive:

@@ -1,7 +1,7 @@
-"""KLIFF's manifest as the one configuration of `torchml fit`.
+"""Translate KLIFF's manifest into the configuration of `torchml fit`.
 
-Every key means what KLIFF documents, also those that KLIFF itself ignores; what cannot be honoured
-is an error that names the key.
+Every key has the meaning that KLIFF documents, also those that KLIFF itself ignores; a key without
+equivalent is an error that names it.
 """
 
 from __future__ import annotations
@@ -44,16 +44,23 @@ RMS = ("RMSNormalizePropertyTransform", "RMSMagnitudeNormalizePropertyTransform"
 def translate(
     manifest: Mapping[str, Any] | str | Path, model: torch.nn.Module | None = None
 ) -> dict[str, Any]:
-    """The one configuration that a manifest means.
+    """Translate a manifest into the configuration of `torchml fit`.
 
-    `model` is the network, unless the manifest says model.class_path; it stands in the result as
-    the object that it is when it is no class of this package.
+    Args:
+        manifest: KLIFF's manifest, or the YAML file that contains it.
+        model: the network, if the manifest does not name one by model.class_path.
+
+    Returns:
+        The configuration; a network that is an object is in it as this object.
+
+    Raises:
+        TorchMLError: a key is unknown or has no equivalent, or the model does not fit.
     """
     return configuration_of(parse(load(manifest)), model)
 
 
 def configuration_of(manifest: Manifest, model: torch.nn.Module | None) -> dict[str, Any]:
-    """The same for a manifest that has been read."""
+    """Translate a manifest that `parse` returned."""
     inputs = inputs_of(manifest.transforms.configuration)
     network = network_of(manifest.model, inputs, model)
     own = isinstance(network, StagedModel)
@@ -82,17 +89,17 @@ def configuration_of(manifest: Manifest, model: torch.nn.Module | None) -> dict[
 
 
 def seed(workspace: Workspace) -> int:
-    """The seed, under whichever of its two names."""
-    given = {one for one in (workspace.seed, workspace.random_seed) if one is not None}
-    if len(given) > 1:
+    """Return the seed, which has two names."""
+    seeds = {seed for seed in (workspace.seed, workspace.random_seed) if seed is not None}
+    if len(seeds) > 1:
         raise TorchMLError(
             "workspace.seed and workspace.random_seed differ, expected one seed for all"
         )
-    return next(iter(given), DEFAULT_SEED)
+    return next(iter(seeds), DEFAULT_SEED)
 
 
 def inputs_of(transform: ConfigurationTransform) -> GraphArguments | DescriptorArguments:
-    """The graph or the descriptor that the model is given."""
+    """Return the graph or the descriptor that is the input of the model."""
     if transform.name not in ("RadialGraph", "Descriptor"):
         raise TorchMLError(
             f"transforms.configuration.name is {transform.name!r}, expected 'RadialGraph' or "
@@ -110,9 +117,9 @@ def inputs_of(transform: ConfigurationTransform) -> GraphArguments | DescriptorA
 
 
 def _normalization(transforms: Transforms, own: bool) -> dict[str, Any]:
-    """Property transforms: the network learns energies and forces of the order of one.
+    """Translate property transforms, which scale energies and forces to the order of one.
 
-    KLIFF's transforms would leave the exported model in these units; here it predicts eV.
+    With KLIFF the exported model predicts scaled energies; here it predicts eV.
     """
     found: dict[str, str] = {}
     for key in ("property", "properties"):
@@ -133,7 +140,7 @@ def _normalization(transforms: Transforms, own: bool) -> dict[str, Any]:
 
 
 def _property(entry: Mapping[str, Any], place: str, found: dict[str, str]) -> None:
-    """Both spellings: {name: energy, energy: {name: T}} and {name: T, property_key: energy}."""
+    """Read {name: energy, energy: {name: T}} or {name: T, property_key: energy}."""
     name = entry.get("name")
     if name is None:
         return
@@ -160,7 +167,7 @@ def _property(entry: Mapping[str, Any], place: str, found: dict[str, str]) -> No
 
 
 def _loss(training: Training, dataset: Dataset) -> dict[str, Any]:
-    """Coefficients and losses; with a file of weights, the coefficients of what it weighs are 1."""
+    """Translate losses; with a file of weights, coefficients of nonzero weights are 1."""
     loss = training.loss
     losses = {"mse": "MSELoss", "mae": "L1Loss", "l1": "L1Loss"}
     name = losses.get(loss.function.lower(), loss.function)
@@ -173,7 +180,7 @@ def _loss(training: Training, dataset: Dataset) -> dict[str, Any]:
     if isinstance(weights, Weights):
         factor = 1.0 if weights.config is None else weights.config
         energy, forces, stress = (
-            factor * (one or 0.0) for one in (weights.energy, weights.forces, weights.stress)
+            factor * (weight or 0.0) for weight in (weights.energy, weights.forces, weights.stress)
         )
     elif isinstance(weights, str):
         if dataset.weights is not None:
@@ -248,16 +255,16 @@ def _early_stopping(training: Training) -> dict[str, Any] | None:
     asked = training.early_stopping
     if asked is None:
         return None
-    given = {one for one in (asked.delta, asked.min_delta) if one is not None}
-    if len(given) > 1:
+    deltas = {delta for delta in (asked.delta, asked.min_delta) if delta is not None}
+    if len(deltas) > 1:
         raise TorchMLError(
             "training.early_stopping has a delta and another min_delta, expected one of them"
         )
-    return {"patience": asked.patience, "min_delta": next(iter(given), DEFAULT_MIN_DELTA)}
+    return {"patience": asked.patience, "min_delta": next(iter(deltas), DEFAULT_MIN_DELTA)}
 
 
 def _trainer(training: Training) -> dict[str, Any]:
-    """Lightning's part. Nodes are Slurm's, as in KLIFF."""
+    """Translate the arguments of Lightning's Trainer; Slurm sets the nodes, as in KLIFF."""
     if training.log_per_atom_pred:
         raise refused(
             "training.log_per_atom_pred",
@@ -267,7 +274,7 @@ def _trainer(training: Training) -> dict[str, Any]:
     accelerator, devices = _devices(training)
     strategy = training.strategy or "auto"
     if accelerator == "cpu" and strategy.startswith("ddp"):
-        # One process: there is nothing to distribute, and a notebook's strategy would fork it.
+        # One process needs no distribution, and the strategy of notebooks would fork it.
         strategy = "auto"
     return {
         "max_epochs": training.epochs,
@@ -281,7 +288,7 @@ def _trainer(training: Training) -> dict[str, Any]:
 
 
 def _devices(training: Training) -> tuple[str, Any]:
-    """Accelerator and devices; KLIFF's device is a word of torch, its accelerator of Lightning."""
+    """Return accelerator and devices; `device` is torch's name, `accelerator` Lightning's."""
     device, accelerator = training.device, training.accelerator
     if device is None:
         return accelerator or "auto", 1 if accelerator == "cpu" else "auto"
@@ -336,15 +343,15 @@ def _data(manifest: Manifest) -> dict[str, Any]:
 
 
 def _keys(dataset: Dataset) -> dict[str, str] | None:
-    """Names that differ from KLIFF's defaults; these stand for the usual names in any case."""
+    """Return names that differ from KLIFF's defaults, which mean the usual names."""
     given = {"energy": dataset.keys.energy, "forces": dataset.keys.forces}
     return {what: name for what, name in given.items() if name != what} or None
 
 
 def _parts(manifest: Manifest, in_order: bool) -> dict[str, Any]:
-    """Files, and how they are split.
+    """Return files, and how they are split.
 
-    Where places in the data set matter, the files are listed in KLIFF's order.
+    If indices or weights refer to the data set, the files are listed in KLIFF's order.
     """
     dataset = manifest.dataset
     first, second = manifest.training.training_dataset, manifest.training.validation_dataset
@@ -364,7 +371,7 @@ def _parts(manifest: Manifest, in_order: bool) -> dict[str, Any]:
             "train": _files(Path(dataset.path)) if ordered else dataset.path,
             "split": {key: value for key, value in split.items() if value is not None},
         }
-    # Not shuffled: the first files train and the last ones validate, as KLIFF cuts its permutation.
+    # Not shuffled: as in KLIFF the first files are for training and the last ones for validation.
     files = _files(Path(dataset.path))
     if isinstance(files, str):
         raise refused(
@@ -383,14 +390,14 @@ def _parts(manifest: Manifest, in_order: bool) -> dict[str, Any]:
 
 
 def _size(size: Any, count: int) -> int:
-    """A number of configurations from a number or a share of them; without, all."""
+    """Return a number of configurations from a number or a fraction; None: all."""
     if size is None:
         return count
     return round(size * count) if isinstance(size, float) else int(size)
 
 
 def _files(path: Path) -> str | list[str]:
-    """The path of a file, or the .xyz files in a folder and below it, in KLIFF's order."""
+    """Return the path of a file, or the .xyz files below a folder in KLIFF's order."""
     if not path.is_dir():
         return str(path)
     files = sorted(path.rglob("*.xyz"))
@@ -401,5 +408,5 @@ def _files(path: Path) -> str | list[str]:
 
 def _has_value(value: Any) -> bool:
     if isinstance(value, Mapping):
-        return any(_has_value(one) for one in value.values())
+        return any(_has_value(item) for item in value.values())
     return value is not None

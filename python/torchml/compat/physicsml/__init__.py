@@ -1,4 +1,4 @@
-"""physicsml's configurations (dataclasses or dictionaries), translated into ours."""
+"""physicsml's configurations, dataclasses or dictionaries, translated for `torchml fit`."""
 
 from torchml.compat.physicsml.configs import (
     DataModuleConfig,

@@ -1,9 +1,9 @@
 """physicsml's and molflux's configurations: dataclasses with their field names and defaults.
 
-What these libraries deprecated, and what only makes sense there, is kept so that a configuration
-can be read; `torchml.compat.physicsml.translate` says what cannot be honoured. Defaults differ
-where theirs is something that this package does not have: checkpoints are written (they are how
-models are kept here), no batch is dropped, and EGNN expands distances and moves its atoms.
+Deprecated fields and fields without meaning here are kept so that a configuration can be read;
+`torchml.compat.physicsml.translate` refuses values without equivalent. Defaults differ where this
+package has no equivalent of theirs: checkpoints are written, no batch is dropped, and EGNN expands
+distances and displaces its atoms.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class SplitConfig:
 
 @dataclass
 class TrainSplitConfig(SplitConfig):
-    """`mode` is about several data sets at once."""
+    """Batches for training; `mode` combines several data sets."""
 
     drop_last: bool = False
     mode: Literal["max_size_cycle", "max_size", "min_size"] = "max_size_cycle"
@@ -54,17 +54,17 @@ class TrainSplitConfig(SplitConfig):
 
 @dataclass
 class EvalSplitConfig(SplitConfig):
-    """`mode` is about several data sets at once."""
+    """Batches for training; `mode` combines several data sets."""
 
     mode: Literal["max_size_cycle", "max_size", "min_size", "sequential"] = "max_size"
 
 
 @dataclass
 class DataModuleConfig:
-    """What the labels are called, and how structures become graphs and batches.
+    """Names of the labels, and parameters of graphs and batches.
 
-    The energy is the one of `y_graph_scalars`, the forces are `y_node_vector`; further columns are
-    further targets.
+    The energy is the first of `y_graph_scalars`, the forces are `y_node_vector`; further columns
+    are further targets.
     """
 
     train: TrainSplitConfig = field(default_factory=TrainSplitConfig)
@@ -101,7 +101,7 @@ class DataModuleConfig:
 
 @dataclass
 class TrainerConfig:
-    """Lightning's Trainer; callbacks, loggers, profilers and strategies by name and config."""
+    """Arguments of Lightning's Trainer; callbacks and the like are given by name and config."""
 
     accelerator: str = "auto"
     accumulate_grad_batches: int = 1
@@ -145,7 +145,7 @@ class TrainerConfig:
 
 @dataclass
 class LossConfig:
-    """A loss of torch, or of physicsml, and its weight in the sum."""
+    """A loss of torch or of physicsml, and its weight in the sum."""
 
     name: str = "MSELoss"
     weight: float = 1.0
@@ -154,7 +154,7 @@ class LossConfig:
 
 @dataclass
 class ModelConfig:
-    """What the configurations of all models have."""
+    """Common fields of the configurations of all models."""
 
     x_features: list[str] | None = None
     y_features: list[str] | None = None
@@ -170,7 +170,7 @@ class ModelConfig:
 
 @dataclass
 class EGNNModelConfig(ModelConfig):
-    """physicsml's `egnn_model`; num_layers, c_hidden and num_rbf are the size of ours."""
+    """physicsml's `egnn_model`; num_layers, c_hidden and num_rbf size torchml.models.EGNN."""
 
     num_node_feats: int = 0
     num_edge_feats: int = 0

@@ -1,4 +1,4 @@
-"""physicsml's way of saying what to train: its dataclasses, or the dictionaries they are made of.
+"""Translate physicsml's configurations, dataclasses or dictionaries, for `torchml fit`.
 
     from torchml.compat.physicsml import translate
     from torchml.training import fit
@@ -9,8 +9,8 @@
         species=["H", "C", "N", "O"],
     ))
 
-Data come from files in place of featurised data sets; `species` are the elements in the order of
-the mapping of atomic numbers. Fields have physicsml's names; what cannot be honoured is an error
+Data come from files instead of featurised data sets; `species` are the elements in the order of
+the mapping of atomic numbers. Fields have physicsml's names; a value without equivalent is an error
 that names the field.
 """
 
@@ -59,7 +59,7 @@ Files = str | Sequence[str]
 
 MODELS: dict[str, type[ModelConfig]] = {"egnn_model": EGNNModelConfig}
 
-# Fields of which only one value can be honoured, and what to do instead.
+# Fields that have only one possible value, and what to do instead.
 ONLY: dict[str, tuple[Any, str]] = {
     "compile": (False, "models are compiled to TorchScript when they are exported"),
     "transfer_learning": (None, "load a checkpoint by torchml.training.load_model instead"),
@@ -80,11 +80,11 @@ ONLY: dict[str, tuple[Any, str]] = {
     "datamodule.self_interaction": (False, "an atom is no neighbour of itself"),
     "datamodule.use_scaled_positions": (False, "positions are in Å"),
     "datamodule.max_nbins": (1_000_000, "neighbours are found otherwise"),
-    "datamodule.pbc": (None, "each structure says itself where it repeats"),
+    "datamodule.pbc": (None, "each structure has its own periodic directions"),
     "datamodule.cell": (None, "each structure has its own cell"),
     "datamodule.graph_attrs_cols": (None, "configurations have no features"),
-    "datamodule.atomic_numbers_col": ("physicsml_atom_numbers", "files say it by usual names"),
-    "datamodule.coordinates_col": ("physicsml_coordinates", "files say it by usual names"),
+    "datamodule.atomic_numbers_col": ("physicsml_atom_numbers", "files use the usual names"),
+    "datamodule.coordinates_col": ("physicsml_coordinates", "files use the usual names"),
     "datamodule.node_attrs_col": ("physicsml_atom_features", "atoms have no features"),
     "datamodule.edge_attrs_col": ("physicsml_bond_features", "bonds have no features"),
     "datamodule.node_idxs_col": ("physicsml_atom_idxs", "atoms are numbered as in the file"),
@@ -96,7 +96,7 @@ ONLY: dict[str, tuple[Any, str]] = {
     "trainer.use_distributed_sampler": (True, "each rank gets its share of the data"),
 }
 
-# Where a list or a name of columns becomes further targets.
+# Kinds of targets, by the field that lists their columns.
 KINDS = {
     "y_node_scalars": "node_scalar",
     "y_edge_scalars": "edge_scalar",
@@ -134,13 +134,16 @@ def translate(
     test: Files | None = None,
     atomic_energies: Mapping[str, float] | None = None,
 ) -> dict[str, Any]:
-    """The one configuration that a configuration of physicsml means.
+    """Translate a configuration of physicsml into the configuration of `torchml fit`.
 
     Args:
         config: a dataclass of this module, or {"name": ..., "config": {...}}.
         train: files with the training configurations; validation and test likewise.
         species: the elements, in the order of the mapping of atomic numbers.
-        atomic_energies: energies of the elements (eV), which are not learned.
+        atomic_energies: fixed energies of the elements (eV).
+
+    Raises:
+        TorchMLError: a field is unknown or has a value without equivalent.
     """
     if isinstance(config, Mapping):
         config = from_dict(config)
@@ -206,8 +209,8 @@ def _egnn(config: EGNNModelConfig, species: Sequence[str]) -> dict[str, Any]:
 
 
 def _columns(config: EGNNModelConfig) -> dict[str, list[str]]:
-    """The columns of each y_..., a loss for each, and all of them in y_features."""
-    found: dict[str, list[str]] = {}
+    """Return the columns of each y_...; each needs a loss, and y_features must list all."""
+    columns_of: dict[str, list[str]] = {}
     for name in KINDS:
         value = getattr(config.datamodule, name)
         loss = getattr(config, f"{name}_loss_config")
@@ -217,22 +220,22 @@ def _columns(config: EGNNModelConfig) -> dict[str, list[str]]:
                 lacking, there = there, lacking
             raise TorchMLError(f"config.{lacking} is missing, expected it beside config.{there}")
         if value is not None:
-            found[name] = [value] if isinstance(value, str) else value
-    if not found:
+            columns_of[name] = [value] if isinstance(value, str) else value
+    if not columns_of:
         raise TorchMLError("config.datamodule names no labels, expected y_graph_scalars or others")
-    names = [column for columns in found.values() for column in columns]
+    names = [column for columns in columns_of.values() for column in columns]
     if config.y_features is not None and sorted(config.y_features) != sorted(names):
         raise TorchMLError(
             f"config.y_features are {', '.join(config.y_features)}, but the datamodule names "
             f"{', '.join(names)}"
         )
-    return found
+    return columns_of
 
 
 def _targets(config: EGNNModelConfig) -> dict[str, Any]:
-    """Energy and forces, the first graph scalar and the node vector; the rest as further targets.
+    """Return targets: energy (first graph scalar), forces (node vector), and further targets.
 
-    The loss of several columns is the mean of theirs.
+    The loss of several columns is the mean of their losses.
     """
     columns = _columns(config)
     made: dict[str, Any] = {"energy_coefficient": 0.0, "force_coefficient": 0.0}
@@ -242,14 +245,14 @@ def _targets(config: EGNNModelConfig) -> dict[str, Any]:
             "config.compute_forces needs datamodule.y_graph_scalars, whose first is the energy, "
             "and datamodule.y_node_vector, the forces"
         )
-    for name, some in columns.items():
+    for name, labels in columns.items():
         loss: LossConfig = getattr(config, f"{name}_loss_config")
         kind, per_atom = _loss(loss, f"config.{name}_loss_config")
-        share = loss.weight / len(some)
-        rest = some
+        share = loss.weight / len(labels)
+        rest = labels
         if name == "y_graph_scalars":
             made |= {"energy_coefficient": share, "energy_loss": kind, "energy_per_atom": per_atom}
-            rest = some[1:]
+            rest = labels[1:]
         elif name == "y_node_vector" and config.compute_forces:
             made |= {"force_coefficient": share, "force_loss": kind}
             rest = []
@@ -269,12 +272,12 @@ def _losses(config: EGNNModelConfig) -> list[LossConfig | None]:
 
 
 def _loss(config: LossConfig, place: str) -> tuple[dict[str, Any], bool]:
-    """The class of a loss, and whether it compares energies per atom."""
+    """Return the class of a loss, and whether it compares energies per atom."""
     if config.weight < 0:
         raise TorchMLError(f"{place}.weight is {config.weight}, expected 0 or more")
     arguments = {"init_args": config.config} if config.config else {}
     if config.name in ("MaskedMSELoss", "WeightedMSELoss"):
-        # Terms leave missing labels out, and weigh by the number of atoms, for every loss.
+        # Every loss leaves out missing labels and can weight by the number of atoms.
         return {"class_path": "torch.nn.MSELoss", **arguments}, config.name == "WeightedMSELoss"
     if config.name == "SerialBCEWithLogitsLoss":
         return {"class_path": f"torchml.training.loop.losses.{config.name}", **arguments}, False
@@ -354,7 +357,7 @@ def _data(
         "batch_size": _batch_size(data),
         "num_workers": data.num_workers,
         "pre_batch": "in_memory" if data.pre_batch_in_memory else data.pre_batch,
-        # Without validation data nothing is cut from the training data.
+        # Without validation data no training data are used for validation.
         "split": {"val": 0} if validation is None else None,
     }
     return {key: value for key, value in made.items() if value is not None}
@@ -365,7 +368,7 @@ def _paths(files: Files | None) -> str | list[str] | None:
 
 
 def _batch_size(data: DataModuleConfig) -> int:
-    """That of training. Other sizes elsewhere would change no result, and are warned about."""
+    """Return the batch size of training; others do not change results and give a warning."""
     sizes = {
         "train": data.train_batch_size or data.train.batch_size,
         "validation": data.validation_batch_size or data.validation.batch_size,
@@ -393,7 +396,7 @@ def _batch_size(data: DataModuleConfig) -> int:
 
 
 def _trainer(config: TrainerConfig) -> dict[str, Any]:
-    """What differs from Lightning's own defaults, and what this package has another one for."""
+    """Return what differs from the defaults of Lightning or of this package."""
     default = TrainerConfig()
     made = {
         field.name: getattr(config, field.name)
@@ -407,16 +410,16 @@ def _trainer(config: TrainerConfig) -> dict[str, Any]:
         "gradient_clip_val": config.gradient_clip_val,
     }
     if config.callbacks:
-        some = config.callbacks
-        some = list(some.values()) if isinstance(some, dict) else some
-        made["callbacks"] = [_named(one, "callbacks") for one in some]
+        callbacks = config.callbacks
+        entries = list(callbacks.values()) if isinstance(callbacks, dict) else callbacks
+        made["callbacks"] = [_named(entry, "callbacks") for entry in entries]
     if config.logger in (None, False):
         made["logger"] = False
     elif not isinstance(config.logger, bool):
-        given = config.logger
-        if isinstance(given, dict):
-            given = [given] if "name" in given else list(given.values())
-        made["logger"] = [_named(one, "loggers") for one in given or ()]
+        loggers = config.logger
+        if isinstance(loggers, dict):
+            loggers = [loggers] if "name" in loggers else list(loggers.values())
+        made["logger"] = [_named(entry, "loggers") for entry in loggers or ()]
     if config.profiler is not None:
         made["profiler"] = _named(config.profiler, "profilers")
     strategy = config.strategy
@@ -425,7 +428,7 @@ def _trainer(config: TrainerConfig) -> dict[str, Any]:
 
 
 def _named(entry: Mapping[str, Any], module: str) -> dict[str, Any]:
-    """A class of Lightning by {"name": ..., "config": {...}}."""
+    """Translate {"name": ..., "config": {...}} into a class of Lightning."""
     name = entry.get("name")
     if set(entry) - {"name", "config"} or not isinstance(name, str):
         raise TorchMLError(

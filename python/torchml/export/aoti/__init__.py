@@ -6,12 +6,13 @@ from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
     from torchml.contract.compiled_inputs import Input, arguments_of
-    from torchml.export.aoti.compilation import INSTRUCTION_SETS, compile_archive
+    from torchml.export.aoti.compilation import compile_archive
+    from torchml.export.aoti.target import INSTRUCTION_SETS
     from torchml.inference.compiled import PARALLEL, SERIAL, SUFFIX, Compiled, load
 
 _HOMES = {
     "Compiled": "torchml.inference.compiled",
-    "INSTRUCTION_SETS": "torchml.export.aoti.compilation",
+    "INSTRUCTION_SETS": "torchml.export.aoti.target",
     "Input": "torchml.contract.compiled_inputs",
     "PARALLEL": "torchml.inference.compiled",
     "SERIAL": "torchml.inference.compiled",

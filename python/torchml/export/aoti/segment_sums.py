@@ -16,10 +16,16 @@ _ZEROS = {aten.new_zeros.default, aten.zeros.default, aten.zeros_like.default}
 
 
 def sum_by_segments(graph: GraphModule) -> int:
-    """Replace, in place, what adds rows at the places that an index says; how many that were.
+    """Rewrite index_add, index_put and scatter_add nodes to torchml::segment_sum, in place.
 
     These are `index_add` along the first axis, `index_put` with `accumulate` and one index, and
-    `scatter_add` whose index is the same along a row. What is not understood stays as it is.
+    `scatter_add` whose index is the same along a row. Other nodes stay.
+
+    Args:
+        graph: a traced graph.
+
+    Returns:
+        The number of rewritten nodes.
     """
     count = 0
     for node in list(graph.graph.nodes):
@@ -59,7 +65,7 @@ def _index_and_values(node: Node) -> tuple[Node, Node] | None:
 
 
 def _along_rows(index: Node, values: Node) -> Node | None:
-    """The index [E] of which `index`, of the shape of `values`, is an expansion."""
+    """The index [E] that `index` repeats to the shape of `values`; None where it does not."""
     whole, terms = _value(index), _value(values)
     if whole is None or terms is None or whole.dim() != terms.dim():
         return None

@@ -5,17 +5,15 @@ from typing import TYPE_CHECKING
 from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from torchml.importers.mace.model import export, is_mace, load, save
+    from torchml.importers.mace.model import is_mace, load, save
 
 _HOMES = {
-    "export": "torchml.importers.mace.model",
     "is_mace": "torchml.importers.mace.model",
     "load": "torchml.importers.mace.model",
     "save": "torchml.importers.mace.model",
 }
 
 __all__ = [
-    "export",
     "is_mace",
     "load",
     "save",

@@ -1,56 +1,36 @@
-"""Models of MACE (https://github.com/ACEsuit/mace, package mace-torch) in every simulator.
+"""Models of MACE (https://github.com/ACEsuit/mace) in every simulator.
 
-    python -m torchml_export mace.model --install user
+    python -m torchml_export mace.model --from mace --install user
 
 or, to choose elements and head,
 
-    from torchml.importers import mace
-
-    mace.export("mace.model", species=["Si", "O"], head="pbe", collection="user")
+    torchml.export_model("mace.model", source="mace", species=["Si", "O"], head="pbe")
 
 The model becomes a function of edge vectors, `torchml.importers.mace.network.MACE`, whose
-energies are compared with MACE's own before it is handed out. mace-torch is needed to read the
-file, not to run what is exported.
+energies are compared with MACE's own before it is returned. mace-torch is needed to read the file,
+not to run the exported model.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
 import tempfile
-import warnings
-import zipfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from ase.data import chemical_symbols
 
-import torchml._core as core
 from torchml.contract import metadata
 from torchml.errors import TorchMLError
-from torchml.importers.mace.weights import DENSITY, potential_of
+from torchml.importers.mace.plan import build
+from torchml.importers.pickles import foreign_names
 from torchml.models.base import float_type
 from torchml.models.scaled import Scaled
 from torchml.models.scripting import describe, script
-
-_INTERACTIONS = (
-    "RealAgnosticInteractionBlock",
-    "RealAgnosticResidualInteractionBlock",
-    *DENSITY,
-)
-_READOUTS = ("LinearReadoutBlock", "NonLinearReadoutBlock")
-
-
-def is_mace(path: Path) -> bool:
-    """Whether a file holds a model that MACE saved; nothing in it runs."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            pickles = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-            return any(b"cmace.modules." in archive.read(name) for name in pickles)
-    except (OSError, zipfile.BadZipFile):
-        return False
 
 
 def load(
@@ -61,223 +41,76 @@ def load(
     """The potential of a MACE model, in float64.
 
     Args:
-        model: what MACE saved, or the module itself. A file is a pickle: it can run any code, so
-            it must come from a source that you trust.
+        model: file that MACE saved, or the module itself. A file is a pickle, which can run any
+            code: it must come from a source that you trust. It is read in a process of its own, so
+            that MACE is not imported here.
         species: chemical symbols of the elements wanted; None takes all of the model.
         head: which head of a model with several; None takes the one called default.
+
+    Returns:
+        The potential; its energies of a test cluster are MACE's own.
+
+    Raises:
+        TorchMLError: the file is no MACE, this variant is not supported, or mace-torch is missing.
     """
-    name = str(model) if isinstance(model, (str, Path)) else type(model).__name__
-    with _torch_settings():
-        mace = _unpickled(Path(model)) if isinstance(model, (str, Path)) else model
-        refuse_unsupported(mace, name)
-        mace = _copy(mace)
-        elements = _elements(mace, species, name)
-        potential = potential_of(mace, elements, _head(mace, head, name))
-        _compare(mace, potential, elements, _head(mace, head, name), name)
-    return potential
+    if isinstance(model, torch.nn.Module):
+        from torchml.importers.mace.reading import read_module
 
-
-def export(
-    model: str | Path,
-    species: Sequence[str] | None = None,
-    head: str | None = None,
-    dtype: str = "float64",
-    **order: Any,
-) -> Path:
-    """Write a MACE model as a KIM portable model, and return its folder.
-
-    `species` and `head` are those of `load`; `order` holds further fields of
-    `torchml.export.Export`, such as name, output and collection.
-    """
-    from torchml.export import Export, export
-
-    potential = load(model, species, head)
-    order.setdefault("name", f"MACE_{''.join(potential.species)}")
-    with tempfile.TemporaryDirectory() as scratch:
-        archive = save(potential, Path(scratch) / "model.pt", dtype)
-        result = export(Export(model=archive, **order))
-    if result.folder is None:
-        failed = next(check for check in result.checks if check.verdict == "fail")
-        raise TorchMLError(f"{model} was not exported: {failed.name}: {failed.detail}")
-    return result.folder
+        return build(read_module(model, type(model).__name__, species, head))
+    return build(_read_elsewhere(Path(model), species, head))
 
 
 def save(potential: Scaled, path: Path, dtype: str = "float64") -> Path:
-    """Write a potential as TorchScript with metadata, its network in `dtype`."""
+    """Write a potential as TorchScript with metadata.
+
+    Args:
+        potential: of `load`; its network is changed to `dtype`.
+        path: of the archive.
+        dtype: float32 or float64.
+
+    Returns:
+        The path.
+    """
     potential.network.to(float_type(dtype))
     metadata.save(script(potential, "edges"), path, describe(potential, "edges"))
     return path
 
 
+def is_mace(path: Path) -> bool:
+    """Whether a file holds a model that MACE saved; nothing in it runs."""
+    return any(name.startswith("mace.modules.") for name in foreign_names(path))
+
+
 def import_mace() -> Any:
-    """The package `mace`, whose settings of torch do not outlive this."""
-    with _torch_settings():
-        return _import("mace.modules")
+    """The package `mace`. What it changes in torch is undone afterwards."""
+    from torchml.importers.mace.reading import import_mace
+
+    return import_mace()
 
 
-# --- Reading files -------------------------------------------------------------------------------
-
-
-@contextmanager
-def _torch_settings() -> Iterator[None]:
-    """Undo what MACE and e3nn do to the process: torch.load's defence, the default float type.
-
-    e3nn 0.4.4 cannot read its own constants unless `slice` is allowed, or pickles run unseen.
-    """
-    variable = "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
-    before, dtype = os.environ.get(variable), torch.get_default_dtype()
-    try:
-        with torch.serialization.safe_globals([slice]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.set_default_dtype(torch.float64)  # MACE's repulsion is rounded to it
-            yield
-    finally:
-        torch.set_default_dtype(dtype)
-        os.environ.pop(variable, None)
-        if before is not None:
-            os.environ[variable] = before
-
-
-def _import(module: str) -> Any:
-    from importlib import import_module
-
-    try:
-        return import_module(module)
-    except ImportError as error:
-        raise TorchMLError(
-            f"reading a model of MACE needs the package mace-torch, which cannot be imported "
-            f"({error}); install it with 'pip install mace-torch'"
-        ) from None
-
-
-def _unpickled(path: Path) -> torch.nn.Module:
+def _read_elsewhere(path: Path, species: Sequence[str] | None, head: str | None) -> dict[str, Any]:
+    """The plan of the model in a file, from a process of its own."""
     if not path.is_file():
         raise TorchMLError(f"{path}: no such file, expected a model of MACE")
-    _import("mace.modules")
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=False)
-    except Exception as error:  # a pickle fails with whatever its classes raise
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise TorchMLError(f"{path}: not a readable model of MACE ({reason[0]})") from None
-    if not isinstance(found, torch.nn.Module):
-        raise TorchMLError(
-            f"{path} holds a {type(found).__name__}, expected the module that MACE saves"
+    options = json.dumps({"species": species and list(species), "head": head})
+    with tempfile.TemporaryDirectory() as scratch:
+        output = Path(scratch) / "plan"
+        search = os.pathsep.join(one or os.getcwd() for one in sys.path)
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "torchml.importers.mace.reading", path, output, options],
+            env={**os.environ, "PYTHONPATH": search},
+            capture_output=True,
+            text=True,
+            check=False,
         )
-    return found
-
-
-def _copy(model: torch.nn.Module) -> Any:
-    """The same in float64 on the CPU; the caller's stays as it is."""
-    from copy import deepcopy
-
-    return deepcopy(model).cpu().double().eval().requires_grad_(False)
-
-
-# --- What is supported ---------------------------------------------------------------------------
-
-
-def refuse_unsupported(model: Any, name: str) -> None:
-    """Say in one sentence what a model has that is not supported."""
-    kind = type(model).__name__
-    if kind not in ("MACE", "ScaleShiftMACE"):
-        raise TorchMLError(f"{name} is a {kind}, expected a MACE or ScaleShiftMACE")
-    for part in model.modules():
-        if "LoRA" in type(part).__name__:
-            raise TorchMLError(f"{name} has LoRA adapters, expected a model they are merged into")
-    if hasattr(model, "joint_embedding"):
-        raise TorchMLError(
-            f"{name} takes {' '.join(model.embedding_specs)} as input, expected a model of "
-            "positions and elements alone"
-        )
-    for block in model.interactions:
-        class_name = type(block).__name__
-        if class_name not in _INTERACTIONS:
+        if not output.is_file():
+            lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
             raise TorchMLError(
-                f"{name} has interactions of class {class_name}, "
-                f"expected {' | '.join(_INTERACTIONS)}"
+                f"{path} could not be read: the process that reads it ended with status "
+                f"{done.returncode} ({lines[-1] if lines else 'no message'})"
             )
-        for key in ("cueq_config", "oeq_config"):
-            if getattr(getattr(block, key, None), "enabled", False):
-                raise TorchMLError(
-                    f"{name} was converted for {'cu' if key[0] == 'c' else 'Open'}Equivariance, "
-                    "expected it as MACE saved it (mace_cueq_to_e3nn, or mace_oeq_to_e3nn)"
-                )
-    for readout in model.readouts:
-        if type(readout).__name__ not in _READOUTS:
-            raise TorchMLError(
-                f"{name} has a readout of class {type(readout).__name__}, "
-                f"expected {' | '.join(_READOUTS)}"
-            )
-
-
-def _elements(model: Any, species: Sequence[str] | None, name: str) -> list[int]:
-    """Which of the model's elements are wanted."""
-    numbers = model.atomic_numbers.tolist()
-    if species is None:
-        return list(range(len(numbers)))
-    wanted = [core.atomic_number(symbol) for symbol in species]
-    if unknown := [s for s, z in zip(species, wanted, strict=True) if z not in numbers]:
-        known = " ".join(chemical_symbols[z] for z in numbers)
-        raise TorchMLError(f"{name} knows no {' '.join(unknown)}, expected some of {known}")
-    return [numbers.index(z) for z in wanted]
-
-
-def _head(model: Any, head: str | None, name: str) -> int:
-    heads = list(getattr(model, "heads", None) or ["Default"])
-    if head is None and len(heads) == 1:
-        return 0
-    wanted = [
-        k
-        for k, one in enumerate(heads)
-        if one == head or (head is None and one.lower() == "default")
-    ]
-    if not wanted:
-        raise TorchMLError(
-            f"{name} has {'no head ' + repr(head) if head else 'several heads'}, expected head to "
-            f"be {' | '.join(heads)}"
-        )
-    return wanted[0]
-
-
-# --- Comparison with MACE ------------------------------------------------------------------------
-
-
-def _compare(model: Any, potential: Scaled, elements: list[int], head: int, name: str) -> None:
-    """Refuse to hand out a potential whose energies of a random cluster are not MACE's own."""
-    generator = torch.Generator().manual_seed(0)
-    count, cutoff = 12, potential.cutoff
-    spots = torch.cartesian_prod(*[torch.arange(3.0, dtype=torch.float64)] * 3)[:count]
-    noise = torch.rand(count, 3, generator=generator, dtype=torch.float64)
-    positions = (spots + 0.4 * noise) * (0.55 * cutoff)
-    codes = torch.arange(count) % len(elements)
-    apart = torch.cdist(positions, positions) + cutoff * torch.eye(count, dtype=torch.float64)
-    target, source = (apart < cutoff).nonzero().T
-    edge_index = torch.stack([source, target])
-    with torch.no_grad():
-        expected = model(
-            {
-                "positions": positions,
-                "node_attrs": torch.nn.functional.one_hot(
-                    torch.tensor(elements)[codes], len(model.atomic_numbers)
-                ).double(),
-                "edge_index": edge_index,
-                "shifts": torch.zeros(len(source), 3, dtype=torch.float64),
-                "unit_shifts": torch.zeros(len(source), 3, dtype=torch.float64),
-                "cell": torch.zeros(3, 3, dtype=torch.float64),
-                "batch": torch.zeros(count, dtype=torch.int64),
-                "ptr": torch.tensor([0, count]),
-                "head": torch.tensor([head]),
-            },
-            compute_force=False,
-        )["node_energy"]
-        vectors = positions[source] - positions[target]
-        layers = potential.layers
-        found = potential(
-            codes, vectors, edge_index, [count] * (layers + 1), [len(source)] * layers
-        )
-    error = float((found - expected).abs().max() / (expected.abs().max() + 1.0))
-    if not error < 1e-9:
-        raise TorchMLError(
-            f"{name}: the energies of a test cluster differ from MACE's by {error:.1e}, expected "
-            "the same: this variant of MACE is not supported"
-        )
+        content: dict[str, Any] = torch.load(output, map_location="cpu", weights_only=True)
+    if "error" in content:
+        raise TorchMLError(content["error"])
+    plan: dict[str, Any] = content["plan"]
+    return plan

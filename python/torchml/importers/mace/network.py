@@ -3,14 +3,13 @@
 I. Batatia, D. P. Kovács, G. N. C. Simm, C. Ortner and G. Csányi, NeurIPS 2022 (arXiv:2206.07697).
 
 Features are lists of blocks [M, 2l+1, U], one for each irreducible representation of O(3): the
-channels lie last, so that linear maps are single matrix products. `torchml.importers.mace.model`
-fills these modules with the weights of a MACE model.
+channels lie last, so that linear maps are single matrix products. `torchml.importers.mace.weights`
+writes the plan of these modules from a MACE model, `torchml.importers.mace.plan` builds them.
 """
 
 import torch
 from torch import Tensor
 
-import torchml._core as core
 from torchml.errors import TorchMLError
 from torchml.models.base import EdgeModel, per_node
 from torchml.models.radial import Expansion, RadialFunction, lengths
@@ -51,6 +50,105 @@ def polynomial(x: Tensor, p: int) -> Tensor:
     x = x.clamp(max=1.0)
     inner = x * (p * (p + 2.0) - (0.5 * p * (p + 1.0)) * x) - 0.5 * (p + 1.0) * (p + 2.0)
     return 1.0 + x.pow(p) * inner
+
+
+class BesselFunctions(torch.nn.Module):
+    """prefactor sin(w x) / x: [E, 1] -> [E, R], with the wavenumbers w [R] (1/Å)."""
+
+    wavenumbers: Tensor
+    prefactor: Tensor
+
+    def __init__(self, wavenumbers: Tensor, prefactor: float) -> None:
+        super().__init__()
+        self.register_buffer("wavenumbers", wavenumbers)
+        self.register_buffer("prefactor", torch.tensor(prefactor, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.prefactor * (torch.sin(self.wavenumbers * x) / x)
+
+
+class GaussianFunctions(torch.nn.Module):
+    """exp(c (x - x_0)^2): [E, 1] -> [E, R], with the centers x_0 [R] (Å) and c < 0 (1/Å^2)."""
+
+    centers: Tensor
+
+    def __init__(self, centers: Tensor, coefficient: float) -> None:
+        super().__init__()
+        self.register_buffer("centers", centers)
+        self.coefficient = coefficient
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.exp(self.coefficient * (x - self.centers).pow(2))
+
+
+class ChebyshevFunctions(torch.nn.Module):
+    """Chebyshev polynomials T_1 ... T_R by their recursion: [E, 1] -> [E, R]."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.count = count
+
+    def forward(self, x: Tensor) -> Tensor:
+        before, last = torch.ones_like(x), x
+        columns = [last]
+        for _ in range(self.count - 1):
+            before, last = last, 2.0 * x * last - before
+            columns.append(last)
+        return torch.cat(columns, 1)
+
+
+class AgnesiTransform(torch.nn.Module):
+    """Distances [E, 1] (Å) as numbers between 0 and 1, by pairs of elements.
+
+    C. van der Oord et al., J. Chem. Phys. 159, 164101 (2023).
+
+    Args:
+        radii: covalent radii (Å) by element, [Z].
+        q, p, a: exponents and factor of the transform.
+    """
+
+    radii: Tensor
+    q: Tensor
+    p: Tensor
+    a: Tensor
+
+    def __init__(self, radii: Tensor, q: Tensor, p: Tensor, a: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("radii", radii)
+        self.register_buffer("q", q)
+        self.register_buffer("p", p)
+        self.register_buffer("a", a)
+
+    def forward(self, r: Tensor, species: Tensor, edge_index: Tensor) -> Tensor:
+        of_node = self.radii[species].unsqueeze(1)
+        x = r / (0.5 * (of_node[edge_index[0]] + of_node[edge_index[1]]))
+        share = torch.pow(x, self.q) / (1 + torch.pow(x, self.q - self.p))
+        return (1 + self.a * share).reciprocal()
+
+
+class SoftTransform(torch.nn.Module):
+    """Distances [E, 1] (Å) that end smoothly at 3/4 of the sum of the covalent radii.
+
+    Args:
+        radii: covalent radii (Å) by element, [Z].
+        alpha: steepness.
+    """
+
+    radii: Tensor
+    alpha: Tensor
+
+    def __init__(self, radii: Tensor, alpha: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("radii", radii)
+        self.register_buffer("alpha", alpha)
+
+    def forward(self, r: Tensor, species: Tensor, edge_index: Tensor) -> Tensor:
+        of_node = self.radii[species].unsqueeze(1)
+        bond = of_node[edge_index[0]] + of_node[edge_index[1]]
+        low, high = 0.75 * bond, 4.0 / 3.0 * bond
+        steepness = self.alpha / (high - low)
+        share = 0.5 * (1.0 + torch.tanh(steepness * (r - 0.5 * (low + high))))
+        return low + (r - low) * share
 
 
 class Basis(Expansion):
@@ -606,7 +704,6 @@ class MACE(EdgeModel):
     """
 
     embedding: Tensor
-    atomic_numbers: Tensor
 
     exact_distances = True
     __constants__ = ("has_transform", "has_repulsion")
@@ -627,8 +724,6 @@ class MACE(EdgeModel):
         self.basis = basis
         self.harmonics = harmonics
         self.register_buffer("embedding", embedding)
-        numbers = [core.atomic_number(symbol) for symbol in species]
-        self.register_buffer("atomic_numbers", torch.tensor(numbers))
         none: torch.nn.Module = torch.nn.Identity()
         self.has_transform = transform is not None
         self.transform = transform or none
@@ -647,10 +742,8 @@ class MACE(EdgeModel):
         dtype = self.embedding.dtype
         # MACE's vectors go from the source to the target.
         harmonics = self.harmonics((edge_vectors / -r.unsqueeze(1)).to(dtype))
-        one_hot = torch.nn.functional.one_hot(species, len(self.species)).to(dtype)
         if self.has_transform:
-            column = r.to(dtype).unsqueeze(1)
-            t = self.transform(column, one_hot, edge_index, self.atomic_numbers).squeeze(1)
+            t = self.transform(r.to(dtype).unsqueeze(1), species, edge_index).squeeze(1)
             expansion = self.basis.transformed(r, t)
         else:
             expansion = self.basis(r)
@@ -685,4 +778,4 @@ class MACE(EdgeModel):
             n = edge_counts[0]
             pairs = self.repulsion(r[:n].to(dtype), elements, edge_index[:, :n], n_0)
             energies = energies + pairs.unsqueeze(1)
-        return per_node(energies, one_hot[:, 0])
+        return per_node(energies, elements)

@@ -1,7 +1,7 @@
-"""What a MACE model has learnt, as the modules of `torchml.importers.mace.network`.
+"""The weights of a MACE model, as the plan of a `torchml.importers.mace.network`.
 
-MACE's linear maps normalize their weights in many ways. What a linear map is, is read here from
-what it makes of unit vectors.
+MACE's linear maps normalize their weights in many ways. The matrix of a map is read here from its
+values at unit vectors.
 """
 
 from __future__ import annotations
@@ -15,31 +15,43 @@ from ase.data import chemical_symbols
 from torch import Tensor
 
 from torchml.errors import TorchMLError
-from torchml.importers.mace.network import (
-    MACE,
-    Basis,
-    Degree,
-    DensityShare,
-    ElementLinear,
-    Harmonics,
-    Interaction,
-    Layer,
-    MessagePath,
-    Perceptron,
-    PolynomialEnvelope,
-    Product,
-    RadialWeights,
-    Readout,
-    Repulsion,
-    TransformedBasis,
-)
-from torchml.models.scaled import Scaled
+from torchml.importers.mace.plan import part
+
+AgnesiTransform = part("AgnesiTransform")
+Basis = part("Basis")
+BesselFunctions = part("BesselFunctions")
+ChebyshevFunctions = part("ChebyshevFunctions")
+Degree = part("Degree")
+DensityShare = part("DensityShare")
+ElementLinear = part("ElementLinear")
+GaussianFunctions = part("GaussianFunctions")
+Harmonics = part("Harmonics")
+Interaction = part("Interaction")
+Layer = part("Layer")
+MACE = part("MACE")
+MessagePath = part("MessagePath")
+Perceptron = part("Perceptron")
+PolynomialEnvelope = part("PolynomialEnvelope")
+Product = part("Product")
+RadialWeights = part("RadialWeights")
+Readout = part("Readout")
+Repulsion = part("Repulsion")
+SoftTransform = part("SoftTransform")
+TransformedBasis = part("TransformedBasis")
+
+Part = dict[str, Any]
 
 DENSITY = ("RealAgnosticDensityInteractionBlock", "RealAgnosticDensityResidualInteractionBlock")
 
 
-def potential_of(model: Any, elements: list[int], head: int) -> Scaled:
-    """The potential of a MACE in float64, for the `elements` of its table and one of its heads."""
+def plan_of(model: Any, elements: list[int], head: int) -> dict[str, Any]:
+    """The plan of the potential of a MACE.
+
+    Args:
+        model: the MACE, in float64.
+        elements: places in its table of elements.
+        head: place in its list of heads.
+    """
     symbols = [chemical_symbols[z] for z in model.atomic_numbers[elements].tolist()]
     one_hot = torch.eye(len(model.atomic_numbers), dtype=torch.float64)[elements]
     count = len(model.interactions)
@@ -68,25 +80,50 @@ def potential_of(model: Any, elements: list[int], head: int) -> Scaled:
         blocks,
         model.node_embedding(one_hot),
         (Basis if transform is None else TransformedBasis)(
-            model.radial_embedding.bessel_fn,
+            _functions(model.radial_embedding.bessel_fn),
             PolynomialEnvelope(int(model.radial_embedding.cutoff_fn.p), float(model.r_max)),
             not getattr(model.radial_embedding, "apply_cutoff", True),
         ),
         _harmonics(model.spherical_harmonics),
-        transform,
+        None if transform is None else _transform(transform, model.atomic_numbers[elements]),
         None if repulsion is None else _repulsion(repulsion, model.atomic_numbers[elements]),
     )
-    potential = Scaled(network)
     scale, shift = 1.0, 0.0
     if hasattr(model, "scale_shift"):
         scale = float(torch.atleast_1d(model.scale_shift.scale)[head])
         shift = float(torch.atleast_1d(model.scale_shift.shift)[head])
     energies = torch.atleast_2d(model.atomic_energies_fn.atomic_energies)[head, elements] + shift
-    potential.set_normalization(dict(zip(symbols, energies.tolist(), strict=True)), scale)
-    return potential
+    references = dict(zip(symbols, energies.tolist(), strict=True))
+    return {"network": network, "references": references, "scale": scale}
 
 
-def _repulsion(function: Any, numbers: Tensor) -> Repulsion:
+def _functions(functions: Any) -> Part:
+    """The functions of the distance, or of the transformed distance."""
+    kind = type(functions).__name__
+    if kind == "BesselBasis":
+        return BesselFunctions(functions.bessel_weights, float(functions.prefactor))
+    if kind == "GaussianBasis":
+        return GaussianFunctions(functions.gaussian_weights, float(functions.coeff))
+    if kind == "ChebychevBasis":
+        return ChebyshevFunctions(int(functions.num_basis))
+    raise TorchMLError(
+        f"distances are expanded in a {kind}, expected BesselBasis | GaussianBasis | ChebychevBasis"
+    )
+
+
+def _transform(transform: Any, numbers: Tensor) -> Part:
+    kind = type(transform).__name__
+    radii = transform.covalent_radii[numbers]
+    if kind == "AgnesiTransform":
+        return AgnesiTransform(radii, *(getattr(transform, name).double() for name in "qpa"))
+    if kind == "SoftTransform":
+        return SoftTransform(radii, transform.alpha.double())
+    raise TorchMLError(
+        f"distances are transformed by a {kind}, expected AgnesiTransform | SoftTransform"
+    )
+
+
+def _repulsion(function: Any, numbers: Tensor) -> Part:
     charges = numbers.double()
     return Repulsion(
         charges,
@@ -103,9 +140,9 @@ def _places(irreps: Any) -> dict[str, tuple[list[int], int]]:
     Blocks are numbered by the kinds in their order.
     """
     columns: dict[str, list[int]] = {}
-    for (count, kind), part in zip(irreps, irreps.slices(), strict=True):
+    for (count, kind), columns_of in zip(irreps, irreps.slices(), strict=True):
         found = columns.setdefault(str(kind), [])
-        found += [part.start + u * kind.dim for u in range(count)]
+        found += [columns_of.start + u * kind.dim for u in range(count)]
     return {kind: (where, k) for k, (kind, where) in enumerate(columns.items())}
 
 
@@ -123,7 +160,7 @@ def _linear(
 def _by_element(
     function: Callable[[Tensor, Tensor], Tensor], one_hot: Tensor, irreps_in: Any, irreps_out: Any
 ) -> dict[str, Tensor]:
-    """The same [Z, U, U'] of a map that is another for each element."""
+    """The same [Z, U, U'] of a map that differs from element to element."""
 
     def of_element(z: Tensor) -> dict[str, Tensor]:
         return _linear(lambda x: function(x, z.expand(len(x), -1)), irreps_in, irreps_out)
@@ -132,7 +169,7 @@ def _by_element(
     return {kind: torch.stack([one[kind] for one in maps]) for kind in maps[0]}
 
 
-def _interaction(model: Any, block: Any, one_hot: Tensor) -> Interaction:
+def _interaction(model: Any, block: Any, one_hot: Tensor) -> Part:
     tensor_product = block.conv_tp
     features, sent = block.linear_up.irreps_in, block.linear_up.irreps_out
     middle, target, own = block.linear.irreps_in, block.linear.irreps_out, block.skip_tp.irreps_out
@@ -172,8 +209,8 @@ def _paths(
     tensor_product: Any,
     sent: dict[str, tuple[list[int], int]],
     results: dict[str, tuple[list[int], int]],
-) -> list[MessagePath]:
-    """The products of features and harmonics; of their couplings the first channel tells all."""
+) -> list[Part]:
+    """The products of features and harmonics; all channels couple as the first."""
     one, two, three = (
         tensor_product.irreps_in1,
         tensor_product.irreps_in2,
@@ -202,8 +239,8 @@ def _paths(
     return paths
 
 
-def _perceptron(network: Any) -> Perceptron:
-    """e3nn's network: what it multiplies before and after an activation goes into the matrices."""
+def _perceptron(network: Any) -> Part:
+    """e3nn's network. Its factors before and after an activation go into the matrices."""
     weights, factor = [], 1.0
     for layer in network:
         norm = (layer.h_in * layer.var_in) ** 0.5
@@ -217,7 +254,7 @@ def _perceptron(network: Any) -> Perceptron:
     return Perceptron(weights)
 
 
-def _harmonics(function: Any) -> Harmonics:
+def _harmonics(function: Any) -> Part:
     """Y_{l+1} as a bilinear function of Y_l and the vector, by least squares at random vectors."""
     unit = torch.randn(400, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     unit /= unit.norm(dim=1, keepdim=True)
@@ -233,7 +270,7 @@ def _harmonics(function: Any) -> Harmonics:
     return Harmonics(values[0, 0], steps)
 
 
-def _product(block: Any, elements: list[int]) -> Product:
+def _product(block: Any, elements: list[int]) -> Part:
     contractions = block.symmetric_contractions
     agnostic = bool(getattr(block, "use_agnostic_product", False))
     rows = [0] if agnostic else elements
@@ -243,7 +280,7 @@ def _product(block: Any, elements: list[int]) -> Product:
         _polynomials(contraction, rows, order, dimension)
         for contraction in contractions.contractions
     ]
-    degrees: list[Degree] = []
+    degrees: list[Part] = []
     wanted = [{key for one in tensors for key in one[nu]} for nu in range(order)]
     wanted[0] = {(i,) for i in range(dimension)}
     for nu in range(order - 1, 0, -1):
@@ -304,7 +341,7 @@ def _polynomials(
     return found
 
 
-def _readout(block: Any, irreps: Any, head: int) -> Readout:
+def _readout(block: Any, irreps: Any, head: int) -> Part:
     """The energy of one head."""
     if type(block).__name__ == "LinearReadoutBlock":
         weights = _linear(block.linear, irreps, block.linear.irreps_out)["0e"]

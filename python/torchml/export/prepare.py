@@ -1,0 +1,205 @@
+"""A loaded model becomes TorchScript with complete metadata; nothing is written.
+
+network --compress, dtype--> TorchScript --signature--> complete metadata
+archive --fresh process----> signature --------------> complete metadata --> TorchScript
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from torchml.contract.completion import complete, merge
+from torchml.contract.metadata import ModelMetadata, quiet_torchscript
+from torchml.contract.operators import load_extensions
+from torchml.contract.signature import Signature
+from torchml.errors import TorchMLError
+from torchml.export.accuracy import (
+    Tolerance,
+    check_compression,
+    check_float32,
+    compress_within,
+    errors_of,
+)
+from torchml.export.checks.check import CheckFailed
+from torchml.export.checks.descriptor_width import check_width
+from torchml.export.checks.edge_vectors import check_radial
+from torchml.export.checks.loading import check_alone
+from torchml.export.descriptor import Descriptor, facts_of, find_descriptor
+from torchml.importers.opening import Loaded, cast, scripted
+from torchml.models import EdgeModel
+from torchml.reference.agreement import Check
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A model in memory, ready to be written.
+
+    Attributes:
+        module: TorchScript in evaluation mode.
+        facts: its metadata, complete.
+        arguments: names of the inputs of `forward` without a default value.
+        reports: the checks so far: signature, float type, accuracy, inputs.
+        network: the network in Python that `module` was scripted from; None where it is not known.
+        descriptor: the descriptor whose values the network takes; None for other conventions.
+        alone: the archive of `module` was loaded in a process of its own already.
+        others: extra files of the archive that are not TorchML's, by name.
+    """
+
+    module: torch.jit.ScriptModule
+    facts: ModelMetadata
+    arguments: tuple[str, ...]
+    reports: list[Check]
+    network: EdgeModel | None = None
+    descriptor: Descriptor | None = None
+    alone: bool = False
+    others: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def prepare(
+    loaded: Loaded,
+    facts: ModelMetadata | None = None,
+    compress: Tolerance | None = None,
+    descriptor: Path | None = None,
+) -> Prepared:
+    """Script a network, or load an archive, and complete its metadata.
+
+    Args:
+        loaded: the model.
+        facts: what the caller says about it. Of a network in Python `convention` and `dtype` are
+            choices: for which convention it is scripted (None: its own), and its float type (None:
+            float64, because simulations profit from exact derivatives).
+        compress: the largest errors of splines that replace radial functions; None: no splines.
+        descriptor: file with the parameters of the model's descriptor.
+
+    Returns:
+        The model in memory. Its reports may hold a check that failed.
+
+    Raises:
+        TorchMLError: the facts contradict each other, or one that is needed is missing.
+        CheckFailed: the archive cannot be loaded.
+    """
+    said = facts or ModelMetadata()
+    if loaded.model is None:
+        part = _of_archive(loaded, said, compress, descriptor)
+    else:
+        part = _of_network(loaded, said, compress, descriptor)
+    complete_facts = complete(part.facts, part.signature, loaded.path)
+    reports = [
+        *part.loading,
+        Check("signature", "pass", _call(complete_facts, part.signature)),
+        Check("dtype", "pass", f"{complete_facts.dtype}"),
+        *part.accuracy,
+    ]
+    module = part.module or _torchscript(loaded.path, complete_facts.extensions or ())
+    if complete_facts.convention == "edges":
+        check, complete_facts = check_radial(module, complete_facts)
+        reports.append(check)
+    if part.descriptor:
+        reports.append(check_width(module, complete_facts, part.descriptor))
+    return Prepared(
+        module,
+        complete_facts,
+        part.signature.arguments,
+        reports,
+        part.network,
+        part.descriptor,
+        alone=loaded.model is None,
+        others=loaded.others,
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    """What is known of a model before its metadata are complete."""
+
+    facts: ModelMetadata
+    signature: Signature
+    descriptor: Descriptor | None
+    module: torch.jit.ScriptModule | None = None
+    network: EdgeModel | None = None
+    loading: list[Check] = field(default_factory=list)
+    accuracy: list[Check] = field(default_factory=list)
+
+
+def _of_archive(
+    loaded: Loaded, said: ModelMetadata, compress: Tolerance | None, file: Path | None
+) -> _Part:
+    """Ask a process of its own for the signature: an archive may crash the one that reads it."""
+    if compress:
+        raise TorchMLError(
+            f"{loaded.path} is a TorchScript archive, whose radial functions are not known; "
+            "expected a checkpoint to compress"
+        )
+    facts, descriptor = _merged(loaded.path, loaded.facts, said, file)
+    check, signature = check_alone(loaded.path, facts.extensions or ())
+    if signature is None:
+        raise CheckFailed([check])
+    return _Part(facts, signature, descriptor, loading=[check])
+
+
+def _of_network(
+    loaded: Loaded, said: ModelMetadata, compress: Tolerance | None, file: Path | None
+) -> _Part:
+    """Script the network in its new float type, with splines where they are wanted."""
+    convention = said.convention or ("descriptor" if file else None)
+    network: EdgeModel | None = None
+    accuracy: list[Check] = []
+    if isinstance(loaded.model, EdgeModel):
+        network, accuracy = _converted(loaded.model, said.dtype or "float64", compress)
+        loaded = replace(loaded, model=network)
+    elif compress:
+        raise TorchMLError(
+            f"{loaded.path} holds a network that takes staged graphs, whose radial functions are "
+            "not known; expected a model of torchml.models to compress"
+        )
+    module, own = scripted(loaded, convention)
+    module.eval()
+    facts, descriptor = _merged(loaded.path, own, said, file)
+    return _Part(facts, Signature.of(module), descriptor, module, network, accuracy=accuracy)
+
+
+def _converted(
+    model: EdgeModel, dtype: str, compress: Tolerance | None
+) -> tuple[EdgeModel, list[Check]]:
+    """A copy in its new float type, and what splines and float32 cost, each on its own."""
+    exact = cast(copy.deepcopy(model), "float64")
+    network, checks = exact, []
+    if compress:
+        made, errors = compress_within(exact, compress)
+        network = made.model
+        checks.append(check_compression(made, errors, compress))
+    if dtype == "float32":
+        network = cast(copy.deepcopy(network), dtype)
+        checks.append(check_float32(errors_of(network, exact)))
+    return network, checks
+
+
+def _merged(
+    path: Path, own: ModelMetadata, said: ModelMetadata, file: Path | None
+) -> tuple[ModelMetadata, Descriptor | None]:
+    """What the model, the caller and the descriptor say together."""
+    descriptor = find_descriptor(own, path, file)
+    sources = [
+        (f"the metadata of {path}", replace(own, descriptor_parameters=None)),
+        ("the caller", said),
+    ]
+    if descriptor:
+        sources.append((f"the descriptor in {descriptor.source}", facts_of(descriptor)))
+    return merge(*sources), descriptor
+
+
+def _torchscript(path: Path, extensions: tuple[str, ...]) -> torch.jit.ScriptModule:
+    load_extensions(extensions)
+    with quiet_torchscript():
+        module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")
+    # As the engine runs it: without dropout, with the averages of batch normalisation.
+    return module.eval()
+
+
+def _call(facts: ModelMetadata, signature: Signature) -> str:
+    return f"{facts.convention}: ({', '.join(signature.arguments)})"

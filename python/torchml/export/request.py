@@ -1,0 +1,96 @@
+"""What to export, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torchml import kim
+from torchml.contract.metadata import ModelMetadata
+from torchml.errors import TorchMLError
+from torchml.export.accuracy import Tolerance
+from torchml.inference.compiled import SUFFIX
+from torchml.reference.agreement import Check
+
+FORMATS = ("torchscript", "aoti")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to export, and under which name.
+
+    Attributes:
+        model: TorchScript archive, checkpoint of a training, or model of another package.
+        name: KIM name of the model, with or without its ID; None makes one of the class and the
+            elements of a checkpoint, or of the name of an archive.
+        facts: what the caller says about the model; the rest is read from the archive. The
+            convention is that for which a checkpoint is scripted; None is that of its network,
+            mostly `edges`. The dtype is that of the exported network; None is float64.
+        descriptor: file with the parameters of the model's descriptor, YAML or descriptor.dat.
+        output: folder in which the model folder is made.
+        driver: KIM ID of the model driver that runs the model.
+        collection: KIM collection to install the model into; None installs nothing.
+        overwrite: replace a model folder, and an installed model, of this name.
+        compress: replace what depends on the distance alone in a checkpoint by splines, with at
+            most these errors.
+        title: title in kimspec.edn.
+        description: description in kimspec.edn.
+        author: author in kimspec.edn.
+        format: torchscript, or aoti: energy and derivative compiled ahead of time.
+        instruction_set: aoti: avx2, avx512 or native; None is avx2 on x86-64.
+        device: aoti: cpu or cuda, for which the model is compiled.
+        progress: called with the name of each long step before it starts.
+        source: package whose pickle `model` is, `mace`; None for a checkpoint or an archive.
+        head: which head of a model of another package with several; None takes its default.
+    """
+
+    model: Path
+    name: str | None = None
+    facts: ModelMetadata = field(default_factory=ModelMetadata)
+    descriptor: Path | None = None
+    output: Path = Path()
+    driver: str = kim.DRIVER
+    collection: str | None = None
+    overwrite: bool = False
+    compress: Tolerance | None = None
+    title: str | None = None
+    description: str | None = None
+    author: str | None = None
+    format: str = "torchscript"
+    instruction_set: str | None = None
+    device: str = "cpu"
+    progress: Callable[[str], None] = lambda step: None
+    source: str | None = None
+    head: str | None = None
+
+    def require_consistent(self) -> None:
+        """Refuse options that contradict each other; no file is read."""
+        if self.format not in FORMATS:
+            raise TorchMLError(f"the format is '{self.format}', expected {' | '.join(FORMATS)}")
+        if self.format != "aoti" and (self.instruction_set or self.device != "cpu"):
+            raise TorchMLError(
+                "an instruction set or a device is given for the format 'torchscript', whose "
+                "archives run on any; expected the format 'aoti'"
+            )
+        if self.model.suffix == SUFFIX:
+            raise TorchMLError(
+                f"{self.model} is compiled already, expected the checkpoint or the TorchScript "
+                "archive"
+            )
+
+
+@dataclass(frozen=True)
+class Result:
+    """The outcome of an export.
+
+    Attributes:
+        checks: what was checked, in order.
+        facts: the metadata of the exported model; None where they are not known.
+        folder: the folder of the portable model; None where a check failed and nothing was
+            written.
+    """
+
+    checks: list[Check]
+    facts: ModelMetadata | None = None
+    folder: Path | None = None
