@@ -1,4 +1,4 @@
-"""What labels are called in a file, and in which units they stand there."""
+"""Names and units of the labels in a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ase import units
 
-from torchml.errors import TorchMLError
+from torchml.errors import DataError
 
 AUTO = "auto"
 
@@ -140,13 +140,13 @@ def find_key(wanted: str | None, label: str, present: Iterable[str], where: str)
         return None
     if wanted != AUTO:
         return wanted if wanted in present else None
-    found = [name for name in present if name.lower() in ALIASES[label]]
-    if len(found) > 1:
-        raise TorchMLError(
-            f"{where} has {' and '.join(map(repr, sorted(found)))}, expected one name for the "
+    matches = [name for name in present if name.lower() in ALIASES[label]]
+    if len(matches) > 1:
+        raise DataError(
+            f"{where} has {' and '.join(map(repr, sorted(matches)))}, expected one name for the "
             f"{label}: say which by keys.{label}"
         )
-    return found[0] if found else None
+    return matches[0] if matches else None
 
 
 def _plain(unit: str) -> str:
@@ -156,7 +156,7 @@ def _plain(unit: str) -> str:
 
 def _factor(unit: str, table: dict[str, float], name: str, known: str) -> float:
     if _plain(unit) not in table:
-        raise TorchMLError(f"keys.{name} is '{unit}', expected one of {known}")
+        raise DataError(f"keys.{name} is '{unit}', expected one of {known}")
     return table[_plain(unit)]
 
 
@@ -164,7 +164,7 @@ def _quotient(unit: str, name: str, known: str, power: int) -> float:
     """Factor of energy/length (power 1) or energy/length³ (power 3)."""
     energy, slash, length = _plain(unit).rpartition("/")
     match = re.fullmatch(r"(.+?)(?:\^|\*\*)?(3)?", length)
-    found = match is not None and (match[2] is not None) == (power == 3)
-    if not (slash and found and match and energy in _ENERGIES and match[1] in _LENGTHS):
-        raise TorchMLError(f"keys.{name} is '{unit}', expected a unit such as {known}")
+    has_power = match is not None and (match[2] is not None) == (power == 3)
+    if not (slash and has_power and match and energy in _ENERGIES and match[1] in _LENGTHS):
+        raise DataError(f"keys.{name} is '{unit}', expected a unit such as {known}")
     return _ENERGIES[energy] / _LENGTHS[match[1]] ** power

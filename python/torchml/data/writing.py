@@ -20,7 +20,7 @@ from ase.io.extxyz import key_val_dict_to_str
 from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
-from torchml.errors import TorchMLError
+from torchml.errors import DataError
 
 _TERMS = ("energy", "forces", "stress")
 # Names that mean something of their own in the files; a target must not take them.
@@ -98,14 +98,14 @@ def _written_then_renamed(path: str | Path) -> Iterator[Path]:
 
 def _weights(configuration: Configuration) -> dict[str, float]:
     """Weights that are not 1, under the names that the readers look for."""
-    found = {f"{term}_weight": getattr(configuration.weights, term) for term in _TERMS}
-    return {name: weight for name, weight in found.items() if weight != 1}
+    entries = {f"{term}_weight": getattr(configuration.weights, term) for term in _TERMS}
+    return {name: weight for name, weight in entries.items() if weight != 1}
 
 
 def _targets(configuration: Configuration) -> dict[str, NDArray[np.float64]]:
     for name in configuration.targets:
         if name.lower() in _RESERVED:
-            raise TorchMLError(
+            raise DataError(
                 f"{configuration.name}: the target '{name}' cannot be written under that name, "
                 "expected one that the file does not use itself"
             )

@@ -99,7 +99,7 @@ def run(
         if settings.options.ckpt_path is not None:
             checkpoint.check(settings.options.ckpt_path, task)
         trainer, results = make_trainer(settings, options)
-        _prepare(settings, trainer, task, module, given=data is not None)
+        _prepare(settings, trainer, task, module, is_object=data is not None)
         _call(settings, trainer, task, module)
         leaves_model = settings.command == "fit" and not settings.is_trial
         result = Run(settings.folder, _metrics(trainer, results), trainer, task, module)
@@ -153,7 +153,7 @@ def _species(data: DataModule) -> list[str]:
 
 
 def _prepare(
-    settings: Settings, trainer: L.Trainer, task: Task, data: DataModule, given: bool
+    settings: Settings, trainer: L.Trainer, task: Task, data: DataModule, is_object: bool
 ) -> None:
     """Make task and data ready for each other, and take the folder.
 
@@ -170,7 +170,7 @@ def _prepare(
         if settings.options.ckpt_path is None:
             for name in (FOLDER, "logs", "plots"):
                 shutil.rmtree(settings.folder / name, ignore_errors=True)
-        settings.save(**_described(settings.options, data if given else None))
+        settings.save(**_described(settings.options, data if is_object else None))
 
 
 def _described(options: Namespace, data: DataModule | None) -> dict[str, Any]:

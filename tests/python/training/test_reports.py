@@ -17,7 +17,7 @@ from rich.table import Table
 from helpers.batches import some_batch
 from torchml.errors import TorchMLError
 from torchml.training.callbacks import parity
-from torchml.training.cli import one_line
+from torchml.training.parse_errors import one_line
 from torchml.training.launchers import Ranks, cluster_environment, launched_ranks
 from torchml.training.loop.prediction import Prediction
 from torchml.training.outputs.plots import plot_learning_curves, plot_parity, read_curves

@@ -1,8 +1,8 @@
 """Losses that torch does not have.
 
 They follow torch's own: `loss(input, target)` and an attribute `reduction`, which is "none", "mean"
-or "sum". The tasks ask for "none" and take weights, masks and the normalisation over all ranks into
-their own hands, so any module of `torch.nn` with that attribute serves as well.
+or "sum". The tasks use "none" and apply weights, masks and the mean over all ranks themselves, so
+any module of `torch.nn` with that attribute can be used too.
 """
 
 from __future__ import annotations

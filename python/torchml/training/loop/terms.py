@@ -13,7 +13,7 @@ from torchmetrics import Metric
 
 @dataclass
 class Sum:
-    """Sum over the rows of a batch, and over how many rows; both 0-dim tensors."""
+    """Sum over the rows of a batch, and their number; both 0-dim tensors."""
 
     total: Tensor
     count: Tensor
@@ -24,7 +24,7 @@ class Sum:
 
 
 class Term(torch.nn.Module):
-    """coefficient * mean of loss(prediction, label) over all labels that are there.
+    """coefficient * mean of loss(prediction, label) over all labels that exist.
 
     `loss` may be any loss of torch, or any module that returns one value per row or entry when its
     attribute `reduction` is "none". A module without this attribute returns a mean, which counts
