@@ -16,7 +16,7 @@ from torchml import descriptors, kim
 from torchml.contract import metadata, param_file
 from torchml.contract.metadata import quiet_torchscript
 from torchml.descriptors import SOAP, Bispectrum, Parameters, SymmetryFunctions, Xi
-from torchml.export.descriptor import Descriptor, facts_of
+from torchml.export.descriptor import ExportedDescriptor, facts_of
 
 CUTOFF = 4.0
 PAIRS = {"Si-Si": 4.0, "Si-C": 3.6, "C-C": 3.1}
@@ -100,7 +100,7 @@ class Model:
 def write_model(kind: str, mixture: str, parent: Path) -> Model:
     """The folder of a portable model, written without the checks of the exporter."""
     parameters = make_parameters(kind, mixture)
-    descriptor = Descriptor(parameters.to_core(), "a test")
+    descriptor = ExportedDescriptor(parameters.to_core(), "a test")
     name = kim.model_name(f"Test_{kind}_{mixture}")
     archive = save_network(parent / f"{kind}_{mixture}.pt", descriptor.width, scale=0.01)
     facts = replace(facts_of(descriptor), dtype="float64", layers=1)

@@ -21,7 +21,7 @@ DESCRIPTOR_FILE = "descriptor.dat"
 
 
 @dataclass(frozen=True)
-class Descriptor:
+class ExportedDescriptor:
     """Parameters of a descriptor and the name of the file that they are from."""
 
     parameters: _descriptors.Parameters
@@ -48,15 +48,17 @@ class Descriptor:
         return np.asarray(self.parameters.cutoffs)
 
 
-def find_descriptor(archive: ModelMetadata, model: Path, file: Path | None) -> Descriptor | None:
+def find_descriptor(
+    archive: ModelMetadata, model: Path, file: Path | None
+) -> ExportedDescriptor | None:
     """The descriptor that the file has, or else the archive; None where there is neither.
 
     Throws TorchMLError when they are not the same.
     """
-    given = None if file is None else Descriptor(_loaded(file), str(file))
+    given = None if file is None else ExportedDescriptor(_loaded(file), str(file))
     if archive.descriptor_parameters is None:
         return given
-    embedded = Descriptor(
+    embedded = ExportedDescriptor(
         _descriptors.parse_parameters(
             archive.descriptor_parameters, archive.descriptor or "", str(model)
         ),
@@ -79,7 +81,7 @@ def _loaded(file: Path) -> _descriptors.Parameters:
     return parameters
 
 
-def facts_of(descriptor: Descriptor) -> ModelMetadata:
+def facts_of(descriptor: ExportedDescriptor) -> ModelMetadata:
     """What a descriptor tells about its model."""
     return ModelMetadata(
         convention="descriptor",

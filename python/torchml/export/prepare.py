@@ -29,7 +29,7 @@ from torchml.export.checks.check import CheckFailed
 from torchml.export.checks.descriptor_width import check_width
 from torchml.export.checks.edge_vectors import check_radial
 from torchml.export.checks.loading import check_alone
-from torchml.export.descriptor import Descriptor, facts_of, find_descriptor
+from torchml.export.descriptor import ExportedDescriptor, facts_of, find_descriptor
 from torchml.importers.opening import Loaded, cast, scripted
 from torchml.models import EdgeModel
 from torchml.reference.agreement import Check
@@ -55,7 +55,7 @@ class Prepared:
     arguments: tuple[str, ...]
     reports: list[Check]
     network: EdgeModel | None = None
-    descriptor: Descriptor | None = None
+    descriptor: ExportedDescriptor | None = None
     alone: bool = False
     others: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -119,7 +119,7 @@ class _Part:
 
     facts: ModelMetadata
     signature: Signature
-    descriptor: Descriptor | None
+    descriptor: ExportedDescriptor | None
     module: torch.jit.ScriptModule | None = None
     network: EdgeModel | None = None
     loading: list[Check] = field(default_factory=list)
@@ -181,7 +181,7 @@ def _converted(
 
 def _merged(
     path: Path, own: ModelMetadata, said: ModelMetadata, file: Path | None
-) -> tuple[ModelMetadata, Descriptor | None]:
+) -> tuple[ModelMetadata, ExportedDescriptor | None]:
     """What the model, the caller and the descriptor say together."""
     descriptor = find_descriptor(own, path, file)
     sources = [

@@ -58,7 +58,7 @@ def load_model(path: str | Path) -> EdgeModel | StagedModel:
     Raises:
         TorchMLError: the file is damaged, is no checkpoint, or does not fit its own model.
     """
-    content = read(path)
+    content = read_checkpoint(path)
     entry = content[KEY]
     state = {
         name.removeprefix(_MODEL): value
@@ -82,7 +82,7 @@ def load_model(path: str | Path) -> EdgeModel | StagedModel:
     return model.eval()
 
 
-def read(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The content of a checkpoint: tensors and plain values; reading it runs no code.
 
     Raises:
@@ -108,7 +108,7 @@ def read(path: str | Path) -> dict[str, Any]:
 
 def check(path: str | Path, task: Task) -> None:
     """Raise TorchMLError unless the task can continue from this checkpoint."""
-    entry, mine = read(path)[KEY], describe(task)
+    entry, mine = read_checkpoint(path)[KEY], describe(task)
     there, here = (
         _with_public_names({key: content.get(key) for key in ("task", "model")})
         for content in (entry, mine)
