@@ -12,7 +12,7 @@ from torch import Tensor
 
 from torchml.data.configuration import Configuration
 from torchml.data.graph import Graph
-from torchml.errors import DataError, FileError
+from torchml.errors import DataError
 
 
 @dataclass(eq=False)
@@ -36,11 +36,11 @@ class GraphBatch:
     stress                  f64[G, 6], eV/Å³, xx yy zz yz xz xy
     energy_weight, forces_weight, stress_weight     f64[G]
     free                    bool[A], atoms that may move
-    real                    bool[G], False for a copy that only fills up a batch
+    real                    bool[G], False for padding
     index                   i64[G], positions in the data set
     targets                 further labels by name: per configuration [G, k], per atom [A, k] or
                             per edge into an atom [edge_counts[0], k]
-    coordinates, stages     what models of the convention `graph` take (see `Graph`); there the
+    coordinates, stages     inputs of models of the convention `graph` (see `Graph`); there the
                             nodes are sorted by configuration alone
     contributing            i64[M], 2 g for the atoms and 2 g + 1 for the ghosts of configuration g
     """
@@ -76,19 +76,19 @@ class GraphBatch:
         return self.node_counts[0]
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> GraphBatch:
-        """The batch on another device."""
+        """Return the batch on another device."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> GraphBatch:
-        """The batch in memory from which a GPU copies faster."""
+        """Return the batch in page-locked memory, from which a GPU copies faster."""
         return self._map(lambda tensor: tensor.pin_memory())
 
     def clone(self) -> GraphBatch:
-        """A copy that shares no memory."""
+        """Return a copy that shares no memory."""
         return self._map(lambda tensor: tensor.clone())
 
     def to_fields(self) -> dict[str, Any]:
-        """Tensors and plain values by name, which `torch.load(weights_only=True)` accepts."""
+        """Return tensors and plain values by name, for `torch.load(weights_only=True)`."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> GraphBatch:
@@ -121,9 +121,16 @@ class Sample:
 def make_sample(
     configuration: Configuration, graph: Graph, index: int, targets: Sequence[str] | Kinds = ()
 ) -> Sample:
-    """The graph with the labels of its configuration.
+    """Return the graph with the labels of its configuration.
 
-    Further `targets` are taken by name; where their kinds are given, they must have these shapes.
+    Args:
+        configuration: has the labels.
+        graph: of that configuration.
+        index: position in the data set.
+        targets: names of further labels; with their kinds, the shapes are checked.
+
+    Raises:
+        DataError: a further label is missing or has another shape.
     """
     n = graph.n_atoms
     weights = configuration.weights
@@ -291,7 +298,7 @@ def _target(configuration: Configuration, graph: Graph, name: str, kind: str = "
     has none; each edge into an atom gets the label of its pair.
     """
     if name not in configuration.targets:
-        raise FileError(
+        raise DataError(
             f"{configuration.name}: there is no label '{name}', "
             f"only {' '.join(configuration.targets) or 'none'}"
         )

@@ -1,7 +1,7 @@
 """Checks of data before training.
 
 A configuration checks itself when it is made: shapes, finite values, known elements, at least one
-atom. Here is what depends on the task and on the others.
+atom. These checks depend on the task and on the other configurations.
 """
 
 from __future__ import annotations

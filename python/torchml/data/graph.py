@@ -1,8 +1,8 @@
 """The graph of a configuration, as a network is trained on it.
 
-Training uses what the calling convention `edges` hands over: the vectors between neighbours. They
+Training uses the inputs of the calling convention `edges`: the vectors between neighbours. They
 are computed once, in float64, from the positions; forces and stress are derivatives of the energy
-with respect to them, so that no graph is ever built twice.
+with respect to them, so that each graph is built once.
 
 Two kinds of graphs give the same energies:
 

@@ -70,8 +70,8 @@ _PRESSURES = {
 class Keys:
     """Names of the labels in a file, and their units.
 
-    Names are written exactly as in the file. "auto" finds the usual names, and complains where
-    several of them are there; null (None) leaves the label out.
+    Names are written exactly as in the file. "auto" finds the usual names; several of them in one
+    file are an error. null (None) ignores the label.
 
     Args:
         energy: name of the total energy.
@@ -81,11 +81,11 @@ class Keys:
         targets: names of further labels to read, which are not converted.
         weight: name of a number, the weight of the configuration in the loss.
         group: name of the kind of configuration.
-        energy_unit: eV, meV, Ha, Ry, kcal/mol, kJ/mol or J.
-        length_unit: of positions and cell: Å, Bohr, nm, pm or m.
-        force_unit: such as Ha/Bohr; without it, energy_unit / length_unit.
-        stress_unit: such as GPa, kbar or eV/Å³; without it, energy_unit / length_unit³.
-        allow_missing: leave out labels that are NaN, instead of an error.
+        energy_unit: unit of energies: eV, meV, Ha, Ry, kcal/mol, kJ/mol or J.
+        length_unit: unit of positions and cell: Å, Bohr, nm, pm or m.
+        force_unit: unit of forces, such as Ha/Bohr; without it, energy_unit / length_unit.
+        stress_unit: unit of stress, such as GPa or kbar; without it, energy_unit / length_unit³.
+        allow_missing: ignore labels that are NaN; else they are an error.
     """
 
     energy: str | None = AUTO
@@ -131,10 +131,16 @@ class Keys:
 
 
 def find_key(wanted: str | None, label: str, present: Iterable[str], where: str) -> str | None:
-    """The name under which `present` has the label, None where it has not.
+    """Return the name of a label in a file, None if it is not there.
 
-    wanted is Keys' entry for the label; where names the configuration in the error about a file
-    that has several of the usual names.
+    Args:
+        wanted: entry of `Keys` for the label.
+        label: energy, forces, stress or group.
+        present: names in the file.
+        where: configuration that errors name.
+
+    Raises:
+        DataError: the file has several of the usual names.
     """
     if wanted is None:
         return None

@@ -26,10 +26,10 @@ def configuration_of(
     fixed: Any = None,
     tags: Any = None,
 ) -> Configuration:
-    """The configuration of N atoms whose labels stand under their names in the file.
+    """Make the configuration of N atoms from labels by their names in the file.
 
-    Lengths and labels come in the units that keys say. Besides what keys name, the numbers
-    energy_weight, forces_weight and stress_weight are read where they are there.
+    Lengths and labels are in the units of `keys`. energy_weight, forces_weight and stress_weight
+    are read too if they exist.
     """
     where = f"{source}, configuration {index}"
     atoms = np.size(numbers)

@@ -58,12 +58,12 @@ def apply_weights(
 
 
 def read_weights(path: str | Path) -> list[Weights]:
-    """Weights from a file, for all configurations (one row) or for each of them in their order.
+    """Read weights from a file, for all configurations (one row) or one row for each.
 
-    A table has a line of names, of Config, Energy, Forces and Stress in any case and order, and
+    A table has a line of names (Config, Energy, Forces and Stress in any case and order), and
     rows of numbers. A file .yaml or .yml has a list of mappings with these names, or one mapping.
-    As in KLIFF, config multiplies the others and energy, forces or stress that are left out are
-    0; if all three are left out, config stands for them.
+    As in KLIFF, config multiplies the others and omitted energy, forces or stress are 0; if
+    all three are omitted, config is used for each.
     """
     path = Path(path).expanduser()
     try:

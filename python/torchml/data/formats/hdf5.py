@@ -30,14 +30,14 @@ LARGE = 200_000  # conformers; as many take a minute to read, and half a gigabyt
 
 
 def read_hdf5(path: Path, keys: Keys) -> Sequence[Configuration]:
-    """All conformers of all groups of the file, in its order.
+    """Read all conformers of all groups of the file, in its order.
 
     A group holds coordinates [conformers, atoms, 3], atomic_numbers (or species) [atoms] or
-    [conformers, atoms], labels [conformers, ...], and perhaps cell and pbc. Labels may be called
-    "method.energy"; where several methods are in the file, keys must say which one.
+    [conformers, atoms], labels [conformers, ...], and perhaps cell and pbc. Labels may be named
+    "method.energy"; if the file has several methods, keys must name one.
 
     The source of a configuration is file:group, and its index that of the conformer in the group.
-    More than 200,000 conformers are read when they are asked for.
+    More than 200,000 conformers are read on demand.
     """
     conformers = Hdf5Configurations(path, keys)
     return conformers if len(conformers) > LARGE else conformers.read_all()
@@ -45,7 +45,7 @@ def read_hdf5(path: Path, keys: Keys) -> Sequence[Configuration]:
 
 @dataclass(frozen=True)
 class _Group:
-    """A group with conformers: its name, how many there are, its labels, and their names."""
+    """A group: its name, the number of conformers, its labels, and their names."""
 
     name: str
     count: int
@@ -83,7 +83,7 @@ class Hdf5Configurations(LazyConfigurations):
         return self._conformers(self._groups[place], first, first + 1)[0]
 
     def read_all(self) -> list[Configuration]:
-        """The same as a list: quicker than one after the other."""
+        """Read all as a list: faster than one after the other."""
         groups = track(self._groups, f"reading {self.path.name}", len(self._groups))
         return [c for group in groups for c in self._conformers(group, 0, group.count)]
 

@@ -1,4 +1,4 @@
-"""Data sets of the Open Catalyst Project and its relatives: pickled rows in LMDB files."""
+"""Data sets in the format of the Open Catalyst Project: pickled rows in LMDB files."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from torchml.errors import DataError, FileError
 
 _NUMBERS = ("atomic_numbers", "numbers", "z")
 _POSITIONS = ("pos", "positions", "cart_coords", "coordinates", "coords")
-# What rows are made of besides labels; edges are dropped, since every model finds its own.
+# Fields of rows besides labels; edges are dropped, since every model builds its own.
 _STRUCTURE = {"cell", "pbc", "natoms", "tags", "fixed", "edge_index", "cell_offsets", *_POSITIONS}
 
-# One environment per file: LMDB refuses to open one twice in a process. Forked processes go on with
-# those of their parent, which is sound for environments that only read, without a lock file.
+# One environment per file: LMDB refuses to open one twice in a process. Forked processes use
+# those of their parent, which is safe for environments that only read, without a lock file.
 _OPEN: WeakValueDictionary[tuple[int, int], Any] = WeakValueDictionary()
 
 
@@ -33,7 +33,7 @@ class LmdbConfigurations(LazyConfigurations):
     """The rows of an LMDB file, each read on demand.
 
     Rows are pickled mappings or torch_geometric's Data, under the keys "0", "1", ...; a key
-    "length" may say how many there are. Energies are called y, forces force, as OCP does, or by
+    "length" may hold their number. Energies are called y, forces force, as OCP does, or by
     the usual names. The sequence can be handed to other processes, which open the file again.
     """
 

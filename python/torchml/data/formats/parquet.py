@@ -22,9 +22,9 @@ _STRUCTURE = {*_NUMBERS, *_POSITIONS, *_CELLS, "pbc", "fixed", "tags"}
 
 
 def read_parquet(path: Path, keys: Keys) -> list[Configuration]:
-    """All rows: columns atomic_numbers, positions, cell, pbc, tags, fixed and the labels.
+    """Read all rows: columns atomic_numbers, positions, cell, pbc, tags, fixed and the labels.
 
-    Positions and other arrays are lists, nested or flat; cell and pbc may be left out.
+    Positions and other arrays are lists, nested or flat; cell and pbc are optional.
     """
     from pyarrow import parquet
 

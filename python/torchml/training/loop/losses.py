@@ -33,7 +33,7 @@ class VectorNormLoss(nn.Module):
 
 
 class MaskedLoss(nn.Module):
-    """Any elementwise loss over the labels that exist: those that are NaN are left out.
+    """Any elementwise loss over the labels that exist: NaN is ignored.
 
     With reduction "none" a missing label yields 0; "mean" divides by the number of labels that
     exist, and is 0 where none does.
@@ -88,7 +88,7 @@ class MultiTaskLoss(nn.Module):
 
     Args:
         losses: one loss per column, each with the attribute `reduction`, set to "none" here.
-        weights: one factor per column; all 1 if left out.
+        weights: one factor per column; all 1 if omitted.
         reduction: "none", "mean" (over rows and columns) or "sum".
 
     Shapes: input and target [..., K]; with reduction "none" the result has the same shape.
