@@ -32,7 +32,7 @@ from torchml.training.loop.task import Task
 from torchml.training.parse_errors import one_sentence
 from torchml.training.report import print_report
 from torchml.training.settings import Settings
-from torchml.training.trainer import Collectors, make_trainer, quiet
+from torchml.training.trainer import Collectors, make_trainer
 
 # The part of the data that a list of configurations replaces.
 _PARTS: dict[str, Part] = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}
@@ -90,7 +90,6 @@ def run(
         TorchMLError: one sentence, for the first value, file or configuration that is wrong.
     """
     with one_sentence():
-        quiet()
         _seed(settings.options)
         module = _data_module(settings, data)
         _set_network(settings, model, module)
