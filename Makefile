@@ -62,7 +62,7 @@ types: setup ## mypy, and the stubs of the C++ modules against the modules
 	python -m mypy.stubtest --ignore-missing-stub torchml._core torchml._descriptors
 
 layering: setup ## imports of Python and #includes of C++ point down
-	@$(in_environment) lint-imports && python -m pytest -q tests/python/test_layering.py
+	@$(in_environment) lint-imports && python -m pytest -q tests/python/test_layering*.py
 
 docs: setup ## the documentation with the API reference, into PREFIX/docs
 	@$(in_environment) mkdocs build --strict --site-dir "$(PREFIX)/docs"
