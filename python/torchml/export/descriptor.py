@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torchml import _descriptors
 from torchml.contract.metadata import ModelMetadata
 from torchml.descriptors import load_parameters
-from torchml.errors import TorchMLError
+from torchml.errors import FileError, ModelError, TorchMLError
 
 DESCRIPTOR_FILE = "descriptor.dat"
 
@@ -65,7 +65,7 @@ def find_descriptor(
         str(model),
     )
     if given and given.parameters != embedded.parameters:
-        raise TorchMLError(
+        raise ModelError(
             f"the parameters of the descriptor in {file} are not those in {model}, expected the "
             "same; leave out --descriptor to take those of the model"
         )
@@ -77,12 +77,12 @@ def _loaded(file: Path) -> _descriptors.Parameters:
     try:
         _descriptors.Descriptor(parameters)
     except TorchMLError as error:  # numbers that are too large
-        raise TorchMLError(f"{file}: {error}") from None
+        raise FileError(f"{file}: {error}") from None
     return parameters
 
 
 def facts_of(descriptor: ExportedDescriptor) -> ModelMetadata:
-    """What a descriptor tells about its model."""
+    """The facts about a model that follow from its descriptor."""
     return ModelMetadata(
         convention="descriptor",
         species=tuple(descriptor.parameters.species),

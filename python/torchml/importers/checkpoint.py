@@ -17,7 +17,7 @@ import torch
 
 import torchml
 from torchml.contract.metadata import quiet_torchscript
-from torchml.errors import TorchMLError
+from torchml.errors import FileError, ModelError, TorchMLError
 from torchml.models.base import EdgeModel
 from torchml.models.build import build, describe_class, find_class
 from torchml.models.names import public_name
@@ -72,11 +72,9 @@ def load_model(path: str | Path) -> EdgeModel | StagedModel:
             else Scaled(build(entry["model"]["class_path"], entry["model"]["arguments"]))
         )
     except (KeyError, TypeError) as error:
-        raise TorchMLError(
-            f"{path}: the entry '{KEY}' does not describe a model: {error}"
-        ) from None
+        raise ModelError(f"{path}: the entry '{KEY}' does not describe a model: {error}") from None
     except TorchMLError as error:
-        raise TorchMLError(f"{path}: {error}") from None
+        raise ModelError(f"{path}: {error}") from None
     _check_state(model, state, path)
     model.load_state_dict(state)
     return model.eval()
@@ -91,18 +89,18 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     content = _read_archive(path)
     if not isinstance(content, dict) or "state_dict" not in content or KEY not in content:
-        raise TorchMLError(
+        raise FileError(
             f"{path} is no checkpoint of TorchML: the entries 'state_dict' and '{KEY}' are expected"
         )
     entry = content[KEY]
     if not isinstance(entry, dict) or entry.get("format") != FORMAT:
         written = entry.get("format") if isinstance(entry, dict) else entry
-        raise TorchMLError(f"{path} has the format {written}, this version reads format {FORMAT}")
+        raise FileError(f"{path} has the format {written}, this version reads format {FORMAT}")
     for name, value in content["state_dict"].items():
         if not isinstance(value, torch.Tensor):
-            raise TorchMLError(f"{path}: '{name}' is a {type(value).__name__}, expected a tensor")
+            raise FileError(f"{path}: '{name}' is a {type(value).__name__}, expected a tensor")
         if value.is_floating_point() and not torch.isfinite(value).all():
-            raise TorchMLError(f"{path}: '{name}' holds values that are not finite")
+            raise FileError(f"{path}: '{name}' holds values that are not finite")
     return content
 
 
@@ -115,7 +113,7 @@ def check(path: str | Path, task: Task) -> None:
     )
     if differences := list(_differences(there, here)):
         name, theirs, ours = differences[0]
-        raise TorchMLError(
+        raise ModelError(
             f"{path} was written with {name} {theirs!r}, but the configuration says {ours!r}"
         )
 
@@ -141,22 +139,22 @@ def _differences(one: Any, other: Any, name: str = "") -> Iterator[tuple[str, An
 
 def _read_archive(path: Path) -> Any:
     if not path.is_file():
-        raise TorchMLError(f"{path}: no such file, expected a checkpoint")
+        raise FileError(f"{path}: no such file, expected a checkpoint")
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged is not None:
-            raise TorchMLError(
+            raise FileError(
                 f"{path} is damaged: the checksum of its part '{damaged}' is wrong; it was "
                 "truncated or edited"
             )
         return torch.load(path, map_location="cpu", weights_only=True)
     except zipfile.BadZipFile:
-        raise TorchMLError(
+        raise FileError(
             f"{path} is not a whole checkpoint: it was truncated, or is another kind of file"
         ) from None
     except pickle.UnpicklingError:
-        raise TorchMLError(
+        raise FileError(
             f"{path} holds objects that are neither tensors nor plain values: it was edited, or is "
             "not TorchML's"
         ) from None
@@ -164,21 +162,21 @@ def _read_archive(path: Path) -> Any:
         if isinstance(error, TorchMLError):
             raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TorchMLError(f"{path} cannot be read: {reason}") from None
+        raise FileError(f"{path} cannot be read: {reason}") from None
 
 
 def _check_state(model: torch.nn.Module, state: dict[str, Any], path: str | Path) -> None:
     expected = model.state_dict()
     for name, value in expected.items():
         if name not in state:
-            raise TorchMLError(f"{path}: the tensor '{name}' of the model is missing")
+            raise ModelError(f"{path}: the tensor '{name}' of the model is missing")
         if state[name].shape != value.shape:
-            raise TorchMLError(
+            raise ModelError(
                 f"{path}: the tensor '{name}' has the shape {list(state[name].shape)}, "
                 f"expected {list(value.shape)}"
             )
     if unknown := sorted(set(state) - set(expected)):
-        raise TorchMLError(f"{path}: the tensor '{unknown[0]}' does not belong to the model")
+        raise ModelError(f"{path}: the tensor '{unknown[0]}' does not belong to the model")
 
 
 def _describe_staged(model: StagedModel) -> dict[str, Any]:
@@ -207,7 +205,7 @@ def script_network(model: StagedModel) -> bytes:
             torch.jit.save(network, buffer)
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
-        raise TorchMLError(
+        raise ModelError(
             f"{type(model.network).__name__} cannot be compiled to TorchScript, which simulators "
             f"need: {reason}"
         ) from error
