@@ -23,7 +23,7 @@ from torchml.data.sampler import Batches, ResumableLoader
 from torchml.data.sequences import Selection
 from torchml.data.splits import Split
 from torchml.data.weights import apply_weights
-from torchml.errors import TorchMLError
+from torchml.errors import DataError
 
 Part = Literal["train", "val", "test", "predict"]
 Stage = Literal["fit", "validate", "test", "predict"]
@@ -37,28 +37,29 @@ _PARTS: dict[str, tuple[Part, ...]] = {
 
 
 class DataModule(L.LightningDataModule):
-    """Configurations from files, as batches of graphs for the model that is trained.
+    """Batches of graphs of labelled structures, for the model that is trained.
 
-    Cutoff, species and number of layers are the model's; what labels must be there is the task's.
+    The model gives cutoff, species and number of layers; the task gives the labels it needs.
 
     Args:
-        train: file or folder, or a list of them: extxyz, anything ASE reads, LMDB, HDF5, parquet.
+        train: file or folder, or a list of them: extxyz, formats of ASE, LMDB, HDF5, parquet.
         val: the same for validation; without it, a part of `train` (see `split`).
-        test: the same for tests; without it, the part of `train` that `split` says, if any.
-        predict: structures whose labels are wanted; without it, those of `test`.
+        test: the same for tests; without it, a part of `train` if `split` defines one.
+        predict: structures to predict; without it, those of `test`.
         keys: names and units of the labels in the files.
-        format: of the files, if their names do not tell.
-        split: how validation and test configurations are cut from `train`; by default, a tenth of
-            it validates where `val` is not given.
-        weights: of the configurations of `train`: a number, a mapping or the path of a file.
+        format: format of the files, if their names do not show it.
+        split: the parts of `train` for validation and test; by default a tenth of it validates if
+            `val` is not given.
+        weights: factors of the configurations of `train` in the loss: number, mapping or file.
         batch_size: configurations (or atoms, or edges) per batch and rank.
-        batch_by: what `batch_size` counts; by atoms or edges, batches are even in these.
-        num_workers: processes that prepare batches; "all" takes the cores this process may use.
-        pre_batch: put batches together once, and keep them in memory or on disk; then only their
-            order changes from epoch to epoch.
+        batch_by: unit of `batch_size`; atoms or edges make batches of about equal size.
+        num_workers: processes that prepare batches; "all" means one per available core.
+        pre_batch: collate batches once, and keep them in memory or on disk; then only their order
+            changes from epoch to epoch.
         graphs: minimum_image (fast) or staged (with ghosts, as in a simulator): equal energies.
-        duplicates: whether equal structures within a part, or in train and another, are an error.
-        seed: of the split and of the order of the batches.
+        duplicates: whether equal structures within a part, or in train and another part, are an
+            error.
+        seed: random seed of the split and of the order of the batches.
     """
 
     def __init__(
@@ -81,9 +82,9 @@ class DataModule(L.LightningDataModule):
     ) -> None:
         super().__init__()
         if batch_size < 1:
-            raise TorchMLError(f"data.batch_size is {batch_size}, expected at least 1")
+            raise DataError(f"data.batch_size is {batch_size}, expected at least 1")
         if num_workers != "all" and num_workers < 0:
-            raise TorchMLError(f'data.num_workers is {num_workers}, expected 0, 1, ... or "all"')
+            raise DataError(f'data.num_workers is {num_workers}, expected 0, 1, ... or "all"')
         self.sources: dict[str, Any] = {
             "train": train,
             "val": val,
@@ -117,10 +118,10 @@ class DataModule(L.LightningDataModule):
         predict: Sequence[Configuration] = (),
         **options: Any,
     ) -> DataModule:
-        """From configurations that are in memory already; the options are those of the class."""
+        """Make a data module of configurations in memory; options are arguments of the class."""
         module = cls(**options)
-        given = {"train": train, "val": val, "test": test, "predict": predict}
-        module.sources |= {part: some for part, some in given.items() if len(some)}
+        parts = {"train": train, "val": val, "test": test, "predict": predict}
+        module.sources |= {part: source for part, source in parts.items() if len(source)}
         return module
 
     @property
@@ -142,7 +143,7 @@ class DataModule(L.LightningDataModule):
         }
 
     def configurations(self, part: Part) -> Sequence[Configuration]:
-        """The configurations of a part; empty where there are none."""
+        """Return the configurations of a part; empty if there are none."""
         if part not in self._configurations:
             if part == "predict" and self.sources["predict"] is None:
                 return self.configurations("test")
@@ -157,7 +158,7 @@ class DataModule(L.LightningDataModule):
         assert self.trainer is not None
         module = self.trainer.lightning_module
         if not isinstance(module, DataNeeds):
-            raise TorchMLError(
+            raise DataError(
                 f"{type(module).__name__} has no labels, target_kinds and graph_builder, expected "
                 "a task of torchml.training or a module with these (torchml.data.needs)"
             )
@@ -167,14 +168,14 @@ class DataModule(L.LightningDataModule):
         """Read, check and build the graphs for a stage.
 
         Args:
-            needs: a task, or whatever else says which graphs and labels it takes.
+            needs: a task, or another object with labels, target kinds and a graph builder.
             stage: fit, validate, test or predict.
 
         Raises:
             TorchMLError: with the file and the configuration, if labels or elements do not fit.
         """
         if stage == "validate" and not len(self.configurations("val")):
-            raise TorchMLError("there are no configurations to validate: set data.val")
+            raise DataError("there are no configurations to validate: set data.val")
         builder = needs.graph_builder(self.graphs)
         self.prepare(builder, _PARTS[stage], needs.labels, needs.target_kinds)
 
@@ -203,7 +204,7 @@ class DataModule(L.LightningDataModule):
         missing = [part for part in parts if not self._is_built(part, *needs[part])]
         for part in missing:
             if not len(self.configurations(part)) and part != "val":
-                raise TorchMLError(f"there are no configurations to {part}: set data.{part}")
+                raise DataError(f"there are no configurations to {part}: set data.{part}")
         if missing and self.duplicates == "error":
             self._check_duplicates(parts)
         for part in missing:
@@ -215,7 +216,7 @@ class DataModule(L.LightningDataModule):
         return dataset is not None and dataset.fits(*needs)
 
     def dataset(self, part: Part) -> GraphDataset:
-        """The graphs of a part that was prepared."""
+        """Return the graphs of a part that was prepared."""
         return self._datasets[part]
 
     def train_dataloader(self) -> ResumableLoader:
@@ -226,15 +227,15 @@ class DataModule(L.LightningDataModule):
         return self._train_loader
 
     def state_dict(self) -> dict[str, Any]:
-        """Where in the epoch the training is: part of a checkpoint.
+        """Return the position in the epoch, for a checkpoint.
 
-        Lightning saves and restores the state of loaders too, but not where the number of steps is
-        asked for before it restores, as a schedule over all steps has to.
+        Lightning saves and restores the state of loaders too, but not if the number of steps is
+        needed before it restores, as by a schedule over all steps.
         """
         return self._train_loader.state_dict() if self._train_loader else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The next training loader goes on from there."""
+        """Let the next training loader start at that position."""
         self._resume = state_dict
 
     def val_dataloader(self) -> ResumableLoader | list[Any]:
@@ -276,15 +277,15 @@ class DataModule(L.LightningDataModule):
         )
 
     def _check_duplicates(self, parts: Sequence[Part]) -> None:
-        """Within each part, and between what is learned and what measures it.
+        """Check within each part, and between the training data and the others.
 
-        Sequences that are read when asked are taken as they are.
+        Sequences that are read on demand are not checked.
         """
         known = {part: self._configurations.get(part, ()) for part in ("train", *parts)}
-        lists = {part: some for part, some in known.items() if isinstance(some, list)}
+        lists = {part: entries for part, entries in known.items() if isinstance(entries, list)}
         train = lists.pop("train", [])
-        for some in lists.values() or [[]]:
-            check_duplicates(train + some)
+        for others in lists.values() or [[]]:
+            check_duplicates(train + others)
 
     def _read(self, part: str) -> Sequence[Configuration]:
         source = self.sources[part]
@@ -295,17 +296,17 @@ class DataModule(L.LightningDataModule):
         return list(source)
 
     def _split_train(self) -> dict[str, Sequence[Configuration]]:
-        found = self._read("train")
-        if self.weights is not None and len(found):
-            found = apply_weights(found, self.weights)
+        configurations = self._read("train")
+        if self.weights is not None and len(configurations):
+            configurations = apply_weights(configurations, self.weights)
         cut = {part for part in ("val", "test") if self.sources[part] is None}
-        if not len(found):
+        if not len(configurations):
             return dict.fromkeys(("train", *cut), ())
-        parts = self._split(len(found), cut).indices(len(found), cut)
-        return {part: _pick(found, parts[part]) for part in ("train", *cut)}
+        parts = self._split(len(configurations), cut).indices(len(configurations), cut)
+        return {part: _pick(configurations, parts[part]) for part in ("train", *cut)}
 
     def _split(self, count: int, cut: set[str]) -> Split:
-        """The split that was asked for; else every tenth configuration validates."""
+        """The split of the arguments; else a tenth of the configurations validates."""
         if self.split is not None:
             return self.split
         if "val" not in cut or count == 1:

@@ -1,4 +1,4 @@
-"""The needs that a task has of its data; the data know no more of training than this."""
+"""The interface through which a task tells its data which graphs and labels it needs."""
 
 from __future__ import annotations
 

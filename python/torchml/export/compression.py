@@ -50,8 +50,8 @@ def compress(model: EdgeModel, accuracy: float = 1e-8) -> Compression:
 
     The number of intervals is doubled until no curve is off by more than `accuracy`, in parts of
     the largest value of its module, with slopes accordingly; float32 tables are made of exact ones.
-    They reach from 0 to the cutoff: what the network says of distances it has not seen, it still
-    says.
+    They reach from 0 to the cutoff: below the training distances the splines follow the network's
+    own extrapolation.
     """
     if not accuracy > 0:
         raise TorchMLError(f"the accuracy of splines is {accuracy}, expected a positive number")

@@ -82,7 +82,7 @@ def _loaded(file: Path) -> _descriptors.Parameters:
 
 
 def facts_of(descriptor: ExportedDescriptor) -> ModelMetadata:
-    """What a descriptor tells about its model."""
+    """The facts about a model that follow from its descriptor."""
     return ModelMetadata(
         convention="descriptor",
         species=tuple(descriptor.parameters.species),

@@ -161,7 +161,7 @@ def export_model(
 
 
 def export(request: Request) -> Result:
-    """Check a model, write its folder, and install it where the request says so.
+    """Check a model, write its folder, and install it where the request names a collection.
 
     Args:
         request: what to export, and under which name.
@@ -246,7 +246,7 @@ def _write(prepared: Prepared, request: Request, scratch: Path, name: str) -> _D
 
 
 def _with_provenance(prepared: Prepared, request: Request, name: str) -> ModelMetadata:
-    """The metadata with the origin of the model; what the caller says replaces older entries."""
+    """The metadata with the origin of the model; the caller's entries replace older ones."""
     facts = prepared.facts
     exact = isinstance(prepared.network, Scaled) and facts.dtype == "float32"
     return replace(

@@ -70,7 +70,7 @@ def prepare(
 
     Args:
         loaded: the model.
-        facts: what the caller says about it. Of a network in Python `convention` and `dtype` are
+        facts: what the caller declares. Of a network in Python `convention` and `dtype` are
             choices: for which convention it is scripted (None: its own), and its float type (None:
             float64, because simulations profit from exact derivatives).
         compress: the largest errors of splines that replace radial functions; None: no splines.
@@ -83,11 +83,11 @@ def prepare(
         TorchMLError: the facts contradict each other, or one that is needed is missing.
         CheckFailed: the archive cannot be loaded.
     """
-    said = facts or ModelMetadata()
+    declared = facts or ModelMetadata()
     if loaded.model is None:
-        part = _of_archive(loaded, said, compress, descriptor)
+        part = _of_archive(loaded, declared, compress, descriptor)
     else:
-        part = _of_network(loaded, said, compress, descriptor)
+        part = _of_network(loaded, declared, compress, descriptor)
     complete_facts = complete(part.facts, part.signature, loaded.path)
     reports = [
         *part.loading,
@@ -127,7 +127,7 @@ class _Part:
 
 
 def _of_archive(
-    loaded: Loaded, said: ModelMetadata, compress: Tolerance | None, file: Path | None
+    loaded: Loaded, declared: ModelMetadata, compress: Tolerance | None, file: Path | None
 ) -> _Part:
     """Ask a process of its own for the signature: an archive may crash the one that reads it."""
     if compress:
@@ -135,7 +135,7 @@ def _of_archive(
             f"{loaded.path} is a TorchScript archive, whose radial functions are not known; "
             "expected a checkpoint to compress"
         )
-    facts, descriptor = _merged(loaded.path, loaded.facts, said, file)
+    facts, descriptor = _merged(loaded.path, loaded.facts, declared, file)
     check, signature = check_alone(loaded.path, facts.extensions or ())
     if signature is None:
         raise CheckFailed([check])
@@ -143,14 +143,14 @@ def _of_archive(
 
 
 def _of_network(
-    loaded: Loaded, said: ModelMetadata, compress: Tolerance | None, file: Path | None
+    loaded: Loaded, declared: ModelMetadata, compress: Tolerance | None, file: Path | None
 ) -> _Part:
     """Script the network in its new float type, with splines where they are wanted."""
-    convention = said.convention or ("descriptor" if file else None)
+    convention = declared.convention or ("descriptor" if file else None)
     network: EdgeModel | None = None
     accuracy: list[Check] = []
     if isinstance(loaded.model, EdgeModel):
-        network, accuracy = _converted(loaded.model, said.dtype or "float64", compress)
+        network, accuracy = _converted(loaded.model, declared.dtype or "float64", compress)
         loaded = replace(loaded, model=network)
     elif compress:
         raise ModelError(
@@ -159,7 +159,7 @@ def _of_network(
         )
     module, own = scripted(loaded, convention)
     module.eval()
-    facts, descriptor = _merged(loaded.path, own, said, file)
+    facts, descriptor = _merged(loaded.path, own, declared, file)
     return _Part(facts, Signature.of(module), descriptor, module, network, accuracy=accuracy)
 
 
@@ -180,13 +180,13 @@ def _converted(
 
 
 def _merged(
-    path: Path, own: ModelMetadata, said: ModelMetadata, file: Path | None
+    path: Path, own: ModelMetadata, declared: ModelMetadata, file: Path | None
 ) -> tuple[ModelMetadata, ExportedDescriptor | None]:
-    """What the model, the caller and the descriptor say together."""
+    """The facts that the model, the caller and the descriptor declare together."""
     descriptor = find_descriptor(own, path, file)
     sources = [
         (f"the metadata of {path}", replace(own, descriptor_parameters=None)),
-        ("the caller", said),
+        ("the caller", declared),
     ]
     if descriptor:
         sources.append((f"the descriptor in {descriptor.source}", facts_of(descriptor)))

@@ -24,7 +24,7 @@ class Request:
         model: TorchScript archive, checkpoint of a training, or model of another package.
         name: KIM name of the model, with or without its ID; None makes one of the class and the
             elements of a checkpoint, or of the name of an archive.
-        facts: what the caller says about the model; the rest is read from the archive. The
+        facts: what the caller declares; the rest is read from the archive. The
             convention is that for which a checkpoint is scripted; None is that of its network,
             mostly `edges`. The dtype is that of the exported network; None is float64.
         descriptor: file with the parameters of the model's descriptor, YAML or descriptor.dat.

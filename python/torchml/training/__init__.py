@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     )
     from torchml.training.loop.task import IS2RE, S2EF, Task
 
-# Where each public name lives; it is imported when asked for.
+# Where each public name lives; it is imported on demand.
 _HOMES = {
     "IS2RE": "torchml.training.loop.task",
     "MaskedLoss": "torchml.training.loop.losses",

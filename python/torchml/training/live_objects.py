@@ -1,4 +1,4 @@
-"""Networks that a program gives to a run as objects, and what config.yaml says of them."""
+"""Networks that a program passes to a run as objects, and their entries in config.yaml."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def check_network(model: Any) -> EdgeModel | StagedModel:
 
 
 def describe_network(model: EdgeModel | StagedModel) -> dict[str, Any]:
-    """Return {class_path, init_args} for config.yaml; it says nothing of the weights."""
+    """Return {class_path, init_args} for config.yaml, without the weights."""
     if isinstance(model, EdgeModel):
         class_path, arguments = describe_class(model)
         return {"class_path": class_path, "init_args": arguments}

@@ -32,7 +32,7 @@ from torchml.training.loop.task import Task
 from torchml.training.parse_errors import one_sentence
 from torchml.training.report import print_report
 from torchml.training.settings import Settings
-from torchml.training.trainer import Collectors, make_trainer, quiet
+from torchml.training.trainer import Collectors, make_trainer
 
 # The part of the data that a list of configurations replaces.
 _PARTS: dict[str, Part] = {"fit": "train", "validate": "val", "test": "test", "predict": "predict"}
@@ -90,7 +90,6 @@ def run(
         TorchMLError: one sentence, for the first value, file or configuration that is wrong.
     """
     with one_sentence():
-        quiet()
         _seed(settings.options)
         module = _data_module(settings, data)
         _set_network(settings, model, module)
@@ -99,7 +98,7 @@ def run(
         if settings.options.ckpt_path is not None:
             checkpoint.check(settings.options.ckpt_path, task)
         trainer, results = make_trainer(settings, options)
-        _prepare(settings, trainer, task, module, given=data is not None)
+        _prepare(settings, trainer, task, module, is_object=data is not None)
         _call(settings, trainer, task, module)
         leaves_model = settings.command == "fit" and not settings.is_trial
         result = Run(settings.folder, _metrics(trainer, results), trainer, task, module)
@@ -153,7 +152,7 @@ def _species(data: DataModule) -> list[str]:
 
 
 def _prepare(
-    settings: Settings, trainer: L.Trainer, task: Task, data: DataModule, given: bool
+    settings: Settings, trainer: L.Trainer, task: Task, data: DataModule, is_object: bool
 ) -> None:
     """Make task and data ready for each other, and take the folder.
 
@@ -170,7 +169,7 @@ def _prepare(
         if settings.options.ckpt_path is None:
             for name in (FOLDER, "logs", "plots"):
                 shutil.rmtree(settings.folder / name, ignore_errors=True)
-        settings.save(**_described(settings.options, data if given else None))
+        settings.save(**_described(settings.options, data if is_object else None))
 
 
 def _described(options: Namespace, data: DataModule | None) -> dict[str, Any]:

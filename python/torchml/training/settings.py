@@ -29,6 +29,7 @@ from torchml.training.callbacks.checkpoint_files import FOLDER, Checkpoints, Pat
 from torchml.training.launchers import launched_ranks
 from torchml.training.loop.task import Task
 from torchml.training.parse_errors import one_sentence
+from torchml.training.quiet import quiet
 
 _DESCRIPTIONS = {
     "fit": "Train a potential.",
@@ -151,6 +152,7 @@ def from_words(arguments: Sequence[str]) -> Settings:
         TorchMLError: one sentence, for the first key or value that is wrong.
     """
     with one_sentence():
+        quiet()
         command = arguments[0]
         parser = _Parser(command, list(arguments))
         return _completed(Settings(command, parser.config[command], parser.of_command))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,20 +24,6 @@ from torchml.training.callbacks.prediction_file import WritePredictions
 from torchml.training.callbacks.progress import progress
 from torchml.training.launchers import cluster_environment
 from torchml.training.settings import Settings
-
-# Advice of Lightning that does not fit here: data are graphs in memory, and small runs are normal.
-_UNWANTED_WARNINGS = (
-    ".*does not have many workers.*",
-    ".*The number of training batches.*",
-    ".*Be aware that when using `ckpt_path`, callbacks.*",
-    ".*Checkpoint directory .* exists and is not empty.*",
-    ".*You defined a `validation_step` but have no `val_dataloader`.*",
-    ".*Total length of `.*` across ranks is zero.*",
-    ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
-    ".*The `srun` command is available on your system but is not used.*",
-    ".*sync_dist=True.*",  # torchmetrics has added up all ranks before
-    "(?s).*Grad strides do not match bucket view strides.*",
-)
 
 
 @dataclass
@@ -104,14 +88,6 @@ def make_trainer(settings: Settings, options: Namespace) -> tuple[L.Trainer, Col
         return L.Trainer(**arguments), collectors
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise TorchMLError(f"trainer: {' '.join(str(error).split())}") from error
-
-
-def quiet() -> None:
-    """Silence what Lightning prints about absent hardware, and advice that does not fit."""
-    for name in ("lightning.pytorch", "lightning.fabric", "lightning.pytorch.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in _UNWANTED_WARNINGS:
-        warnings.filterwarnings("ignore", message)
 
 
 def _collectors(settings: Settings, options: Namespace) -> Collectors:

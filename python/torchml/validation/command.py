@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -318,6 +319,8 @@ def installed_model(model: str | Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = path.resolve() if path.is_dir() else _exported(path, Path(scratch))
         name = _project_name(folder)
+        if kim.installed_folder(name):  # a name can be installed only once
+            folder, name = _renamed(folder, name, Path(scratch))
         collection = Path(scratch) / "collection"
         collection.mkdir()
         others = os.environ.get("KIM_API_PORTABLE_MODELS_DIR")
@@ -357,6 +360,15 @@ def _exported(path: Path, parent: Path) -> Path:
         failed = next(check for check in result.checks if check.verdict == "fail")
         raise ModelError(f"{path} cannot be exported: {failed.name}: {failed.detail}")
     return result.folder
+
+
+def _renamed(folder: Path, name: str, parent: Path) -> tuple[Path, str]:
+    """Copy the folder of a portable model under another name."""
+    other = f"Checked_{name}"
+    copy = shutil.copytree(folder, parent / other)
+    file = copy / "CMakeLists.txt"
+    file.write_text(re.sub(rf"(?m)^(\s*project\(\s*){name}\b", rf"\g<1>{other}", file.read_text()))
+    return copy, other
 
 
 def _project_name(folder: Path) -> str:

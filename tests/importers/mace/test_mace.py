@@ -157,7 +157,7 @@ def test_some_of_the_elements_in_another_order(tmp_path):
     assert potential.species == ["Si", "O"]
     atoms = mixed(["Si", "O"])
     agrees(evaluated(potential, atoms, tmp_path), expected(model, atoms))
-    with pytest.raises(TorchMLError, match="knows no Cu, expected some of H O Si"):
+    with pytest.raises(TorchMLError, match="has no Cu, expected some of H O Si"):
         mace.load(model, species=["Si", "Cu"])
 
 

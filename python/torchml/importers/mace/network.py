@@ -516,8 +516,8 @@ def slots_of(target: Tensor, nodes: int) -> tuple[Tensor, int]:
 class Degree(torch.nn.Module):
     """Monomials of one degree, and what they add to the results.
 
-    A monomial is one of the degree before times a component of x; `parent` and `factor` [P] say
-    which; those of the first degree are all of x. `coefficients` [U, Z C, P] give the results' C
+    A monomial is one of the degree before times a component of x; `parent` and `factor` [P] name
+    them; those of the first degree are all of x. `coefficients` [U, Z C, P] give the results' C
     components for each element.
     """
 

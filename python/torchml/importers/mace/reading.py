@@ -36,7 +36,7 @@ _READOUTS = ("LinearReadoutBlock", "NonLinearReadoutBlock")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the plan of the model in a file, or the sentence that says why there is none."""
+    """Write the plan of the model in a file, or the reason why there is none."""
     model, output, options = sys.argv[1:] if arguments is None else arguments
     content: dict[str, Any]
     try:
@@ -174,7 +174,7 @@ def _elements(model: Any, species: Sequence[str] | None, name: str) -> list[int]
     wanted = [core.atomic_number(symbol) for symbol in species]
     if unknown := [s for s, z in zip(species, wanted, strict=True) if z not in numbers]:
         known = " ".join(chemical_symbols[z] for z in numbers)
-        raise ModelError(f"{name} knows no {' '.join(unknown)}, expected some of {known}")
+        raise ModelError(f"{name} has no {' '.join(unknown)}, expected some of {known}")
     return [numbers.index(z) for z in wanted]
 
 
