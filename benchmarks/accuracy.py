@@ -1,9 +1,9 @@
-"""How accurate a potential becomes that is trained from one YAML file, whatever the material.
+"""Measure the accuracy of a potential that is trained from one YAML file, for any material.
 
     python benchmarks/accuracy.py --train mlearn_Si_train.extxyz --test mlearn_Si_test.extxyz
 
-trains by accuracy.yaml and prints the errors on the test set, by group where the file names groups,
-beside published ones where the test set is theirs. Further words change the configuration:
+trains with accuracy.yaml and prints the errors on the test set, by group if the file names groups,
+and published errors for a published test set. Further arguments change the configuration:
 `--trainer.max_steps 2000 --model.model.init_args.cutoff 6`.
 """
 
@@ -27,7 +27,7 @@ from torchml.data.references import elements  # noqa: E402
 from torchml.training.cli import run  # noqa: E402
 
 # Mean absolute errors on the test sets of Y. Zuo et al., J. Phys. Chem. A 124, 731 (2020), of the
-# authors' own potentials (doi:10.1021/acs.jpca.9b08723, run with LAMMPS): meV/atom and eV/Å.
+# potentials of the authors (doi:10.1021/acs.jpca.9b08723, run with LAMMPS): meV/atom and eV/Å.
 PUBLISHED = {
     "Si": {"SNAP": (6.44, 0.133), "qSNAP": (3.81, 0.116)},
     "Ge": {"SNAP": (6.59, 0.188), "qSNAP": (6.45, 0.133)},
@@ -41,7 +41,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--train", required=True, help="configurations with energies and forces")
-    parser.add_argument("--test", required=True, help="configurations that are only measured")
+    parser.add_argument("--test", required=True, help="configurations for the test errors")
     parser.add_argument("--config", default=str(Path(__file__).with_name("accuracy.yaml")))
     parser.add_argument("--run", default="accuracy-run", help="folder of the training")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of accuracy.json")

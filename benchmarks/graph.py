@@ -1,9 +1,9 @@
 """Time the building of staged graphs: ours against the original driver's algorithm.
 
 Rattled diamond silicon, cutoff 4 Å, 3 layers, with the ghosts (out to 14 Å) and the neighbour lists
-(out to 6 Å) that LAMMPS hands over. The original put both directions of every pair into a hash set,
-layer by layer; it is written anew here from that description. All ways are timed in turn in one
-process, in CPU time, and must give the same edges.
+(out to 6 Å) that LAMMPS passes. The original put both directions of every pair into a hash set,
+layer by layer; its algorithm is implemented here again. All are timed in turn in one process, in
+CPU time, and must give the same edges.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def summarize(system: dict[str, Any], rounds: list[dict[str, float]]) -> Figures:
-    """Medians, and ratios of times that were measured one after the other."""
+    """Return medians, and ratios of times that were measured one after the other."""
     times = {way: median(one[way] for one in rounds) for way in WAYS}
     return Figures(
         atoms=system["atoms"],

@@ -5,10 +5,10 @@ scalars, and 32 of scalars and vectors) move rattled silicon: NVE, one thread a 
 ASE by MACE's own calculator, and in LAMMPS as TorchScript, with its radial networks as they are and
 as splines; all from the same weights, in both float types, in turn, round after round.
 
-A step of LAMMPS goes from one call of the model to the next, as a preloaded library notes them, in
-CPU time: of one rank, or of the slower of two. Energies of the first step are compared with MACE's.
+A step of LAMMPS is the CPU time from one call of the model to the next, recorded by a preloaded
+library: of one rank, or of the slower of two. Energies of the first step are compared with MACE's.
 
-(Named mace.py, this file would be what `import mace` finds.)
+(With the name mace.py, `import mace` would find this file.)
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ run {steps}
 
 @dataclass
 class Case:
-    """One way to run one model at one size.
+    """A way to run a model of a size.
 
     steps: CPU time of each, of the slowest rank, ms.
     energy: of the first one, eV.
@@ -89,7 +89,7 @@ def main() -> int:
     """Run the benchmark; 0 unless something fails."""
     options = parse_options()
     torch.set_num_threads(1)
-    logging.getLogger().setLevel(logging.ERROR)  # MACE tells that it converts float types
+    logging.getLogger().setLevel(logging.ERROR)  # MACE prints that it converts float types
     console = Console()
     cases = [
         Case(hidden, dtype, way, atoms, ranks)
@@ -192,7 +192,7 @@ def random_mace(hidden: str) -> torch.nn.Module:
 
 
 def install(case: Case, models: dict[str, torch.nn.Module], folder: Path) -> str:
-    """Export a model as a user does, and install it; its KIM name."""
+    """Export a model as a user does, install it, and return its KIM name."""
     file = folder / f"{case.hidden}.model"
     if not file.exists():
         torch.save(models[case.hidden], file)
@@ -240,7 +240,7 @@ def run_in_ase(case: Case, model: torch.nn.Module) -> None:
 
 
 def run_in_lammps(case: Case, model: str, call_times: Path) -> None:
-    """One LAMMPS run with the model's calls noted."""
+    """One LAMMPS run with recorded calls of the model."""
     steps = STEPS[case.atoms]
     text = LAMMPS_INPUT.format(model=model, steps=WARM_UP + steps)
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,5 +1,7 @@
-"""What one layer of messages costs per edge: splines and the operators of torchml._core beside the
-operations of torch that they replace, forward and backward, on edges of a silicon crystal.
+"""Measure the cost of one layer of messages per edge, forward and backward.
+
+Splines and the operators of torchml._core are compared with the operations of torch that they
+replace, on the edges of a silicon crystal.
 
     python benchmarks/operators.py [--repeats 20] [--threads 1]
 """
@@ -24,7 +26,7 @@ SIZES = {"216 atoms": 3, "8,000 atoms": 10}
 
 
 def silicon(repeats: int) -> tuple[Tensor, Tensor, int]:
-    """Distances [E], edges [2, E] between owners alone, and their number; cells hold 8 atoms."""
+    """Return distances [E], edges [2, E] between atoms, and the number of atoms, 8 per cell."""
     atoms = bulk("Si", a=5.431, cubic=True).repeat(repeats)
     atoms.positions += np.random.default_rng(0).uniform(-0.05, 0.05, atoms.positions.shape)
     found = periodic_particles(atoms.positions, atoms.cell.array, atoms.pbc, CUTOFF, CUTOFF)
@@ -38,7 +40,7 @@ def silicon(repeats: int) -> tuple[Tensor, Tensor, int]:
 
 
 def fastest(run: Callable[[], object], repeats: int) -> float:
-    """CPU seconds of the fastest of several runs."""
+    """Return the CPU time of the fastest of several runs, s."""
     run()
     times = []
     for _ in range(repeats):
@@ -49,7 +51,7 @@ def fastest(run: Callable[[], object], repeats: int) -> float:
 
 
 def cost(model: SchNet, distances: Tensor, edge_index: Tensor, owners: int, repeats: int) -> float:
-    """Nanoseconds per edge of a convolution and its derivatives."""
+    """Return the time of a convolution and its derivatives per edge, ns."""
     model.requires_grad_(False)
     basis, filters = model.basis, model.interactions[0].filters
     dtype = model.embedding.weight.dtype

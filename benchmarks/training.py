@@ -1,17 +1,17 @@
-"""Measure how fast training is, whether its memory stays flat, and how its cost grows.
+"""Measure the speed of training, its memory over epochs, and its cost over system size.
 
 A SchNet (3 layers, 64 features, 32 Gaussians, cutoff 4 Å, float64) learns energies and forces of
-rattled silicon, 64 atoms and 8 configurations a step. Four ways are timed, each in a process of its
-own, in turn, round after round:
+rattled silicon, 64 atoms and 8 configurations a step. Four ways are timed, each in a separate
+process, in turn, round after round:
 
 KLIFF            KLIFF's GNNLightningTrainer with this SchNet written in its convention
-same network     the very same module, trained by ours on the same staged graphs
-staged           our SchNet on staged graphs
-minimum image    our SchNet on the atoms alone, with the same energies: the default
+same network     the same module, trained by this package on the same staged graphs
+staged           SchNet of this package on staged graphs
+minimum image    SchNet of this package without ghosts, with the same energies: the default
 
-CPU time of the training process: KLIFF's loader, a process beside it, is not counted. Without KLIFF
-the others are timed alone. Then epochs are repeated to see whether memory grows, and structures of
-64 to 4,096 atoms are trained on one at a time to see how a step grows with its edges.
+CPU time is that of the training process, without KLIFF's loader, which is another process. Without
+KLIFF only the others are timed. Then many epochs show whether memory grows, and structures of 64 to
+4,096 atoms, one per step, show how the cost depends on the number of edges.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ CASES = {
 CONFIGURATIONS, BATCH, EPOCHS = 16, 8, 3
 WARM_UP = 2  # steps
 CELLS = (2, 3, 4, 5, 6, 8)  # 64 to 4,096 atoms
-LONG = 60  # epochs whose memory is looked at
+LONG = 60  # epochs of the memory test
 SETTLED = 20  # epochs after which it must not grow
 ROUNDS = 3
 TARGET = 5.0  # times as fast as KLIFF
-GROWTH = 5.0  # % of memory allowed from then to the end: the allocator takes some in a piece
+GROWTH = 5.0  # % by which memory may grow from then on: the allocator takes large pieces
 EXPONENT = (0.8, 1.1)  # of the cost over the number of edges
 
 
@@ -140,14 +140,14 @@ def has_kliff() -> bool:
 
 
 def work(case: str, folder: Path, batch_size: int, epochs: int) -> dict[str, list[float]]:
-    """Train in a process of its own, on one thread."""
+    """Train in a new process, on one thread."""
     command = [sys.executable, str(WORKER), case, str(folder), str(batch_size), str(epochs)]
     (result,) = objects(command)
     return result
 
 
 def write_silicon(folder: Path, cells: int, count: int) -> None:
-    """Rattled silicon of 8 cells³ atoms in KLIFF's flavour of extxyz; labels of no meaning."""
+    """Rattled silicon of 8 cells³ atoms in KLIFF's flavour of extxyz; arbitrary labels."""
     folder.mkdir()
     random = np.random.default_rng(2018)
     for number in range(count):

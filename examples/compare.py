@@ -1,11 +1,11 @@
-"""Stillinger-Weber silicon written in PyTorch, beside OpenKIM's native one, in LAMMPS.
+"""Compare Stillinger-Weber silicon in PyTorch with OpenKIM's native model in LAMMPS.
 
     python examples/compare.py [--output demo-output]
 
 exports the potential in two calling conventions and a SchNet with random weights, installs them
 into the KIM collection of the environment, and runs them and OpenKIM's own Stillinger-Weber model
-from one input script, in.nve, on one and two MPI ranks. A table shows how well they agree,
-demo-output/compare.png shows it, and the exit status is 0 if everything does.
+from one input script, in.nve, on one and two MPI ranks. A table and demo-output/compare.png show
+the differences; the exit status is 0 if all are within their limits.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ AGAINST_OPENKIM = 1e-8
 AMONG_OURS = 1e-10
 WHOLE_PATH = 1e-6
 DRIFT = 1e-3
-# Fluctuation of the total energy over that of the potential energy: that of the integrator.
+# Fluctuation of the total energy over that of the potential energy, due to the integrator.
 CONSERVED = 1e-2
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A number and what it must not exceed."""
+    """A number and its upper limit."""
 
     value: float
     limit: float
@@ -92,20 +92,20 @@ def main() -> int:
 
 
 def simulate(console: Console) -> dict[str, dict[int, Run]]:
-    """Export, install and run everything: by the name of the model, by ranks."""
+    """Export, install and run all models; return runs by model and number of ranks."""
     if not os.environ.get("KIM_API_PORTABLE_MODELS_DIR"):
         raise TorchMLError(
             "KIM_API_PORTABLE_MODELS_DIR is not set, expected the collection to install into; "
             "'. env.sh' of the installation sets it"
         )
-    # A few hundred atoms gain nothing from threads, and lose much where cores are shared.
+    # A few hundred atoms are not faster with threads, and slower on shared cores.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     native = find_native()
     torch.manual_seed(2018)
     schnet = SchNet(["Si"], cutoff=4.0, layers=3, features=32)
     ours: list[tuple[str, EdgeModel, str]] = [
         ("SW graph", StillingerWeber(), "graph"),
-        ("SW none", StillingerWeber(), "none"),
+        ("SW raw", StillingerWeber(), "raw"),
         ("SchNet graph", schnet, "graph"),
         ("SchNet edges", schnet, "edges"),
     ]
@@ -144,7 +144,7 @@ def simulate(console: Console) -> dict[str, dict[int, Run]]:
 
 
 def install(name: str, model: EdgeModel, convention: str, folder: Path) -> str:
-    """Export a model and install it into the environment's KIM collection; its KIM name."""
+    """Export a model, install it into the environment's KIM collection, return its KIM name."""
     archive = folder / f"{convention}.pt"
     metadata.save(script(model, convention), archive, describe(model, convention))
     result = export(
@@ -163,8 +163,8 @@ def install(name: str, model: EdgeModel, convention: str, folder: Path) -> str:
 
 
 def compare(ours: Run, other: Run, limit: float) -> dict[str, Figure]:
-    """Step 0, and the way from there."""
-    # Drifts are slopes: what they make of the energy during the run is small against its swing.
+    """Differences of step 0 and of the trajectories."""
+    # Drifts are slopes; during the run they change the energy less than its fluctuations.
     lasting = np.ptp(ours.times) * ours.atoms / np.ptp(other.potential)
     return {
         "energy": Figure(relative(ours.potential[0], other.potential[0]), limit),
@@ -194,7 +194,7 @@ def compare_all(runs: dict[str, dict[int, Run]]) -> Comparisons:
 
 
 def runs_table(runs: dict[str, dict[int, Run]]) -> Table:
-    """What was run."""
+    """Print the runs."""
     table = new_table("Runs of in.nve (* of the total energy, eV per atom and ps)", "model", "")
     for column in ("atoms", "steps", "energy/eV", "press./bar", "drift*", "s"):
         table.add_column(column, justify="right", no_wrap=True)
@@ -214,7 +214,7 @@ def runs_table(runs: dict[str, dict[int, Run]]) -> Table:
 
 
 def comparisons_table(comparisons: Comparisons) -> Table:
-    """Relative differences, and whether they are within their limits."""
+    """Print relative differences and whether they are within their limits."""
     table = new_table("Relative differences (limits in the last rows)", "", "against")
     table.caption = (
         "energy, forces and pressure of step 0; path: potential energy of the whole run; drift: of "

@@ -1,13 +1,13 @@
-"""The whole way: data, training, export, LAMMPS.
+"""From structures to LAMMPS: data, training, export, simulation.
 
     python examples/demo.py [--output demo-output]
 
-Structures of silicon are labelled by OpenKIM's Stillinger-Weber model; a PaiNN learns from them as
-demo.yaml says; its best checkpoint becomes a KIM portable model, which is installed into the KIM
-collection of the environment and moves silicon in LAMMPS on one and two MPI ranks. Because the
+OpenKIM's Stillinger-Weber model labels structures of silicon; a PaiNN learns from them as
+configured in demo.yaml; its best checkpoint becomes a KIM portable model, which is installed into
+the KIM collection of the environment and runs in LAMMPS on one and two MPI ranks. Because the
 labels come from a potential, the errors of the trained model are known exactly, and its dynamics
-have something to be compared with. A table says whether everything is within its limits, as does
-the exit status; demo-output/demo.png shows it.
+can be compared. A table and the exit status show whether all numbers are within their limits;
+demo-output/demo.png shows the results.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CONFIGURATION = Path(__file__).with_name("demo.yaml")
 NAME = "Demo_PaiNN_Si"
 CELLS, STEPS = 3, 400  # 216 atoms, 0.4 ps
 
-# What is allowed, of the exported model. The errors are on structures it has not seen; their forces
+# Limits for the exported model. Errors are on structures outside the training data; their forces
 # are 1.2 eV/Å on average.
 ENERGY_ERROR = 0.005  # eV/atom
 FORCES_ERROR = 0.07  # eV/Å
@@ -50,7 +50,7 @@ RANKS = 1e-9
 
 @dataclass(frozen=True)
 class Figure:
-    """A number and what it must not exceed."""
+    """A number and its limit."""
 
     what: str
     value: float
@@ -91,7 +91,7 @@ def main() -> int:
 
 
 def check_environment() -> None:
-    """Fail at once rather than after the training."""
+    """Check the environment before the training, not after it."""
     if not os.environ.get("KIM_API_PORTABLE_MODELS_DIR"):
         raise TorchMLError(
             "KIM_API_PORTABLE_MODELS_DIR is not set, expected the collection to install into; "
@@ -101,14 +101,14 @@ def check_environment() -> None:
 
 
 def train(console: Console, output: Path) -> Path:
-    """Data and training; the best checkpoint."""
+    """Make the data and train; return the best checkpoint."""
     heading(console, "Silicon to learn from", "OpenKIM's Stillinger-Weber model, 300 to 1500 K")
     with working(console, "molecular dynamics"):
         train_file, test_file = silicon_data.generate(output / "silicon")
     console.print(f"  {train_file} and {test_file.name}")
 
     heading(console, "Training", f"torchml fit --config {CONFIGURATION}")
-    # Small batches gain little from threads, and lose much where cores are shared.
+    # Threads help little with small batches, and slow down where cores are shared.
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
     # Lightning takes seconds to import.
@@ -126,7 +126,7 @@ def train(console: Console, output: Path) -> Path:
 
 
 def forget_bar(configuration: Path) -> None:
-    """Leave a configuration that works from everywhere: the bar is this folder's."""
+    """Remove the bar from the configuration: it can be imported from this folder only."""
     lines = configuration.read_text().splitlines()
     start = lines.index("  callbacks:")
     lines[start : start + 2] = ["  callbacks: null"]
@@ -136,7 +136,7 @@ def forget_bar(configuration: Path) -> None:
 
 
 def install(console: Console, best: Path, output: Path) -> str:
-    """Export the checkpoint into the environment's KIM collection; the model's KIM name."""
+    """Export the checkpoint into the environment's KIM collection; return the model's KIM name."""
     heading(console, "To every simulator", f"python -m torchml_export {best} --install environment")
     with working(console, "checking and installing"):
         order = Export(best, NAME, output=output, collection="environment", overwrite=True)
@@ -150,9 +150,9 @@ def install(console: Console, best: Path, output: Path) -> str:
 
 
 def simulate(console: Console, model: str) -> dict[str, Run]:
-    """NVE in LAMMPS: OpenKIM's own model, and the trained one on one and two ranks."""
+    """Run NVE in LAMMPS: OpenKIM's own model, and the trained one on one and two ranks."""
     heading(console, "LAMMPS", f"in.nve, {8 * CELLS**3} atoms, {STEPS} steps of 1 fs")
-    # A few hundred atoms gain nothing from threads, and lose much where cores are shared.
+    # Threads do not help with a few hundred atoms, and slow down where cores are shared.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     native = silicon_data.find_native()
     runs: dict[str, Run] = {}
@@ -169,7 +169,7 @@ def simulate(console: Console, model: str) -> dict[str, Run]:
 
 
 def judge(parity: Parity, runs: dict[str, Run]) -> list[Figure]:
-    """Everything that has a limit."""
+    """Return all numbers that have a limit."""
     one, two = runs["1 rank"], runs["2 ranks"]
     energy, forces = parity.errors()
     return [
@@ -184,19 +184,19 @@ def judge(parity: Parity, runs: dict[str, Run]) -> list[Figure]:
 
 @contextmanager
 def working(console: Console, what: str) -> Iterator[None]:
-    """A spinner while something happens; nothing where the output is no terminal."""
+    """Show a spinner on a terminal."""
     with warnings.catch_warnings(), console.status(f"{what} ..."):
         warnings.simplefilter("ignore", DeprecationWarning)
         yield
 
 
 def heading(console: Console, what: str, how: str) -> None:
-    """What comes next, and how one does it oneself."""
+    """Print the next step, and its command."""
     console.print(f"\n[bold]{what}[/]  [dim]{how}[/]", soft_wrap=True)
 
 
 def errors_table(parity: Parity) -> Table:
-    """Errors by kind of structure."""
+    """Return a table of errors by kind of structure."""
     table = new_table("Mean errors on unseen structures", "structures")
     for column in ("number", "energy, meV/atom", "forces, eV/Å"):
         table.add_column(column, justify="right")
@@ -210,20 +210,21 @@ def errors_table(parity: Parity) -> Table:
 
 
 def figures_table(figures: list[Figure]) -> Table:
-    """Figures beside their limits."""
+    """Return a table of numbers and limits."""
     table = new_table("Within limits?", "")
     for column in ("value", "limit"):
         table.add_column(column, justify="right")
     table.add_column("")
     table.add_column("")
-    for one in figures:
-        verdict = "[green]yes[/]" if one.passed else "[bold red]NO[/]"
-        table.add_row(one.what, f"{one.value:.2g}", f"{one.limit:.2g}", one.unit, verdict)
+    for figure in figures:
+        verdict = "[green]yes[/]" if figure.passed else "[bold red]NO[/]"
+        numbers = f"{figure.value:.2g}", f"{figure.limit:.2g}"
+        table.add_row(figure.what, *numbers, figure.unit, verdict)
     return table
 
 
 def new_table(title: str, first: str) -> Table:
-    """A table that fits 80 columns."""
+    """Return an empty table that fits 80 columns."""
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     table.add_column(first, no_wrap=True)
     return table
@@ -237,8 +238,8 @@ def close(
     model: str,
     seconds: float,
 ) -> int:
-    """The last lines, and the exit status."""
-    failed = [one for one in figures if not one.passed]
+    """Print the last lines; return the exit status."""
+    failed = [figure for figure in figures if not figure.passed]
     if failed:
         console.print(f"\n[bold red]{len(failed)} of {len(figures)} exceed their limits.[/]")
     else:

@@ -1,4 +1,4 @@
-"""The demonstration as one picture."""
+"""The figure of the demonstration."""
 
 from __future__ import annotations
 

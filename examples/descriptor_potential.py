@@ -3,11 +3,11 @@
     python examples/descriptor_potential.py [--output demo-output/descriptor]
 
 Structures of silicon are labelled by OpenKIM's Stillinger-Weber model. Each atom is described by
-symmetry functions, which the C++ library computes; a small network makes energies of them, and
-learns from energies and forces in a loop of plain PyTorch. Scripted and exported together with the
-parameters of its descriptor, it becomes a KIM portable model, is installed into the KIM collection
-of the environment, and moves silicon in LAMMPS on one and two MPI ranks. The exit status is 0
-if everything is within its limits; descriptor_potential.png shows it.
+symmetry functions, which the C++ library computes; a small network computes energies from them and
+is trained on energies and forces in a loop of plain PyTorch. It is exported together with the
+parameters of its descriptor as a KIM portable model, installed into the KIM collection of the
+environment, and used for molecular dynamics in LAMMPS on one and two MPI ranks. The exit status is
+0 if everything is within its limits; descriptor_potential.png shows it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ EPOCHS, BATCH, LEARNING_RATE = 150, 4, 5e-3
 FORCE_WEIGHT = 0.2  # Å²; energies per atom weigh 1
 CELLS, STEPS = 2, 400  # 64 atoms, 0.4 ps
 
-# What is allowed; forces are 1.2 eV/Å on average.
+# Limits of the errors; forces are 1.2 eV/Å on average.
 ENERGY_ERROR = 0.004  # eV/atom
 FORCES_ERROR = 0.08  # eV/Å
 DRIFT = 1e-4  # eV per atom and ps
@@ -55,7 +55,7 @@ RANKS = 1e-9  # between one and two ranks, of step 0
 
 @dataclass(frozen=True)
 class Labelled:
-    """Structures of 64 atoms as the training sees them: descriptors with their Jacobian, labels.
+    """Structures of 64 atoms for the training: descriptors with their Jacobian, and labels.
 
     energies [S] in eV, forces [N, 3] in eV/Å, the atoms of one structure after those of another.
     """
@@ -66,7 +66,7 @@ class Labelled:
 
     @classmethod
     def joined(cls, parts: Sequence[Labelled]) -> Labelled:
-        """Many as one."""
+        """Join structures."""
         return cls(
             Linearization.joined([part.described for part in parts]),
             torch.cat([part.energies for part in parts]),
@@ -90,14 +90,14 @@ def main() -> int:
 
 
 def work(output: Path, console: Console) -> int:
-    """All the steps."""
+    """Run all steps."""
     started = time.perf_counter()
     if not os.environ.get("KIM_API_PORTABLE_MODELS_DIR"):
         raise TorchMLError(
             "KIM_API_PORTABLE_MODELS_DIR is not set, expected the collection to install into; "
             "'. env.sh' of the installation sets it"
         )
-    # Small systems gain nothing from threads, and lose much where cores are shared.
+    # Small systems are not faster with threads, and slower on shared cores.
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)
         os.environ["OMP_NUM_THREADS"] = "1"
@@ -130,7 +130,7 @@ def label(size: silicon_data.Size, seed: int) -> list[Atoms]:
 def train(
     descriptor: Descriptor, structures: Sequence[Atoms], console: Console
 ) -> DescriptorNetwork:
-    """Structures do not move while the network learns: their descriptors are computed once."""
+    """Compute the descriptors once, because the structures do not change."""
     torch.manual_seed(0)
     samples = [
         Labelled(
@@ -167,7 +167,7 @@ def batches(samples: Sequence[Labelled]) -> Iterator[Labelled]:
 
 
 def loss_of(network: DescriptorNetwork, batch: Labelled) -> Tensor:
-    """Squared errors of energies per atom and of forces, which are a product with the Jacobian."""
+    """Return squared errors of energies per atom and of forces, a product with the Jacobian."""
     values = batch.described.values.detach().requires_grad_()
     energies = network(values)
     (cotangent,) = torch.autograd.grad(energies.sum(), values, create_graph=True)
@@ -202,7 +202,7 @@ def install(network: DescriptorNetwork, descriptor: Descriptor, output: Path) ->
 
 
 def report(parity: Parity, runs: Sequence[Run], console: Console) -> bool:
-    """Print what there are limits of; whether all are kept."""
+    """Print the figures with limits; return whether all are within them."""
     one, two = runs
     energy, forces = parity.errors()
     difference = max(relative(two.potential[0], one.potential[0]), relative(two.forces, one.forces))

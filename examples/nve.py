@@ -1,4 +1,4 @@
-"""One run of in.nve: silicon in the NVE ensemble in LAMMPS, by any installed KIM model."""
+"""A run of in.nve: silicon in the NVE ensemble in LAMMPS, with an installed KIM model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TIMESTEP = 1e-3  # ps, as in in.nve
 
 @dataclass(frozen=True)
 class Run:
-    """What one LAMMPS run wrote.
+    """Results of a LAMMPS run.
 
     times [T], ps; potential, total [T], eV; pressure [T], bar; forces [N, 3] of step 0, eV/Å, the
     atoms sorted by position; seconds of wall time.
@@ -48,7 +48,7 @@ class Run:
 
 
 def run(model: str, cells: int, steps: int, ranks: int) -> Run:
-    """in.nve with a model: 8 cells³ atoms, on that many MPI ranks."""
+    """Run in.nve with a model: 8 cells³ atoms, on a number of MPI ranks."""
     variables = {"model": model, "cells": str(cells), "steps": str(steps)}
     with tempfile.TemporaryDirectory() as scratch:
         start = time.perf_counter()
@@ -57,13 +57,13 @@ def run(model: str, cells: int, steps: int, ranks: int) -> Run:
         steps_, potential, total, pressure = np.loadtxt(Path(scratch) / "energies.txt").T
         first = (Path(scratch) / "forces.txt").read_text().split("ITEM: TIMESTEP")[1]
         atoms = np.loadtxt(first.split("ITEM: ATOMS")[1].splitlines()[1:])
-    # Ranks number their atoms differently, but put them at the same places.
+    # Ranks number atoms differently, but their positions are the same.
     atoms = atoms[np.lexsort(atoms[:, 1:4].round(6).T)]
     return Run(steps_ * TIMESTEP, potential, total, pressure, atoms[:, 4:7], seconds)
 
 
 def called(name: str, ranks: int) -> str:
-    """A run in words."""
+    """Describe a run."""
     return f"{name} {ranks} rank{'s' * (ranks > 1)}"
 
 

@@ -1,4 +1,4 @@
-"""Predictions of a model for labelled structures, beside the labels."""
+"""Predictions of a model for labelled structures, and the labels."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Parity:
 
 
 def predict(model: Path, file: Path) -> Parity:
-    """The word of a portable model, evaluated by the C++ that LAMMPS runs, on all structures."""
+    """Evaluate a portable model on all structures, with the C++ code that LAMMPS runs."""
     structures = read(file, ":")
     calculator = Calculator(model)
     energies, forces = [], []

@@ -1,11 +1,11 @@
-"""Silicon to learn from: energies, forces and stresses of OpenKIM's Stillinger-Weber model.
+"""Training data of silicon: energies, forces and stresses of OpenKIM's Stillinger-Weber model.
 
     python examples/silicon_data.py [--output silicon-data] [--seed 0]
 
 writes train.extxyz and test.extxyz: snapshots of molecular dynamics between 300 and 1500 K, and
 rattled cells that are compressed, expanded and sheared, 64 atoms each. The same seed gives the same
-files. Since the labels come from a potential, what a trained model gets wrong can be measured on
-any structure, not only on these.
+files. The labels come from a potential, so that errors of a trained model can be computed for any
+structure.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ LATTICE_CONSTANT = 5.431  # Å
 TEMPERATURES = (300.0, 600.0, 900.0, 1200.0, 1500.0)  # K
 TIMESTEP = 2.0  # fs
 FRICTION = 0.02  # 1/fs
-WARM_UP = 100  # steps; the lattice starts with the potential energy it will have
+WARM_UP = 100  # steps, in which kinetic energy becomes potential energy
 INTERVAL = 20  # steps between snapshots: 40 fs, most of a period of the fastest phonon
 
 
 @dataclass(frozen=True)
 class Size:
-    """How many structures of each kind."""
+    """Numbers of structures of each kind."""
 
     snapshots: int  # of each temperature
     strained: int
@@ -81,7 +81,7 @@ def generate(
     """
     native = find_native()
     folder.mkdir(parents=True, exist_ok=True)
-    # Trajectories and random numbers of their own: nothing of the test set is close to the other.
+    # The test set has other trajectories and random numbers and is independent.
     streams = np.random.default_rng(seed).spawn(2)
     total = count(TRAINING) + count(TEST)
     done = 0
@@ -107,8 +107,8 @@ def count(size: Size) -> int:
 
 
 def find_native() -> str:
-    """The installed version of OpenKIM's Stillinger-Weber model."""
-    with tempfile.TemporaryDirectory() as scratch:  # KIM-API leaves a log
+    """Return the KIM name of the installed Stillinger-Weber model of OpenKIM."""
+    with tempfile.TemporaryDirectory() as scratch:  # KIM-API writes a log
         listed = subprocess.run(
             ["kim-api-collections-management", "list"],
             cwd=scratch,
@@ -127,14 +127,14 @@ def find_native() -> str:
 
 @contextmanager
 def inside_scratch() -> Iterator[None]:
-    """Stand elsewhere: KIM-API writes kim.log where the process stands, to the last object."""
+    """Change the working directory, because KIM-API writes kim.log there."""
     here = Path.cwd()
     with tempfile.TemporaryDirectory() as scratch:
         os.chdir(scratch)
         try:
             yield
         finally:
-            gc.collect()  # ASE's calculators of KIM models hold on to themselves
+            gc.collect()  # ASE's calculators of KIM models contain reference cycles
             os.chdir(here)
 
 
@@ -189,7 +189,7 @@ def strained(random: np.random.Generator) -> Atoms:
 
 
 def with_labels(atoms: Atoms, group: str) -> Atoms:
-    """A copy that holds its results (eV, eV/Å, eV/Å³) and the name of its group."""
+    """Return a copy with its results (eV, eV/Å, eV/Å³) and the name of its group."""
     copy = Atoms(atoms.symbols, atoms.positions, cell=atoms.cell, pbc=atoms.pbc)
     copy.info["group"] = group
     copy.calc = SinglePointCalculator(

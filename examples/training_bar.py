@@ -1,4 +1,4 @@
-"""One bar for a whole training, with the errors of the latest validation."""
+"""A progress bar of a whole training, with the errors of the latest validation."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-LINES = 8  # instead of a bar, where the output is no terminal
+LINES = 8  # instead of a bar if the output is not a terminal
 
 
 class TrainingBar(ProgressBar):
-    """Counts epochs, moves with every batch."""
+    """A bar that counts epochs and advances with every batch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,10 +43,10 @@ class TrainingBar(ProgressBar):
         self.task = self.bar.add_task("")
 
     def disable(self) -> None:
-        """Not needed: there is one rank."""
+        """Do nothing: there is one rank."""
 
     def enable(self) -> None:
-        """It is on."""
+        """Return that the bar is on."""
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.bar.update(self.task, total=trainer.max_epochs)

@@ -18,7 +18,7 @@ from torchml import kim
 
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> Iterator[None]:
-    """Small systems gain nothing from threads, and lose much where cores are shared."""
+    """Use one thread: small systems are not faster with more, and slower on shared cores."""
     torch.set_num_threads(1)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OMP_NUM_THREADS", "1")
@@ -26,7 +26,7 @@ def one_thread() -> Iterator[None]:
 
 
 class NoMPI(MetaPathFinder):
-    """Hides mpi4py: a trainer that finds it starts MPI, and no mpirun of a later test works."""
+    """Hide mpi4py: a trainer that finds it starts MPI, and mpirun fails in later tests."""
 
     def find_spec(self, fullname: str, *_: object) -> None:
         if fullname == "mpi4py":
@@ -42,7 +42,7 @@ def no_mpi() -> Iterator[None]:
 
 @pytest.fixture(autouse=True, scope="session")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Fixtures that outlive a test stand outside the repository too."""
+    """Fixtures of the session also run outside the repository."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("elsewhere"))
         yield
@@ -50,7 +50,7 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """KIM-API writes kim.log where the process stands: tests stand in a folder of their own."""
+    """Each test has its own working directory, because KIM-API writes kim.log there."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -1,1 +1,1 @@
-"""What the benchmarks share; a folder, because `make bench` runs every script beside it."""
+"""Modules that the benchmarks share, in a folder, because `make bench` runs all scripts above."""

@@ -1,4 +1,4 @@
-"""Files that keep the figures of every run."""
+"""Files with the results of all runs."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from torchml import TorchMLError
 
 
 def append(record: dict[str, Any], path: Path) -> None:
-    """Add a run, with machine, date and commit, to those that `path` holds under `runs`."""
+    """Add a run, with machine, date and commit, to the list `runs` in the file."""
     runs = read(path)
     runs.append({"machine": machine(), "commit": commit(), **record})
     write_json({"runs": runs}, path)
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """All runs so far; raises TorchMLError for a file that holds something else."""
+    """Return all runs so far; a file with other content raises TorchMLError."""
     if not path.exists():
         return []
     try:
@@ -33,7 +33,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def commit() -> str:
-    """Of the repository; with `+` where files were changed since, `unknown` outside of one."""
+    """Return the commit of the repository, with `+` if files differ; `unknown` outside of one."""
     done = subprocess.run(
         ["git", "-C", str(SOURCES), "describe", "--always", "--dirty=+", "--abbrev=10"],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""The compiled halves of the benchmarks: built on first use, outside the repository."""
+"""Compiled parts of the benchmarks, built at the first use outside the repository."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ SOURCES = Path(__file__).resolve().parents[1]
 
 
 def default_build_folder() -> Path:
-    """Where programs are built unless `--build` says otherwise."""
+    """Return the default folder of `--build`."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(cache) / "torchml" / "benchmarks"
 
 
 def build(target: str, folder: Path) -> Path:
-    """Configure and build (quick when nothing changed); the path of the program or library."""
+    """Configure and build, fast if nothing changed; return the path of the program or library."""
     # The original algorithm is compiled with the same flags: those of torchml_target_defaults.
     _run(["cmake", "-S", str(SOURCES), "-B", str(folder), "-DCMAKE_BUILD_TYPE=Release"])
     _run(
@@ -50,7 +50,7 @@ def _run(command: list[str]) -> None:
 
 
 def objects(command: list[str]) -> Iterator[dict[str, Any]]:
-    """Run a program on one thread and give the JSON objects that it prints, line by line."""
+    """Run a program on one thread and return the JSON objects in the lines that it prints."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
@@ -58,8 +58,7 @@ def objects(command: list[str]) -> Iterator[dict[str, Any]]:
         assert program.stdout is not None and program.stderr is not None
         for line in program.stdout:
             yield json.loads(line)
-        said = program.stderr.read().strip()
+        message = program.stderr.read().strip()
     if program.returncode != 0:
-        raise TorchMLError(
-            f"{Path(command[0]).name} ended with {program.returncode}: {said or 'it said nothing'}"
-        )
+        name, message = Path(command[0]).name, message or "no message"
+        raise TorchMLError(f"{name} ended with {program.returncode}: {message}")

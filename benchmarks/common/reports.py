@@ -1,4 +1,4 @@
-"""Tables, progress, and the JSON files that keep the figures."""
+"""Tables, progress, and JSON files of results."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OUTPUT = Path("demo-output/benchmarks")
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on; the load is that of the last minute."""
+    """Return the machine and its load in the last minute."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -38,7 +38,7 @@ def _processor() -> str:
 
 
 def write_json(content: dict[str, Any], path: Path) -> None:
-    """Write, then rename, so that no reader finds half a file."""
+    """Write, then rename, so that the file is always complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}")
     temporary.write_text(json.dumps(content, indent=1) + "\n")
@@ -46,7 +46,7 @@ def write_json(content: dict[str, Any], path: Path) -> None:
 
 
 def progress_bar(console: Console) -> Progress:
-    """A bar that vanishes when all is done."""
+    """Return a progress bar that is removed at the end."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),

@@ -13,7 +13,7 @@ from common.reports import new_table
 
 @dataclass
 class Sheet:
-    """A table of texts: its first columns are words, the others figures."""
+    """A table of texts: the first columns are words, the others numbers."""
 
     title: str
     words: Sequence[str]
@@ -22,14 +22,14 @@ class Sheet:
     rows: list[Sequence[str]] = field(default_factory=list)
 
     def table(self) -> Table:
-        """To print."""
+        """Return the table for printing."""
         table = new_table(self.title, self.words, self.figures, self.caption)
         for row in self.rows:
             table.add_row(*row)
         return table
 
     def markdown(self) -> str:
-        """A heading, the table and its caption."""
+        """Return heading, table and caption in Markdown."""
         lines = [
             f"### {self.title}",
             "",
@@ -50,9 +50,9 @@ BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
 
 
 def write_markdown(head: str, sheets: Sequence[Sheet], path: Path) -> None:
-    """All tables below a line of introduction; written, then renamed.
+    """Write all tables below a line of introduction; write, then rename.
 
-    Where the file has the marks BEGIN and END, what stands between them is replaced.
+    If the file has the marks BEGIN and END, only the text between them is replaced.
     """
     text = "\n".join([head + "\n", *(sheet.markdown() for sheet in sheets)])
     page = path.read_text() if path.exists() else ""

@@ -1,4 +1,4 @@
-"""Programs that stay and answer, one line of JSON for another."""
+"""Programs that keep running and answer lines of JSON."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torchml.errors import TorchMLError
 
 
 class Worker:
-    """A Python program in a process of its own, perhaps of another Python; ends with its context.
+    """A Python program in a new process, possibly of another Python; it ends with its context.
 
-    `greeting` is the first line that it said.
+    `greeting` is its first line.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Worker:
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
-        # Packages may bring libraries that lie beside their Python's own.
+        # Packages may need libraries beside those of their Python.
         libraries = [str(python.absolute().parents[1] / "lib"), os.getenv("LD_LIBRARY_PATH", "")]
         self._process = subprocess.Popen(
             [str(python), str(program), *arguments],
@@ -51,13 +51,13 @@ class Worker:
             raise
 
     def ask(self, **order: Any) -> dict[str, Any]:
-        """The answer to an order. Throws TorchMLError when the program ends instead."""
+        """Send a request and return the answer; raises TorchMLError if the program ends instead."""
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(order) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            pass  # what it left is more telling
+            pass  # its error output explains more
         return self._answer()
 
     def __enter__(self) -> Worker:
@@ -75,11 +75,10 @@ class Worker:
     def _answer(self) -> dict[str, Any]:
         assert self._process.stdout is not None and self._process.stderr is not None
         for line in self._process.stdout:
-            if line.startswith("{"):  # libraries may talk too
+            if line.startswith("{"):  # libraries may print lines too
                 answer: dict[str, Any] = json.loads(line)
                 return answer
-        said = self._process.stderr.read().strip().splitlines()
+        lines = self._process.stderr.read().strip().splitlines()
         raise TorchMLError(
-            f"{self.name} ended with {self._process.wait()}: "
-            f"{said[-1] if said else 'it said nothing'}"
+            f"{self.name} ended with {self._process.wait()}: {lines[-1] if lines else 'no message'}"
         )

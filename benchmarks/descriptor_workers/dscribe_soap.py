@@ -10,7 +10,7 @@ from serving import System, Way, read, serve
 
 
 def main() -> None:
-    """Both radial bases, and the whole Jacobian of what it differentiates analytically."""
+    """Time both radial bases, and the Jacobian if DScribe has it analytically."""
     system, cases = read()
     atoms = Atoms(
         f"Si{system.centers}", system.positions[: system.centers], cell=system.cell, pbc=True
@@ -26,7 +26,7 @@ def main() -> None:
             ways[f"{name} values {basis}"] = Way(
                 lambda soap=soap, some=some: soap.create(atoms, centers=some), len(some)
             )
-        # Neither a cell nor the polynomial basis can be differentiated analytically.
+        # DScribe has no analytical derivatives with a cell or the polynomial basis.
         piece = bulk("Si", cubic=True, a=5.431) * (3, 3, 3)
         piece.set_pbc(False)
         open_soap = make(given, "gto", periodic=False)
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def make(given: dict, basis: str, periodic: bool) -> SOAP:
-    """DScribe's object with the parameters of a case."""
+    """Return DScribe's object with the parameters of a case."""
     return SOAP(
         species=["Si"],
         r_cut=given["cutoff"],
@@ -54,10 +54,10 @@ def make(given: dict, basis: str, periodic: bool) -> SOAP:
 
 
 def values(system: System, given: dict, n: int) -> np.ndarray:
-    """In this package's definition and order: [n, width].
+    """Compute the values in the definition and order of this package: [n, width].
 
-    DScribe adds a Gaussian for the centre and looks beyond the cutoff: it is shown the neighbours
-    alone, around an empty place.
+    DScribe adds a Gaussian for the centre and includes atoms beyond the cutoff: its input are the
+    neighbours alone, around an empty centre.
     """
     soap = make(given, "polynomial", periodic=False)
     n_max, degrees = given["n_max"], given["l_max"] + 1

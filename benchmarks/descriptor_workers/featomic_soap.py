@@ -1,6 +1,6 @@
 """featomic's SOAP, timed for benchmarks/descriptor.py; its own search for neighbours is included.
 
-Its radial basis is another one: only the speed can be compared.
+It has another radial basis: only the speed can be compared.
 """
 
 import importlib.metadata
@@ -11,7 +11,7 @@ from serving import Way, read, serve
 
 
 def main() -> None:
-    """Values and the Jacobian, which is all that it offers."""
+    """Time values and the Jacobian; featomic has no products."""
     system, cases = read()
     atoms = Atoms(
         f"Si{system.centers}", system.positions[: system.centers], cell=system.cell, pbc=True

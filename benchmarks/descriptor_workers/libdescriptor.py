@@ -1,6 +1,6 @@
 """libdescriptor's shared library, timed for benchmarks/descriptor.py.
 
-Its functions for single atoms: those for many keep a tape of gigabytes and are no faster.
+It uses the functions for single atoms: those for many need gigabytes and are not faster.
 """
 
 import ctypes
@@ -14,7 +14,7 @@ real = ctypes.c_double
 
 
 def main() -> None:
-    """Values and vector-Jacobian products of the kinds that it has."""
+    """Time values and vector-Jacobian products of all kinds of the library."""
     system, cases = read()
     library, bridge_path = sys.argv[3:]
     ctypes.CDLL(library, ctypes.RTLD_GLOBAL)

@@ -1,6 +1,6 @@
-"""What the programs that compute descriptors share: a system, timing, and talk in lines of JSON.
+"""System, timing and JSON protocol of the programs that compute descriptors.
 
-Runs in other Pythons than that of the benchmark: numpy is all that it needs.
+It also runs in other Pythons than that of the benchmark and needs numpy only.
 """
 
 import json
@@ -37,7 +37,7 @@ class System:
 
 @dataclass(frozen=True)
 class Way:
-    """Something to be timed: `run` once, for so many atoms."""
+    """A computation to time: one call of `run` for a number of atoms."""
 
     run: Callable[[], object]
     atoms: int
@@ -49,7 +49,7 @@ def cotangent(centers: int, width: int) -> np.ndarray:
 
 
 def few(run: Callable[[int], object], most: int) -> Way:
-    """`run(n)` for as many atoms as take a measurement's time, at most `most`."""
+    """Return `run(n)` for as many atoms as fill the time of a measurement, at most `most`."""
     start = time.process_time()
     run(1)
     once = time.process_time() - start
@@ -58,7 +58,7 @@ def few(run: Callable[[int], object], most: int) -> Way:
 
 
 def read() -> tuple[System, list[dict]]:
-    """The system and the cases that the benchmark wrote: arguments 1 and 2."""
+    """Read the system and the cases of the benchmark: arguments 1 and 2."""
     arrays = np.load(sys.argv[1])
     system = System(
         **{name: arrays[name] for name in ("positions", "offsets", "neighbors", "cell")},
@@ -86,7 +86,7 @@ def serve(
 
 
 def measure(way: Way) -> dict[str, float]:
-    """Microseconds per atom, CPU and wall; and by how many MB the process grew at its largest."""
+    """Return CPU and wall time per atom, µs, and the growth of the peak memory, MB."""
     before = forget_largest_memory()
     way.run()
     grown = memory("VmHWM") - before

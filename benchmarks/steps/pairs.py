@@ -1,4 +1,4 @@
-"""Minimum-image edges for programs that know the box, kept between steps as LAMMPS does."""
+"""Minimum-image edges for programs with a box, kept between steps as in LAMMPS."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ Floats = NDArray[np.float64]
 
 
 class VerletList:
-    """Pairs within cutoff + skin, listed anew when an atom has moved by half the skin (Å)."""
+    """Verlet list: pairs within cutoff + skin, rebuilt when an atom moved by half the skin (Å).
+
+    L. Verlet, Phys. Rev. 159, 98 (1967)."""
 
     def __init__(self, cutoff: float, skin: float) -> None:
         self.cutoff = cutoff

@@ -30,7 +30,7 @@ TEMPERATURE = 300.0  # K
 CELLS = {8 * n**3: n for n in (2, 3, 4, 5, 6, 8, 10, 15, 20)}
 WARM_UP = 3
 WARM_UP_RANKS = 12  # on several ranks, ghosts are folded after eight steps at the earliest
-# glibc keeps freed memory, which is better than what a user has who says nothing.
+# glibc keeps freed memory, which is faster than its default.
 KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(2**33), "MALLOC_TRIM_THRESHOLD_": str(2**34)}
 
 LAMMPS_INPUT = """\
@@ -49,7 +49,7 @@ run {steps}
 
 @dataclass(frozen=True)
 class Case:
-    """What is measured: a variant at a size, on so many ranks with so many threads each."""
+    """A measurement: a variant, a size, and numbers of ranks and of threads per rank."""
 
     variant: str
     atoms: int
@@ -67,7 +67,7 @@ class Times:
 
     cpu, wall: ms for each step; CPU time is that of all ranks and threads.
     driver, model: CPU time of the driver's share of the step, the model's included, and of the
-        model's own calls, ms; empty where nobody noted them.
+        calls of the model, ms; empty if they were not recorded.
     peak: resident memory, MiB, of all ranks, the most of all rounds.
     ghosts: of all ranks.
     energy: of the first step, eV.
@@ -90,19 +90,19 @@ class Times:
 
     @property
     def step(self) -> float:
-        """CPU time of a step, ms: what other programs take the core for is not in it."""
+        """CPU time of a step, ms, which excludes other programs."""
         return float(np.median(self.cpu))
 
     @property
     def overhead(self) -> float | None:
-        """What a step takes beyond the model, % of the model."""
+        """Time of a step outside the model, % of the model."""
         if not self.model:
             return None
         shares = np.array(self.cpu[-len(self.model) :]) / np.array(self.model)
         return float(100 * (np.median(shares) - 1))
 
     def summary(self) -> dict[str, Any]:
-        """What the history keeps: medians and minima of the steps."""
+        """Return medians and minima of the steps for the history."""
         lists = {"cpu": self.cpu, "wall": self.wall, "driver": self.driver, "model": self.model}
         figures = {
             key: {"median": float(np.median(values)), "minimum": min(values), "steps": len(values)}
@@ -122,7 +122,7 @@ def silicon(atoms: int) -> Atoms:
 
 
 def steps_of(case: Case, variant: Variant, seconds: float) -> int:
-    """How many steps last for about so long; what a step takes is no more than guessed here."""
+    """Return the number of steps for a duration, with a rough estimate of the time of a step."""
     milliseconds = 0.02 * case.atoms * (4 if variant.program == "original" else 1)
     if not variant.compressed:
         milliseconds *= 4 if variant.dtype == "float64" else 2
@@ -143,11 +143,11 @@ def run_case(
 
     Args:
         original: folder of the collection with the original driver.
-        seconds: about how long the steps take.
+        seconds: approximate duration of the steps.
         drivers: folder of the collection with the driver; None is that of the environment.
 
     Raises:
-        TorchMLError: with the reason, where the case cannot run.
+        TorchMLError: the case cannot run; the message has the reason.
     """
     steps = steps_of(case, variant, seconds)
     if variant.program == "ase":
@@ -165,7 +165,7 @@ def run_case(
         if original is None:
             raise TorchMLError("no collection with the original driver was named (--original)")
         settings["KIM_API_MODEL_DRIVERS_DIR"] = str(original)
-        # It does not record where libtorch lies.
+        # It does not record the path of libtorch.
         libraries = [str(Path(torch.__file__).parent / "lib"), os.getenv("LD_LIBRARY_PATH", "")]
         settings["LD_LIBRARY_PATH"] = ":".join(filter(None, libraries))
     elif drivers is not None:
@@ -177,7 +177,7 @@ def run_case(
 
 
 def run_in_lammps(case: Case, model: str, steps: int, call_times: Path) -> Times:
-    """One LAMMPS run with its calls noted; the last `steps` steps count."""
+    """Run LAMMPS with recorded calls; only the last `steps` steps count."""
     all_steps = steps + (WARM_UP if case.ranks == 1 else WARM_UP_RANKS)
     text = LAMMPS_INPUT.format(model=model, skin=SKIN, temperature=TEMPERATURE, steps=all_steps)
     with tempfile.TemporaryDirectory() as scratch:
@@ -214,7 +214,7 @@ class Call(NamedTuple):
 
 
 def times_of(lines: Sequence[str], steps: int) -> Times:
-    """From the lines of one process: a step goes from one call of the driver to the next."""
+    """Return the steps of one process; a step is the time between calls of the driver."""
     calls = []
     peak = 0.0
     for kind, *numbers in map(str.split, lines):
@@ -236,7 +236,7 @@ def times_of(lines: Sequence[str], steps: int) -> Times:
         result.wall.append(following.wall[0] - this.wall[0])
         result.driver.append(end - begin)
         within = [c for c in calls if c.kind != "compute" and begin <= c.cpu[0] <= c.cpu[1] <= end]
-        # The original driver calls libtorch's backward in another way, which is not seen.
+        # The original driver calls libtorch's backward in another way, which is not recorded.
         if any(call.kind != "forward" for call in within):
             result.model.append(sum(call.cpu[1] - call.cpu[0] for call in within))
     return result

@@ -1,4 +1,4 @@
-"""From what was measured to tables."""
+"""Tables of the measurements."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from steps.variants import VARIANTS
 Results = Mapping[Case, Times]
 Limits = Mapping[tuple[str, int], Limit]  # by variant and atoms
 
-TARGETS = {64: 10.0, 1000: 3.0}  # most that a step may take beyond the model, %
+TARGETS = {64: 10.0, 1000: 3.0}  # largest time of a step outside the model, %
 
 
 def sheets(results: Results, limits: Limits) -> list[Sheet]:
-    """All tables for which something was measured."""
+    """Return all tables with measurements."""
     sizes = sorted({case.atoms for case in results if case.layout == "1x1"})
     every = [size_sheet(results, limits, atoms) for atoms in sizes]
     every += [per_atom_sheet(results), layout_sheet(results)]

@@ -27,9 +27,9 @@ GAUSSIANS = 32
 
 @dataclass(frozen=True)
 class ModelKind:
-    """What a model file is.
+    """Properties of a model file.
 
-    convention: how forward is called, `edges` or `graph`.
+    convention: calling convention, `edges` or `graph`.
     dtype: of the network, `float64` or `float32`.
     format: `torchscript` or `aoti`.
     compressed: radial networks replaced by splines.
@@ -51,7 +51,7 @@ class ModelKind:
 class Variant:
     """One way to run the network.
 
-    program: who makes the steps: `ours` and `original` are KIM drivers in LAMMPS, `ase` is ASE
+    program: program of the steps: `ours` and `original` are KIM drivers in LAMMPS, `ase` is ASE
         with minimum-image edges, and so without ghosts.
     eager: ASE calls the Python network, not the model file.
     """
@@ -72,7 +72,7 @@ class Variant:
 
 
 def _variants() -> dict[str, Variant]:
-    """By the key that the command line knows, in the order of the tables."""
+    """Return the variants by their key on the command line, in the order of the tables."""
     f64, f32 = "float64", "float32"
     aoti = "aoti"
     every = {
@@ -105,7 +105,7 @@ def network(dtype: str) -> SchNet:
 
 
 class Contributing(torch.nn.Module):
-    """A `graph` model as the original driver needs it: it sums up whatever energies it is given."""
+    """A `graph` model for the original driver, which sums all energies."""
 
     def __init__(self, model: torch.jit.ScriptModule) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class Models:
     def installed(self, kind: ModelKind) -> Path:
         """The exported folder, whose name is that of the KIM model.
 
-        Raises TorchMLError, with the reason, where it cannot be had.
+        Raises TorchMLError with the reason if the export fails.
         """
         if kind not in self._ready:
             try:
@@ -168,15 +168,15 @@ class Models:
             command += ["--compress"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            said = (done.stderr.strip() or done.stdout.strip()).splitlines()
-            raise TorchMLError(said[-1] if said else f"the export ended with {done.returncode}")
+            lines = (done.stderr.strip() or done.stdout.strip()).splitlines()
+            raise TorchMLError(lines[-1] if lines else f"the export ended with {done.returncode}")
         folder = next((path for path in self.folder.glob(f"{name}__*") if path.is_dir()), None)
         if folder is None:
             raise TorchMLError(f"the export of {name} left no folder in {self.folder}")
         return folder
 
     def _source(self, kind: ModelKind) -> Path:
-        """What is exported: a checkpoint, as after a training, or a `graph` archive."""
+        """Return the source of the export: a checkpoint or a `graph` archive."""
         if kind.convention == "graph":
             path = self.folder / "graph.pt"
             with quiet_torchscript():

@@ -1,6 +1,6 @@
 """SchNet as a user of KLIFF writes it: the sizes of `torchml.models.SchNet`, KLIFF's `forward`.
 
-A module of its own, since TorchScript compiles it from this source.
+It is a module because TorchScript compiles it from this source.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""What benchmarks/training.py times, each in a process of its own: KLIFF and ours, step by step.
+"""The trainings that benchmarks/training.py times, each in a new process: KLIFF and this package.
 
     python worker.py CASE FOLDER BATCH_SIZE EPOCHS
 
@@ -51,12 +51,12 @@ class Clock(L.Callback):
 
     @property
     def steps(self) -> list[float]:
-        """Seconds of each step; what lies between epochs belongs to the step before."""
+        """Return the time of each step, s; time between epochs belongs to the step before."""
         return [b - a for a, b in zip(self.starts, self.starts[1:], strict=False)]
 
 
 def ours(case: str, folder: str, batch_size: int, epochs: int) -> tuple[Clock, int]:
-    """Our task and data module, with our SchNet or with the network that KLIFF trains."""
+    """Train with this package, SchNet or the network that KLIFF trains."""
     torch.manual_seed(0)
     model: Any = SchNet(
         ["Si"], cutoff=CUTOFF, layers=LAYERS, features=FEATURES, gaussians=GAUSSIANS
@@ -96,7 +96,7 @@ def ours(case: str, folder: str, batch_size: int, epochs: int) -> tuple[Clock, i
 
 def kliff(folder: str, batch_size: int, epochs: int) -> tuple[Clock, int]:
     """KLIFF's GNNLightningTrainer."""
-    # torch_geometric takes `lightning.pytorch` where it is installed, KLIFF the other name.
+    # torch_geometric prefers `lightning.pytorch`, KLIFF imports `pytorch_lightning`.
     for name in ("", ".callbacks", ".loggers"):
         sys.modules[f"pytorch_lightning{name}"] = importlib.import_module(
             f"lightning.pytorch{name}"

@@ -134,8 +134,40 @@ def draw_layers() -> Figure:
     return figure
 
 
+def draw_export() -> Figure:
+    """The stages of one export, with the numbers of their stops and their files."""
+    stages = [
+        ("load", "5, 6", "importers/opening\nimporters/checkpoint", GREEN),
+        ("prepare", "8 - 11", "export/prepare\nmodels/scripting", GREEN),
+        ("write", "12", "export/pipeline\n(scratch folder)", GREEN),
+        ("check", "13 - 16", "export/checks/engine", ORANGE),
+        ("rename", "17, 18", "kim/portable_models", BLUE),
+        ("install", "19", "kim/collections", BLUE),
+    ]
+    figure, axes = canvas(9.6, 2.2)
+    width, gap = 1.36, 0.2
+    box(
+        axes,
+        0.2,
+        1.6,
+        9.6 - 0.4,
+        0.42,
+        "cli, export/command, export/pipeline: stops 1 - 4, 7",
+        GREY,
+    )
+    for column, (name, stops, files, color) in enumerate(stages):
+        x = 0.2 + column * (width + gap) + 0.02
+        box(axes, x, 0.7, width, 0.6, f"{name}\nstop {stops}", color)
+        axes.text(x + width / 2, 0.57, files, ha="center", va="top", fontsize=8, linespacing=1.4)
+        if column:
+            arrow(axes, (x - gap, 1.0), (x, 1.0))
+    arrow(axes, (0.9, 1.6), (0.9, 1.3))
+    return figure
+
+
 def main() -> None:
-    for name, figure in (("evaluation", draw_evaluation()), ("layers", draw_layers())):
+    figures = {"evaluation": draw_evaluation(), "layers": draw_layers(), "export": draw_export()}
+    for name, figure in figures.items():
         figure.savefig(HERE / f"{name}.svg", metadata={"Date": None})
 
 

@@ -6,7 +6,7 @@ from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
     from torchml.errors import DataError, FileError, ModelError, TorchMLError
-    from torchml.export.api import export_model
+    from torchml.export.pipeline import export_model
     from torchml.inference.calculator import Calculator, TorchMLCalculator
     from torchml.inference.evaluation import Evaluation
     from torchml.inference.potential import Potential
@@ -24,7 +24,7 @@ _HOMES = {
     "Potential": "torchml.inference.potential",
     "TorchMLCalculator": "torchml.inference.calculator",
     "TorchMLError": "torchml.errors",
-    "export_model": "torchml.export.api",
+    "export_model": "torchml.export.pipeline",
     "fit": "torchml.training",
     "staged_graph": "torchml.neighbors.staged",
 }

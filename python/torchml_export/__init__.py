@@ -1,1 +1,1 @@
-"""`python -m torchml_export`: a thin door to `torchml.export`."""
+"""`python -m torchml_export`: a thin entry to `torchml.export`."""

@@ -1,1 +1,1 @@
-"""What several tests share: structures, models, portable models, reference implementations."""
+"""Structures, models, portable models and reference implementations that tests share."""

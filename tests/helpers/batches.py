@@ -10,7 +10,7 @@ from torch import Tensor
 
 @dataclass
 class Batch:
-    """What the metrics look at in a GraphBatch."""
+    """The fields of a GraphBatch that the metrics use."""
 
     energy: Tensor
     forces: Tensor
@@ -32,7 +32,7 @@ class Prediction:
 
 
 def some_batch(seed: int, atoms: list[int], error: float = 0.05) -> tuple[Batch, Prediction]:
-    """Labels, and predictions that are off by about `error`."""
+    """Labels, and predictions with errors of about `error`."""
     generator = torch.Generator().manual_seed(seed)
     total, count = sum(atoms), len(atoms)
 

@@ -1,4 +1,4 @@
-"""Neighbours and graphs the slow way: every pair is looked at. For tests of the fast ways."""
+"""Neighbours and graphs from all pairs, to test the fast algorithms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def neighbor_matrix(positions: np.ndarray, cutoff: float) -> np.ndarray:
-    """bool[N, N]: the two are different and closer than the cutoff."""
+    """bool[N, N]: whether two different atoms are closer than the cutoff."""
     distances = np.linalg.norm(positions[:, None] - positions[None], axis=2)
     return (distances < cutoff) & ~np.eye(len(positions), dtype=bool)
 

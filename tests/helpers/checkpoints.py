@@ -1,4 +1,4 @@
-"""A checkpoint of a model that nothing has trained."""
+"""A checkpoint of an untrained model."""
 
 import torch
 
@@ -6,7 +6,7 @@ from torchml.importers import checkpoint
 
 
 class Task:
-    """What the writer of checkpoints asks of a task."""
+    """The part of a task that the writer of checkpoints needs."""
 
     kind = "s2ef"
 

@@ -25,7 +25,7 @@ INSTRUCTION_SETS = ("baseline", "avx2", "avx512")
 
 @dataclass(frozen=True)
 class Structure:
-    """Atoms with lists for some of them: the arguments of Descriptor.compute and pull_back."""
+    """Atoms, some with neighbour lists: arguments of Descriptor.compute and pull_back."""
 
     positions: np.ndarray  # [N, 3], Å
     species: np.ndarray  # [N] codes
@@ -53,7 +53,7 @@ class Structure:
 
 
 def cluster(positions: np.ndarray, species: np.ndarray) -> Structure:
-    """Every atom is a centre that has all others in its list, however far they are."""
+    """Every atom is a centre, and its list contains all others at any distance."""
     count = len(species)
     neighbors = [j for i in range(count) for j in range(count) if j != i]
     return Structure(
@@ -91,7 +91,7 @@ def random_cluster(
 
 @st.composite
 def structures(draw: st.DrawFn, species: int = 2, largest: int = 7) -> Structure:
-    """Clusters with atoms anywhere, on lines and planes too, but at least 0.7 Å apart."""
+    """Clusters of random atoms, also on lines and planes, at least 0.7 Å apart."""
     coordinates = st.floats(-4.0, 4.0).map(lambda x: round(x, 6))
     count = draw(st.integers(1, largest))
     positions = draw(st_numpy.arrays(np.float64, (count, 3), elements=coordinates))
@@ -104,7 +104,7 @@ def structures(draw: st.DrawFn, species: int = 2, largest: int = 7) -> Structure
 
 
 def away_from_cutoffs(structure: Structure, cutoffs: np.ndarray, margin: float = 0.02) -> bool:
-    """Whether no distance is so near a cutoff that differences would step over it."""
+    """Whether all distances are so far from the cutoffs that differences do not cross them."""
     positions = structure.positions
     distances = np.linalg.norm(positions[:, None] - positions[None], axis=-1)
     return bool(np.all(np.abs(distances[..., None] - np.ravel(cutoffs)) > margin))
@@ -115,14 +115,14 @@ def away_from_cutoffs(structure: Structure, cutoffs: np.ndarray, margin: float =
 
 @dataclass(frozen=True)
 class Case:
-    """A structure with the values and the vector-Jacobian product that a descriptor must give."""
+    """A structure with the expected values and vector-Jacobian product."""
 
     name: str
     meta: dict[str, Any]
     structure: Structure
     image: np.ndarray  # [N] contributing atom that an atom is an image of
     cotangent: np.ndarray  # [C, width]
-    desc: np.ndarray  # [C, width] what the definition gives, where the source is wrong
+    desc: np.ndarray  # [C, width] from the definition, if the source is wrong
     grad: np.ndarray  # [N, 3]
 
     @property
@@ -201,7 +201,7 @@ def symmetry_function(name: str, *row: float) -> Any:
 
 
 def assert_close(found: np.ndarray, expected: np.ndarray, tolerance: float, what: str = "") -> None:
-    """To `tolerance` of the largest expected number."""
+    """Compare to `tolerance` times the largest expected number."""
     assert np.shape(found) == np.shape(expected), what
     assert np.all(np.isfinite(found)), what
     scale = np.max(np.abs(expected), initial=0.0)
@@ -287,7 +287,7 @@ def check_invariances(
     cotangent = random_cotangent(descriptor, structure)
     values = descriptor.compute(*structure.arguments)
     gradient = pull_back(descriptor, structure, cotangent)
-    # Cancellation of neighbours leaves errors of the size of what cancels.
+    # Where neighbours cancel, errors have the size of the terms.
     value_scale = max(1.0, float(np.max(np.abs(values), initial=0.0)))
     gradient_scale = max(1.0, float(np.max(np.abs(gradient), initial=0.0)))
 
@@ -334,7 +334,7 @@ def check_invariances(
 
 
 def check_edges(descriptor: Any, structure: Structure, tolerance: float = 1e-12) -> None:
-    """Edges, atoms and the whole Jacobian say the same."""
+    """Products for edges and atoms, and the whole Jacobian, agree."""
     cotangent = random_cotangent(descriptor, structure)
     edges = structure.edges
     values = descriptor.compute(*structure.arguments)
@@ -383,7 +383,7 @@ def check_no_neighbors(descriptor: Any) -> np.ndarray:
 
 
 def check_at_cutoff(descriptor: Any, fades: bool = True, species: tuple[int, int] = (0, 0)) -> None:
-    """An atom exactly at the cutoff is not seen; just inside it hardly is, where functions fade.
+    """An atom exactly at the cutoff has no effect; just inside, little effect if functions fade.
 
     species     of the centre and of the atom
     """

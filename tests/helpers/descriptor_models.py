@@ -1,4 +1,4 @@
-"""Networks of descriptors: every kind, one species or two with cutoffs of their own."""
+"""Networks of descriptors: every kind, one species, or two with different cutoffs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from torchml import descriptors, kim
 from torchml.contract import metadata, param_file
 from torchml.contract.metadata import quiet_torchscript
 from torchml.descriptors import SOAP, Bispectrum, Parameters, SymmetryFunctions, Xi
-from torchml.export.descriptor import Descriptor, facts_of
+from torchml.export.descriptor import ExportedDescriptor, facts_of
 
 CUTOFF = 4.0
 PAIRS = {"Si-Si": 4.0, "Si-C": 3.6, "C-C": 3.1}
@@ -45,7 +45,7 @@ def make_parameters(kind: str, mixture: str) -> Parameters:
 
 
 def structure(mixture: str, seed: int = 3) -> Atoms:
-    """Rattled silicon, or silicon carbide with a carbon too many: 16 atoms."""
+    """Rattled silicon, or silicon carbide with an additional carbon atom: 16 atoms."""
     if mixture == "Si":
         atoms = bulk("Si", cubic=True, a=5.431) * (2, 1, 1)
     else:
@@ -91,7 +91,7 @@ class Model:
         return self.folder.name
 
     def energies(self, atoms: Atoms) -> np.ndarray:
-        """Of each atom, without the engine."""
+        """Energies of the atoms, without the engine."""
         values = descriptors.Descriptor(self.parameters).compute(atoms)
         with quiet_torchscript(), torch.no_grad():
             return torch.jit.load(self.archive)(torch.tensor(values)).numpy().ravel()
@@ -100,16 +100,16 @@ class Model:
 def write_model(kind: str, mixture: str, parent: Path) -> Model:
     """The folder of a portable model, written without the checks of the exporter."""
     parameters = make_parameters(kind, mixture)
-    descriptor = Descriptor(parameters.to_core(), "a test")
+    descriptor = ExportedDescriptor(parameters.to_core(), "a test")
     name = kim.model_name(f"Test_{kind}_{mixture}")
     archive = save_network(parent / f"{kind}_{mixture}.pt", descriptor.width, scale=0.01)
-    said = replace(facts_of(descriptor), dtype="float64", layers=1)
+    facts = replace(facts_of(descriptor), dtype="float64", layers=1)
     with quiet_torchscript():
-        metadata.save(torch.jit.load(archive), parent / "model.pt", said)
+        metadata.save(torch.jit.load(archive), parent / "model.pt", facts)
     files = {
         "model.pt": parent / "model.pt",
         "descriptor.dat": descriptor.text,
-        "model.param": param_file.render(said, "model.pt", 1),
+        "model.param": param_file.render(facts, "model.pt", 1),
     }
     portable.write_folder(parent / name, files, list(parameters.species))
     return Model(parent / name, archive, parameters)

@@ -16,7 +16,7 @@ ARRAYS = ("numbers", "positions", "cell", "pbc", "forces", "stress", "fixed", "t
 
 
 def labelled(atoms: Atoms, stress: bool = True) -> Atoms:
-    """The same structure with results of EMT that are fixed numbers."""
+    """A copy with the results of EMT as fixed numbers."""
     atoms = atoms.copy()
     constraints, atoms.constraints = atoms.constraints, []
     atoms.calc = EMT()
@@ -51,7 +51,7 @@ def configurations() -> list[Configuration]:
 
 
 def assert_equal(first: Configuration, second: Configuration) -> None:
-    """Equal to the last bit, except for where they come from."""
+    """Whether two configurations are equal to the last bit, except for their source."""
     for name in ARRAYS:
         a, b = getattr(first, name), getattr(second, name)
         assert (a is None) == (b is None), name

@@ -1,4 +1,4 @@
-"""Small MACE models with random weights, and MACE's own answers."""
+"""Small MACE models with random weights, and the results of MACE itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The models of the package, small, and what many tests do with them."""
+"""Small models of the package, and functions for their tests."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ ON_DESCRIPTORS = {
 
 
 def make(name: str, **options):
-    """The model in a state as if trained: random, biases and slow moves included."""
+    """Set random weights, biases included, as after a training."""
     torch.manual_seed(sum(map(ord, name)))
     model = {**MAKERS, **ON_DESCRIPTORS}[name](**options)
     generator = torch.Generator().manual_seed(1)
@@ -89,7 +89,7 @@ def edges_of(atoms: Atoms, cutoff: float) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def energies(model, codes, positions, edge_index, shifts=0.0):
-    """Energies of atoms whose images are the atoms themselves: [N]."""
+    """Energies of atoms in a periodic cell: [N]."""
     vectors = positions[edge_index[0]] - positions[edge_index[1]] + shifts
     n, e = len(codes), edge_index.size(1)
     return model(codes, vectors, edge_index, [n] * (model.layers + 1), [e] * model.layers)

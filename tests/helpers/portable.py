@@ -1,4 +1,4 @@
-"""Portable models for tests: the package's examples, and hand-made ones."""
+"""Portable models for tests: models of the package, and handwritten ones."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def write_example(kind: str, convention: str, parent: Path) -> Example:
     model = make_model(kind)
     name = kim.model_name(f"Test_{kind}_{convention}")
     archive = parent / f"{kind}_{convention}.pt"
-    said = describe(model, convention)
+    facts = describe(model, convention)
     scripted = script(model, convention)
-    metadata.save(scripted, archive, said)
+    metadata.save(scripted, archive, facts)
     inputs = len(scripted.forward.schema.arguments) - 1
     write_folder(
         parent / name,
-        {"model.pt": archive, f"{name}.param": param_file.render(said, "model.pt", inputs)},
+        {"model.pt": archive, f"{name}.param": param_file.render(facts, "model.pt", inputs)},
         list(model.species),
     )
     return Example(model, archive, parent / name, name)
@@ -67,7 +67,7 @@ def write_example(kind: str, convention: str, parent: Path) -> Example:
 def write_folder(
     folder: Path, files: dict[str, str | Path], species: list[str], driver: str = kim.DRIVER
 ) -> None:
-    """The folder of a portable model with these parameter files, whatever they hold."""
+    """Write the folder of a portable model with these parameter files, valid or not."""
     kim.write_portable_model(
         folder,
         driver=driver,
@@ -123,7 +123,7 @@ None
 @cache
 def openkim_sw() -> str:
     """OpenKIM's own Stillinger-Weber silicon, in the version that is installed."""
-    with TemporaryDirectory() as scratch:  # KIM-API leaves a log
+    with TemporaryDirectory() as scratch:  # KIM-API writes a log
         command = ["kim-api-collections-management", "list"]
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=True)
     found = re.findall(r"SW_StillingerWeber_1985_Si__MO_405512056662_\d{3}", done.stdout)
@@ -146,7 +146,7 @@ def dense() -> Atoms:
 
 
 def cluster(atoms: int = 12, seed: int = 3) -> Atoms:
-    """A piece of rattled silicon in no cell."""
+    """A cluster of rattled silicon without a cell."""
     piece = silicon(2, seed=seed)
     nearest = np.argsort(np.linalg.norm(piece.positions - 5.4, axis=1))[:atoms]
     return Atoms(f"Si{atoms}", positions=piece.positions[nearest])

@@ -1,4 +1,4 @@
-"""Small labelled structures: silicon with our own Stillinger-Weber model, made on the spot."""
+"""Small labelled structures: silicon with the Stillinger-Weber model of this package."""
 
 from __future__ import annotations
 

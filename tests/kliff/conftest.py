@@ -1,7 +1,7 @@
 """One Lightning for KLIFF and torch_geometric.
 
-KLIFF imports `pytorch_lightning`; torch_geometric, whose data module KLIFF hands to its trainer,
-prefers `lightning.pytorch`. Where both are installed, neither accepts the other's classes.
+KLIFF imports `pytorch_lightning`; torch_geometric, whose data module KLIFF passes to its trainer,
+prefers `lightning.pytorch`. If both are installed, neither accepts the classes of the other.
 """
 
 import importlib

@@ -129,7 +129,7 @@ def symmetry_functions(atoms: Atoms) -> np.ndarray:
 
 
 def energy_by_definition(network: torch.nn.Module, atoms: Atoms) -> float:
-    """Nothing of this package but the neighbours."""
+    """Energies without this package, except for its neighbours."""
     with torch.no_grad():
         return float(network(torch.tensor(symmetry_functions(atoms))).sum())
 

@@ -1,4 +1,4 @@
-"""KLIFF's tutorial of graph networks with our GNNLightningTrainer in place of KLIFF's."""
+"""KLIFF's tutorial of graph networks with the GNNLightningTrainer of this package."""
 
 from __future__ import annotations
 

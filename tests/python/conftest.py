@@ -6,10 +6,12 @@ import contextlib
 import io
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-import torchml.export.checks.loading
+import torchml.export.checks.engine
+from torchml import _core
 from torchml.contract import signature
 from torchml.contract.metadata import quiet_torchscript
 from torchml.contract.signature import Signature, probe
@@ -32,10 +34,29 @@ def quick_probe(monkeypatch):
         return Signature.from_json(printed.getvalue())
 
     with quiet_torchscript():
-        monkeypatch.setattr(torchml.export.checks.loading, "probe", inspect)
+        monkeypatch.setattr(torchml.export.checks.engine, "probe", inspect)
         yield
 
 
 @pytest.fixture
+def reads(monkeypatch):
+    """The models that an export reads from disk, in order: alone with torch, or in the engine."""
+    engine = torchml.export.checks.engine
+    found: list[str] = []
+
+    def alone(model: Path, extensions: tuple[str, ...] = ()) -> Signature:
+        found.append("alone")
+        return probe(model, extensions)
+
+    def potential(*args: object) -> _core.Potential:
+        found.append("engine")
+        return _core.Potential(*args)
+
+    monkeypatch.setattr(engine, "probe", alone)
+    monkeypatch.setattr(engine, "core", SimpleNamespace(Potential=potential))
+    return found
+
+
+@pytest.fixture
 def real_probe(monkeypatch, quick_probe):
-    monkeypatch.setattr(torchml.export.checks.loading, "probe", probe)
+    monkeypatch.setattr(torchml.export.checks.engine, "probe", probe)

@@ -6,6 +6,7 @@ The files are harmless: read as a pickle, they would leave an empty file behind.
 from __future__ import annotations
 
 import argparse
+import ast
 import io
 import pickle
 import subprocess
@@ -247,3 +248,18 @@ def test_opening_a_model_leaves_mace_out_of_the_process(marker: Marker, tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 1
+
+
+def test_every_call_of_torch_load_says_what_it_reads() -> None:
+    """Its default can be switched off for a whole process, and is by e3nn."""
+    root = Path(__file__).parents[2]
+    silent = [
+        f"{path.relative_to(root)}:{node.lineno}"
+        for folder in ("python", "tests", "benchmarks", "examples")
+        for path in (root / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "torch.load"
+        and "weights_only" not in {word.arg for word in node.keywords}
+    ]
+    assert silent == []

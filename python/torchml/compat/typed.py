@@ -13,7 +13,7 @@ from torchml.errors import TorchMLError
 T = TypeVar("T")
 
 
-def read(cls: type[T], content: object, place: str) -> T:
+def from_mapping(cls: type[T], content: object, place: str) -> T:
     """Make a dataclass from a mapping; unknown keys and values of other types are errors.
 
     Args:
@@ -50,7 +50,7 @@ def _value(hint: Any, value: Any, place: str) -> Any:
                 return _value(hint_option, value, place)
     elif _fits(hint, value):
         if is_dataclass(hint) and isinstance(hint, type):
-            return read(hint, value, place)
+            return from_mapping(hint, value, place)
         if origin is list:
             return [_value(arguments[0], item, f"{place}[{k}]") for k, item in enumerate(value)]
         if origin is dict:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torchml.data.weights import apply_weights, read_weights
     from torchml.data.writing import write_extxyz, write_lmdb, write_parquet
 
-# Where each public name lives; it is imported when asked for.
+# Where each public name lives; it is imported on demand.
 _HOMES = {
     "Configuration": "torchml.data.configuration",
     "DataModule": "torchml.data.module",

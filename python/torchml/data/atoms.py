@@ -19,7 +19,7 @@ _STRUCTURE = {"numbers", "positions", "tags"}
 
 
 def to_atoms(configuration: Configuration) -> Atoms:
-    """Labels in a SinglePointCalculator, targets of atoms in arrays and others in info."""
+    """Return ASE's Atoms: labels in a SinglePointCalculator, targets in arrays or info."""
     c = configuration
     atoms = Atoms(numbers=c.numbers, positions=c.positions, cell=c.cell, pbc=c.pbc, tags=c.tags)
     if c.fixed is not None and c.fixed.any():
@@ -42,10 +42,10 @@ def to_atoms(configuration: Configuration) -> Atoms:
     return atoms
 
 
-def from_atoms(atoms: Atoms, keys: Keys, source: str, index: int) -> Configuration:
-    """What the calculator has computed, info and arrays are the labels; nothing is computed now.
+def from_atoms(atoms: Atoms, keys: Keys | None, source: str, index: int) -> Configuration:
+    """Return a configuration with the labels of calculator results, info and arrays.
 
-    Forces are those of the calculator, also of atoms that constraints hold.
+    Nothing is computed. Forces are those of the calculator, also on constrained atoms.
     """
     labels = dict(atoms.info)
     labels |= {name: value for name, value in atoms.arrays.items() if name not in _STRUCTURE}
@@ -57,7 +57,7 @@ def from_atoms(atoms: Atoms, keys: Keys, source: str, index: int) -> Configurati
         atoms.cell.array,
         atoms.pbc,
         labels,
-        keys,
+        keys or Keys(),
         source,
         index,
         fixed=fixed_of(atoms),
@@ -66,7 +66,7 @@ def from_atoms(atoms: Atoms, keys: Keys, source: str, index: int) -> Configurati
 
 
 def fixed_of(atoms: Atoms) -> NDArray[np.bool_] | None:
-    """Which atoms the constraints hold in all directions, None where there are none."""
+    """Return the atoms that constraints fix in all directions, bool[N]; None if unconstrained."""
     if not atoms.constraints:
         return None
     fixed = np.zeros(len(atoms), dtype=bool)

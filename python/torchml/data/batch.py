@@ -12,7 +12,7 @@ from torch import Tensor
 
 from torchml.data.configuration import Configuration
 from torchml.data.graph import Graph
-from torchml.errors import TorchMLError
+from torchml.errors import DataError
 
 
 @dataclass(eq=False)
@@ -36,11 +36,11 @@ class GraphBatch:
     stress                  f64[G, 6], eV/Å³, xx yy zz yz xz xy
     energy_weight, forces_weight, stress_weight     f64[G]
     free                    bool[A], atoms that may move
-    real                    bool[G], False for a copy that only fills up a batch
+    real                    bool[G], False for padding
     index                   i64[G], positions in the data set
     targets                 further labels by name: per configuration [G, k], per atom [A, k] or
                             per edge into an atom [edge_counts[0], k]
-    coordinates, stages     what models of the convention `graph` take (see `Graph`); there the
+    coordinates, stages     inputs of models of the convention `graph` (see `Graph`); there the
                             nodes are sorted by configuration alone
     contributing            i64[M], 2 g for the atoms and 2 g + 1 for the ghosts of configuration g
     """
@@ -76,32 +76,33 @@ class GraphBatch:
         return self.node_counts[0]
 
     def to(self, device: torch.device | str, non_blocking: bool = False) -> GraphBatch:
-        """The batch on another device."""
+        """Return the batch on another device."""
         return self._map(lambda tensor: tensor.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> GraphBatch:
-        """The batch in memory from which a GPU copies faster."""
+        """Return the batch in page-locked memory, from which a GPU copies faster."""
         return self._map(lambda tensor: tensor.pin_memory())
 
     def clone(self) -> GraphBatch:
-        """A copy that shares no memory."""
+        """Return a copy that shares no memory."""
         return self._map(lambda tensor: tensor.clone())
 
     def to_fields(self) -> dict[str, Any]:
-        """Tensors and plain values by name, which `torch.load(weights_only=True)` accepts."""
-        return {one.name: getattr(self, one.name) for one in fields(self)}
+        """Return tensors and plain values by name, for `torch.load(weights_only=True)`."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> GraphBatch:
         def changed(value: Any) -> Any:
             if isinstance(value, Tensor):
                 return change(value)
             if isinstance(value, dict):
-                return {key: changed(one) for key, one in value.items()}
+                return {key: changed(entry) for key, entry in value.items()}
             if isinstance(value, list):
-                return [changed(one) for one in value]
+                return [changed(entry) for entry in value]
             return value
 
-        return replace(self, **{one.name: changed(getattr(self, one.name)) for one in fields(self)})
+        values = {field.name: changed(getattr(self, field.name)) for field in fields(self)}
+        return replace(self, **values)
 
 
 # Kind (graph_scalar, node_vector, ...) and number of components of targets by name.
@@ -120,9 +121,16 @@ class Sample:
 def make_sample(
     configuration: Configuration, graph: Graph, index: int, targets: Sequence[str] | Kinds = ()
 ) -> Sample:
-    """The graph with the labels of its configuration.
+    """Return the graph with the labels of its configuration.
 
-    Further `targets` are taken by name; where their kinds are given, they must have these shapes.
+    Args:
+        configuration: has the labels.
+        graph: of that configuration.
+        index: position in the data set.
+        targets: names of further labels; with their kinds, the shapes are checked.
+
+    Raises:
+        DataError: a further label is missing or has another shape.
     """
     n = graph.n_atoms
     weights = configuration.weights
@@ -145,14 +153,14 @@ def make_sample(
     if isinstance(targets, Mapping):
         for name, (kind, width) in targets.items():
             _check_shape(configuration, name, kind, width)
-        found = {n: _target(configuration, graph, n, kind) for n, (kind, _) in targets.items()}
+        values = {n: _target(configuration, graph, n, kind) for n, (kind, _) in targets.items()}
     else:
-        found = {name: _target(configuration, graph, name) for name in targets}
-    return Sample(graph, labels, found)
+        values = {name: _target(configuration, graph, name) for name in targets}
+    return Sample(graph, labels, values)
 
 
 def collate(samples: Sequence[Sample], padding: int = 0) -> GraphBatch:
-    """One batch of many samples; the last `padding` ones only fill it up and do not count."""
+    """Make one batch of many samples; the last `padding` ones do not count."""
     graphs = [sample.graph for sample in samples]
     parts = _by_shell(graphs) if not graphs[0].stages else _by_configuration(graphs)
     atoms = torch.tensor([graph.n_atoms for graph in graphs])
@@ -212,7 +220,7 @@ def _by_shell(graphs: Sequence[Graph]) -> dict[str, Any]:
 
 
 def _by_configuration(graphs: Sequence[Graph]) -> dict[str, Any]:
-    """Graphs one after the other, as models of the convention `graph` are used to."""
+    """Graphs one after the other, as models of the convention `graph` expect them."""
     nodes = np.cumsum([0] + [len(graph.species) for graph in graphs])
     atoms = np.cumsum([0] + [graph.n_atoms for graph in graphs])
     contributing = []
@@ -222,7 +230,9 @@ def _by_configuration(graphs: Sequence[Graph]) -> dict[str, Any]:
         contributing.append(flags)
 
     def joined(index: Sequence[Tensor]) -> Tensor:
-        return torch.cat([one + int(start) for one, start in zip(index, nodes, strict=False)], 1)
+        return torch.cat(
+            [edges + int(start) for edges, start in zip(index, nodes, strict=False)], 1
+        )
 
     return {
         "species": torch.cat([graph.species for graph in graphs]),
@@ -245,13 +255,13 @@ def _by_configuration(graphs: Sequence[Graph]) -> dict[str, Any]:
 
 def _slices(counts: Sequence[list[int]]) -> list[tuple[int, slice]]:
     """(graph, rows) of every shell that is not empty, shell after shell."""
-    found = []
+    slices = []
     for shell in range(len(counts[0])):
         for g, ends in enumerate(counts):
             start = ends[shell - 1] if shell else 0
             if ends[shell] > start:
-                found.append((g, slice(start, ends[shell])))
-    return found
+                slices.append((g, slice(start, ends[shell])))
+    return slices
 
 
 def _totals(counts: Sequence[list[int]]) -> list[int]:
@@ -275,7 +285,7 @@ def _check_shape(configuration: Configuration, name: str, kind: str, width: int)
     start = {"graph": (), "node": (n,), "edge": (n, n)}[kind.partition("_")[0]]
     fitting = [(*start, width)] + ([start] if width == 1 else [])
     if shape not in fitting:
-        raise TorchMLError(
+        raise DataError(
             f"{configuration.name}: the target '{name}' has the shape {list(shape)}, expected "
             f"{list(fitting[-1])} of a {kind}"
         )
@@ -288,7 +298,7 @@ def _target(configuration: Configuration, graph: Graph, name: str, kind: str = "
     has none; each edge into an atom gets the label of its pair.
     """
     if name not in configuration.targets:
-        raise TorchMLError(
+        raise DataError(
             f"{configuration.name}: there is no label '{name}', "
             f"only {' '.join(configuration.targets) or 'none'}"
         )

@@ -1,7 +1,7 @@
-"""What must be right about data before a day is spent on training with it.
+"""Checks of data before training.
 
 A configuration checks itself when it is made: shapes, finite values, known elements, at least one
-atom. Here is what depends on the task and on the others.
+atom. These checks depend on the task and on the other configurations.
 """
 
 from __future__ import annotations
@@ -14,39 +14,39 @@ from ase.data import chemical_symbols
 
 from torchml.data.configuration import Configuration
 from torchml.data.progress import track
-from torchml.errors import TorchMLError
+from torchml.errors import DataError
 
 LABELS = ("energy", "forces", "stress")
 
 
 def check_labels(configurations: Sequence[Configuration], required: Collection[str]) -> None:
-    """An error that names the first configuration without one of the labels or targets."""
+    """Raise DataError with the first configuration that lacks one of the labels or targets."""
     for configuration in track(configurations, "checking labels", len(configurations)):
         for name in required:
             check_label(configuration, name)
 
 
 def check_species(configurations: Sequence[Configuration], species: Collection[str]) -> None:
-    """An error that names the first configuration with an element not among the symbols."""
+    """Raise DataError with the first configuration that has another element than the symbols."""
     known = np.array([chemical_symbols.index(symbol) for symbol in species])
     for configuration in track(configurations, "checking elements", len(configurations)):
         strange = ~np.isin(configuration.numbers, known)
         if strange.any():
             atom = int(np.argmax(strange))
             symbol = chemical_symbols[configuration.numbers[atom]]
-            raise TorchMLError(
+            raise DataError(
                 f"{configuration.name}: atom {atom} is {symbol}, expected one of "
                 f"{', '.join(species)}"
             )
 
 
 def check_duplicates(configurations: Sequence[Configuration]) -> None:
-    """An error that names two configurations with the same atoms, positions, cell and pbc."""
+    """Raise DataError with two configurations of equal atoms, positions, cell and pbc."""
     seen: dict[bytes, str] = {}
     for configuration in track(configurations, "looking for duplicates", len(configurations)):
         digest = structure_digest(configuration)
         if digest in seen:
-            raise TorchMLError(
+            raise DataError(
                 f"{configuration.name} is a duplicate of {seen[digest]}: atoms, positions and cell "
                 "are the same, expected each structure once (or data.duplicates: allow)"
             )
@@ -54,7 +54,7 @@ def check_duplicates(configurations: Sequence[Configuration]) -> None:
 
 
 def structure_digest(configuration: Configuration) -> bytes:
-    """The same for two configurations if, and only if, their structures are bit by bit equal."""
+    """Equal for two configurations if, and only if, their structures are equal to the bit."""
     c = configuration
     digest = hashlib.blake2b(digest_size=16)
     digest.update(c.numbers.tobytes())
@@ -65,21 +65,21 @@ def structure_digest(configuration: Configuration) -> bytes:
 
 
 def check_label(configuration: Configuration, name: str) -> None:
-    """An error that names the configuration if it lacks the label or target."""
+    """Raise DataError with the configuration if it lacks the label or target."""
     if name in LABELS:
         if getattr(configuration, name) is None:
-            raise TorchMLError(
+            raise DataError(
                 f"{configuration.name} has no {name}, which the task needs: see data.keys.{name}; "
                 "missing: mask lets the task go without"
             )
         if name == "stress" and not configuration.pbc.any():
-            raise TorchMLError(
+            raise DataError(
                 f"{configuration.name} has a stress although it repeats in no direction; "
                 "missing: mask leaves it out"
             )
         return
     if name not in configuration.targets:
         there = ", ".join(f"'{target}'" for target in configuration.targets) or "no targets"
-        raise TorchMLError(
+        raise DataError(
             f"{configuration.name} has no target '{name}', it has {there}: see keys.targets"
         )

@@ -1,14 +1,15 @@
-"""A labelled structure: the one type between the files people have and the graphs models see."""
+"""A labelled structure: the type between files and graphs."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from torchml.errors import TorchMLError
+from torchml.errors import DataError
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -30,7 +31,7 @@ class Weights:
         for name in ("energy", "forces", "stress"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value >= 0):
-                raise TorchMLError(
+                raise DataError(
                     f"the {name} weight is {value}, expected a finite number of 0 or more"
                 )
             object.__setattr__(self, name, float(value))
@@ -38,24 +39,27 @@ class Weights:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Configuration:
-    """N atoms, what is known about them, and where that was read.
+    """N atoms, their labels, and the file that they come from.
 
     numbers    [N], int64, atomic numbers
     positions  [N, 3], Å
     cell       [3, 3], Å, rows are lattice vectors; zeros where there are none
-    pbc        [3], whether the structure repeats along each lattice vector
+    pbc        [3], whether the structure is periodic along each lattice vector
     energy     eV, total
     forces     [N, 3], eV/Å
     stress     [6], eV/Å³, order xx yy zz yz xz xy, ASE's sign: dE/d(strain)/volume
     fixed      [N], atoms that do not move
-    tags       [N], int64, the author's own classes of atoms (of a slab: surface, adsorbate, ...)
+    tags       [N], int64, classes of atoms, chosen by the author (surface, adsorbate, ...)
     targets    further labels by name, float64 of any shape; NaN stands for a missing value
     weights    of the configuration in a loss
-    source     the file, and index the place in it: what errors call this configuration by
-    group      the author's name for this kind of configuration
+    source     the file that errors name, and index the place in it
+    group      name of this kind of configuration, chosen by the author
 
-    Anything may be given that numpy makes such arrays of. Wrong shapes, values that are not
-    finite, structures without atoms, and periodic cells that span no volume are errors.
+    Values are converted to arrays of these types.
+
+    Raises:
+        DataError: a shape is wrong, a value is not finite, there are no atoms, or a periodic cell
+            has no volume.
     """
 
     numbers: NDArray[np.int64]
@@ -75,12 +79,12 @@ class Configuration:
 
     @property
     def name(self) -> str:
-        """What errors call it: its file and its place there, from 0."""
+        """The name in errors: the file and the place in it, from 0."""
         return f"{self.source}, configuration {self.index}"
 
     @property
     def volume(self) -> float | None:
-        """Volume of the cell in Å³, None unless the structure repeats along all three vectors."""
+        """Volume of the cell in Å³, None unless periodic along all three vectors."""
         return float(abs(np.linalg.det(self.cell))) if self.pbc.all() else None
 
     def __len__(self) -> int:
@@ -92,7 +96,7 @@ class Configuration:
     def __post_init__(self) -> None:
         atoms = np.size(self.numbers)
         if atoms == 0:
-            raise TorchMLError(f"{self.name} has no atoms, expected at least one")
+            raise DataError(f"{self.name} has no atoms, expected at least one")
         # The class is frozen for its users; these are the arrays it promises.
         put = object.__setattr__
         put(self, "numbers", self._array("numbers", self.numbers, np.int64, (atoms,)))
@@ -118,41 +122,37 @@ class Configuration:
     def _array(
         self, name: str, value: ArrayLike, dtype: Any, shape: tuple[int, ...]
     ) -> NDArray[Any]:
-        """The value as the array it must be, or an error that says what it is instead."""
+        """Convert a value to an array of this type and shape."""
         try:
             array = np.asarray(value)
             if dtype is np.int64 and array.dtype.kind == "f" and (array % 1 != 0).any():
                 raise TypeError
             array = np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
         except (TypeError, ValueError):
-            raise TorchMLError(
+            raise DataError(
                 f"{self.name}: {name} cannot be read as {np.dtype(dtype).name} numbers"
             ) from None
         if array.shape != shape:
-            raise TorchMLError(
+            raise DataError(
                 f"{self.name}: {name} have the shape {list(array.shape)}, expected {list(shape)}"
             )
         if dtype is np.float64 and not np.isfinite(array).all():
             place = np.argwhere(~np.isfinite(array))[0].tolist()
             what = f"{name}[{', '.join(map(str, place))}]" if place else name
-            raise TorchMLError(
-                f"{self.name}: {what} is {array[tuple(place)]}, expected finite values"
-            )
+            raise DataError(f"{self.name}: {what} is {array[tuple(place)]}, expected finite values")
         return array
 
     def _target(self, name: str, value: ArrayLike) -> NDArray[np.float64]:
         try:
             return np.asarray(value, dtype=np.float64)
         except (TypeError, ValueError):
-            raise TorchMLError(
-                f"{self.name}: the target '{name}' cannot be read as numbers"
-            ) from None
+            raise DataError(f"{self.name}: the target '{name}' cannot be read as numbers") from None
 
     def _check_numbers(self) -> None:
         wrong = (self.numbers < 1) | (self.numbers > LAST_ELEMENT)
         if wrong.any():
             atom = int(np.argmax(wrong))
-            raise TorchMLError(
+            raise DataError(
                 f"{self.name}: atom {atom} has the atomic number {self.numbers[atom]}, "
                 f"expected 1 to {LAST_ELEMENT}"
             )
@@ -164,23 +164,32 @@ class Configuration:
         gram = vectors @ vectors.T
         # Squared volume that unit vectors along them span; 1e-6 rad is flatter than any real cell.
         if np.linalg.det(gram) <= 1e-12 * np.prod(np.diagonal(gram)):
-            raise TorchMLError(
+            raise DataError(
                 f"{self.name}: the periodic cell vectors {vectors.tolist()} are zero or linearly "
                 "dependent, expected vectors that span a volume"
             )
 
     def to_atoms(self) -> Atoms:
-        """As ASE's Atoms: labels in a SinglePointCalculator, targets in info or arrays."""
-        from torchml.data.atoms import to_atoms
-
-        return to_atoms(self)
+        """Return ASE's Atoms: labels in a SinglePointCalculator, targets in info or arrays."""
+        atoms: Atoms = _conversion().to_atoms(self)
+        return atoms
 
     @classmethod
     def from_atoms(
         cls, atoms: Atoms, keys: Keys | None = None, source: str = "memory", index: int = 0
     ) -> Configuration:
-        """From ASE's Atoms: labels found in its calculator, info and arrays under these keys."""
-        from torchml.data.atoms import from_atoms
-        from torchml.data.keys import Keys
+        """Make a configuration of ASE's Atoms.
 
-        return from_atoms(atoms, keys or Keys(), source, index)
+        Args:
+            atoms: its calculator, info and arrays hold the labels.
+            keys: names and units of the labels; those of `Keys()` if omitted.
+            source: file that errors name.
+            index: place in that file.
+        """
+        configuration: Configuration = _conversion().from_atoms(atoms, keys, source, index)
+        return configuration
+
+
+def _conversion() -> Any:
+    """The module that converts to and from ASE; it is above this one, and imports ASE."""
+    return import_module("torchml.data.atoms")

@@ -1,4 +1,4 @@
-"""Configurations as batches of graphs, built once or when they are asked for."""
+"""Configurations as batches of graphs, built once or on demand."""
 
 from __future__ import annotations
 
@@ -20,12 +20,17 @@ from torchml.data.progress import track
 
 
 class GraphDataset(Dataset[GraphBatch]):
-    """Indexed by a list of configurations, it gives their batch; negative ones only fill it up.
+    """A dataset whose index is a list of configurations and whose item is their batch.
 
-    A list of configurations is turned into graphs at once. Sequences that read from files when
-    asked (LMDB, databases) may be larger than the memory: their graphs are built when needed.
+    Negative indices -1 - k pad the batch with configuration k. The graphs of a list are built at
+    once. Sequences that read files on demand (LMDB, databases) may be larger than the memory:
+    their graphs are built on demand too.
 
-    `labels` are those that each configuration must have; `targets` are further ones to take along.
+    Args:
+        configurations: a list or another sequence.
+        builder: builds the graphs of one model.
+        targets: further labels to put into the batches.
+        labels: those of energy, forces and stress that each configuration must have.
     """
 
     def __init__(
@@ -38,35 +43,46 @@ class GraphDataset(Dataset[GraphBatch]):
         self.configurations = configurations
         self.builder = builder
         self.labels = tuple(labels)
-        self.targets = dict(targets) if isinstance(targets, Mapping) else tuple(targets)
+        self.targets = _copied(targets)
         self.samples: list[Sample] | None = None
         if isinstance(configurations, list):
             self.samples = [
-                self._sample(k, one)
-                for k, one in enumerate(
+                self._sample(k, configuration)
+                for k, configuration in enumerate(
                     track(configurations, "building graphs", len(configurations))
                 )
             ]
+
+    def fits(
+        self, builder: GraphBuilder, targets: Sequence[str] | Kinds = (), labels: Sequence[str] = ()
+    ) -> bool:
+        """Return whether these arguments lead to the same graphs and labels."""
+        return (self.builder, self.targets, self.labels) == (
+            builder,
+            _copied(targets),
+            tuple(labels),
+        )
 
     def __len__(self) -> int:
         return len(self.configurations)
 
     def __getitem__(self, indices: list[int]) -> GraphBatch:
-        padding = sum(one < 0 for one in indices)
-        samples = [self.sample(one if one >= 0 else -1 - one) for one in indices]
+        padding = sum(k < 0 for k in indices)
+        samples = [self.sample(k if k >= 0 else -1 - k) for k in indices]
         return collate(samples, padding)
 
     def sample(self, index: int) -> Sample:
-        """One configuration, ready to be batched."""
+        """Return one configuration, ready to be batched."""
         if self.samples is not None:
             return self.samples[index]
         return self._sample(index, self.configurations[index])
 
     def sizes(self, unit: str) -> NDArray[np.float64]:
-        """Number of atoms or of edges of each configuration; of one where that is not known yet.
+        """Return the amount of work of each configuration, float[n].
 
-        `unit` is configurations, atoms or edges. To balance by configurations, the edges are taken
-        if they are known, since they are the work.
+        Args:
+            unit: atoms, edges or configurations; for configurations the edges are counted if the
+                graphs exist, since they are the work, else each counts 1.
         """
         if unit == "configurations" and self.samples is None:
             return np.ones(len(self))
@@ -90,10 +106,14 @@ class GraphDataset(Dataset[GraphBatch]):
         return track(range(len(self)), f"counting {unit}", len(self))
 
 
-class PreBatched(Dataset[GraphBatch]):
-    """Batches that were put together once, kept in memory or in a folder of their own.
+def _copied(targets: Sequence[str] | Kinds) -> dict[str, tuple[str, int]] | tuple[str, ...]:
+    return dict(targets) if isinstance(targets, Mapping) else tuple(targets)
 
-    The folder disappears with the object.
+
+class PreBatched(Dataset[GraphBatch]):
+    """Batches that are collated once, and kept in memory or in a temporary folder.
+
+    The folder is deleted with the object.
     """
 
     def __init__(

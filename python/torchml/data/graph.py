@@ -1,8 +1,8 @@
 """The graph of a configuration, as a network is trained on it.
 
-Training uses what the calling convention `edges` hands over: the vectors between neighbours. They
+Training uses the inputs of the calling convention `edges`: the vectors between neighbours. They
 are computed once, in float64, from the positions; forces and stress are derivatives of the energy
-with respect to them, so that no graph is ever built twice.
+with respect to them, so that each graph is built once.
 
 Two kinds of graphs give the same energies:
 
@@ -24,7 +24,7 @@ from torch import Tensor
 
 from torchml import _core
 from torchml.data.configuration import Configuration
-from torchml.errors import TorchMLError
+from torchml.errors import DataError, TorchMLError
 from torchml.neighbors import ParticleSystem, periodic_particles
 
 Kind = Literal["minimum_image", "staged"]
@@ -34,7 +34,7 @@ Kind = Literal["minimum_image", "staged"]
 class Graph:
     """M nodes, of which the first A are the atoms, and E edges.
 
-    species       i64[M], codes (or atomic numbers, as the builder says)
+    species       i64[M], codes (or atomic numbers, if the builder makes these)
     edge_vectors  float[E, 3], position of the source minus position of the target, Å
     edge_index    i64[2, E], row 0 source, row 1 target; sorted by the target's shell
     node_counts   node_counts[k] nodes lie in the shells 0..k; layers + 1 entries
@@ -60,7 +60,7 @@ class Graph:
 
 @dataclass(frozen=True)
 class GraphBuilder:
-    """Builds graphs for one model.
+    """Build graphs for one model.
 
     Attributes:
         species: chemical symbols in the order of the species codes.
@@ -82,9 +82,10 @@ class GraphBuilder:
     atomic_numbers: bool = False
 
     def __call__(self, configuration: Configuration) -> Graph:
-        """The graph of a configuration.
+        """Build the graph of a configuration.
 
-        An element the model does not know, and atoms at the same place, are errors.
+        Raises:
+            DataError: the model has no code for an element, or two atoms are at the same place.
         """
         staged = self.kind == "staged"
         try:
@@ -96,7 +97,7 @@ class GraphBuilder:
                 self.cutoff * (self.layers if staged else 1),
             )
         except TorchMLError as error:
-            raise TorchMLError(f"{configuration.name}: {error}") from None
+            raise DataError(f"{configuration.name}: {error}") from None
         atoms = self._species_of(configuration)
         _check_apart(particles, configuration)
         if self.symmetric:
@@ -107,14 +108,14 @@ class GraphBuilder:
         codes = np.full(119, -1)
         for code, symbol in enumerate(self.species):
             codes[atomic_numbers[symbol]] = code
-        found: NDArray[np.int64] = codes[configuration.numbers]
-        if (found < 0).any():
-            atom = int(np.argmin(found))
-            raise TorchMLError(
+        codes_of_atoms: NDArray[np.int64] = codes[configuration.numbers]
+        if (codes_of_atoms < 0).any():
+            atom = int(np.argmin(codes_of_atoms))
+            raise DataError(
                 f"{configuration.name}: atom {atom} has the atomic number "
                 f"{configuration.numbers[atom]}, but the model knows only {' '.join(self.species)}"
             )
-        return configuration.numbers if self.atomic_numbers else found
+        return configuration.numbers if self.atomic_numbers else codes_of_atoms
 
     def _minimum_image(self, particles: ParticleSystem, species: NDArray[np.int64]) -> Graph:
         n = len(species)
@@ -187,7 +188,7 @@ def _check_apart(particles: ParticleSystem, configuration: Configuration) -> Non
     same = (particles.coordinates[source] == particles.coordinates[target]).all(1)
     if same.any():
         pair = int(np.argmax(same))
-        raise TorchMLError(
+        raise DataError(
             f"{configuration.name}: atoms {target[pair]} and {particles.image_of[source[pair]]} "
             "are at the same place"
         )

@@ -1,4 +1,4 @@
-"""What labels are called in a file, and in which units they stand there."""
+"""Names and units of the labels in a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from ase import units
 
-from torchml.errors import TorchMLError
+from torchml.errors import DataError
 
 AUTO = "auto"
 
@@ -70,8 +70,8 @@ _PRESSURES = {
 class Keys:
     """Names of the labels in a file, and their units.
 
-    Names are written exactly as in the file. "auto" finds the usual names, and complains where
-    several of them are there; null (None) leaves the label out.
+    Names are written exactly as in the file. "auto" finds the usual names; several of them in one
+    file are an error. null (None) ignores the label.
 
     Args:
         energy: name of the total energy.
@@ -81,11 +81,11 @@ class Keys:
         targets: names of further labels to read, which are not converted.
         weight: name of a number, the weight of the configuration in the loss.
         group: name of the kind of configuration.
-        energy_unit: eV, meV, Ha, Ry, kcal/mol, kJ/mol or J.
-        length_unit: of positions and cell: Å, Bohr, nm, pm or m.
-        force_unit: such as Ha/Bohr; without it, energy_unit / length_unit.
-        stress_unit: such as GPa, kbar or eV/Å³; without it, energy_unit / length_unit³.
-        allow_missing: leave out labels that are NaN, instead of an error.
+        energy_unit: unit of energies: eV, meV, Ha, Ry, kcal/mol, kJ/mol or J.
+        length_unit: unit of positions and cell: Å, Bohr, nm, pm or m.
+        force_unit: unit of forces, such as Ha/Bohr; without it, energy_unit / length_unit.
+        stress_unit: unit of stress, such as GPa or kbar; without it, energy_unit / length_unit³.
+        allow_missing: ignore labels that are NaN; else they are an error.
     """
 
     energy: str | None = AUTO
@@ -131,22 +131,28 @@ class Keys:
 
 
 def find_key(wanted: str | None, label: str, present: Iterable[str], where: str) -> str | None:
-    """The name under which `present` has the label, None where it has not.
+    """Return the name of a label in a file, None if it is not there.
 
-    wanted is Keys' entry for the label; where names the configuration in the error about a file
-    that has several of the usual names.
+    Args:
+        wanted: entry of `Keys` for the label.
+        label: energy, forces, stress or group.
+        present: names in the file.
+        where: configuration that errors name.
+
+    Raises:
+        DataError: the file has several of the usual names.
     """
     if wanted is None:
         return None
     if wanted != AUTO:
         return wanted if wanted in present else None
-    found = [name for name in present if name.lower() in ALIASES[label]]
-    if len(found) > 1:
-        raise TorchMLError(
-            f"{where} has {' and '.join(map(repr, sorted(found)))}, expected one name for the "
+    matches = [name for name in present if name.lower() in ALIASES[label]]
+    if len(matches) > 1:
+        raise DataError(
+            f"{where} has {' and '.join(map(repr, sorted(matches)))}, expected one name for the "
             f"{label}: say which by keys.{label}"
         )
-    return found[0] if found else None
+    return matches[0] if matches else None
 
 
 def _plain(unit: str) -> str:
@@ -156,7 +162,7 @@ def _plain(unit: str) -> str:
 
 def _factor(unit: str, table: dict[str, float], name: str, known: str) -> float:
     if _plain(unit) not in table:
-        raise TorchMLError(f"keys.{name} is '{unit}', expected one of {known}")
+        raise DataError(f"keys.{name} is '{unit}', expected one of {known}")
     return table[_plain(unit)]
 
 
@@ -164,7 +170,7 @@ def _quotient(unit: str, name: str, known: str, power: int) -> float:
     """Factor of energy/length (power 1) or energy/length³ (power 3)."""
     energy, slash, length = _plain(unit).rpartition("/")
     match = re.fullmatch(r"(.+?)(?:\^|\*\*)?(3)?", length)
-    found = match is not None and (match[2] is not None) == (power == 3)
-    if not (slash and found and match and energy in _ENERGIES and match[1] in _LENGTHS):
-        raise TorchMLError(f"keys.{name} is '{unit}', expected a unit such as {known}")
+    has_power = match is not None and (match[2] is not None) == (power == 3)
+    if not (slash and has_power and match and energy in _ENERGIES and match[1] in _LENGTHS):
+        raise DataError(f"keys.{name} is '{unit}', expected a unit such as {known}")
     return _ENERGIES[energy] / _LENGTHS[match[1]] ** power

@@ -1,4 +1,4 @@
-"""From what a reader found to a configuration: names, units, shapes and missing values."""
+"""Configurations of values that a reader returns: names, units, shapes, missing values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration, Weights
 from torchml.data.keys import Keys, find_key
-from torchml.errors import TorchMLError
+from torchml.errors import DataError, TorchMLError
 from torchml.voigt import to_voigt
 
 
@@ -26,10 +26,10 @@ def configuration_of(
     fixed: Any = None,
     tags: Any = None,
 ) -> Configuration:
-    """The configuration of N atoms whose labels stand under their names in the file.
+    """Make the configuration of N atoms from labels by their names in the file.
 
-    Lengths and labels come in the units that keys say. Besides what keys name, the numbers
-    energy_weight, forces_weight and stress_weight are read where they are there.
+    Lengths and labels are in the units of `keys`. energy_weight, forces_weight and stress_weight
+    are read too if they exist.
     """
     where = f"{source}, configuration {index}"
     atoms = np.size(numbers)
@@ -45,7 +45,7 @@ def configuration_of(
         if keys.allow_missing and np.isnan(value).any():
             return None
         if size and value.size != size:
-            raise TorchMLError(
+            raise DataError(
                 f"{where}: {key} holds {value.size} numbers for {atoms} atoms, expected {size}"
             )
         return key, value
@@ -73,7 +73,7 @@ def configuration_of(
 
 
 def check_named_keys(keys: Keys, present: Mapping[str, Any], where: str) -> None:
-    """An error if a label that the caller named is not among those of a file."""
+    """Raise DataError if a label that the keys name is not in a file."""
     named = {"energy": keys.energy, "forces": keys.forces, "stress": keys.stress}
     named |= {"weight": keys.weight, "group": keys.group}
     wanted = {f"keys.{what}": key for what, key in named.items() if key not in (None, "auto")}
@@ -81,7 +81,7 @@ def check_named_keys(keys: Keys, present: Mapping[str, Any], where: str) -> None
     for what, key in wanted.items():
         if key not in present:
             there = ", ".join(f"'{name}'" for name in sorted(present)) or "no labels"
-            raise TorchMLError(f"{where} has no '{key}' ({what}), it has {there}")
+            raise DataError(f"{where} has no '{key}' ({what}), it has {there}")
 
 
 def _numbers(value: Any, name: str, where: str) -> NDArray[np.float64]:
@@ -91,7 +91,7 @@ def _numbers(value: Any, name: str, where: str) -> NDArray[np.float64]:
             raise TypeError
         return array.astype(np.float64)
     except (TypeError, ValueError):
-        raise TorchMLError(f"{where}: {name} is {value!r:.60}, expected numbers") from None
+        raise DataError(f"{where}: {name} is {value!r:.60}, expected numbers") from None
 
 
 def _stress(
@@ -101,13 +101,13 @@ def _stress(
     if value.size == 9:
         value = to_voigt(value.reshape(3, 3))
     if value.size != 6:
-        raise TorchMLError(f"{where}: {key} holds {value.size} numbers, expected 6 or 9")
+        raise DataError(f"{where}: {key} holds {value.size} numbers, expected 6 or 9")
     value = value.reshape(6)
     if "virial" not in key.lower():
         return value * keys.stress_factor
     volume = abs(np.linalg.det(cell))
     if volume == 0:
-        raise TorchMLError(f"{where}: {key} cannot be turned into a stress without a cell")
+        raise DataError(f"{where}: {key} cannot be turned into a stress without a cell")
     return np.asarray(-value * keys.energy_factor / volume)
 
 
@@ -116,14 +116,14 @@ def _weights(labels: Mapping[str, Any], keys: Keys, where: str) -> Weights:
         value = labels.get(name) if name else None
         if value is None:
             return 1.0
-        found = _numbers(value, str(name), where)
-        if found.size != 1:
-            raise TorchMLError(f"{where}: {name} holds {found.size} numbers, expected one weight")
-        return float(found.item())
+        weight = _numbers(value, str(name), where)
+        if weight.size != 1:
+            raise DataError(f"{where}: {name} holds {weight.size} numbers, expected one weight")
+        return float(weight.item())
 
     whole = number(keys.weight)
     terms = [whole * number(f"{term}_weight") for term in ("energy", "forces", "stress")]
     try:
         return Weights(*terms)
     except TorchMLError as error:
-        raise TorchMLError(f"{where}: {error}") from None
+        raise DataError(f"{where}: {error}") from None

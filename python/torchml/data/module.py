@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import lightning.pytorch as L
 from torch.utils.data import Dataset
@@ -16,42 +17,49 @@ from torchml.data.configuration import Configuration
 from torchml.data.dataset import GraphDataset, PreBatched
 from torchml.data.graph import GraphBuilder, Kind
 from torchml.data.keys import Keys
+from torchml.data.needs import DataNeeds
 from torchml.data.reading import read
 from torchml.data.sampler import Batches, ResumableLoader
 from torchml.data.sequences import Selection
 from torchml.data.splits import Split
 from torchml.data.weights import apply_weights
-from torchml.errors import TorchMLError
-
-if TYPE_CHECKING:
-    from torchml.training.loop.task import Task
+from torchml.errors import DataError
 
 Part = Literal["train", "val", "test", "predict"]
+Stage = Literal["fit", "validate", "test", "predict"]
+
+_PARTS: dict[str, tuple[Part, ...]] = {
+    "fit": ("train", "val"),
+    "validate": ("val",),
+    "test": ("test",),
+    "predict": ("predict",),
+}
 
 
 class DataModule(L.LightningDataModule):
-    """Configurations from files, as batches of graphs for the model that is trained.
+    """Batches of graphs of labelled structures, for the model that is trained.
 
-    Cutoff, species and number of layers are the model's; what labels must be there is the task's.
+    The model gives cutoff, species and number of layers; the task gives the labels it needs.
 
     Args:
-        train: file or folder, or a list of them: extxyz, anything ASE reads, LMDB, HDF5, parquet.
+        train: file or folder, or a list of them: extxyz, formats of ASE, LMDB, HDF5, parquet.
         val: the same for validation; without it, a part of `train` (see `split`).
-        test: the same for tests; without it, the part of `train` that `split` says, if any.
-        predict: structures whose labels are wanted; without it, those of `test`.
+        test: the same for tests; without it, a part of `train` if `split` defines one.
+        predict: structures to predict; without it, those of `test`.
         keys: names and units of the labels in the files.
-        format: of the files, if their names do not tell.
-        split: how validation and test configurations are cut from `train`; by default, a tenth of
-            it validates where `val` is not given.
-        weights: of the configurations of `train`: a number, a mapping or the path of a file.
+        format: format of the files, if their names do not show it.
+        split: the parts of `train` for validation and test; by default a tenth of it validates if
+            `val` is not given.
+        weights: factors of the configurations of `train` in the loss: number, mapping or file.
         batch_size: configurations (or atoms, or edges) per batch and rank.
-        batch_by: what `batch_size` counts; by atoms or edges, batches are even in these.
-        num_workers: processes that prepare batches; "all" takes the cores this process may use.
-        pre_batch: put batches together once, and keep them in memory or on disk; then only their
-            order changes from epoch to epoch.
+        batch_by: unit of `batch_size`; atoms or edges make batches of about equal size.
+        num_workers: processes that prepare batches; "all" means one per available core.
+        pre_batch: collate batches once, and keep them in memory or on disk; then only their order
+            changes from epoch to epoch.
         graphs: minimum_image (fast) or staged (with ghosts, as in a simulator): equal energies.
-        duplicates: whether equal structures within a part, or in train and another, are an error.
-        seed: of the split and of the order of the batches.
+        duplicates: whether equal structures within a part, or in train and another part, are an
+            error.
+        seed: random seed of the split and of the order of the batches.
     """
 
     def __init__(
@@ -74,9 +82,9 @@ class DataModule(L.LightningDataModule):
     ) -> None:
         super().__init__()
         if batch_size < 1:
-            raise TorchMLError(f"data.batch_size is {batch_size}, expected at least 1")
+            raise DataError(f"data.batch_size is {batch_size}, expected at least 1")
         if num_workers != "all" and num_workers < 0:
-            raise TorchMLError(f'data.num_workers is {num_workers}, expected 0, 1, ... or "all"')
+            raise DataError(f'data.num_workers is {num_workers}, expected 0, 1, ... or "all"')
         self.sources: dict[str, Any] = {
             "train": train,
             "val": val,
@@ -110,14 +118,32 @@ class DataModule(L.LightningDataModule):
         predict: Sequence[Configuration] = (),
         **options: Any,
     ) -> DataModule:
-        """From configurations that are in memory already; the options are those of the class."""
+        """Make a data module of configurations in memory; options are arguments of the class."""
         module = cls(**options)
-        given = {"train": train, "val": val, "test": test, "predict": predict}
-        module.sources |= {part: some for part, some in given.items() if len(some)}
+        parts = {"train": train, "val": val, "test": test, "predict": predict}
+        module.sources |= {part: source for part, source in parts.items() if len(source)}
         return module
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the class, as a configuration holds them; None for data in memory."""
+        return {
+            **{part: source if _is_path(source) else None for part, source in self.sources.items()},
+            "keys": asdict(self.keys),
+            "format": self.format,
+            "split": None if self.split is None else asdict(self.split),
+            "weights": self.weights,
+            "batch_size": self.batch_size,
+            "batch_by": self.batch_by,
+            "num_workers": self.num_workers,
+            "pre_batch": self.pre_batch,
+            "graphs": self.graphs,
+            "duplicates": self.duplicates,
+            "seed": self.seed,
+        }
+
     def configurations(self, part: Part) -> Sequence[Configuration]:
-        """The configurations of a part; empty where there are none."""
+        """Return the configurations of a part; empty if there are none."""
         if part not in self._configurations:
             if part == "predict" and self.sources["predict"] is None:
                 return self.configurations("test")
@@ -128,21 +154,30 @@ class DataModule(L.LightningDataModule):
         return self._configurations[part]
 
     def setup(self, stage: str) -> None:
-        """Read, check and build graphs of what the stage needs; Lightning calls it."""
+        """Prepare the data for the module that Lightning trains; Lightning calls it."""
         assert self.trainer is not None
-        self.prepare_for(self.trainer.lightning_module, stage)  # type: ignore[arg-type]
+        module = self.trainer.lightning_module
+        if not isinstance(module, DataNeeds):
+            raise DataError(
+                f"{type(module).__name__} has no labels, target_kinds and graph_builder, expected "
+                "a task of torchml.training or a module with these (torchml.data.needs)"
+            )
+        self.prepare_for(module, stage)
 
-    def prepare_for(self, task: Task, stage: str) -> None:
-        """The same before there is a trainer: fit, validate, test or predict."""
-        parts: dict[str, tuple[Part, ...]] = {
-            "fit": ("train", "val"),
-            "validate": ("val",),
-            "test": ("test",),
-            "predict": ("predict",),
-        }
+    def prepare_for(self, needs: DataNeeds, stage: str) -> None:
+        """Read, check and build the graphs for a stage.
+
+        Args:
+            needs: a task, or another object with labels, target kinds and a graph builder.
+            stage: fit, validate, test or predict.
+
+        Raises:
+            TorchMLError: with the file and the configuration, if labels or elements do not fit.
+        """
         if stage == "validate" and not len(self.configurations("val")):
-            raise TorchMLError("there are no configurations to validate: set data.val")
-        self.prepare(task.graph_builder(self.graphs), parts[stage], task.labels, task.target_kinds)
+            raise DataError("there are no configurations to validate: set data.val")
+        builder = needs.graph_builder(self.graphs)
+        self.prepare(builder, _PARTS[stage], needs.labels, needs.target_kinds)
 
     def prepare(
         self,
@@ -151,25 +186,37 @@ class DataModule(L.LightningDataModule):
         labels: Sequence[str] = (),
         targets: Sequence[str] | Kinds = (),
     ) -> None:
-        """Read, check and build the graphs of these parts.
+        """Read, check and build the graphs of some parts; graphs that exist are kept.
 
-        `labels` are those of energy, forces and stress that every configuration must have.
+        Args:
+            builder: builds the graphs of one model.
+            parts: train, val, test or predict.
+            labels: those of energy, forces and stress that every configuration must have.
+            targets: further labels to put into the batches.
+
+        Raises:
+            TorchMLError: with the file and the configuration, if labels or elements do not fit.
         """
-        for part in parts:
-            if part in self._datasets:
-                continue
-            found = self.configurations(part)
-            if not len(found) and part != "val":
-                raise TorchMLError(f"there are no configurations to {part}: set data.{part}")
-        if self.duplicates == "error":
+        needs = {
+            part: (builder, *(((), ()) if part == "predict" else (targets, labels)))
+            for part in parts
+        }
+        missing = [part for part in parts if not self._is_built(part, *needs[part])]
+        for part in missing:
+            if not len(self.configurations(part)) and part != "val":
+                raise DataError(f"there are no configurations to {part}: set data.{part}")
+        if missing and self.duplicates == "error":
             self._check_duplicates(parts)
-        for part in parts:
-            if part not in self._datasets:
-                known = ((), ()) if part == "predict" else (targets, labels)
-                self._datasets[part] = GraphDataset(self.configurations(part), builder, *known)
+        for part in missing:
+            self._datasets[part] = GraphDataset(self.configurations(part), *needs[part])
+
+    def _is_built(self, part: Part, *needs: Any) -> bool:
+        """Whether the graphs of a part exist, and were built for the same needs."""
+        dataset = self._datasets.get(part)
+        return dataset is not None and dataset.fits(*needs)
 
     def dataset(self, part: Part) -> GraphDataset:
-        """The graphs of a part that was prepared."""
+        """Return the graphs of a part that was prepared."""
         return self._datasets[part]
 
     def train_dataloader(self) -> ResumableLoader:
@@ -180,15 +227,15 @@ class DataModule(L.LightningDataModule):
         return self._train_loader
 
     def state_dict(self) -> dict[str, Any]:
-        """Where in the epoch the training is: part of a checkpoint.
+        """Return the position in the epoch, for a checkpoint.
 
-        Lightning saves and restores the state of loaders too, but not where the number of steps is
-        asked for before it restores, as a schedule over all steps has to.
+        Lightning saves and restores the state of loaders too, but not if the number of steps is
+        needed before it restores, as by a schedule over all steps.
         """
         return self._train_loader.state_dict() if self._train_loader else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The next training loader goes on from there."""
+        """Let the next training loader start at that position."""
         self._resume = state_dict
 
     def val_dataloader(self) -> ResumableLoader | list[Any]:
@@ -230,41 +277,46 @@ class DataModule(L.LightningDataModule):
         )
 
     def _check_duplicates(self, parts: Sequence[Part]) -> None:
-        """Within each part, and between what is learned and what measures it.
+        """Check within each part, and between the training data and the others.
 
-        Sequences that are read when asked are taken as they are.
+        Sequences that are read on demand are not checked.
         """
         known = {part: self._configurations.get(part, ()) for part in ("train", *parts)}
-        lists = {part: some for part, some in known.items() if isinstance(some, list)}
+        lists = {part: entries for part, entries in known.items() if isinstance(entries, list)}
         train = lists.pop("train", [])
-        for some in lists.values() or [[]]:
-            check_duplicates(train + some)
+        for others in lists.values() or [[]]:
+            check_duplicates(train + others)
 
     def _read(self, part: str) -> Sequence[Configuration]:
         source = self.sources[part]
         if source is None:
             return []
-        if isinstance(source, str) or (source and isinstance(source[0], str)):
+        if _is_path(source):
             return read(source, self.keys, self.format)
         return list(source)
 
     def _split_train(self) -> dict[str, Sequence[Configuration]]:
-        found = self._read("train")
-        if self.weights is not None and len(found):
-            found = apply_weights(found, self.weights)
+        configurations = self._read("train")
+        if self.weights is not None and len(configurations):
+            configurations = apply_weights(configurations, self.weights)
         cut = {part for part in ("val", "test") if self.sources[part] is None}
-        if not len(found):
+        if not len(configurations):
             return dict.fromkeys(("train", *cut), ())
-        parts = self._split(len(found), cut).indices(len(found), cut)
-        return {part: _pick(found, parts[part]) for part in ("train", *cut)}
+        parts = self._split(len(configurations), cut).indices(len(configurations), cut)
+        return {part: _pick(configurations, parts[part]) for part in ("train", *cut)}
 
     def _split(self, count: int, cut: set[str]) -> Split:
-        """The split that was asked for; else every tenth configuration validates."""
+        """The split of the arguments; else a tenth of the configurations validates."""
         if self.split is not None:
             return self.split
         if "val" not in cut or count == 1:
             return Split()
         return Split(val=max(1, count // 10), seed=self.seed)
+
+
+def _is_path(source: Any) -> bool:
+    """Whether a source is a path or a list of them, not configurations in memory."""
+    return isinstance(source, str) or (bool(source) and isinstance(source[0], str))
 
 
 def _pick(configurations: Sequence[Configuration], indices: Any) -> Sequence[Configuration]:

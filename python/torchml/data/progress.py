@@ -1,4 +1,4 @@
-"""A progress bar for what turns out to take long, and nothing for what does not."""
+"""A progress bar for work that takes longer than two seconds."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-PATIENCE = 2.0  # s that anybody waits without wanting to know
+PATIENCE = 2.0  # s before a bar is shown
 
 
 class Progress:
     """`with Progress("reading x", total) as bar: bar.advance(n)`; shown after two seconds.
 
-    Only on terminals, on the first rank of a machine, and one at a time: within one that is
-    already shown, others stay silent. total may be None where it is not known.
+    Only on terminals, on the first rank of a machine, and one at a time: while a bar is shown,
+    others are not. `total` may be None if it is not known.
     """
 
     _shown: ClassVar[Bar | None] = None
@@ -52,7 +52,7 @@ class Progress:
         bar.add_task(self._description, total=self._total)
         try:
             bar.start()
-        except LiveError:  # somebody else draws on the terminal
+        except LiveError:  # another program part draws on the terminal
             return
         self._bar = Progress._shown = bar
 
@@ -71,7 +71,7 @@ class Progress:
 
 
 def track(items: Iterable[T], description: str, total: float) -> Iterator[T]:
-    """The same items, with a progress bar once they take longer than two seconds."""
+    """Yield the items, with a progress bar after two seconds."""
     with Progress(description, total) as bar:
         for item in items:
             yield item

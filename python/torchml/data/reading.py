@@ -1,4 +1,4 @@
-"""One door to all readers: `read` looks at names and folders and asks the right one."""
+"""`read`: the configurations of files in any format that the package reads."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from torchml.data.configuration import Configuration
 from torchml.data.keys import Keys
 from torchml.data.progress import track
-from torchml.errors import TorchMLError
+from torchml.errors import DataError, FileError
 
 SUFFIXES = {
     ".extxyz": "extxyz",
@@ -29,16 +29,20 @@ SUFFIXES = {
 def read(
     paths: str | Path | Sequence[str | Path], keys: Keys | None = None, format: str | None = None
 ) -> Sequence[Configuration]:
-    """The configurations of one or several files or folders, in their order.
+    """Read the configurations of files or folders, in their order.
 
-    A folder stands for all files of one format in it and in folders below, sorted by name. Names
-    may hold the wildcards *, ? and [].
+    Args:
+        paths: files or folders; a folder means all files of one format in it and in folders below,
+            sorted by name. Names may contain the wildcards *, ? and [].
+        keys: names and units of the labels; without it, the usual names, eV and Å.
+        format: extxyz, ase-db, lmdb, hdf5, parquet, ase, or one of ASE's own names of formats; by
+            default that of the ending of the file; other endings are read by ASE.
 
-    format: extxyz, ase-db, lmdb, hdf5, parquet, ase, or one of ASE's own names of formats; by
-    default the ending of the file tells, and what is unknown is left to ASE.
+    Returns:
+        A list; for LMDB, ASE databases and large HDF5 files a sequence that reads on demand.
 
-    LMDB, ASE databases and large HDF5 files are read when an element is asked for; else this is
-    a list.
+    Raises:
+        TorchMLError: with the file and the place in it, if something cannot be read.
     """
     from torchml.data.sequences import Joined
 
@@ -46,7 +50,7 @@ def read(
     several = [paths] if isinstance(paths, str | Path) else list(paths)
     files = [file for path in several for file in _files(path, format)]
     if not files:
-        raise TorchMLError("there are no files to read, expected at least one path")
+        raise DataError("there are no files to read, expected at least one path")
     if len(files) == 1:
         return _read_file(*files[0], keys)
     parts = [_read_file(*file, keys) for file in track(files, "reading files", len(files))]
@@ -82,14 +86,14 @@ def _read_file(path: Path, format: str, keys: Keys) -> Sequence[Configuration]:
 
 
 def _files(path: str | Path, format: str | None) -> list[tuple[Path, str]]:
-    """The files that a path stands for, with their formats."""
+    """The files that a path means, with their formats."""
     path = Path(path).expanduser()
     if not path.exists():
         if re.search(r"[*?[]", path.name):
-            found = sorted(path.parent.glob(path.name))
-            if found:
-                return [file for one in found for file in _files(one, format)]
-        raise TorchMLError(f"{path} does not exist, expected a file or a folder")
+            matches = sorted(path.parent.glob(path.name))
+            if matches:
+                return [file for match in matches for file in _files(match, format)]
+        raise FileError(f"{path} does not exist, expected a file or a folder")
     if path.is_file():
         return [(path, format or _format(path) or "ase")]
     if (path / "data.mdb").is_file():  # the folder is itself an LMDB environment
@@ -98,12 +102,12 @@ def _files(path: str | Path, format: str | None) -> list[tuple[Path, str]]:
     known = [file for file in inside if format or _format(file)]
     formats = {format or _format(file) or "" for file in known}
     if len(formats) > 1:
-        raise TorchMLError(
+        raise FileError(
             f"{path} holds files of the formats {', '.join(sorted(formats))}, expected one: name "
             "the files, or a format"
         )
     if not known:
-        raise TorchMLError(f"{path} holds no files to read, expected endings {', '.join(SUFFIXES)}")
+        raise FileError(f"{path} holds no files to read, expected endings {', '.join(SUFFIXES)}")
     return [(file, formats.copy().pop()) for file in sorted(known)]
 
 
@@ -116,7 +120,7 @@ def _format(file: Path) -> str | None:
 
 
 def _inside(folder: Path) -> list[Path]:
-    """All files in a folder and below it, also where links lead."""
+    """All files in a folder and below it; links are followed."""
     walk = os.walk(folder, followlinks=True)
     return [Path(root, name) for root, _, names in walk for name in names]
 

@@ -15,16 +15,16 @@ class Batches(DistributedSampler[list[int]]):
     """Batches of indices, the same number of batches on each rank.
 
     A step of all ranks together is drawn first and then dealt to the ranks, large configurations
-    first and each to the rank that has least to do. The configurations of a step thus depend on
-    its size (`batch_size` times the number of ranks) alone: two ranks with batches of 4 take the
-    same steps as one rank with batches of 8.
+    first and each to the rank with the least work (greedy scheduling, Graham 1969). The
+    configurations of a step thus depend on its size (`batch_size` times the number of ranks) alone:
+    two ranks with batches of 4 take the same steps as one rank with batches of 8.
 
     With `by_size`, `batch_size` counts units of `sizes` (atoms or edges): the number of batches is
     what all of them fill, and configurations are distributed so that the batches are even.
-    A rank that would have no configuration in a step gets one that another rank has: its batch
-    comes as negative numbers (-1 - index), which do not count.
+    A rank without a configuration in a step gets one of another rank as padding: its batch holds
+    negative numbers (-1 - index), which do not count.
 
-    It is a DistributedSampler so that Lightning leaves the sharding to it.
+    It is a DistributedSampler so that Lightning does not add one.
 
     Args:
         sizes: how much work each configuration is, [n].
@@ -66,7 +66,7 @@ class Batches(DistributedSampler[list[int]]):
         yield from self.epoch_batches(self.epoch)[start:]
 
     def epoch_batches(self, epoch: int) -> list[list[int]]:
-        """The batches of this rank in an epoch, in their order."""
+        """Return the batches of this rank in an epoch, in their order."""
         generator = np.random.default_rng([self.seed, 0 if self.fixed else epoch])
         order = np.arange(len(self.sizes))
         if self.shuffle:
@@ -74,7 +74,7 @@ class Batches(DistributedSampler[list[int]]):
         steps = self._even(order) if self.by_size else self._consecutive(order)
         batches = [self._mine(step) for step in steps]
         if self.shuffle and (self.by_size or self.fixed):
-            # Even batches come out sorted; and fixed ones shall at least change places.
+            # Even batches are sorted by size, and fixed ones change their order at least.
             moves = np.random.default_rng([self.seed, epoch, 1]).permutation(len(batches))
             batches = [batches[k] for k in moves]
         return batches
@@ -84,21 +84,21 @@ class Batches(DistributedSampler[list[int]]):
         return [order[k : k + size] for k in range(0, len(order), size)]
 
     def _even(self, order: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-        """As many even parts as there are batches: the largest first, to the emptiest part."""
+        """Parts of about equal size, one per batch: the largest first, to the emptiest part."""
         return [np.array(part) for part in _deal(order, self.sizes, len(self))]
 
     def _mine(self, step: NDArray[np.int64]) -> list[int]:
         if self.num_replicas == 1:
-            return [int(one) for one in step]
+            return [int(index) for index in step]
         limit = None if self.by_size else int(np.ceil(len(step) / self.num_replicas))
         mine = _deal(step, self.sizes, self.num_replicas, limit)[self.rank]
         return mine or [-1 - int(step[0])]
 
 
 class ResumableLoader(DataLoader[Any]):
-    """A loader that can go on in the middle of an epoch.
+    """A loader that resumes in the middle of an epoch.
 
-    Lightning asks for its state when it writes a checkpoint, and returns it before it goes on.
+    Lightning saves its state in checkpoints, and restores it before it resumes.
     """
 
     delivered = 0
@@ -111,12 +111,12 @@ class ResumableLoader(DataLoader[Any]):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """The epoch, and how many of its batches were handed out."""
+        """Return the epoch, and the number of its batches that were delivered."""
         assert isinstance(self.sampler, Batches)
         return {"epoch": self.sampler.epoch, "delivered": self.delivered}
 
     def load_state_dict(self, state: dict[str, int]) -> None:
-        """Go on after the batches that were handed out; at the end of an epoch, with the next."""
+        """Continue after the batches that were delivered; at the end of an epoch, with the next."""
         assert isinstance(self.sampler, Batches)
         delivered = state["delivered"]
         self.sampler.start = delivered if delivered < len(self.sampler) else 0
@@ -132,9 +132,9 @@ def _deal(
     """
     heap = [(0.0, part) for part in range(parts)]
     dealt: list[list[int]] = [[] for _ in range(parts)]
-    for one in order[np.argsort(-sizes[order], kind="stable")]:
+    for index in order[np.argsort(-sizes[order], kind="stable")]:
         load, part = heapq.heappop(heap)
-        dealt[part].append(int(one))
+        dealt[part].append(int(index))
         if limit is None or len(dealt[part]) < limit:
-            heapq.heappush(heap, (load + float(sizes[one]), part))
+            heapq.heappush(heap, (load + float(sizes[index]), part))
     return dealt

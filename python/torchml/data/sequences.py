@@ -1,4 +1,4 @@
-"""Sequences of configurations that are read when they are asked for."""
+"""Sequences of configurations that are read on demand."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class LazyConfigurations(Sequence[Configuration]):
 
 
 class Selection(LazyConfigurations):
-    """Those of a sequence that indices name, in their order."""
+    """The elements of a sequence at some indices, in their order."""
 
     def __init__(self, whole: Sequence[Configuration], indices: Sequence[int]) -> None:
         self.whole = whole

@@ -1,4 +1,4 @@
-"""How much a configuration counts in a loss."""
+"""Weights of configurations in a loss."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from torchml.data.configuration import Configuration, Weights
 from torchml.data.sequences import LazyConfigurations
-from torchml.errors import TorchMLError
+from torchml.errors import DataError, FileError, TorchMLError
 
 NAMES = ("config", "energy", "forces", "stress")
 
@@ -18,17 +18,22 @@ def apply_weights(
     configurations: Sequence[Configuration],
     weights: float | Mapping[str, float] | str | Path | Weights | Sequence[Weights],
 ) -> Sequence[Configuration]:
-    """The same configurations, with weights in place of those that they had.
+    """Return the configurations with other weights.
 
-    A number counts for energy, forces and stress alike. A mapping may hold config, energy, forces
-    and stress: config multiplies the others, and what is left out is 1. A path is read by
-    `read_weights`. A list has one entry for each configuration.
+    Args:
+        configurations: any number.
+        weights: a number for energy, forces and stress; a mapping with config, energy, forces and
+            stress, where config multiplies the others and omitted ones are 1; the path of a file
+            for `read_weights`; or a list with one entry for each configuration.
+
+    Raises:
+        DataError: the numbers of weights and of configurations differ, or a weight is negative.
     """
     if isinstance(weights, str | Path):
         path = Path(weights)
         several = read_weights(path)
         if len(several) not in (1, len(configurations)):
-            raise TorchMLError(
+            raise DataError(
                 f"{path} has weights for {len(several)} configurations, expected one or "
                 f"{len(configurations)}"
             )
@@ -39,7 +44,7 @@ def apply_weights(
     elif isinstance(weights, Sequence):
         several = [weight for weight in weights if isinstance(weight, Weights)]
         if len(several) != len(configurations):
-            raise TorchMLError(
+            raise DataError(
                 f"there are weights for {len(several)} configurations, expected "
                 f"{len(configurations)}"
             )
@@ -53,21 +58,21 @@ def apply_weights(
 
 
 def read_weights(path: str | Path) -> list[Weights]:
-    """Weights from a file, for all configurations (one row) or for each of them in their order.
+    """Read weights from a file, for all configurations (one row) or one row for each.
 
-    A table has a line of names, of Config, Energy, Forces and Stress in any case and order, and
+    A table has a line of names (Config, Energy, Forces and Stress in any case and order), and
     rows of numbers. A file .yaml or .yml has a list of mappings with these names, or one mapping.
-    As in KLIFF, config multiplies the others and energy, forces or stress that are left out are
-    0; if all three are left out, config stands for them.
+    As in KLIFF, config multiplies the others and omitted energy, forces or stress are 0; if
+    all three are omitted, config is used for each.
     """
     path = Path(path).expanduser()
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise TorchMLError(f"the weights {path} cannot be read: {error}") from None
+        raise FileError(f"the weights {path} cannot be read: {error}") from None
     rows = _yaml_rows(text, path) if path.suffix in (".yaml", ".yml") else _table_rows(text, path)
     if not rows:
-        raise TorchMLError(f"{path} holds no weights, expected names and rows of numbers")
+        raise DataError(f"{path} holds no weights, expected names and rows of numbers")
     return [_from_mapping(row, 0.0, f"{path}, row {index}") for index, row in enumerate(rows)]
 
 
@@ -80,12 +85,10 @@ def _table_rows(text: str, path: Path) -> list[dict[str, Any]]:
     rows = []
     for index, words in enumerate(lines[1:]):
         if len(words) != len(header):
-            raise TorchMLError(
-                f"{path}, row {index} has {len(words)} columns, expected {len(header)}"
-            )
+            raise DataError(f"{path}, row {index} has {len(words)} columns, expected {len(header)}")
         rows.append(dict(zip(header, words, strict=True)))
     if len(set(header)) != len(header):
-        raise TorchMLError(f"{path} names a column twice: {' '.join(lines[0])}")
+        raise DataError(f"{path} names a column twice: {' '.join(lines[0])}")
     return rows
 
 
@@ -93,19 +96,19 @@ def _yaml_rows(text: str, path: Path) -> list[dict[str, Any]]:
     import yaml  # type: ignore[import-untyped]
 
     try:
-        found = yaml.safe_load(text)
+        content = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise TorchMLError(f"{path} cannot be read as YAML: {error}") from None
-    rows = [found] if isinstance(found, dict) else found or []
+        raise FileError(f"{path} cannot be read as YAML: {error}") from None
+    rows = [content] if isinstance(content, dict) else content or []
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise TorchMLError(f"{path} is no list of weights, expected a mapping for each row")
+        raise FileError(f"{path} is no list of weights, expected a mapping for each row")
     return [{str(name).lower(): value for name, value in row.items()} for row in rows]
 
 
 def _from_mapping(values: Mapping[str, Any], missing: float, where: str) -> Weights:
     unknown = sorted(set(values) - set(NAMES))
     if unknown:
-        raise TorchMLError(f"{where}: '{unknown[0]}' is unknown, expected {', '.join(NAMES)}")
+        raise DataError(f"{where}: '{unknown[0]}' is unknown, expected {', '.join(NAMES)}")
     numbers = {}
     for name, value in values.items():
         try:
@@ -113,17 +116,17 @@ def _from_mapping(values: Mapping[str, Any], missing: float, where: str) -> Weig
                 raise TypeError
             numbers[name] = float(value)
         except (TypeError, ValueError):
-            raise TorchMLError(f"{where}: {name} is {value!r:.40}, expected one number") from None
+            raise DataError(f"{where}: {name} is {value!r:.40}, expected one number") from None
     whole = numbers.pop("config", 1.0)
     other = missing if numbers else 1.0
     try:
         return Weights(*(whole * numbers.get(name, other) for name in NAMES[1:]))
     except TorchMLError as error:
-        raise TorchMLError(f"{where}: {error}") from None
+        raise DataError(f"{where}: {error}") from None
 
 
 class _Weighted(LazyConfigurations):
-    """Configurations that are read when asked for, with weights in place of theirs."""
+    """Configurations that are read on demand, with other weights."""
 
     def __init__(self, whole: Sequence[Configuration], weights: Sequence[Weights]) -> None:
         self.whole = whole

@@ -1,4 +1,4 @@
-"""Configurations into files that this package, ASE and OCP read again, bit by bit.
+"""Write configurations into files that this package, ASE and OCP read without loss.
 
 Files are written under another name and then renamed: a crash leaves no half-written file.
 """
@@ -20,10 +20,10 @@ from ase.io.extxyz import key_val_dict_to_str
 from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
-from torchml.errors import TorchMLError
+from torchml.errors import DataError
 
 _TERMS = ("energy", "forces", "stress")
-# Names that mean something of their own in the files; a target must not take them.
+# Names with a meaning in the files; a target must not have them.
 _RESERVED = {
     *("lattice", "pbc", "properties", "species", "pos", "move_mask", "tags", "group", "energy"),
     *("forces", "stress", "energy_weight", "forces_weight", "stress_weight", "cell", "natoms"),
@@ -32,10 +32,15 @@ _RESERVED = {
 
 
 def write_extxyz(configurations: Iterable[Configuration], path: str | Path) -> None:
-    """Extended XYZ with all digits: energy, forces, stress, tags, move_mask, group, targets.
+    """Write extended XYZ with all digits.
 
-    Targets with a row for each atom become columns. Weights other than 1 become energy_weight,
+    It holds energy (eV), forces (eV/Å), stress (eV/Å³), tags, move_mask, group and targets. Targets
+    with a row for each atom become columns. Weights other than 1 become energy_weight,
     forces_weight and stress_weight.
+
+    Args:
+        configurations: any number.
+        path: of the file, which is replaced.
     """
     with _written_then_renamed(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for configuration in configurations:
@@ -43,11 +48,15 @@ def write_extxyz(configurations: Iterable[Configuration], path: str | Path) -> N
 
 
 def write_lmdb(configurations: Iterable[Configuration], path: str | Path) -> None:
-    """An LMDB file with rows as OCP has them, as pickled mappings of numpy arrays.
+    """Write an LMDB file with rows as OCP has them: pickled mappings of numpy arrays.
 
     pos [N, 3], cell [1, 3, 3], atomic_numbers [N], natoms, tags, fixed, y, force, sid and fid as
     in OCP; pbc [3], stress [6], group, weights and targets under their names. Positions, cells
     and labels keep double precision.
+
+    Args:
+        configurations: any number.
+        path: of the file, which is replaced.
     """
     import lmdb
 
@@ -65,7 +74,12 @@ def write_lmdb(configurations: Iterable[Configuration], path: str | Path) -> Non
 
 
 def write_parquet(configurations: Iterable[Configuration], path: str | Path) -> None:
-    """Parquet with a row for each configuration; arrays are lists, nested where they have rows."""
+    """Write Parquet with a row for each configuration; arrays are (nested) lists.
+
+    Args:
+        configurations: any number.
+        path: of the file, which is replaced.
+    """
     import pyarrow
     from pyarrow import parquet
 
@@ -98,14 +112,14 @@ def _written_then_renamed(path: str | Path) -> Iterator[Path]:
 
 def _weights(configuration: Configuration) -> dict[str, float]:
     """Weights that are not 1, under the names that the readers look for."""
-    found = {f"{term}_weight": getattr(configuration.weights, term) for term in _TERMS}
-    return {name: weight for name, weight in found.items() if weight != 1}
+    entries = {f"{term}_weight": getattr(configuration.weights, term) for term in _TERMS}
+    return {name: weight for name, weight in entries.items() if weight != 1}
 
 
 def _targets(configuration: Configuration) -> dict[str, NDArray[np.float64]]:
     for name in configuration.targets:
         if name.lower() in _RESERVED:
-            raise TorchMLError(
+            raise DataError(
                 f"{configuration.name}: the target '{name}' cannot be written under that name, "
                 "expected one that the file does not use itself"
             )

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING
 from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from torchml.export.api import export_model
     from torchml.export.checks.check import CheckFailed
-    from torchml.export.pipeline import Export, export
+    from torchml.export.pipeline import Export, export, export_model
     from torchml.export.request import FORMATS, Request, Result
     from torchml.reference.agreement import Check
 
@@ -19,7 +18,7 @@ _HOMES = {
     "Request": "torchml.export.request",
     "Result": "torchml.export.request",
     "export": "torchml.export.pipeline",
-    "export_model": "torchml.export.api",
+    "export_model": "torchml.export.pipeline",
 }
 
 __all__ = [

@@ -53,7 +53,7 @@ examples:
     python -m torchml_export model.pt --name MyModel_SiO --species Si O --cutoff 4.0 --layers 3
   the same with edges (source, target) in one direction only, in another folder:
     python -m torchml_export model.pt --name MyModel_SiO --species Si O --cutoff 4.0 \\
-        --edges directed --output exported --overwrite
+        --stage-edges directed --output exported --overwrite
   a network on a descriptor, whose parameters give the species and the cutoff:
     python -m torchml_export mlp.pt --name MLP_Si --descriptor params.yaml
 
@@ -134,6 +134,7 @@ def _add_facts(group: argparse._ArgumentGroup) -> None:
         help="what the first input of forward() holds, after a descriptor the second",
     )
     group.add_argument(
+        "--stage-edges",
         "--edges",
         choices=("symmetric", "directed"),
         help="graph: both (i,j) and (j,i), as in KLIFF and the original driver (default), or only "
@@ -217,13 +218,22 @@ def _add_destination(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--title", help="title in kimspec.edn")
     group.add_argument("--description", help="description in kimspec.edn")
-    group.add_argument("--author", help="author in kimspec.edn")
+    group.add_argument("--author", help="author in kimspec.edn and in the metadata")
+    group.add_argument(
+        "--references",
+        nargs="+",
+        metavar="TEXT",
+        help="publications about the model, for its metadata",
+    )
+    group.add_argument(
+        "--training-data", metavar="TEXT", help="what the model was trained on, for its metadata"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Export, print the table of checks and the next step; returns the exit status."""
-    from torchml.export.api import export_model
     from torchml.export.checks.check import CheckFailed
+    from torchml.export.pipeline import export_model
 
     known = signature(export_model).parameters
     keywords = {key: value for key, value in vars(options).items() if key in known}

@@ -16,7 +16,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from torchml.errors import TorchMLError
+from torchml.errors import ModelError, TorchMLError
 from torchml.models.base import EdgeModel
 from torchml.models.radial import Expansion, RadialFunction
 from torchml.models.splines import Distances, Splines
@@ -50,8 +50,8 @@ def compress(model: EdgeModel, accuracy: float = 1e-8) -> Compression:
 
     The number of intervals is doubled until no curve is off by more than `accuracy`, in parts of
     the largest value of its module, with slopes accordingly; float32 tables are made of exact ones.
-    They reach from 0 to the cutoff: what the network says of distances it has not seen, it still
-    says.
+    They reach from 0 to the cutoff: below the training distances the splines follow the network's
+    own extrapolation.
     """
     if not accuracy > 0:
         raise TorchMLError(f"the accuracy of splines is {accuracy}, expected a positive number")
@@ -61,7 +61,7 @@ def compress(model: EdgeModel, accuracy: float = 1e-8) -> Compression:
         if isinstance(owner, EdgeModel):
             tables += _compress_network(owner, accuracy)
     if not tables:
-        raise TorchMLError(
+        raise ModelError(
             f"{type(getattr(model, 'network', model)).__name__} has no radial functions "
             "(torchml.models.radial.RadialFunction): there is nothing to compress"
         )
@@ -82,7 +82,7 @@ def _compress_network(network: EdgeModel, accuracy: float) -> list[tuple[Splines
     if not functions or all(part.compressed for _, _, part in functions):
         return []
     if len(expansions) > 1:
-        raise TorchMLError(
+        raise ModelError(
             f"{type(network).__name__} has {len(expansions)} expansions of the distance, "
             "expected one that all of its radial functions share"
         )

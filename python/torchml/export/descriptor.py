@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from torchml import _descriptors
 from torchml.contract.metadata import ModelMetadata
 from torchml.descriptors import load_parameters
-from torchml.errors import TorchMLError
+from torchml.errors import FileError, ModelError, TorchMLError
 
 DESCRIPTOR_FILE = "descriptor.dat"
 
 
 @dataclass(frozen=True)
-class Descriptor:
+class ExportedDescriptor:
     """Parameters of a descriptor and the name of the file that they are from."""
 
     parameters: _descriptors.Parameters
@@ -48,22 +48,24 @@ class Descriptor:
         return np.asarray(self.parameters.cutoffs)
 
 
-def find_descriptor(archive: ModelMetadata, model: Path, file: Path | None) -> Descriptor | None:
+def find_descriptor(
+    archive: ModelMetadata, model: Path, file: Path | None
+) -> ExportedDescriptor | None:
     """The descriptor that the file has, or else the archive; None where there is neither.
 
     Throws TorchMLError when they are not the same.
     """
-    given = None if file is None else Descriptor(_loaded(file), str(file))
+    given = None if file is None else ExportedDescriptor(_loaded(file), str(file))
     if archive.descriptor_parameters is None:
         return given
-    embedded = Descriptor(
+    embedded = ExportedDescriptor(
         _descriptors.parse_parameters(
             archive.descriptor_parameters, archive.descriptor or "", str(model)
         ),
         str(model),
     )
     if given and given.parameters != embedded.parameters:
-        raise TorchMLError(
+        raise ModelError(
             f"the parameters of the descriptor in {file} are not those in {model}, expected the "
             "same; leave out --descriptor to take those of the model"
         )
@@ -75,12 +77,12 @@ def _loaded(file: Path) -> _descriptors.Parameters:
     try:
         _descriptors.Descriptor(parameters)
     except TorchMLError as error:  # numbers that are too large
-        raise TorchMLError(f"{file}: {error}") from None
+        raise FileError(f"{file}: {error}") from None
     return parameters
 
 
-def facts_of(descriptor: Descriptor) -> ModelMetadata:
-    """What a descriptor tells about its model."""
+def facts_of(descriptor: ExportedDescriptor) -> ModelMetadata:
+    """The facts about a model that follow from its descriptor."""
     return ModelMetadata(
         convention="descriptor",
         species=tuple(descriptor.parameters.species),

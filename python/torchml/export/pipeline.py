@@ -8,27 +8,30 @@ The model folder appears only when every check has passed.
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torchml
 import torchml._core as core
 from torchml import kim
 from torchml.contract import metadata, param_file
 from torchml.contract.compiled_inputs import arguments_of
 from torchml.contract.metadata import ModelMetadata
 from torchml.errors import TorchMLError
+from torchml.export.accuracy import Tolerance
 from torchml.export.aoti.compilation import compile_module
 from torchml.export.checks.check import CheckFailed, failed
-from torchml.export.checks.loading import check_alone, check_engine
-from torchml.export.checks.numbers import check_numbers
+from torchml.export.checks.engine import check_alone, check_engine, check_numbers
 from torchml.export.checks.parity import check_parity
 from torchml.export.descriptor import DESCRIPTOR_FILE
 from torchml.export.prepare import Prepared, prepare
 from torchml.export.request import FORMATS, Request, Result
 from torchml.importers.opening import load
+from torchml.models import Scaled
 from torchml.reference.agreement import Check
 
-__all__ = ["FORMATS", "Export", "Result", "export"]
+__all__ = ["FORMATS", "Export", "Result", "export", "export_model"]
 
 Export = Request  # its name before there were several ways to ask for an export
 
@@ -37,8 +40,128 @@ COMPILED_FILE = "model.pt2"
 PARAM_FILE = "model.param"
 
 
+def export_model(
+    model: str | Path,
+    *,
+    source: str | None = None,
+    head: str | None = None,
+    species: Sequence[str] | str | None = None,
+    cutoff: float | None = None,
+    layers: int | None = None,
+    convention: str | None = None,
+    descriptor: str | Path | None = None,
+    species_input: str | None = None,
+    stage_edges: str | None = None,
+    extensions: Sequence[str] | None = None,
+    dtype: str | None = None,
+    compress: bool = False,
+    tolerance: tuple[float, float] | None = None,
+    format: str = "torchscript",
+    instruction_set: str | None = None,
+    device: str = "cpu",
+    name: str | None = None,
+    output: str | Path = ".",
+    install: str | None = None,
+    overwrite: bool = False,
+    driver: str | None = None,
+    title: str | None = None,
+    description: str | None = None,
+    author: str | None = None,
+    references: Sequence[str] | str | None = None,
+    training_data: str | None = None,
+    progress: Callable[[str], None] = lambda step: None,
+) -> Result:
+    """Make a KIM portable model of a trained model, after checking that it runs.
+
+    The keywords are those of `python -m torchml_export`; `source` is its `--from`.
+
+    Args:
+        model: checkpoint of a training, TorchScript archive, or model of another package.
+        source: the package whose pickle `model` is, `mace`. A pickle can run any code: name its
+            kind only where you trust its source. None for a checkpoint or an archive.
+        head: with `source`, which head of a model with several; None takes the one called default.
+        species: chemical symbols; species code k means the k-th. Of a model of another package,
+            the elements to keep.
+        cutoff: radius of one neighbour list (Å).
+        layers: message-passing layers; the influence distance is layers x cutoff.
+        convention: how `forward` is called: raw, graph, edges or descriptor. Of a checkpoint, for
+            which of them it is scripted; None is edges, or descriptor for networks on one.
+        descriptor: file with the parameters of the descriptor, YAML or descriptor.dat.
+        species_input: what the first input of `forward` holds, after a descriptor the second:
+            code or atomic_number.
+        stage_edges: convention graph: symmetric or directed edges.
+        extensions: operator libraries that the model needs: paths or Python packages.
+        dtype: float type of the network of a checkpoint, float32 or float64; None is float64.
+        compress: replace what depends on the distance alone by splines; their error is measured.
+        tolerance: largest errors of a compressed model (eV/atom, eV/Å); None is (1e-6, 1e-5).
+        format: torchscript, or aoti: energy and forces compiled ahead of time.
+        instruction_set: aoti: avx2, avx512 or native; None is avx2 on x86-64.
+        device: aoti: cpu or cuda, for which the model is compiled.
+        name: KIM name, short (SW_Si) or with its ID; None makes one of class and elements, or of
+            the name of an archive.
+        output: folder in which the model folder is made.
+        install: KIM collection to install the model into, user, environment or system; None
+            installs nothing.
+        overwrite: replace the folder, and the installed model, of this name.
+        driver: KIM ID of the model driver; None is that of TorchML.
+        title: title in kimspec.edn.
+        description: description in kimspec.edn.
+        author: author in kimspec.edn and in the metadata of the archive.
+        references: publications about the model, for the metadata; None keeps those of an archive.
+        training_data: what the model was trained on, for the metadata; None keeps that of an
+            archive.
+        progress: called with the name of each long step before it starts.
+
+    Returns:
+        The checks, the metadata, and the folder of the portable model.
+
+    Raises:
+        CheckFailed: a check failed, and nothing was written; it carries all checks.
+        TorchMLError: the model cannot be read, a fact about it is missing or contradicts another,
+            or the place for the folder is taken.
+    """
+    if tolerance and not compress:
+        raise TorchMLError("--tolerance is that of a compressed model, expected --compress with it")
+    symbols = [species] if isinstance(species, str) else species
+    request = Request(
+        model=Path(model),
+        source=source,
+        head=head,
+        name=name,
+        facts=ModelMetadata(
+            convention=convention,
+            species=tuple(" ".join(symbols).split()) if symbols else None,
+            cutoff=cutoff,
+            layers=layers,
+            dtype=dtype,
+            species_input=species_input,
+            stage_edges=stage_edges,
+            extensions=_absolute(extensions) if extensions else None,
+        ),
+        descriptor=None if descriptor is None else Path(descriptor),
+        output=Path(output),
+        driver=driver or kim.DRIVER,
+        collection=install,
+        overwrite=overwrite,
+        compress=Tolerance(*(tolerance or ())) if compress else None,
+        title=title,
+        description=description,
+        author=author,
+        references=(references,) if isinstance(references, str) else _tuple(references),
+        training_data=training_data,
+        format=format,
+        instruction_set=instruction_set,
+        device=device,
+        progress=progress,
+    )
+    result = export(request)
+    if result.folder is None:
+        raise CheckFailed(result.checks)
+    return result
+
+
 def export(request: Request) -> Result:
-    """Check a model, write its folder, and install it where the request says so.
+    """Check a model, write its folder, and install it where the request names a collection.
 
     Args:
         request: what to export, and under which name.
@@ -58,7 +181,7 @@ def export(request: Request) -> Result:
     except CheckFailed as failure:
         return Result(failure.checks)
     with tempfile.TemporaryDirectory() as scratch:
-        draft = _write(prepared, Path(scratch))
+        draft = _write(prepared, request, Path(scratch), folder.name)
         checks = [*_alone(prepared, draft), *prepared.reports]
         if not failed(checks) and request.format == "aoti":
             checks += _compile(draft, prepared, request)
@@ -110,15 +233,32 @@ def _destination(request: Request, name: str) -> Path:
     return folder
 
 
-def _write(prepared: Prepared, scratch: Path) -> _Draft:
+def _write(prepared: Prepared, request: Request, scratch: Path, name: str) -> _Draft:
     """Write the archive with its metadata, its `.param` file and the parameters of a descriptor."""
-    draft = _Draft(scratch, scratch / MODEL_FILE, prepared.facts)
+    facts = _with_provenance(prepared, request, name)
+    draft = _Draft(scratch, scratch / MODEL_FILE, facts)
     metadata.save(prepared.module, draft.model, draft.facts, prepared.others)
     _write_parameters(draft, len(prepared.arguments))
     if prepared.descriptor:
         draft.descriptor = scratch / DESCRIPTOR_FILE
         draft.descriptor.write_text(prepared.descriptor.text)
     return draft
+
+
+def _with_provenance(prepared: Prepared, request: Request, name: str) -> ModelMetadata:
+    """The metadata with the origin of the model; the caller's entries replace older ones."""
+    facts = prepared.facts
+    exact = isinstance(prepared.network, Scaled) and facts.dtype == "float32"
+    return replace(
+        facts,
+        name=name,
+        authors=(request.author,) if request.author else facts.authors,
+        references=request.references or facts.references,
+        training_data=request.training_data or facts.training_data,
+        torchml_version=torchml.__version__,
+        receptive_field=(facts.layers or 1) * (facts.cutoff or 0.0),
+        precision="float32 network, float64 energies" if exact else facts.dtype,
+    )
 
 
 def _write_parameters(draft: _Draft, inputs: int) -> None:
@@ -191,3 +331,12 @@ def _describe(facts: ModelMetadata, compressed: bool) -> str:
         f"{layers}, exported by TorchML for the calling convention '{facts.convention}'"
         + (", compressed: it needs the operators of this version's driver." if compressed else ".")
     )
+
+
+def _tuple(texts: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if texts is None else tuple(texts)
+
+
+def _absolute(extensions: Sequence[str]) -> tuple[str, ...]:
+    """Paths of libraries must hold in the simulator's folder too; names stay names."""
+    return tuple(str(Path(one).resolve()) if Path(one).exists() else one for one in extensions)

@@ -17,7 +17,7 @@ from torchml.contract.completion import complete, merge
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.contract.operators import load_extensions
 from torchml.contract.signature import Signature
-from torchml.errors import TorchMLError
+from torchml.errors import ModelError
 from torchml.export.accuracy import (
     Tolerance,
     check_compression,
@@ -28,8 +28,8 @@ from torchml.export.accuracy import (
 from torchml.export.checks.check import CheckFailed
 from torchml.export.checks.descriptor_width import check_width
 from torchml.export.checks.edge_vectors import check_radial
-from torchml.export.checks.loading import check_alone
-from torchml.export.descriptor import Descriptor, facts_of, find_descriptor
+from torchml.export.checks.engine import check_alone
+from torchml.export.descriptor import ExportedDescriptor, facts_of, find_descriptor
 from torchml.importers.opening import Loaded, cast, scripted
 from torchml.models import EdgeModel
 from torchml.reference.agreement import Check
@@ -55,7 +55,7 @@ class Prepared:
     arguments: tuple[str, ...]
     reports: list[Check]
     network: EdgeModel | None = None
-    descriptor: Descriptor | None = None
+    descriptor: ExportedDescriptor | None = None
     alone: bool = False
     others: Mapping[str, bytes] = field(default_factory=dict)
 
@@ -70,7 +70,7 @@ def prepare(
 
     Args:
         loaded: the model.
-        facts: what the caller says about it. Of a network in Python `convention` and `dtype` are
+        facts: what the caller declares. Of a network in Python `convention` and `dtype` are
             choices: for which convention it is scripted (None: its own), and its float type (None:
             float64, because simulations profit from exact derivatives).
         compress: the largest errors of splines that replace radial functions; None: no splines.
@@ -83,11 +83,11 @@ def prepare(
         TorchMLError: the facts contradict each other, or one that is needed is missing.
         CheckFailed: the archive cannot be loaded.
     """
-    said = facts or ModelMetadata()
+    declared = facts or ModelMetadata()
     if loaded.model is None:
-        part = _of_archive(loaded, said, compress, descriptor)
+        part = _of_archive(loaded, declared, compress, descriptor)
     else:
-        part = _of_network(loaded, said, compress, descriptor)
+        part = _of_network(loaded, declared, compress, descriptor)
     complete_facts = complete(part.facts, part.signature, loaded.path)
     reports = [
         *part.loading,
@@ -119,7 +119,7 @@ class _Part:
 
     facts: ModelMetadata
     signature: Signature
-    descriptor: Descriptor | None
+    descriptor: ExportedDescriptor | None
     module: torch.jit.ScriptModule | None = None
     network: EdgeModel | None = None
     loading: list[Check] = field(default_factory=list)
@@ -127,15 +127,15 @@ class _Part:
 
 
 def _of_archive(
-    loaded: Loaded, said: ModelMetadata, compress: Tolerance | None, file: Path | None
+    loaded: Loaded, declared: ModelMetadata, compress: Tolerance | None, file: Path | None
 ) -> _Part:
     """Ask a process of its own for the signature: an archive may crash the one that reads it."""
     if compress:
-        raise TorchMLError(
+        raise ModelError(
             f"{loaded.path} is a TorchScript archive, whose radial functions are not known; "
             "expected a checkpoint to compress"
         )
-    facts, descriptor = _merged(loaded.path, loaded.facts, said, file)
+    facts, descriptor = _merged(loaded.path, loaded.facts, declared, file)
     check, signature = check_alone(loaded.path, facts.extensions or ())
     if signature is None:
         raise CheckFailed([check])
@@ -143,23 +143,23 @@ def _of_archive(
 
 
 def _of_network(
-    loaded: Loaded, said: ModelMetadata, compress: Tolerance | None, file: Path | None
+    loaded: Loaded, declared: ModelMetadata, compress: Tolerance | None, file: Path | None
 ) -> _Part:
     """Script the network in its new float type, with splines where they are wanted."""
-    convention = said.convention or ("descriptor" if file else None)
+    convention = declared.convention or ("descriptor" if file else None)
     network: EdgeModel | None = None
     accuracy: list[Check] = []
     if isinstance(loaded.model, EdgeModel):
-        network, accuracy = _converted(loaded.model, said.dtype or "float64", compress)
+        network, accuracy = _converted(loaded.model, declared.dtype or "float64", compress)
         loaded = replace(loaded, model=network)
     elif compress:
-        raise TorchMLError(
+        raise ModelError(
             f"{loaded.path} holds a network that takes staged graphs, whose radial functions are "
             "not known; expected a model of torchml.models to compress"
         )
     module, own = scripted(loaded, convention)
     module.eval()
-    facts, descriptor = _merged(loaded.path, own, said, file)
+    facts, descriptor = _merged(loaded.path, own, declared, file)
     return _Part(facts, Signature.of(module), descriptor, module, network, accuracy=accuracy)
 
 
@@ -180,13 +180,13 @@ def _converted(
 
 
 def _merged(
-    path: Path, own: ModelMetadata, said: ModelMetadata, file: Path | None
-) -> tuple[ModelMetadata, Descriptor | None]:
-    """What the model, the caller and the descriptor say together."""
+    path: Path, own: ModelMetadata, declared: ModelMetadata, file: Path | None
+) -> tuple[ModelMetadata, ExportedDescriptor | None]:
+    """The facts that the model, the caller and the descriptor declare together."""
     descriptor = find_descriptor(own, path, file)
     sources = [
         (f"the metadata of {path}", replace(own, descriptor_parameters=None)),
-        ("the caller", said),
+        ("the caller", declared),
     ]
     if descriptor:
         sources.append((f"the descriptor in {descriptor.source}", facts_of(descriptor)))

@@ -24,7 +24,7 @@ class Request:
         model: TorchScript archive, checkpoint of a training, or model of another package.
         name: KIM name of the model, with or without its ID; None makes one of the class and the
             elements of a checkpoint, or of the name of an archive.
-        facts: what the caller says about the model; the rest is read from the archive. The
+        facts: what the caller declares; the rest is read from the archive. The
             convention is that for which a checkpoint is scripted; None is that of its network,
             mostly `edges`. The dtype is that of the exported network; None is float64.
         descriptor: file with the parameters of the model's descriptor, YAML or descriptor.dat.
@@ -36,7 +36,9 @@ class Request:
             most these errors.
         title: title in kimspec.edn.
         description: description in kimspec.edn.
-        author: author in kimspec.edn.
+        author: author in kimspec.edn and in the metadata of the archive.
+        references: publications about the model; None keeps those of an archive.
+        training_data: what the model was trained on; None keeps that of an archive.
         format: torchscript, or aoti: energy and derivative compiled ahead of time.
         instruction_set: aoti: avx2, avx512 or native; None is avx2 on x86-64.
         device: aoti: cpu or cuda, for which the model is compiled.
@@ -57,6 +59,8 @@ class Request:
     title: str | None = None
     description: str | None = None
     author: str | None = None
+    references: tuple[str, ...] | None = None
+    training_data: str | None = None
     format: str = "torchscript"
     instruction_set: str | None = None
     device: str = "cpu"

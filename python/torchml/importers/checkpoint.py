@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,9 +17,10 @@ import torch
 
 import torchml
 from torchml.contract.metadata import quiet_torchscript
-from torchml.errors import TorchMLError
+from torchml.errors import FileError, ModelError, TorchMLError
 from torchml.models.base import EdgeModel
-from torchml.models.build import build, describe_class
+from torchml.models.build import build, describe_class, find_class
+from torchml.models.names import public_name
 from torchml.models.scaled import Scaled
 from torchml.models.staged import StagedModel
 
@@ -57,7 +58,7 @@ def load_model(path: str | Path) -> EdgeModel | StagedModel:
     Raises:
         TorchMLError: the file is damaged, is no checkpoint, or does not fit its own model.
     """
-    content = read(path)
+    content = read_checkpoint(path)
     entry = content[KEY]
     state = {
         name.removeprefix(_MODEL): value
@@ -71,17 +72,15 @@ def load_model(path: str | Path) -> EdgeModel | StagedModel:
             else Scaled(build(entry["model"]["class_path"], entry["model"]["arguments"]))
         )
     except (KeyError, TypeError) as error:
-        raise TorchMLError(
-            f"{path}: the entry '{KEY}' does not describe a model: {error}"
-        ) from None
+        raise ModelError(f"{path}: the entry '{KEY}' does not describe a model: {error}") from None
     except TorchMLError as error:
-        raise TorchMLError(f"{path}: {error}") from None
+        raise ModelError(f"{path}: {error}") from None
     _check_state(model, state, path)
     model.load_state_dict(state)
     return model.eval()
 
 
-def read(path: str | Path) -> dict[str, Any]:
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """The content of a checkpoint: tensors and plain values; reading it runs no code.
 
     Raises:
@@ -90,30 +89,43 @@ def read(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     content = _read_archive(path)
     if not isinstance(content, dict) or "state_dict" not in content or KEY not in content:
-        raise TorchMLError(
+        raise FileError(
             f"{path} is no checkpoint of TorchML: the entries 'state_dict' and '{KEY}' are expected"
         )
     entry = content[KEY]
     if not isinstance(entry, dict) or entry.get("format") != FORMAT:
         written = entry.get("format") if isinstance(entry, dict) else entry
-        raise TorchMLError(f"{path} has the format {written}, this version reads format {FORMAT}")
+        raise FileError(f"{path} has the format {written}, this version reads format {FORMAT}")
     for name, value in content["state_dict"].items():
         if not isinstance(value, torch.Tensor):
-            raise TorchMLError(f"{path}: '{name}' is a {type(value).__name__}, expected a tensor")
+            raise FileError(f"{path}: '{name}' is a {type(value).__name__}, expected a tensor")
         if value.is_floating_point() and not torch.isfinite(value).all():
-            raise TorchMLError(f"{path}: '{name}' holds values that are not finite")
+            raise FileError(f"{path}: '{name}' holds values that are not finite")
     return content
 
 
 def check(path: str | Path, task: Task) -> None:
     """Raise TorchMLError unless the task can continue from this checkpoint."""
-    entry, mine = read(path)[KEY], describe(task)
-    there, here = ({k: one.get(k) for k in ("task", "model")} for one in (entry, mine))
+    entry, mine = read_checkpoint(path)[KEY], describe(task)
+    there, here = (
+        _with_public_names({key: content.get(key) for key in ("task", "model")})
+        for content in (entry, mine)
+    )
     if differences := list(_differences(there, here)):
         name, theirs, ours = differences[0]
-        raise TorchMLError(
+        raise ModelError(
             f"{path} was written with {name} {theirs!r}, but the configuration says {ours!r}"
         )
+
+
+def _with_public_names(value: Any) -> Any:
+    """The same with public class paths: earlier versions wrote the module of a class."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        key: public_name(find_class(entry)) if key == "class_path" else _with_public_names(entry)
+        for key, entry in value.items()
+    }
 
 
 def _differences(one: Any, other: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
@@ -127,22 +139,22 @@ def _differences(one: Any, other: Any, name: str = "") -> Iterator[tuple[str, An
 
 def _read_archive(path: Path) -> Any:
     if not path.is_file():
-        raise TorchMLError(f"{path}: no such file, expected a checkpoint")
+        raise FileError(f"{path}: no such file, expected a checkpoint")
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
         if damaged is not None:
-            raise TorchMLError(
+            raise FileError(
                 f"{path} is damaged: the checksum of its part '{damaged}' is wrong; it was "
                 "truncated or edited"
             )
         return torch.load(path, map_location="cpu", weights_only=True)
     except zipfile.BadZipFile:
-        raise TorchMLError(
+        raise FileError(
             f"{path} is not a whole checkpoint: it was truncated, or is another kind of file"
         ) from None
     except pickle.UnpicklingError:
-        raise TorchMLError(
+        raise FileError(
             f"{path} holds objects that are neither tensors nor plain values: it was edited, or is "
             "not TorchML's"
         ) from None
@@ -150,21 +162,21 @@ def _read_archive(path: Path) -> Any:
         if isinstance(error, TorchMLError):
             raise
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise TorchMLError(f"{path} cannot be read: {reason}") from None
+        raise FileError(f"{path} cannot be read: {reason}") from None
 
 
 def _check_state(model: torch.nn.Module, state: dict[str, Any], path: str | Path) -> None:
     expected = model.state_dict()
     for name, value in expected.items():
         if name not in state:
-            raise TorchMLError(f"{path}: the tensor '{name}' of the model is missing")
+            raise ModelError(f"{path}: the tensor '{name}' of the model is missing")
         if state[name].shape != value.shape:
-            raise TorchMLError(
+            raise ModelError(
                 f"{path}: the tensor '{name}' has the shape {list(state[name].shape)}, "
                 f"expected {list(value.shape)}"
             )
     if unknown := sorted(set(state) - set(expected)):
-        raise TorchMLError(f"{path}: the tensor '{unknown[0]}' does not belong to the model")
+        raise ModelError(f"{path}: the tensor '{unknown[0]}' does not belong to the model")
 
 
 def _describe_staged(model: StagedModel) -> dict[str, Any]:
@@ -193,7 +205,7 @@ def script_network(model: StagedModel) -> bytes:
             torch.jit.save(network, buffer)
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
-        raise TorchMLError(
+        raise ModelError(
             f"{type(model.network).__name__} cannot be compiled to TorchScript, which simulators "
             f"need: {reason}"
         ) from error

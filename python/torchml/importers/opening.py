@@ -21,7 +21,7 @@ import torch
 from torchml.contract import metadata
 from torchml.contract.keys import key_of_file
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
-from torchml.errors import TorchMLError
+from torchml.errors import FileError, ModelError
 from torchml.importers.pickles import foreign_names
 from torchml.models import EdgeModel, Scaled, describe, script
 from torchml.models.base import float_type
@@ -177,9 +177,9 @@ def _network_of(
 
 def _import(path: Path, kind: str, species: Sequence[str] | None, head: str | None) -> EdgeModel:
     if kind not in _IMPORTERS:
-        raise TorchMLError(f"the kind of {path} is '{kind}', expected {' | '.join(KINDS)}")
+        raise FileError(f"the kind of {path} is '{kind}', expected {' | '.join(KINDS)}")
     if path.suffix == ".ckpt":
-        raise TorchMLError(
+        raise FileError(
             f"{path} is named as a checkpoint, which is never read as a pickle of '{kind}'; "
             "expected another file name, or no kind"
         )
@@ -194,12 +194,12 @@ def _refuse_pickle(path: Path) -> None:
         return
     for kind in KINDS:
         if own := next((name for name in names if name.startswith(f"{kind}.")), None):
-            raise TorchMLError(
+            raise FileError(
                 f"{path} is a pickle of {own}, which can run any code when it is read: if you "
                 f"trust its source, name its kind with '--from {kind}' (in Python "
                 f"torchml.importers.{kind}.load)"
             )
-    raise TorchMLError(
+    raise FileError(
         f"{path} is a pickle that asks for {names[0]}, which could run any code, expected a "
         f"checkpoint, a TorchScript archive, or '--from {' | '.join(KINDS)}' for a model of that "
         "package whose source you trust"
@@ -228,7 +228,7 @@ def _scripted_staged(
     from torchml.importers.checkpoint import script_network
 
     if convention not in (None, "graph"):
-        raise TorchMLError(
+        raise ModelError(
             f"{path} holds a network that takes staged graphs: it cannot be exported for the "
             f"convention '{convention}', expected 'graph'"
         )

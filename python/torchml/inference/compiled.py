@@ -77,7 +77,12 @@ class Compiled:
             else:
                 # As in the engine, each count but the last is the length of a view.
                 rows = whole["contributing"] if name == "node_counts" else whole["edge_index"][0]
-                tensors += [rows[:count] for count in list(value)[:-1]]
+                for count in list(value)[:-1]:
+                    if not 0 <= count <= len(rows):
+                        raise TorchMLError(
+                            f"{name} holds {count}, expected 0 to {len(rows)}, the number of rows"
+                        )
+                    tensors.append(rows[:count])
         return tensors
 
     def _check(self, tensors: Sequence[Tensor]) -> None:

@@ -126,7 +126,7 @@ def _arguments(checkpoint: Path) -> dict[str, str]:
     """Return class and arguments of the model in a checkpoint, which holds plain values only."""
     from torchml.importers import checkpoint as checkpoints
 
-    entry: dict[str, Any] = checkpoints.read(checkpoint)[checkpoints.KEY]
+    entry: dict[str, Any] = checkpoints.read_checkpoint(checkpoint)[checkpoints.KEY]
     texts = {"task": str(entry["task"]), "torchml_version": str(entry.get("version", ""))}
     if "model" not in entry:
         staged = entry["staged"]

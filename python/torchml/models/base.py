@@ -13,6 +13,7 @@ from torch import Tensor
 import torchml._core as core
 from torchml.errors import TorchMLError
 from torchml.models import perceptron
+from torchml.models.names import public_name
 
 
 class EdgeModel(torch.nn.Module):
@@ -234,8 +235,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, torch.dtype):
         return str(value).removeprefix("torch.")
     if isinstance(value, EdgeModel):
-        cls = type(value)
-        return {"class_path": f"{cls.__module__}.{cls.__qualname__}", "init_args": value.arguments}
+        return {"class_path": public_name(type(value)), "init_args": value.arguments}
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

@@ -10,12 +10,14 @@ from typing import Any
 
 from torchml.errors import TorchMLError
 from torchml.models.base import EdgeModel
+from torchml.models.names import public_name
+
+_PUBLIC = "torchml.models"
 
 
 def class_path(model: EdgeModel) -> str:
-    """Return the path of the class of a model: "package.module.Class"."""
-    cls = type(model)
-    return f"{cls.__module__}.{cls.__qualname__}"
+    """Return the public name of a model's class: torchml.models.SchNet."""
+    return public_name(type(model))
 
 
 def describe_class(model: EdgeModel) -> tuple[str, dict[str, Any]]:
@@ -46,7 +48,7 @@ def build(class_path: str, arguments: Mapping[str, Any]) -> EdgeModel:
     Raises:
         TorchMLError: there is no such class, or the arguments do not fit it.
     """
-    cls = _find(class_path)
+    cls = find_class(class_path)
     values = {
         name: build(value["class_path"], value.get("init_args", {})) if _is_model(value) else value
         for name, value in arguments.items()
@@ -70,13 +72,26 @@ def _is_model(value: Any) -> bool:
     return isinstance(value, Mapping) and "class_path" in value
 
 
-def _find(path: str) -> Callable[..., EdgeModel]:
+def find_class(path: str) -> Callable[..., EdgeModel]:
+    """Return the model class of this name; the models of this package need no path.
+
+    Files of earlier versions name the module of a class, which may have moved since: its public
+    name is tried too.
+
+    Raises:
+        TorchMLError: if there is no such class, or it is not a subclass of EdgeModel.
+    """
     module_name, _, name = path.rpartition(".")
     try:
-        module = importlib.import_module(module_name or "torchml.models")
-        cls = getattr(module, name)
+        cls = _class_in(module_name or _PUBLIC, name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise TorchMLError(f"there is no model class '{path}': {error}") from None
+        if not module_name.startswith(f"{_PUBLIC}."):
+            raise TorchMLError(f"there is no model class '{path}': {error}") from None
+        return find_class(f"{_PUBLIC}.{name}")
     if not (isinstance(cls, type) and issubclass(cls, EdgeModel)):
         raise TorchMLError(f"'{path}' is not a model class, expected a subclass of EdgeModel")
     return cls
+
+
+def _class_in(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(module), name)

@@ -1,10 +1,36 @@
-"""Names of parameters in checkpoints, which stay when the code of a model changes."""
+"""Names in checkpoints, which stay the same when models are written in another way or moved."""
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
 from typing import Any
 
 import torch
+
+
+def public_name(cls: Any) -> str:
+    """Return the shortest name under which a class is imported: torchml.models.SchNet.
+
+    Files record this name, so that the class may move to another module of its package.
+    """
+    parts = cls.__module__.split(".")
+    for length in range(1, len(parts)):
+        package = ".".join(parts[:length])
+        if getattr(sys.modules[package], cls.__qualname__, None) == cls:
+            return f"{package}.{cls.__qualname__}"
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def public_path(path: str) -> str:
+    """Return the public name of a class of this package, which `path` names by any module.
+
+    Classes of other packages keep the name that the user gave.
+    """
+    if not path.startswith("torchml."):
+        return path
+    module, _, name = path.rpartition(".")
+    return public_name(getattr(import_module(module), name))
 
 
 def keep_names(module: torch.nn.Module, child: str) -> None:

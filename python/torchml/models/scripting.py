@@ -30,8 +30,8 @@ def forward(self, species: Tensor, coords: Tensor, n_neigh: Tensor, nlist: Tenso
     return self.model(species, edge_vectors, edge_index, [n_nodes, n_nodes], [source.size(0)])
 """
 
-# The last stage holds every edge. Directed stages are prefixes of one another; symmetric ones,
-# which the driver gives to an archive that lost its metadata, are not: all layers take all edges.
+# The last stage contains all edges. Directed stages are prefixes of each other. Symmetric stages,
+# which the driver passes to an archive without metadata, are not: all layers then take all edges.
 _GRAPH = """
 def forward(self, species: Tensor, coords: Tensor, {stages},
             contributing: Tensor) -> Tensor:
@@ -53,11 +53,17 @@ def forward(self, species: Tensor, edge_vectors: Tensor, edge_index: Tensor, con
 
 
 def script(model: EdgeModel, convention: str) -> torch.jit.ScriptModule:
-    """TorchScript module that holds `model` and is called as `convention` says.
+    """Wrap a model in the `forward` of a calling convention, as TorchScript.
 
-    `none` hands over one neighbour list, so it is for models of one layer. `graph` is right for
-    directed and symmetric stages and faster for directed ones, which the metadata of the archive
-    asks for (see `describe`). `descriptor` is for a `DescriptorPotential`, and it for nothing else.
+    Args:
+        model: the model.
+        convention: `none` passes one neighbour list and is for models of one layer. `graph` is
+            correct for directed and symmetric stages, and faster for directed ones, which the
+            metadata request (see `describe`). `edges` passes edge vectors. `descriptor` is for
+            `DescriptorPotential` only, which has no other convention.
+
+    Raises:
+        TorchMLError: the model does not fit the convention.
     """
     if convention == "descriptor":
         with quiet_torchscript():
@@ -70,7 +76,7 @@ def script(model: EdgeModel, convention: str) -> torch.jit.ScriptModule:
         )
     source = _source(model, convention)
 
-    # A class of its own per call: torch keeps methods defined from text with the class.
+    # A new class for each call: torch stores methods that are defined from text with the class.
     class Wrapper(torch.jit.ScriptModule):
         def __init__(self) -> None:
             super().__init__()
@@ -82,7 +88,7 @@ def script(model: EdgeModel, convention: str) -> torch.jit.ScriptModule:
 
 
 def describe(model: EdgeModel, convention: str) -> ModelMetadata:
-    """The metadata that belongs into the archive of `script(model, convention)`."""
+    """Return the metadata for the archive of `script(model, convention)`."""
     network = model.network if isinstance(model, Scaled) else model
     exact = network.exact_distances
     facts = ModelMetadata(

@@ -6,37 +6,54 @@ from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
     from torchml.importers.checkpoint import load_model
-    from torchml.training.cli import Run, fit, predict, test, validate
+    from torchml.training.api import Run, fit, predict, test, validate
+    from torchml.training.live_objects import unsaved_network
     from torchml.training.loop.energy_scaling import Normalization
     from torchml.training.loop.heads import Target
+    from torchml.training.loop.losses import (
+        MaskedLoss,
+        MultiTaskLoss,
+        SerialBCEWithLogitsLoss,
+        VectorNormLoss,
+    )
     from torchml.training.loop.task import IS2RE, S2EF, Task
 
-# Where each public name lives; it is imported when asked for.
+# Where each public name lives; it is imported on demand.
 _HOMES = {
     "IS2RE": "torchml.training.loop.task",
+    "MaskedLoss": "torchml.training.loop.losses",
+    "MultiTaskLoss": "torchml.training.loop.losses",
     "Normalization": "torchml.training.loop.energy_scaling",
-    "Run": "torchml.training.cli",
+    "Run": "torchml.training.api",
     "S2EF": "torchml.training.loop.task",
+    "SerialBCEWithLogitsLoss": "torchml.training.loop.losses",
     "Target": "torchml.training.loop.heads",
     "Task": "torchml.training.loop.task",
-    "fit": "torchml.training.cli",
+    "VectorNormLoss": "torchml.training.loop.losses",
+    "fit": "torchml.training.api",
     "load_model": "torchml.importers.checkpoint",
-    "predict": "torchml.training.cli",
-    "test": "torchml.training.cli",
-    "validate": "torchml.training.cli",
+    "predict": "torchml.training.api",
+    "test": "torchml.training.api",
+    "unsaved_network": "torchml.training.live_objects",
+    "validate": "torchml.training.api",
 }
 
 __all__ = [
     "IS2RE",
     "S2EF",
+    "MaskedLoss",
+    "MultiTaskLoss",
     "Normalization",
     "Run",
+    "SerialBCEWithLogitsLoss",
     "Target",
     "Task",
+    "VectorNormLoss",
     "fit",
     "load_model",
     "predict",
     "test",
+    "unsaved_network",
     "validate",
 ]
 

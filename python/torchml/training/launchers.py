@@ -1,4 +1,4 @@
-"""Ranks that somebody else has started: mpirun, srun or torchrun."""
+"""Ranks that a launcher started: mpirun, srun or torchrun."""
 
 from __future__ import annotations
 
@@ -12,23 +12,33 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
 from torchml.errors import TorchMLError
 
-# Where launchers of MPI programs say how many ranks there are.
-_MPI_SIZES = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "PMIX_SIZE", "MV2_COMM_WORLD_SIZE")
+# Variables with the number of ranks of an MPI job: those of driver/core/host (Slurm: see below).
+MPI_SIZES = (
+    "OMPI_COMM_WORLD_SIZE",
+    "PMI_SIZE",
+    "MV2_COMM_WORLD_SIZE",
+    "PALS_SIZE",
+    "PMIX_SIZE",
+)
 
 
 @dataclass(frozen=True)
 class Ranks:
-    """How the processes of this run are spread."""
+    """Number of ranks on each node, and number of nodes."""
 
     per_node: int
     nodes: int
 
 
 def launched_ranks() -> Ranks | None:
-    """What a launcher has started, None if this process is the only one.
+    """Return the ranks that a launcher started, None if this process is the only one.
 
-    Lightning finds its own rank, but wants to be told how many there are: without that, each
-    process would train a model of its own.
+    Lightning finds its own rank, but not the number of ranks: without it, each process would train
+    a model of its own.
+
+    Raises:
+        TorchMLError: nodes have different numbers of ranks, or mpi4py is missing or built for
+            another MPI.
     """
     environment = os.environ
     if "TORCHELASTIC_RUN_ID" in environment:
@@ -37,7 +47,7 @@ def launched_ranks() -> Ranks | None:
         ranks = int(environment["SLURM_NTASKS"])
         nodes = int(environment.get("SLURM_NNODES", environment.get("SLURM_JOB_NUM_NODES", 1)))
         return _even(ranks, ranks // nodes) if ranks > 1 else None
-    ranks = max((int(environment.get(name, 1)) for name in _MPI_SIZES), default=1)
+    ranks = max((int(environment.get(name, 1)) for name in MPI_SIZES), default=1)
     if ranks == 1:
         return None
     try:
@@ -45,7 +55,7 @@ def launched_ranks() -> Ranks | None:
     except ImportError:
         raise TorchMLError(
             f"started by mpirun with {ranks} ranks, which needs mpi4py: "
-            "pip install 'torchml[cluster]'"
+            "pip install 'mpi4py>=4.1'"
         ) from None
     world = MPI.COMM_WORLD
     if world.Get_size() != ranks:
@@ -58,10 +68,10 @@ def launched_ranks() -> Ranks | None:
 
 
 def cluster_environment() -> ClusterEnvironment | None:
-    """Where Lightning is to look for ranks, None if it is to find out by itself.
+    """Return Lightning's environment for a process without launcher, None if it detects its own.
 
-    It would find out by starting MPI in each process that can import mpi4py; programs that such a
-    process starts by mpirun afterwards would take themselves for parts of it, and fail.
+    To detect one, Lightning starts MPI in each process that can import mpi4py; programs that such a
+    process starts by mpirun afterwards would join that MPI job, and fail.
     """
     return None if launched_ranks() or LSFEnvironment.detect() else LightningEnvironment()
 

@@ -1,6 +1,6 @@
 """`torchml submit`: `torchml fit` as a job of a cluster, through submitit.
 
-A job that is preempted, or comes to its time limit, is queued again and goes on where it was.
+A job that is preempted or reaches its time limit is queued again, and resumes.
 """
 
 from __future__ import annotations
@@ -17,21 +17,24 @@ from typing import Any
 from torchml.errors import TorchMLError
 
 _DESCRIPTION = """\
-Train as a job of a cluster: all arguments that are not listed here are those of torchml fit.
+Train as a job of a cluster. All arguments that are not listed here are those of torchml fit.
 
   torchml submit --config silicon.yaml --gpus-per-node 4 --tasks-per-node 4 --time 720
   torchml submit --config silicon.yaml --cluster local --wait
 
-The configuration is checked before anything is submitted. Output goes to <run>/jobs. A job that is
-preempted or comes to its time limit is queued again, and goes on with its last checkpoint.
+The configuration is checked before the job is submitted. Output goes to <run>/jobs. A job that is
+preempted or reaches its time limit is queued again, and resumes from its last checkpoint.
 """
 
 
 @dataclass(frozen=True)
 class Job:
-    """What runs on the cluster, once per task; submitit pickles it.
+    """The function that runs on the cluster, once per task; submitit pickles it.
 
-    arguments: words of `torchml fit`. last: the run's last checkpoint. resume: go on with it.
+    Attributes:
+        arguments: words of `torchml fit`.
+        last: the last checkpoint of the run.
+        resume: continue from it.
     """
 
     arguments: tuple[str, ...]
@@ -39,24 +42,23 @@ class Job:
     resume: bool = False
 
     def __call__(self) -> str:
-        """Train; the path of the best checkpoint."""
+        """Train, and return the path of the best checkpoint."""
         from torchml.training.cli import run
 
         _announce_ranks()
         # Without a checkpoint yet, there is nothing that a new start could overwrite.
-        again = ("--ckpt_path", str(self.last)) if self.resume and self.last.exists() else ()
-        cli = run([*self.arguments, *again])
-        return str(cli.folder / "checkpoints" / "best.ckpt")
+        resumed = ("--ckpt_path", str(self.last)) if self.resume and self.last.exists() else ()
+        return str(run([*self.arguments, *resumed]).best)
 
     def checkpoint(self) -> Any:
-        """What submitit is to queue when it must stop this job."""
+        """Return the job that submitit queues when it must stop this one."""
         from submitit.helpers import DelayedSubmission
 
         return DelayedSubmission(replace(self, resume=True))
 
 
 def _announce_ranks() -> None:
-    """Lightning knows Slurm; of other executors it learns by torch's own variables."""
+    """Set torch's variables for executors that Lightning does not know; it knows Slurm."""
     from submitit import JobEnvironment
     from submitit.helpers import TorchDistributedEnvironment
 
@@ -70,7 +72,7 @@ def _announce_ranks() -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The command of the terminal."""
+    """Carry out a command line; return the exit status."""
     parser = _parser()
     options, words = parser.parse_known_args(list(arguments[1:]))
     try:
@@ -92,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--cluster",
         choices=("slurm", "local"),
-        help="slurm (default where sbatch is found), or local: processes of this machine",
+        help="slurm (default if sbatch is found), or local: processes of this machine",
     )
     add("--nodes", type=int, default=1, metavar="N", help="nodes (default: 1)")
     add("--tasks-per-node", type=int, default=1, metavar="N", help="ranks on each (default: 1)")
@@ -115,7 +117,7 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=10,
         metavar="N",
-        help="how often a job that came to its time limit is queued again (default: 10)",
+        help="how often a job that reached its time limit is queued again (default: 10)",
     )
     add("--wait", action="store_true", help="wait until the job has ended")
     return parser
@@ -125,16 +127,14 @@ def _submit(options: argparse.Namespace, words: list[str]) -> int:
     try:
         import submitit
     except ImportError:
-        raise TorchMLError(
-            "torchml submit needs submitit: pip install 'torchml[cluster]'"
-        ) from None
-    from torchml.training.cli import parse
+        raise TorchMLError("torchml submit needs submitit: pip install submitit") from None
+    from torchml.training.settings import from_words
 
     words = ["fit", *words]
     if options.nodes * options.tasks_per_node > 1:
         words += ["--trainer.num_nodes", str(options.nodes), "--trainer.strategy", "ddp"]
         words += ["--trainer.devices", str(options.tasks_per_node)]
-    planned = parse(words)
+    planned = from_words(words)
     planned.check_folder()
     folder = planned.folder.absolute()
     further = {key: value for key, _, value in (word.partition("=") for word in options.slurm)}
@@ -173,6 +173,6 @@ def _submit(options: argparse.Namespace, words: list[str]) -> int:
 
 
 def _reason(trace: str) -> str:
-    """The message of the exception in what submitit says about a job that failed."""
+    """The message of the exception in submitit's report of a failed job."""
     messages = re.findall(r"^\s*[\w.]*Error: (.+)$", trace, flags=re.MULTILINE)
     return messages[-1] if messages else "see its output"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,7 @@ from torchml import kim
 from torchml.contract import metadata
 from torchml.errors import FileError, ModelError, TorchMLError
 from torchml.export import Export, export
-from torchml.importers.opening import opened
+from torchml.importers.opening import KINDS, opened
 from torchml.inference.evaluation import Evaluation
 from torchml.inference.files import model_files
 from torchml.inference.potential import Potential
@@ -63,6 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "of an installed KIM model",
     )
     parser.add_argument(
+        "--from",
+        dest="source",
+        choices=KINDS,
+        help="read the model as a pickle of this package; a pickle can run any code, so use this "
+        "only for files whose source you trust",
+    )
+    parser.add_argument(
         "--structures",
         metavar="FILE",
         help="structures to evaluate, in any format that ASE reads (default: small structures "
@@ -79,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console(emoji=False)
     with (
         _progress(console) as progress,
-        opened(Path(args.model)) as source,
+        opened(Path(args.model), args.source) as source,
         installed_model(args.model if source.trained is None else source.archive) as name,
     ):
         checks = validate(
@@ -311,6 +319,8 @@ def installed_model(model: str | Path) -> Iterator[str]:
     with tempfile.TemporaryDirectory() as scratch:
         folder = path.resolve() if path.is_dir() else _exported(path, Path(scratch))
         name = _project_name(folder)
+        if kim.installed_folder(name):  # a name can be installed only once
+            folder, name = _renamed(folder, name, Path(scratch))
         collection = Path(scratch) / "collection"
         collection.mkdir()
         others = os.environ.get("KIM_API_PORTABLE_MODELS_DIR")
@@ -350,6 +360,15 @@ def _exported(path: Path, parent: Path) -> Path:
         failed = next(check for check in result.checks if check.verdict == "fail")
         raise ModelError(f"{path} cannot be exported: {failed.name}: {failed.detail}")
     return result.folder
+
+
+def _renamed(folder: Path, name: str, parent: Path) -> tuple[Path, str]:
+    """Copy the folder of a portable model under another name."""
+    other = f"Checked_{name}"
+    copy = shutil.copytree(folder, parent / other)
+    file = copy / "CMakeLists.txt"
+    file.write_text(re.sub(rf"(?m)^(\s*project\(\s*){name}\b", rf"\g<1>{other}", file.read_text()))
+    return copy, other
 
 
 def _project_name(folder: Path) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import ase.io
 import numpy as np
 import pytest
 import torch
@@ -18,7 +19,7 @@ from helpers import portable
 from helpers.mace_models import maces_own, random_mace
 from helpers.portable import relative
 from torchml import Calculator, Potential, TorchMLError
-from torchml.cli import export_main
+from torchml.cli import export_main, main
 from torchml.importers.mace import model as mace
 from torchml.models import script
 from torchml.validation.lammps import evaluate_with_lammps
@@ -156,7 +157,7 @@ def test_some_of_the_elements_in_another_order(tmp_path):
     assert potential.species == ["Si", "O"]
     atoms = mixed(["Si", "O"])
     agrees(evaluated(potential, atoms, tmp_path), expected(model, atoms))
-    with pytest.raises(TorchMLError, match="knows no Cu, expected some of H O Si"):
+    with pytest.raises(TorchMLError, match="has no Cu, expected some of H O Si"):
         mace.load(model, species=["Si", "Cu"])
 
 
@@ -218,6 +219,16 @@ def test_compressed(hidden, tmp_path):
     assert relative(found.forces, own.forces) < 1e-5
     assert relative(found.forces, own.forces) > 1e-14
     assert relative(found.virial, own.virial) < 1e-5
+
+
+def test_check_compares_the_interfaces_of_a_named_model(tmp_path, capsys):
+    torch.save(random_mace(["Si"], "4x0e"), tmp_path / "mace.model")
+    ase.io.write(tmp_path / "one.extxyz", mixed(["Si"]))
+    words = ["--no-lammps", "--structures", str(tmp_path / "one.extxyz")]
+    assert main(["check", *named(tmp_path), *words]) == 0
+    assert "eager: forces" in capsys.readouterr().out
+    assert main(["check", str(tmp_path / "mace.model"), *words]) == 1
+    assert "name its kind with '--from mace'" in capsys.readouterr().err
 
 
 def test_transformed_distances_cannot_be_compressed(tmp_path, capsys):

@@ -65,6 +65,14 @@ def test_the_steps_are_ten_in_order() -> None:
     assert re.findall(r"^\| (\d+) \|", section, re.MULTILINE) == [str(k) for k in range(1, 11)]
 
 
+def test_an_export_has_at_most_20_stops_in_10_files() -> None:
+    section = TEXT.split("## One export")[1]
+    stops = re.findall(rf"^\| (\d+) \| {CODE}: {CODE}", section, re.MULTILINE)
+    assert [stop for stop, _, _ in stops] == [str(k) for k in range(1, len(stops) + 1)]
+    assert 10 < len(stops) <= 20
+    assert len({path for _, path, _ in stops}) <= 10
+
+
 @pytest.mark.parametrize("figure", re.findall(r"\]\((figures/[^)]+)\)", TEXT))
 def test_figures_exist(figure: str) -> None:
     assert (ROOT / "docs" / figure).stat().st_size > 1000

@@ -156,6 +156,28 @@ def test_edges_of_nodes_that_are_not_there_are_refused(index, message, archives)
         aoti.load(compiled)(nodes, vectors, torch.tensor(index), nodes, [2, 2, 2], [2, 2])
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (1, torch.ones(2, 3), "input edge_vectors is of type float32, expected float64 as"),
+        (1, torch.ones(2, 4).double(), r"input edge_vectors has the shape \[2, 4\], expected one"),
+        (1, torch.ones(3, 3).double(), r"input edge_index has the shape \[2, 2\], expected one th"),
+        (0, torch.zeros(2, dtype=torch.int32), "input species is of type int32, expected int64"),
+        (3, torch.zeros(3, dtype=torch.int64), r"input contributing has the shape \[3\]"),
+        (4, [2, 2], "is given 6 tensors, expected the 7 of 'inputs' in the metadata of"),
+        (5, [3, 2], "edge_counts holds 3, expected 0 to 2"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused_in_python_too(place, value, message, archives):
+    _, compiled = archives("edges", "model")
+    nodes = torch.zeros(2, dtype=torch.int64)
+    index = torch.tensor([[1, 0], [0, 1]])
+    arguments = [nodes, torch.ones(2, 3).double(), index, nodes, [2, 2, 2], [2, 2]]
+    arguments[place] = value
+    with pytest.raises(TorchMLError, match=message):
+        aoti.load(compiled)(*arguments)
+
+
 def test_inputs_may_be_strided(archives):
     _, compiled = archives("edges", "model")
     model = aoti.load(compiled)

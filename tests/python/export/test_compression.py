@@ -258,10 +258,11 @@ def test_distances_stay_in_double_precision():
     assert Distances()(torch.ones(2, dtype=torch.float32)).dtype == torch.float64
 
 
-def test_compiled_ahead_of_time_it_is_the_same(best, tmp_path, capsys):
+def test_compiled_ahead_of_time_it_is_the_same(best, tmp_path, capsys, reads):
     """The compiler calls our operators; the network is in float32, its distances in float64."""
     order = [str(best), "--compress", "--dtype", "float32", "--output", str(tmp_path)]
     assert export_main([*order, "--format", "aoti", "--name", "Compiled"]) == 0
+    assert reads == ["alone", "engine", "engine"]  # the second is the compiled archive
     assert export_main([*order, "--name", "Scripted"]) == 0
     atoms = bulk("Si", "diamond", a=4.2, cubic=True)
     atoms.rattle(0.1, seed=1)

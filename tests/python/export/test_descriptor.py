@@ -29,7 +29,7 @@ from torchml.models.descriptor_network import DescriptorNetwork
 @pytest.fixture(autouse=True)
 def quick_probe(monkeypatch: pytest.MonkeyPatch) -> None:
     """Inspect archives in this process: a fresh one needs seconds to import torch."""
-    import torchml.export.checks.loading
+    import torchml.export.checks.engine
     from torchml.contract.signature import Signature
 
     def inspect(model: Path, extensions: tuple[str, ...] = ()) -> Signature:
@@ -38,7 +38,7 @@ def quick_probe(monkeypatch: pytest.MonkeyPatch) -> None:
         names = tuple(one.name for one in schema.arguments[1:])
         return Signature(names, ("Tensor",) * len(names), ("Tensor",), ("float64",))
 
-    monkeypatch.setattr(torchml.export.checks.loading, "probe", inspect)
+    monkeypatch.setattr(torchml.export.checks.engine, "probe", inspect)
 
 
 @pytest.fixture

@@ -215,7 +215,7 @@ def test_all_instruction_sets_agree(tmp_path):
         path = tmp_path / name
         environment = {**os.environ, "TORCHML_DESCRIPTOR_SIMD": name}
         subprocess.run([sys.executable, "-c", SETS, path], env=environment, check=True)
-        results.append(torch.load(path))
+        results.append(torch.load(path, weights_only=True))
     for one, other in itertools.pairwise(results):
         for a, b in zip(one, other, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)

@@ -26,8 +26,7 @@ from helpers.networks import (
 )
 from torchml.contract import metadata, param_file
 from torchml.export.checks.edge_vectors import check_radial
-from torchml.export.checks.loading import check_engine
-from torchml.export.checks.numbers import check_numbers
+from torchml.export.checks.engine import check_engine, check_numbers
 from torchml.inference.potential import Potential
 from torchml.models import describe, script
 

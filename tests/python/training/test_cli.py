@@ -23,15 +23,16 @@ from lightning.pytorch.callbacks import Callback
 from helpers.argon import labelled_structures, write_config
 from torchml import cli as commands
 from torchml.errors import TorchMLError
-from torchml.training import cli
+from torchml.training import api
+from torchml.training.callbacks.checkpoint_files import AtomicCheckpointIO
 from torchml.training.outputs.plots import read_curves
 
 
 @pytest.fixture
-def run(trained: Path) -> cli.Run:
+def run(trained: Path) -> api.Run:
     """What that configuration has left, in the folder `run`."""
     shutil.copytree(trained, "run")
-    return cli.Run(Path("run"), {}, None, None, None)  # type: ignore[arg-type]
+    return api.Run(Path("run"), {}, None, None, None)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="session")
@@ -40,7 +41,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        cli.fit(write_config(data, folder))
+        api.fit(write_config(data, folder))
     return folder / "run"
 
 
@@ -86,20 +87,20 @@ def test_fit_leaves_a_run_folder(config: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_species_are_those_of_the_training_data_by_atomic_number(config: Path) -> None:
-    run = cli.fit(config, trainer__max_epochs=1)
+    run = api.fit(config, trainer__max_epochs=1)
     assert run.task.model.species == ["Ne", "Ar"]
     saved = yaml.safe_load((run.folder / "config.yaml").read_text())
     assert saved["model"]["init_args"]["model"]["init_args"]["species"] == ["Ne", "Ar"]
 
 
 def test_the_data_alone_are_enough(data: Path) -> None:
-    run = cli.fit({"data": {"train": str(data)}}, trainer={"fast_dev_run": True})
+    run = api.fit({"data": {"train": str(data)}}, trainer={"fast_dev_run": True})
     assert run.trainer.global_step == 1
     assert not Path("run").exists()
 
 
 def test_without_validation_data_the_training_loss_tells_the_best(config: Path) -> None:
-    run = cli.fit(
+    run = api.fit(
         config, data__split={"train": 6, "val": None, "test": None}, early_stopping={"patience": 1}
     )
     assert run.best.exists()
@@ -120,9 +121,9 @@ def test_later_configurations_and_words_win(
     assert printed["model"]["init_args"]["model"]["init_args"]["features"] == 8
 
 
-def test_what_is_saved_is_what_is_run(run: cli.Run) -> None:
+def test_what_is_saved_is_what_is_run(run: api.Run) -> None:
     """The saved configuration reproduces the run to the last bit."""
-    again = cli.fit(run.folder / "config.yaml", trainer__default_root_dir="again")
+    again = api.fit(run.folder / "config.yaml", trainer__default_root_dir="again")
     assert_equal_weights(run.last, again.last)
 
 
@@ -200,8 +201,8 @@ def test_test_validate_and_predict(data: Path, capsys: pytest.CaptureFixture[str
 
 @pytest.mark.usefixtures("run")
 def test_metrics_of_a_test_are_those_of_the_predictions() -> None:
-    tested = cli.test("run/config.yaml").metrics
-    predicted = cli.predict("run/config.yaml").metrics
+    tested = api.test("run/config.yaml").metrics
+    predicted = api.predict("run/config.yaml").metrics
     for name in ("energy_mae", "forces_rmse", "forces_cosine"):
         assert predicted[f"predict/{name}"] == pytest.approx(tested[f"test/{name}"], rel=1e-10)
     errors = [
@@ -216,7 +217,7 @@ def test_metrics_of_a_test_are_those_of_the_predictions() -> None:
 @pytest.mark.usefixtures("run")
 def test_the_checkpoint_must_fit_the_configuration() -> None:
     with pytest.raises(TorchMLError, match=r"best\.ckpt"):
-        cli.test("run/config.yaml", model__init_args__model__init_args__features=16)
+        api.test("run/config.yaml", model__init_args__model__init_args__features=16)
 
 
 # --- Averaged weights, checkpoints, early stopping ----------------------------------------------
@@ -242,7 +243,7 @@ class Follow(Callback):
 
 def test_checkpoints_hold_the_averaged_weights(config: Path) -> None:
     follow = {"class_path": f"{__name__}.Follow", "init_args": {"decay": 0.9}}
-    run = cli.fit(config, ema={"decay": 0.9}, trainer__callbacks=[follow])
+    run = api.fit(config, ema={"decay": 0.9}, trainer__callbacks=[follow])
     expected = next(one for one in run.trainer.callbacks if isinstance(one, Follow))
     averaged, current = weights(run.last), weights(run.last, "current_model_state")
     moved = 0.0
@@ -255,11 +256,11 @@ def test_checkpoints_hold_the_averaged_weights(config: Path) -> None:
 
 
 def test_validation_sees_the_averaged_weights(config: Path) -> None:
-    run = cli.fit(config, ema={"decay": 0.9}, trainer__max_epochs=1)
-    again = cli.validate("run/config.yaml", ckpt_path=str(run.last))
+    run = api.fit(config, ema={"decay": 0.9}, trainer__max_epochs=1)
+    again = api.validate("run/config.yaml", ckpt_path=str(run.last))
     assert again.metrics["val/loss"] == pytest.approx(run.metrics["val/loss"], rel=1e-10)
     options = {"trainer__default_root_dir": "plain", "trainer__max_epochs": 1}
-    plain = cli.fit(config, ema=None, **options)
+    plain = api.fit(config, ema=None, **options)
     assert plain.metrics["val/loss"] != pytest.approx(run.metrics["val/loss"], rel=1e-6)
     assert "current_model_state" not in torch.load(plain.last, weights_only=True)
 
@@ -267,14 +268,14 @@ def test_validation_sees_the_averaged_weights(config: Path) -> None:
 def test_best_is_the_epoch_with_the_lowest_validation_loss(config: Path) -> None:
     """With a large learning rate the loss does not just go down."""
     optimizer = {"class_path": "torch.optim.SGD", "init_args": {"lr": 3.0}}
-    run = cli.fit(
+    run = api.fit(
         config,
         trainer__max_epochs=6,
         model__init_args={"optimizer": optimizer, "schedule": "constant"},
         checkpoint={"every_n_epochs": 2, "every_n_steps": 5},
     )
     losses = read_curves([run.folder / "logs/csv/version_0/metrics.csv"])["val/loss"][:, 1]
-    best = cli.validate("run/config.yaml").metrics["val/loss"]
+    best = api.validate("run/config.yaml").metrics["val/loss"]
     assert best == pytest.approx(losses.min(), rel=1e-6)
     kept = {path.name for path in (run.folder / "checkpoints").iterdir()}
     assert {"best.ckpt", "last.ckpt", "epoch_1.ckpt", "epoch_5.ckpt", "step_20.ckpt"} <= kept
@@ -282,7 +283,7 @@ def test_best_is_the_epoch_with_the_lowest_validation_loss(config: Path) -> None
 
 def test_training_ends_when_nothing_improves(config: Path) -> None:
     optimizer = {"class_path": "torch.optim.SGD", "init_args": {"lr": 0.0}}
-    run = cli.fit(
+    run = api.fit(
         config,
         trainer__max_epochs=50,
         model__init_args={"optimizer": optimizer, "schedule": "constant"},
@@ -315,13 +316,13 @@ def test_a_killed_training_ends_as_if_nothing_had_happened(
     settings: dict[str, Any] = {"trainer__max_epochs": 4, "checkpoint": options}
     kill = {"class_path": f"{__name__}.KillAt", "init_args": {"step": 11}}  # 4 steps an epoch
     killed = multiprocessing.get_context("fork").Process(
-        target=cli.fit, args=(config,), kwargs=settings | {"trainer__callbacks": [kill]}
+        target=api.fit, args=(config,), kwargs=settings | {"trainer__callbacks": [kill]}
     )
     killed.start()
-    whole = cli.fit(config, trainer__default_root_dir="whole", **settings)
+    whole = api.fit(config, trainer__default_root_dir="whole", **settings)
     killed.join(60)
     assert killed.exitcode == -signal.SIGKILL
-    resumed = cli.fit(config, ckpt_path="last", **settings)
+    resumed = api.fit(config, ckpt_path="last", **settings)
     assert resumed.trainer.global_step == 16
     assert_equal_weights(whole.last, resumed.last)
     logs = sorted(Path("run/logs/csv").glob("*/metrics.csv"))
@@ -330,31 +331,31 @@ def test_a_killed_training_ends_as_if_nothing_had_happened(
     np.testing.assert_array_equal(both["val/loss"], one["val/loss"])
 
 
-def test_a_run_is_not_overwritten_by_accident(config: Path, run: cli.Run) -> None:
+def test_a_run_is_not_overwritten_by_accident(config: Path, run: api.Run) -> None:
     old = run.last.read_bytes()
     with pytest.raises(TorchMLError, match="--overwrite true"):
-        cli.fit(config)
+        api.fit(config)
     assert run.last.read_bytes() == old
-    cli.fit(config, overwrite=True, seed_everything=5)
+    api.fit(config, overwrite=True, seed_everything=5)
     assert run.last.read_bytes() != old
     assert len(list(Path("run/logs/csv").iterdir())) == 1
 
 
-def test_wrong_data_replace_nothing(config: Path, run: cli.Run) -> None:
+def test_wrong_data_replace_nothing(config: Path, run: api.Run) -> None:
     """A folder that holds a training keeps it, and a new one is not begun."""
     old = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
     write("bad.extxyz", [Atoms("ArNe", info={"energy": 0.0})])
     bad = {"data__train": "bad.extxyz", "data__val": "bad.extxyz"}
     with pytest.raises(TorchMLError, match=r"bad\.extxyz, configuration 0 has no forces"):
-        cli.fit(config, **bad, data__split=None, data__duplicates="allow", overwrite=True)
+        api.fit(config, **bad, data__split=None, data__duplicates="allow", overwrite=True)
     assert {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()} == old
     with pytest.raises(TorchMLError, match="configuration 0 is a duplicate"):
-        cli.fit(config, **bad, data__split=None, trainer__default_root_dir="fresh")
+        api.fit(config, **bad, data__split=None, trainer__default_root_dir="fresh")
     assert not Path("fresh").exists()
 
 
 def test_every_epoch_and_step_can_be_kept(config: Path) -> None:
-    cli.fit(config, checkpoint={"every_n_epochs": 1, "every_n_steps": 4, "last_every_n_steps": 4})
+    api.fit(config, checkpoint={"every_n_epochs": 1, "every_n_steps": 4, "last_every_n_steps": 4})
     names = {path.name for path in Path("run/checkpoints").iterdir()}
     assert {"best.ckpt", "last.ckpt", "epoch_0.ckpt", "epoch_1.ckpt", "step_4.ckpt"} <= names
 
@@ -363,12 +364,12 @@ def test_a_monitor_that_is_not_logged(config: Path) -> None:
     with pytest.raises(
         TorchMLError, match=r"early_stopping\.monitor is 'val/foo', expected one of"
     ):
-        cli.fit(config, early_stopping={"monitor": "val/foo"})
+        api.fit(config, early_stopping={"monitor": "val/foo"})
 
 
-def test_validation_needs_data(config: Path, run: cli.Run) -> None:
+def test_validation_needs_data(config: Path, run: api.Run) -> None:
     with pytest.raises(TorchMLError, match="no configurations to validate"):
-        cli.validate("run/config.yaml", data__split={"val": 0})
+        api.validate("run/config.yaml", data__split={"val": 0})
 
 
 def test_a_checkpoint_is_replaced_whole(
@@ -376,7 +377,7 @@ def test_a_checkpoint_is_replaced_whole(
 ) -> None:
     """While a new checkpoint is being written, the old one is complete."""
     path = tmp_path / "last.ckpt"
-    writer = cli.AtomicCheckpointIO()
+    writer = AtomicCheckpointIO()
     writer.save_checkpoint({"value": torch.ones(3)}, path)
     save = torch.save
 
@@ -408,7 +409,7 @@ class Poison(Callback):
 def test_a_loss_that_is_no_number_ends_the_training(config: Path, data: Path) -> None:
     poison = {"class_path": f"{__name__}.Poison"}
     with pytest.raises(TorchMLError) as error:
-        cli.fit(config, trainer__callbacks=[poison], trainer__default_root_dir="poisoned")
+        api.fit(config, trainer__callbacks=[poison], trainer__default_root_dir="poisoned")
     message = str(error.value)
     assert "the loss became nan in epoch 1, step 6" in message
     assert message.count(f"{data.name}, configuration ") == 3  # those of the batch
@@ -422,7 +423,7 @@ def test_a_loss_that_is_no_number_ends_the_training(config: Path, data: Path) ->
 @pytest.mark.parametrize("launcher", ["fork", "mpirun"])
 def test_two_ranks_train_as_one_with_twice_the_batch(config: Path, launcher: str) -> None:
     if launcher == "fork":
-        cli.fit(
+        api.fit(
             config,
             trainer={"devices": 2, "strategy": "ddp_fork"},
             trainer__default_root_dir="two",
@@ -441,7 +442,7 @@ def test_two_ranks_train_as_one_with_twice_the_batch(config: Path, launcher: str
         assert done.returncode == 0, done.stderr
         assert done.stdout.count("The model is in two/checkpoints") == 1  # one rank speaks
         assert "arning" not in done.stdout + done.stderr
-    one = cli.fit(config, data__batch_size=6, trainer__default_root_dir="one")
+    one = api.fit(config, data__batch_size=6, trainer__default_root_dir="one")
     log = "logs/csv/version_0/metrics.csv"
     first, second = read_curves([Path("one", log)]), read_curves([Path("two", log)])
     for name in ("train/loss", "val/loss", "val/forces_mae", "val/energy_per_atom_rmse"):

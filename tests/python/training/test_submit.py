@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from torchml import cli as commands
-from torchml.training import cli
+from torchml.training import cli, fit
 from torchml.training.submit import Job, _reason
 
 submitit = pytest.importorskip("submitit")
@@ -30,7 +30,7 @@ def test_two_tasks_of_a_job_train_together(
     logs = list(Path("run/jobs").glob("*_log.out"))
     assert len(logs) == 2
     assert sum("epoch 2/2" in log.read_text() for log in logs) == 1
-    one = cli.fit(config, data__batch_size=6, trainer__default_root_dir="one")
+    one = fit(config, data__batch_size=6, trainer__default_root_dir="one")
     first, second = (
         torch.load(path, weights_only=True) for path in (one.last, "run/checkpoints/last.ckpt")
     )

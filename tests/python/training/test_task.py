@@ -288,7 +288,7 @@ def test_two_ranks_learn_what_one_rank_learns(tmp_path):
             env=os.environ | {"OMP_NUM_THREADS": "1"},
             timeout=300,
         )
-        found.append(torch.load(result))
+        found.append(torch.load(result, weights_only=True))
     one, two = found
     torch.testing.assert_close(one["weights"], two["weights"], rtol=1e-6, atol=1e-9)
     for name, value in one["metrics"].items():

@@ -12,11 +12,12 @@ import pytest
 from rich.console import Console
 
 from helpers import portable
-from torchml import Potential, TorchMLError
+from torchml import Potential, TorchMLError, kim
 from torchml.inference.evaluation import Evaluation
 from torchml.reference.agreement import agreement, compared, difference, failure
 from torchml.reference.structures import default_structures, read_structures
 from torchml.validation import checks, command
+from torchml.validation.kim_client import KimModel
 from torchml.validation.report import print_report
 
 
@@ -213,3 +214,14 @@ def test_a_folder_that_is_no_model_is_an_error(tmp_path):
 def test_a_model_that_is_not_there_is_an_error():
     with pytest.raises(TorchMLError, match="Nothing"):
         command.run(arguments("Nothing__MO_000000000000_000"))
+
+
+def test_a_folder_is_checked_though_its_name_is_installed(installed):
+    """An installed model of the same name may be another one: the folder is what counts."""
+    model = installed("sw", "edges")
+    with command.installed_model(model.folder) as name:
+        assert name != model.name
+        atoms = portable.silicon()
+        energy = KimModel(name).evaluate(atoms).energy
+    assert energy == pytest.approx(Potential(model.archive).evaluate(atoms).energy, rel=1e-12)
+    assert kim.installed_folder(name) is None

@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from torchml.compat.typed import read
+from torchml.compat.typed import from_mapping
 from torchml.errors import TorchMLError
 
 
@@ -238,7 +238,7 @@ def parse(content: Mapping[str, Any]) -> Manifest:
     A key whose value is null counts as absent, because KLIFF writes such keys. An exception are
     hyperparameters, where g1 has no value.
     """
-    return read(Manifest, _without_nulls(content), "manifest")
+    return from_mapping(Manifest, _without_nulls(content), "manifest")
 
 
 def _without_nulls(content: Any) -> Any:

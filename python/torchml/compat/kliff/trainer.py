@@ -31,7 +31,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -46,10 +46,11 @@ from torchml.errors import TorchMLError
 from torchml.export import Export, export
 from torchml.models import EdgeModel
 from torchml.models.staged import StagedModel
+from torchml.training import unsaved_network
 from torchml.validation.command import environment
 
 if TYPE_CHECKING:
-    from torchml.training.cli import Run
+    from torchml.training import Run
 
 __all__ = ["GNNLightningTrainer", "translate"]
 
@@ -57,8 +58,6 @@ FINISHED = ".finished"
 DEFAULT_EXPORT_FOLDER = "kim-model"
 # Folder of the run, for the ranks that Lightning starts by running the same script again.
 RUN_FOLDER = "TORCHML_KLIFF_RUN_FOLDER"
-
-_objects: list[EdgeModel | StagedModel] = []
 
 
 class GNNLightningTrainer:
@@ -72,7 +71,8 @@ class GNNLightningTrainer:
         TorchMLError: a key is unknown or has no equivalent, or the model does not fit.
 
     Attributes:
-        configuration: argument of `torchml.training.fit`.
+        configuration: argument of `torchml.training.fit`, without the network if that is an
+            object.
         run_folder: folder of the files of the run.
         run: the finished training, after `train`.
     """
@@ -88,10 +88,12 @@ class GNNLightningTrainer:
         if self.manifest.export.model_name is not None:
             kim.model_name(self.manifest.export.model_name)
         network = self.configuration["model"]["init_args"]["model"]
+        self._network: EdgeModel | StagedModel | None = None
+        if not isinstance(network, dict):
+            del self.configuration["model"]["init_args"]["model"]
+            self._network = network
         if isinstance(network, StagedModel):
             import_module("torchml.importers.checkpoint").script_network(network)
-        if not isinstance(network, dict):
-            self.configuration["model"]["init_args"]["model"] = _as_class(network)
         self.run_folder, self.resumed = _run_folder(self.manifest)
         self.configuration["trainer"]["default_root_dir"] = str(self.run_folder)
         self.run: Run | None = None
@@ -115,7 +117,7 @@ class GNNLightningTrainer:
         last = self.run_folder / "checkpoints" / "last.ckpt"
         resume = {"ckpt_path": "last"} if self.resumed and last.exists() else {}
         with environment(**{RUN_FOLDER: str(self.run_folder)}):
-            self.run = fit(self.configuration, **resume)
+            self.run = fit(self.configuration, model=self._network, **resume)
         (self.run_folder / FINISHED).touch()
 
     def save_kim_model(self, path: str | Path = DEFAULT_EXPORT_FOLDER) -> Path:
@@ -170,36 +172,13 @@ class GNNLightningTrainer:
 
 
 def given_edge_model(number: int) -> EdgeModel:
-    """The EdgeModel that was given to a trainer of this process: a configuration names it so."""
-    model = _given(number)
-    assert isinstance(model, EdgeModel)
-    return model
+    """Stand in a config.yaml of version 0.1.0 for a network of the program that trained it."""
+    return cast(EdgeModel, unsaved_network())
 
 
 def given_network(number: int) -> StagedModel:
-    """The network that was given to a trainer of this process: a configuration names it so."""
-    model = _given(number)
-    assert isinstance(model, StagedModel)
-    return model
-
-
-def _given(number: int) -> EdgeModel | StagedModel:
-    if not 0 <= number < len(_objects):
-        raise TorchMLError(
-            "the model was an object of the program that trained it: run that program again, or "
-            "use its checkpoint"
-        )
-    return _objects[number]
-
-
-def _as_class(model: EdgeModel | StagedModel) -> dict[str, Any]:
-    """An object as a configuration can hold it: the function that returns it."""
-    _objects.append(model)
-    function = given_edge_model if isinstance(model, EdgeModel) else given_network
-    return {
-        "class_path": f"{__name__}.{function.__name__}",
-        "init_args": {"number": len(_objects) - 1},
-    }
+    """Stand in a config.yaml of version 0.1.0 for a network of the program that trained it."""
+    return unsaved_network()
 
 
 def _run_folder(manifest: Manifest) -> tuple[Path, bool]:

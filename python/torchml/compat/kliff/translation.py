@@ -28,7 +28,7 @@ from torchml.compat.kliff.manifest import (
     parse,
 )
 from torchml.compat.kliff.networks import network_of, refused
-from torchml.compat.typed import read as read_typed
+from torchml.compat.typed import from_mapping
 from torchml.data import read_weights
 from torchml.errors import TorchMLError
 from torchml.models.staged import StagedModel
@@ -108,9 +108,9 @@ def inputs_of(transform: ConfigurationTransform) -> GraphArguments | DescriptorA
     place, kwargs = "transforms.configuration.kwargs", transform.kwargs or {}
     inputs: GraphArguments | DescriptorArguments
     if transform.name == "RadialGraph":
-        inputs = read_typed(GraphArguments, kwargs, place)
+        inputs = from_mapping(GraphArguments, kwargs, place)
     else:
-        inputs = read_typed(DescriptorArguments, kwargs, place)
+        inputs = from_mapping(DescriptorArguments, kwargs, place)
     if inputs.copy_to_config:
         raise refused(f"{place}.copy_to_config", "graphs are kept by the data module")
     return inputs

@@ -123,7 +123,7 @@ def from_dict(content: Mapping[str, Any]) -> ModelConfig:
             f"name '{name}' cannot be honoured: expected {' or '.join(MODELS)}; torchml.models has "
             "other models for 'torchml fit'"
         )
-    return typed.read(MODELS[name], content.get("config") or {}, "config")
+    return typed.from_mapping(MODELS[name], content.get("config") or {}, "config")
 
 
 def translate(
@@ -147,7 +147,7 @@ def translate(
     """
     if isinstance(config, Mapping):
         config = from_dict(config)
-    config = typed.read(type(config), config, "config")
+    config = typed.from_mapping(type(config), config, "config")
     if not isinstance(config, EGNNModelConfig):
         raise TorchMLError(f"{type(config).__name__} names no model, expected EGNNModelConfig")
     for name, (value, why) in ONLY.items():

@@ -1,1 +1,1 @@
-"""Readers: a file each, named by the format that it reads."""
+"""Readers, one module per format."""

@@ -1,4 +1,4 @@
-"""Whatever ASE reads: trajectories and outputs of codes, and its databases."""
+"""Files that ASE reads: trajectories, outputs of codes, and its databases."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from torchml.data.keys import Keys
 from torchml.data.labels import check_named_keys
 from torchml.data.progress import Progress
 from torchml.data.sequences import LazyConfigurations
-from torchml.errors import TorchMLError
+from torchml.errors import DataError, FileError
 
 
 def read_ase(path: Path, keys: Keys, format: str | None = None) -> list[Configuration]:
-    """All structures of a file; format is ASE's name of it, None lets ASE find out."""
+    """Read all structures of a file; format is ASE's name of it, None lets ASE detect it."""
     import ase.io
 
-    found: list[Configuration] = []
+    configurations: list[Configuration] = []
     names: dict[str, Any] = {}
     with Progress(f"reading {path.name}", total=None) as bar:
         images = ase.io.iread(path, index=":", format=format)
@@ -28,24 +28,24 @@ def read_ase(path: Path, keys: Keys, format: str | None = None) -> list[Configur
                 atoms = next(images, None)
             # ASE's readers raise whatever their parsing runs into.
             except Exception as error:
-                raise TorchMLError(
-                    f"{path} cannot be read by ASE after {len(found)} configurations: "
+                raise FileError(
+                    f"{path} cannot be read by ASE after {len(configurations)} configurations: "
                     f"{type(error).__name__}: {error}"
                 ) from None
             if atoms is None:
                 break
-            found.append(from_atoms(atoms, keys, str(path), len(found)))
+            configurations.append(from_atoms(atoms, keys, str(path), len(configurations)))
             names |= dict.fromkeys([*atoms.info, *atoms.arrays])
             names |= dict.fromkeys(atoms.calc.results if atoms.calc is not None else ())
             bar.advance()
-    if not found:
-        raise TorchMLError(f"{path} is empty, expected structures that ASE reads")
+    if not configurations:
+        raise DataError(f"{path} is empty, expected structures that ASE reads")
     check_named_keys(keys, names, str(path))
-    return found
+    return configurations
 
 
 class DatabaseConfigurations(LazyConfigurations):
-    """The rows of an ASE database, each read when it is asked for."""
+    """The rows of an ASE database, each read on demand."""
 
     def __init__(self, path: Path, keys: Keys) -> None:
         self.path = path
@@ -56,11 +56,11 @@ class DatabaseConfigurations(LazyConfigurations):
             self._ids = [row.id for row in database.select(columns=["id"], include_data=False)]
         # sqlite3 and the other backends each have exceptions of their own.
         except Exception as error:
-            raise TorchMLError(
+            raise FileError(
                 f"{path} cannot be read as a database of ASE: {type(error).__name__}: {error}"
             ) from None
         if not self._ids:
-            raise TorchMLError(f"{path} is empty, expected rows in a database of ASE")
+            raise DataError(f"{path} is empty, expected rows in a database of ASE")
         check_named_keys(keys, self._labels(0), str(path))
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class DatabaseConfigurations(LazyConfigurations):
         try:
             atoms = self._database().get_atoms(self._ids[index], add_additional_information=True)
         except Exception as error:
-            raise TorchMLError(
+            raise FileError(
                 f"{self.path}, configuration {index} cannot be read: "
                 f"{type(error).__name__}: {error}"
             ) from None
@@ -88,7 +88,7 @@ class DatabaseConfigurations(LazyConfigurations):
         return {**atoms.info, **atoms.arrays, **results}
 
     def _database(self) -> Any:
-        """A connection of this process: those of others must not be shared with it."""
+        """A connection of this process; processes must not share one."""
         import ase.db
 
         if self._process != os.getpid():

@@ -24,7 +24,7 @@ from torchml.data.configuration import Configuration
 from torchml.data.keys import Keys
 from torchml.data.labels import check_named_keys, configuration_of
 from torchml.data.progress import Progress
-from torchml.errors import TorchMLError
+from torchml.errors import DataError, FileError
 
 _PLAIN = "species:S:1:pos:R:3"  # what a file without `Properties` holds
 _COMPRESSED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -43,8 +43,8 @@ _COLUMNS = {
 
 
 def read_extxyz(path: Path, keys: Keys) -> list[Configuration]:
-    """All configurations of a file; what is not as it must be is an error with line and atom."""
-    found: list[Configuration] = []
+    """Read all configurations of a file; errors name the line and the atom."""
+    configurations: list[Configuration] = []
     names: dict[str, Any] = {}
     opened = _COMPRESSED.get(path.suffix)
     size = None if opened else path.stat().st_size
@@ -55,18 +55,20 @@ def read_extxyz(path: Path, keys: Keys) -> list[Configuration]:
         try:
             for index, (text, rows, line) in enumerate(_frames(file, path)):
                 where = f"{path}, configuration {index}"
-                found.append(_configuration(text, rows, where, line, keys, str(path), index, names))
+                configurations.append(
+                    _configuration(text, rows, where, line, keys, str(path), index, names)
+                )
                 bar.advance(len(text) + sum(map(len, rows)))
         except UnicodeDecodeError:
-            raise TorchMLError(f"{path} is not text, expected extended XYZ") from None
+            raise FileError(f"{path} is not text, expected extended XYZ") from None
         except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
-            raise TorchMLError(
-                f"{path} cannot be read after {len(found)} configurations: {error}"
+            raise FileError(
+                f"{path} cannot be read after {len(configurations)} configurations: {error}"
             ) from None
-    if not found:
-        raise TorchMLError(f"{path} is empty, expected configurations in extended XYZ")
+    if not configurations:
+        raise DataError(f"{path} is empty, expected configurations in extended XYZ")
     check_named_keys(keys, names, str(path))
-    return found
+    return configurations
 
 
 def _frames(file: Iterator[str], path: Path) -> Iterator[tuple[str, list[str], int]]:
@@ -84,13 +86,13 @@ def _frames(file: Iterator[str], path: Path) -> Iterator[tuple[str, list[str], i
         try:
             atoms = int(head)
         except ValueError:
-            raise TorchMLError(
+            raise DataError(
                 f"{where}: line {line} is {head.strip()!r:.40}, expected the number of atoms"
             ) from None
         text = next(file, None)
         rows = list(itertools.islice(file, atoms))
         if text is None or len(rows) < atoms:
-            raise TorchMLError(
+            raise DataError(
                 f"{where}: the file ends after {len(rows)} of {atoms} atoms, it has been cut short"
             )
         yield text, rows, line + 2
@@ -110,13 +112,13 @@ def _configuration(
     try:
         labels = key_val_str_to_dict(text.strip()) if text.strip() else {}
     except Exception as error:
-        raise TorchMLError(f"{where}: line {line - 1} cannot be read: {error}") from None
+        raise FileError(f"{where}: line {line - 1} cannot be read: {error}") from None
     columns = _columns(str(labels.pop("Properties", _PLAIN)), rows, where, line)
     cell = _take(labels, "lattice")
     pbc = _take(labels, "pbc")
     if cell is not None:
         if np.size(cell) != 9:
-            raise TorchMLError(f"{where}: Lattice holds {np.size(cell)} numbers, expected 9")
+            raise DataError(f"{where}: Lattice holds {np.size(cell)} numbers, expected 9")
         # ASE makes a matrix of columns of what is called Lattice, and none of other spellings.
         cell = np.asarray(cell)
         cell = cell.T if cell.ndim == 2 else cell.reshape(3, 3)
@@ -127,7 +129,7 @@ def _configuration(
     positions = columns.pop("positions", None)
     if numbers is None or positions is None:
         missing = "species" if numbers is None else "pos"
-        raise TorchMLError(f"{where}: Properties on line {line - 1} has no '{missing}'")
+        raise DataError(f"{where}: Properties on line {line - 1} has no '{missing}'")
     movable = columns.pop("move_mask", None)
     tags = columns.pop("tags", None)
     labels |= columns
@@ -163,7 +165,7 @@ def _flags(value: Any, where: str) -> list[bool]:
     except KeyError:
         flags = []
     if len(flags) not in (1, 3):
-        raise TorchMLError(f"{where}: pbc is {value!r}, expected three of T and F")
+        raise DataError(f"{where}: pbc is {value!r}, expected three of T and F")
     return flags if len(flags) == 3 else flags * 3
 
 
@@ -176,7 +178,7 @@ def _columns(properties: str, rows: list[str], where: str, line: int) -> dict[st
     except ValueError:
         counts = []
     if not (len(names) == len(kinds) == len(counts)) or set(kinds) - set("SRIL"):
-        raise TorchMLError(
+        raise DataError(
             f"{where}: Properties on line {line - 1} is '{properties}', expected name:type:count "
             "triplets with the types S, R, I or L"
         )
@@ -184,11 +186,9 @@ def _columns(properties: str, rows: list[str], where: str, line: int) -> dict[st
     width = sum(counts)
     for atom, row in enumerate(words):
         if len(row) != width:
-            raise TorchMLError(
-                f"{where}: line {line + atom} has {len(row)} columns, expected {width}"
-            )
+            raise DataError(f"{where}: line {line + atom} has {len(row)} columns, expected {width}")
     flat = list(itertools.chain.from_iterable(words))
-    found: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, NDArray[Any]] = {}
     first = 0
     for name, kind, count in zip(names, kinds, counts, strict=True):
         columns = [flat[k::width] for k in range(first, first + count)]
@@ -199,12 +199,12 @@ def _columns(properties: str, rows: list[str], where: str, line: int) -> dict[st
                 values[:, k] = list(map(_CONVERSIONS[kind], column))
             except (ValueError, KeyError, OverflowError):
                 atom = next(i for i, word in enumerate(column) if not _fits(word, kind))
-                raise TorchMLError(
+                raise DataError(
                     f"{where}: line {line + atom} has {column[atom]!r:.30} as '{name}', "
                     f"expected {_WORDS[kind]}"
                 ) from None
-        found[_COLUMNS.get(name, name)] = values[:, 0] if count == 1 else values
-    return found
+        arrays[_COLUMNS.get(name, name)] = values[:, 0] if count == 1 else values
+    return arrays
 
 
 _TYPES: dict[str, Any] = {"S": object, "R": np.float64, "I": np.int64, "L": np.bool_}
@@ -232,11 +232,11 @@ def _atomic_numbers(symbols: NDArray[Any], where: str, line: int) -> list[int]:
         word: int(word) if word.isdigit() else atomic_numbers.get(word.capitalize(), 0)
         for word in set(words)
     }
-    found = [known[word] for word in words]
-    if 0 in found:
-        atom = found.index(0)
-        raise TorchMLError(
+    numbers = [known[word] for word in words]
+    if 0 in numbers:
+        atom = numbers.index(0)
+        raise DataError(
             f"{where}: line {line + atom} has the element '{words[atom]}', expected one of the "
             "periodic table"
         )
-    return found
+    return numbers

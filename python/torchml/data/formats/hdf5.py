@@ -20,7 +20,7 @@ from torchml.data.keys import ALIASES, AUTO, Keys
 from torchml.data.labels import check_named_keys, configuration_of
 from torchml.data.progress import track
 from torchml.data.sequences import LazyConfigurations
-from torchml.errors import TorchMLError
+from torchml.errors import DataError, FileError, TorchMLError
 
 _NUMBERS = ("atomic_numbers", "species", "numbers", "z")
 _POSITIONS = ("coordinates", "positions", "pos", "coords")
@@ -30,14 +30,14 @@ LARGE = 200_000  # conformers; as many take a minute to read, and half a gigabyt
 
 
 def read_hdf5(path: Path, keys: Keys) -> Sequence[Configuration]:
-    """All conformers of all groups of the file, in its order.
+    """Read all conformers of all groups of the file, in its order.
 
     A group holds coordinates [conformers, atoms, 3], atomic_numbers (or species) [atoms] or
-    [conformers, atoms], labels [conformers, ...], and perhaps cell and pbc. Labels may be called
-    "method.energy"; where several methods are in the file, keys must say which one.
+    [conformers, atoms], labels [conformers, ...], and perhaps cell and pbc. Labels may be named
+    "method.energy"; if the file has several methods, keys must name one.
 
     The source of a configuration is file:group, and its index that of the conformer in the group.
-    More than 200,000 conformers are read when they are asked for.
+    More than 200,000 conformers are read on demand.
     """
     conformers = Hdf5Configurations(path, keys)
     return conformers if len(conformers) > LARGE else conformers.read_all()
@@ -45,7 +45,7 @@ def read_hdf5(path: Path, keys: Keys) -> Sequence[Configuration]:
 
 @dataclass(frozen=True)
 class _Group:
-    """A group with conformers: its name, how many there are, its labels, and their names."""
+    """A group: its name, the number of conformers, its labels, and their names."""
 
     name: str
     count: int
@@ -54,7 +54,7 @@ class _Group:
 
 
 class Hdf5Configurations(LazyConfigurations):
-    """The conformers of a file, each read when it is asked for."""
+    """The conformers of a file, each read on demand."""
 
     def __init__(self, path: Path, keys: Keys) -> None:
         self.path = path
@@ -68,7 +68,7 @@ class Hdf5Configurations(LazyConfigurations):
             ]
         self._ends = list(accumulate(group.count for group in self._groups))
         if not self._groups:
-            raise TorchMLError(
+            raise DataError(
                 f"{path} holds no conformers, expected groups with 'coordinates' and "
                 "'atomic_numbers'"
             )
@@ -83,7 +83,7 @@ class Hdf5Configurations(LazyConfigurations):
         return self._conformers(self._groups[place], first, first + 1)[0]
 
     def read_all(self) -> list[Configuration]:
-        """The same as a list: quicker than one after the other."""
+        """Read all as a list: faster than one after the other."""
         groups = track(self._groups, f"reading {self.path.name}", len(self._groups))
         return [c for group in groups for c in self._conformers(group, 0, group.count)]
 
@@ -105,7 +105,7 @@ class Hdf5Configurations(LazyConfigurations):
             try:
                 self._file = h5py.File(self.path, "r")
             except OSError as error:
-                raise TorchMLError(f"{self.path} cannot be read as HDF5: {error}") from None
+                raise FileError(f"{self.path} cannot be read as HDF5: {error}") from None
             self._process = os.getpid()
         return self._file
 
@@ -114,17 +114,17 @@ class Hdf5Configurations(LazyConfigurations):
 
     @contextmanager
     def _errors(self, where: str) -> Iterator[None]:
-        """In damaged files the HDF5 library runs into anything, and says so by RuntimeError."""
+        """The HDF5 library raises RuntimeError for damaged files."""
         try:
             yield
         except TorchMLError:
             raise
         except Exception as error:
-            raise TorchMLError(f"{where} cannot be read: {error}") from None
+            raise FileError(f"{where} cannot be read: {error}") from None
 
 
 def _groups(group: Any) -> Any:
-    """Those with coordinates, at any depth."""
+    """The groups with coordinates, at any depth."""
     import h5py
 
     if any(name in group for name in _POSITIONS):
@@ -135,7 +135,7 @@ def _groups(group: Any) -> Any:
 
 
 def _describe(group: Any, keys: Keys, where: str, names: dict[str, Any]) -> _Group:
-    """What there is to read in a group; its datasets are added to names."""
+    """Describe the conformers of a group; its datasets are added to names."""
     import h5py
 
     shapes = {name: item.shape for name, item in group.items() if isinstance(item, h5py.Dataset)}
@@ -146,19 +146,19 @@ def _describe(group: Any, keys: Keys, where: str, names: dict[str, Any]) -> _Gro
     read = tuple(name for name in shapes if name in wanted | _OTHERS)
     shape = shapes[positions]
     if len(shape) not in (2, 3) or shape[-1] != 3 or 0 in shape:
-        raise TorchMLError(
+        raise DataError(
             f"{where}: the coordinates have the shape {list(shape)}, expected "
             "[conformers, atoms, 3], and none of them 0"
         )
     count, atoms = shape[:2] if len(shape) == 3 else (1, shape[0])
     if shapes[numbers] not in ((atoms,), (count, atoms)):
-        raise TorchMLError(
+        raise DataError(
             f"{where}: the atomic numbers have the shape {list(shapes[numbers])}, expected "
             f"[{atoms}] or [{count}, {atoms}]"
         )
     for name in set(read) - {"cell", "pbc"}:
         if (shapes[name] or (1,))[0] != count:
-            raise TorchMLError(
+            raise DataError(
                 f"{where}: {name} has the shape {list(shapes[name])} for {count} conformers, "
                 "expected one value for each"
             )
@@ -174,7 +174,7 @@ def _resolve(keys: Keys, datasets: Collection[str], where: str) -> Keys:
         usual = {*ALIASES[label], *(("energies",) if label == "energy" else ())}
         several = [name for name in datasets if name.rpartition(".")[2].lower() in usual]
         if len(several) > 1:
-            raise TorchMLError(
+            raise DataError(
                 f"{where} has {' and '.join(map(repr, several))}, expected one name for the "
                 f"{label}: say which by keys.{label}"
             )
@@ -185,7 +185,7 @@ def _resolve(keys: Keys, datasets: Collection[str], where: str) -> Keys:
 def _conformers(
     datasets: Mapping[str, Any], count: int, keys: Keys, where: str, first: int, last: int
 ) -> list[Configuration]:
-    """Those from first to last, of the datasets that _describe has found in order."""
+    """Read the conformers from first to last."""
     (_, species), (_, coordinates), *others = datasets.items()
     positions = coordinates[first:last] if coordinates.ndim == 3 else coordinates[...][None]
     same = species.ndim == 1
@@ -197,12 +197,12 @@ def _conformers(
             labels[name] = np.broadcast_to(values, (last - first, *values.shape))
         else:
             labels[name] = dataset[first:last] if dataset.ndim else dataset[...][None]
-    found = []
+    configurations = []
     for row in range(last - first):
         own: dict[str, Any] = {name: _plain(values[row]) for name, values in labels.items()}
         cell = own.pop("cell", None)
         pbc = own.pop("pbc", cell is not None)
-        found.append(
+        configurations.append(
             configuration_of(
                 numbers if same else numbers[row],
                 positions[row],
@@ -214,7 +214,7 @@ def _conformers(
                 first + row,
             )
         )
-    return found
+    return configurations
 
 
 def _plain(value: Any) -> Any:
@@ -225,7 +225,7 @@ def _first(datasets: Collection[str], names: tuple[str, ...], where: str) -> str
     for name in names:
         if name in datasets:
             return name
-    raise TorchMLError(f"{where} has no '{names[0]}', it has {', '.join(sorted(datasets))}")
+    raise DataError(f"{where} has no '{names[0]}', it has {', '.join(sorted(datasets))}")
 
 
 def _atomic_numbers(species: NDArray[Any], where: str) -> NDArray[Any]:
@@ -235,5 +235,5 @@ def _atomic_numbers(species: NDArray[Any], where: str) -> NDArray[Any]:
     symbols = [str(_plain(symbol)) for symbol in species.ravel()]
     unknown = sorted(set(symbols) - set(atomic_numbers))
     if unknown:
-        raise TorchMLError(f"{where}: '{unknown[0]}' is not an element of the periodic table")
+        raise DataError(f"{where}: '{unknown[0]}' is not an element of the periodic table")
     return np.array([atomic_numbers[symbol] for symbol in symbols]).reshape(species.shape)

@@ -1,4 +1,4 @@
-"""Data sets of the Open Catalyst Project and its relatives: pickled rows in LMDB files."""
+"""Data sets in the format of the Open Catalyst Project: pickled rows in LMDB files."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from torchml.data.formats.unpickling import fields_of, unpickle
 from torchml.data.keys import ALIASES, AUTO, Keys
 from torchml.data.labels import check_named_keys, configuration_of
 from torchml.data.sequences import LazyConfigurations
-from torchml.errors import TorchMLError
+from torchml.errors import DataError, FileError
 
 _NUMBERS = ("atomic_numbers", "numbers", "z")
 _POSITIONS = ("pos", "positions", "cart_coords", "coordinates", "coords")
-# What rows are made of besides labels; edges are dropped, since every model finds its own.
+# Fields of rows besides labels; edges are dropped, since every model builds its own.
 _STRUCTURE = {"cell", "pbc", "natoms", "tags", "fixed", "edge_index", "cell_offsets", *_POSITIONS}
 
-# One environment per file: LMDB refuses to open one twice in a process. Forked processes go on with
-# those of their parent, which is sound for environments that only read, without a lock file.
+# One environment per file: LMDB refuses to open one twice in a process. Forked processes use
+# those of their parent, which is safe for environments that only read, without a lock file.
 _OPEN: WeakValueDictionary[tuple[int, int], Any] = WeakValueDictionary()
 
 
 class LmdbConfigurations(LazyConfigurations):
-    """The rows of an LMDB file, each read when it is asked for.
+    """The rows of an LMDB file, each read on demand.
 
     Rows are pickled mappings or torch_geometric's Data, under the keys "0", "1", ...; a key
-    "length" may say how many there are. Energies are called y, forces force, as OCP does, or by
+    "length" may hold their number. Energies are called y, forces force, as OCP does, or by
     the usual names. The sequence can be handed to other processes, which open the file again.
     """
 
@@ -56,12 +56,12 @@ class LmdbConfigurations(LazyConfigurations):
         labels = {name: value for name, value in fields.items() if name not in _STRUCTURE}
         atoms = np.size(numbers)
         if np.size(positions) != 3 * atoms:
-            raise TorchMLError(
+            raise DataError(
                 f"{where}: the positions hold {np.size(positions)} numbers for {atoms} atoms, "
                 f"expected {3 * atoms}"
             )
         if cell is not None and np.size(cell) != 9:
-            raise TorchMLError(f"{where}: cell holds {np.size(cell)} numbers, expected 9")
+            raise DataError(f"{where}: cell holds {np.size(cell)} numbers, expected 9")
         cell = None if cell is None else np.reshape(cell, (3, 3))
         pbc = fields.get("pbc")
         if pbc is None:  # OCP leaves it out: what has a cell repeats in all directions
@@ -81,27 +81,27 @@ class LmdbConfigurations(LazyConfigurations):
 
     def _find_rows(self) -> list[bytes] | _Numbered:
         with self._transaction() as transaction:
-            said = transaction.get(b"length")
+            length = transaction.get(b"length")
             entries = transaction.stat()["entries"]
             count = entries
-            if said is not None:
-                count = unpickle(said, f"{self.path}, key 'length'")
+            if length is not None:
+                count = unpickle(length, f"{self.path}, key 'length'")
                 count = int(count) if isinstance(count, int | np.integer | torch.Tensor) else -1
                 if not 0 <= count <= entries:
-                    raise TorchMLError(
+                    raise DataError(
                         f"{self.path} has {entries} entries and a length of {count}, expected "
                         "one entry for each configuration"
                     )
             if count == 0:
-                raise TorchMLError(f"{self.path} is empty, expected rows under the keys 0, 1, ...")
+                raise DataError(f"{self.path} is empty, expected rows under the keys 0, 1, ...")
             ends = transaction.get(b"0"), transaction.get(b"%d" % (count - 1))
             if None not in ends:
                 return _Numbered(count)
             # Other keys may be in between, and numbers left out.
             names = [name for name in transaction.cursor().iternext(values=False)]
         rows = sorted((name for name in names if name.isdigit()), key=int)
-        if not rows or (said is not None and len(rows) != count):
-            raise TorchMLError(
+        if not rows or (length is not None and len(rows) != count):
+            raise DataError(
                 f"{self.path} has {len(rows)} rows among its {entries} entries, expected the keys "
                 f"0 to {count - 1}"
             )
@@ -113,10 +113,10 @@ class LmdbConfigurations(LazyConfigurations):
         with self._transaction() as transaction:
             data = transaction.get(key)
         if data is None:
-            raise TorchMLError(f"{where} is missing, expected a row for configuration {index}")
+            raise DataError(f"{where} is missing, expected a row for configuration {index}")
         fields = fields_of(unpickle(data, where))
         if fields is None:
-            raise TorchMLError(f"{where} holds no named values, expected those of a configuration")
+            raise DataError(f"{where} holds no named values, expected those of a configuration")
         return {
             name: value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
             for name, value in fields.items()
@@ -130,13 +130,13 @@ class LmdbConfigurations(LazyConfigurations):
             with self._environment().begin() as transaction:
                 yield transaction
         except lmdb.Error as error:
-            raise TorchMLError(f"{self.path} cannot be read, it is damaged: {error}") from None
+            raise FileError(f"{self.path} cannot be read, it is damaged: {error}") from None
 
     def _environment(self) -> Any:
         if self._opened is None:
             file = (self.path / "data.mdb" if self.path.is_dir() else self.path).stat()
             if file.st_size == 0:
-                raise TorchMLError(f"{self.path} is empty, expected an LMDB file")
+                raise DataError(f"{self.path} is empty, expected an LMDB file")
             place = file.st_dev, file.st_ino
             self._opened = _OPEN.get(place)
             if self._opened is None:
@@ -159,7 +159,7 @@ class LmdbConfigurations(LazyConfigurations):
                 meminit=False,
             )
         except lmdb.Error as error:
-            raise TorchMLError(f"{self.path} cannot be read as LMDB: {error}") from None
+            raise FileError(f"{self.path} cannot be read as LMDB: {error}") from None
         self._check_size(environment)
         return environment
 
@@ -169,7 +169,7 @@ class LmdbConfigurations(LazyConfigurations):
         expected = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
         if file.stat().st_size < expected:
             environment.close()
-            raise TorchMLError(
+            raise DataError(
                 f"{file} has {file.stat().st_size} bytes, expected {expected}: it has been cut "
                 "short"
             )
@@ -193,7 +193,7 @@ def _structure(fields: Mapping[str, Any], names: tuple[str, ...], where: str) ->
         if name in fields:
             return fields[name]
     there = ", ".join(f"'{name}'" for name in sorted(fields))
-    raise TorchMLError(f"{where} has no '{names[0]}', it has {there}")
+    raise DataError(f"{where} has no '{names[0]}', it has {there}")
 
 
 def _with_energy(keys: Keys, labels: Mapping[str, Any]) -> Keys:

@@ -13,7 +13,7 @@ from torchml.data.configuration import Configuration
 from torchml.data.keys import Keys
 from torchml.data.labels import check_named_keys, configuration_of
 from torchml.data.progress import track
-from torchml.errors import TorchMLError
+from torchml.errors import DataError, FileError, TorchMLError
 
 _NUMBERS = ("atomic_numbers", "numbers", "species", "symbols", "z")
 _POSITIONS = ("positions", "pos", "coordinates", "coords")
@@ -22,9 +22,9 @@ _STRUCTURE = {*_NUMBERS, *_POSITIONS, *_CELLS, "pbc", "fixed", "tags"}
 
 
 def read_parquet(path: Path, keys: Keys) -> list[Configuration]:
-    """All rows: columns atomic_numbers, positions, cell, pbc, tags, fixed and the labels.
+    """Read all rows: columns atomic_numbers, positions, cell, pbc, tags, fixed and the labels.
 
-    Positions and other arrays are lists, nested or flat; cell and pbc may be left out.
+    Positions and other arrays are lists, nested or flat; cell and pbc are optional.
     """
     from pyarrow import parquet
 
@@ -33,7 +33,7 @@ def read_parquet(path: Path, keys: Keys) -> list[Configuration]:
         rows = file.metadata.num_rows
         labels = {name: None for name in file.schema_arrow.names if name not in _STRUCTURE}
         check_named_keys(keys, labels, str(path))
-        found = [
+        configurations = [
             _configuration(row, keys, path, index)
             for index, row in enumerate(track(_rows(file), f"reading {path.name}", rows))
         ]
@@ -41,10 +41,10 @@ def read_parquet(path: Path, keys: Keys) -> list[Configuration]:
         raise
     except Exception as error:  # damaged files lead to errors of Arrow, of text, of memory
         words = " ".join(str(error).split())
-        raise TorchMLError(f"{path} cannot be read as parquet: {words}") from None
-    if not found:
-        raise TorchMLError(f"{path} is empty, expected a row for each configuration")
-    return found
+        raise FileError(f"{path} cannot be read as parquet: {words}") from None
+    if not configurations:
+        raise DataError(f"{path} is empty, expected a row for each configuration")
+    return configurations
 
 
 def _rows(file: Any) -> Iterator[dict[str, Any]]:
@@ -89,14 +89,14 @@ def _configuration(row: dict[str, Any], keys: Keys, path: Path, index: int) -> C
     cell = _first(row, _CELLS)
     if numbers is None or positions is None:
         missing = _NUMBERS[0] if numbers is None else _POSITIONS[0]
-        raise TorchMLError(f"{where} has no '{missing}', it has {', '.join(sorted(row))}")
+        raise DataError(f"{where} has no '{missing}', it has {', '.join(sorted(row))}")
     for name, value, size in (("positions", positions, 3 * len(numbers)), ("cell", cell, 9)):
         if value is not None and (not isinstance(value, np.ndarray) or value.size != size):
-            raise TorchMLError(f"{where}: {name} holds {np.size(value)} numbers, expected {size}")
+            raise DataError(f"{where}: {name} holds {np.size(value)} numbers, expected {size}")
     if len(numbers) and isinstance(numbers[0], str):
         unknown = [symbol for symbol in numbers if symbol not in atomic_numbers]
         if unknown:
-            raise TorchMLError(f"{where}: '{unknown[0]}' is not an element of the periodic table")
+            raise DataError(f"{where}: '{unknown[0]}' is not an element of the periodic table")
         numbers = [atomic_numbers[symbol] for symbol in numbers]
     pbc = row.get("pbc")
     return configuration_of(

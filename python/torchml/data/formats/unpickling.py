@@ -1,4 +1,4 @@
-"""Pickles of strangers, read without running what stands in them.
+"""Pickles from others, read without running code in them.
 
 Data sets in LMDB files are pickles, and a pickle may call any function of any module while it is
 read. This reader knows the few names that rows of such data sets are made of, looks them up in a
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from torchml.errors import TorchMLError
+from torchml.errors import FileError
 
 
 class Record(dict[str, Any]):
@@ -73,8 +73,8 @@ def _tensor(storage: Any, offset: int, size: Any, stride: Any, *_: Any) -> torch
     # torch would make the storage larger, and leave what is then in it to chance.
     if min(offset, *size, *stride, 0) < 0 or (0 not in size and last >= length):
         raise pickle.UnpicklingError("it has a tensor that is larger than its storage")
-    found: torch.Tensor = torch._utils._rebuild_tensor(storage, offset, size, stride)
-    return found
+    tensor: torch.Tensor = torch._utils._rebuild_tensor(storage, offset, size, stride)
+    return tensor
 
 
 class _Dtype:
@@ -206,20 +206,20 @@ class _Unpickler(pickle.Unpickler):
 
 
 def unpickle(data: bytes, where: str) -> Any:
-    """What the bytes of a row hold; where names file and key in errors.
+    """Return the object in the bytes of a row; `where` names file and key in errors.
 
     Containers of torch_geometric and munch come back as Record, tensors as tensors.
     """
     try:
         return _Unpickler(io.BytesIO(data), fix_imports=False).load()
     except pickle.UnpicklingError as error:
-        raise TorchMLError(
+        raise FileError(
             f"{where} cannot be read as a row of a data set: {error}; expected arrays, tensors and "
             "the containers of torch_geometric"
         ) from None
     # A damaged or hostile pickle may run into nearly every exception there is.
     except Exception as error:
-        raise TorchMLError(
+        raise FileError(
             f"{where} cannot be read as a row of a data set, it may be damaged: "
             f"{type(error).__name__}: {error}"
         ) from None

@@ -30,7 +30,7 @@ from torchml.contract.compiled_inputs import Input
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.contract.operators import load_extensions
 from torchml.contract.signature import SHELL_COUNTS
-from torchml.errors import TorchMLError
+from torchml.errors import ModelError, TorchMLError
 from torchml.export.aoti.energy import (
     Energy,
     energy_of_network,
@@ -78,7 +78,7 @@ def compile_archive(
     archive = Path(archive)
     facts = metadata.read(archive)
     if facts is None or facts.convention is None or facts.dtype is None:
-        raise TorchMLError(f"{archive} has no metadata, expected an archive that TorchML exported")
+        raise ModelError(f"{archive} has no metadata, expected an archive that TorchML exported")
     load_extensions(facts.extensions or ())
     with quiet_torchscript():
         module = torch.jit.load(str(archive), map_location="cpu").eval()
@@ -179,7 +179,7 @@ def _graph_of(
     """The graph of energy and derivative, which must be the same for both samples."""
     graph, other = (trace(function, sample, name) for sample in samples)
     if graph.code != other.code:
-        raise TorchMLError(
+        raise ModelError(
             f"{name} computes differently at other numbers of atoms and edges (a size "
             "has become a constant), expected a model whose operations follow the sizes"
         )

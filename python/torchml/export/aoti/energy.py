@@ -21,7 +21,7 @@ Energy = Callable[..., Any]  # called with the tensors of `Input`s
 
 
 def energy_of_network(model: EdgeModel, inputs: Sequence[Input], facts: ModelMetadata) -> Energy:
-    """The energy of a network in Python, called as `facts.convention` says."""
+    """The energy of a network in Python, called as `facts.convention` demands."""
     model = model.eval()
     for parameter in model.parameters():
         parameter.requires_grad_(False)

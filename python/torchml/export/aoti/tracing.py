@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from torchml.contract.compiled_inputs import Input
-from torchml.errors import TorchMLError
+from torchml.errors import ModelError, TorchMLError
 
 
 def trace(
@@ -62,7 +62,7 @@ def refusal(name: str, what: str, error: Exception) -> TorchMLError:
     """The error of a model that torch cannot compile, with the first line of torch's reason."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[0] if lines else type(error).__name__
-    return TorchMLError(
+    return ModelError(
         f"{name} cannot be compiled: {what} ({reason}), expected torch operations whose sizes "
         "do not depend on values, and no autograd inside; the format torchscript has no such limits"
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from torchml.errors import TorchMLError
+from torchml.errors import ModelError
 from torchml.reference.agreement import Check
 
 
-class CheckFailed(TorchMLError):
+class CheckFailed(ModelError):
     """A model is not exported because a check failed.
 
     Attributes:

@@ -6,12 +6,12 @@ import torch
 
 import torchml._core as core
 from torchml.contract.metadata import ModelMetadata
-from torchml.export.descriptor import Descriptor
+from torchml.export.descriptor import ExportedDescriptor
 from torchml.reference.agreement import Check
 
 
 def check_width(
-    module: torch.jit.ScriptModule, facts: ModelMetadata, descriptor: Descriptor
+    module: torch.jit.ScriptModule, facts: ModelMetadata, descriptor: ExportedDescriptor
 ) -> Check:
     """The network takes as many numbers per atom as the descriptor has."""
     name, width = "width of the descriptor", descriptor.width

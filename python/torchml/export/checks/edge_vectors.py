@@ -61,7 +61,7 @@ def check_radial(
     spread = max(found) - min(found)
     radial = spread <= 1e3 * agreement(facts.dtype or "").epsilon * interaction + 10 * rounding
     if facts.radial and not radial:
-        detail = f"said to matter by length only, but turning them changes {spread:.1e} eV"
+        detail = f"declared to matter by length only, but turning them changes {spread:.1e} eV"
         return Check("edge vectors", "fail", detail), facts
     detail = "only their lengths matter" if radial else "their directions matter"
     if facts.radial is None:

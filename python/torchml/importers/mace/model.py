@@ -25,7 +25,7 @@ from typing import Any
 import torch
 
 from torchml.contract import metadata
-from torchml.errors import TorchMLError
+from torchml.errors import FileError
 from torchml.importers.mace.plan import build
 from torchml.importers.pickles import foreign_names
 from torchml.models.base import float_type
@@ -91,7 +91,7 @@ def import_mace() -> Any:
 def _read_elsewhere(path: Path, species: Sequence[str] | None, head: str | None) -> dict[str, Any]:
     """The plan of the model in a file, from a process of its own."""
     if not path.is_file():
-        raise TorchMLError(f"{path}: no such file, expected a model of MACE")
+        raise FileError(f"{path}: no such file, expected a model of MACE")
     options = json.dumps({"species": species and list(species), "head": head})
     with tempfile.TemporaryDirectory() as scratch:
         output = Path(scratch) / "plan"
@@ -105,12 +105,12 @@ def _read_elsewhere(path: Path, species: Sequence[str] | None, head: str | None)
         )
         if not output.is_file():
             lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-            raise TorchMLError(
+            raise FileError(
                 f"{path} could not be read: the process that reads it ended with status "
                 f"{done.returncode} ({lines[-1] if lines else 'no message'})"
             )
         content: dict[str, Any] = torch.load(output, map_location="cpu", weights_only=True)
     if "error" in content:
-        raise TorchMLError(content["error"])
+        raise FileError(content["error"])
     plan: dict[str, Any] = content["plan"]
     return plan

@@ -10,7 +10,7 @@ writes the plan of these modules from a MACE model, `torchml.importers.mace.plan
 import torch
 from torch import Tensor
 
-from torchml.errors import TorchMLError
+from torchml.errors import ModelError
 from torchml.models.base import EdgeModel, per_node
 from torchml.models.radial import Expansion, RadialFunction, lengths
 
@@ -189,7 +189,7 @@ class TransformedBasis(Basis):
 
     @torch.jit.unused
     def forward(self, r: Tensor) -> Tensor:
-        raise TorchMLError(
+        raise ModelError(
             "this MACE transforms distances by the elements: there are no functions of the "
             "distance alone that splines could stand for"
         )
@@ -516,8 +516,8 @@ def slots_of(target: Tensor, nodes: int) -> tuple[Tensor, int]:
 class Degree(torch.nn.Module):
     """Monomials of one degree, and what they add to the results.
 
-    A monomial is one of the degree before times a component of x; `parent` and `factor` [P] say
-    which; those of the first degree are all of x. `coefficients` [U, Z C, P] give the results' C
+    A monomial is one of the degree before times a component of x; `parent` and `factor` [P] name
+    them; those of the first degree are all of x. `coefficients` [U, Z C, P] give the results' C
     components for each element.
     """
 

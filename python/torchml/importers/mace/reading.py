@@ -22,7 +22,7 @@ import torch
 from ase.data import chemical_symbols
 
 import torchml._core as core
-from torchml.errors import TorchMLError
+from torchml.errors import FileError, ModelError, TorchMLError
 from torchml.importers.mace.plan import build
 from torchml.importers.mace.weights import DENSITY, plan_of
 from torchml.models.scaled import Scaled
@@ -36,7 +36,7 @@ _READOUTS = ("LinearReadoutBlock", "NonLinearReadoutBlock")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Write the plan of the model in a file, or the sentence that says why there is none."""
+    """Write the plan of the model in a file, or the reason why there is none."""
     model, output, options = sys.argv[1:] if arguments is None else arguments
     content: dict[str, Any]
     try:
@@ -66,7 +66,7 @@ def read_module(
         try:
             plan = plan_of(mace, elements, number)
         except TorchMLError as error:
-            raise TorchMLError(f"{name}: {error}") from None
+            raise ModelError(f"{name}: {error}") from None
         _compare(mace, build(plan), elements, number, name)
     return plan
 
@@ -111,15 +111,15 @@ def _import(module: str) -> Any:
 
 def _unpickled(path: Path) -> torch.nn.Module:
     if not path.is_file():
-        raise TorchMLError(f"{path}: no such file, expected a model of MACE")
+        raise FileError(f"{path}: no such file, expected a model of MACE")
     _import("mace.modules")
     try:
         found = torch.load(path, map_location="cpu", weights_only=False)
     except Exception as error:  # a pickle fails with whatever its classes raise
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise TorchMLError(f"{path}: not a readable model of MACE ({reason[0]})") from None
+        raise FileError(f"{path}: not a readable model of MACE ({reason[0]})") from None
     if not isinstance(found, torch.nn.Module):
-        raise TorchMLError(
+        raise FileError(
             f"{path} holds a {type(found).__name__}, expected the module that MACE saves"
         )
     return found
@@ -136,31 +136,31 @@ def refuse_unsupported(model: Any, name: str) -> None:
     """Raise an error that names what a model has that is not supported."""
     kind = type(model).__name__
     if kind not in ("MACE", "ScaleShiftMACE"):
-        raise TorchMLError(f"{name} is a {kind}, expected a MACE or ScaleShiftMACE")
+        raise ModelError(f"{name} is a {kind}, expected a MACE or ScaleShiftMACE")
     for part in model.modules():
         if "LoRA" in type(part).__name__:
-            raise TorchMLError(f"{name} has LoRA adapters, expected a model they are merged into")
+            raise ModelError(f"{name} has LoRA adapters, expected a model they are merged into")
     if hasattr(model, "joint_embedding"):
-        raise TorchMLError(
+        raise ModelError(
             f"{name} takes {' '.join(model.embedding_specs)} as input, expected a model of "
             "positions and elements alone"
         )
     for block in model.interactions:
         class_name = type(block).__name__
         if class_name not in _INTERACTIONS:
-            raise TorchMLError(
+            raise ModelError(
                 f"{name} has interactions of class {class_name}, "
                 f"expected {' | '.join(_INTERACTIONS)}"
             )
         for key in ("cueq_config", "oeq_config"):
             if getattr(getattr(block, key, None), "enabled", False):
-                raise TorchMLError(
+                raise ModelError(
                     f"{name} was converted for {'cu' if key[0] == 'c' else 'Open'}Equivariance, "
                     "expected it as MACE saved it (mace_cueq_to_e3nn, or mace_oeq_to_e3nn)"
                 )
     for readout in model.readouts:
         if type(readout).__name__ not in _READOUTS:
-            raise TorchMLError(
+            raise ModelError(
                 f"{name} has a readout of class {type(readout).__name__}, "
                 f"expected {' | '.join(_READOUTS)}"
             )
@@ -174,7 +174,7 @@ def _elements(model: Any, species: Sequence[str] | None, name: str) -> list[int]
     wanted = [core.atomic_number(symbol) for symbol in species]
     if unknown := [s for s, z in zip(species, wanted, strict=True) if z not in numbers]:
         known = " ".join(chemical_symbols[z] for z in numbers)
-        raise TorchMLError(f"{name} knows no {' '.join(unknown)}, expected some of {known}")
+        raise ModelError(f"{name} has no {' '.join(unknown)}, expected some of {known}")
     return [numbers.index(z) for z in wanted]
 
 
@@ -188,7 +188,7 @@ def _head(model: Any, head: str | None, name: str) -> int:
         if one == head or (head is None and one.lower() == "default")
     ]
     if not wanted:
-        raise TorchMLError(
+        raise ModelError(
             f"{name} has {'no head ' + repr(head) if head else 'several heads'}, expected head to "
             f"be {' | '.join(heads)}"
         )
@@ -230,7 +230,7 @@ def _compare(model: Any, potential: Scaled, elements: list[int], head: int, name
         )
     error = float((found - expected).abs().max() / (expected.abs().max() + 1.0))
     if not error < 1e-9:
-        raise TorchMLError(
+        raise ModelError(
             f"{name}: the energies of a test cluster differ from MACE's by {error:.1e}, expected "
             "the same: this variant of MACE is not supported"
         )

@@ -14,7 +14,7 @@ import torch
 from ase.data import chemical_symbols
 from torch import Tensor
 
-from torchml.errors import TorchMLError
+from torchml.errors import ModelError
 from torchml.importers.mace.plan import part
 
 AgnesiTransform = part("AgnesiTransform")
@@ -106,7 +106,7 @@ def _functions(functions: Any) -> Part:
         return GaussianFunctions(functions.gaussian_weights, float(functions.coeff))
     if kind == "ChebychevBasis":
         return ChebyshevFunctions(int(functions.num_basis))
-    raise TorchMLError(
+    raise ModelError(
         f"distances are expanded in a {kind}, expected BesselBasis | GaussianBasis | ChebychevBasis"
     )
 
@@ -118,7 +118,7 @@ def _transform(transform: Any, numbers: Tensor) -> Part:
         return AgnesiTransform(radii, *(getattr(transform, name).double() for name in "qpa"))
     if kind == "SoftTransform":
         return SoftTransform(radii, transform.alpha.double())
-    raise TorchMLError(
+    raise ModelError(
         f"distances are transformed by a {kind}, expected AgnesiTransform | SoftTransform"
     )
 
@@ -248,7 +248,7 @@ def _perceptron(network: Any) -> Part:
             weights.append(layer.weight * (factor * layer.var_out**0.5 / norm))
             continue
         if layer.act.f is not torch.nn.functional.silu:
-            raise TorchMLError(f"a radial network has the activation {layer.act.f}, expected SiLU")
+            raise ModelError(f"a radial network has the activation {layer.act.f}, expected SiLU")
         weights.append(layer.weight * (factor / norm))
         factor = (1.0 if layer.act._is_id else layer.act.cst) * layer.var_out**0.5
     return Perceptron(weights)

@@ -1,1 +1,1 @@
-"""What happens around the steps: averages, checkpoints, stopping, progress."""
+"""Callbacks of Lightning: averages, checkpoints, early stopping, progress, plots."""

@@ -1,4 +1,4 @@
-"""Averaged weights: what is validated, exported and called best."""
+"""Exponential moving average of the weights, which is validated and exported."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from torchml.errors import TorchMLError
 class Averaging:
     """Exponential moving average of the weights.
 
-    decay: what an average keeps of itself in a step.
-    warm_up: let the average forget faster in the beginning: after n steps it keeps no more than
-        (1 + n) / (10 + n) of itself.
+    Attributes:
+        decay: fraction of the average that is kept in a step.
+        warm_up: use a smaller decay in the beginning: after n steps at most (1 + n) / (10 + n).
     """
 
     decay: float = 0.999
@@ -33,8 +33,8 @@ class Averaging:
 class AverageWeights(WeightAveraging):
     """Lightning's weight averaging with a decay that starts low, and buffers that are copied.
 
-    Validation runs with the averaged weights. Checkpoints hold them where others look for weights
-    (`state_dict`), and the current ones beside them, so that training resumes exactly.
+    Validation runs with the averaged weights. Checkpoints hold them in `state_dict`, and
+    the current ones beside them, so that training resumes exactly.
     """
 
     def __init__(self, rule: Averaging) -> None:
@@ -46,7 +46,7 @@ class AverageWeights(WeightAveraging):
         super().__init__(use_buffers=False, multi_avg_fn=average)
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Lightning copies the model before it is on its device and knows its normalisation."""
+        """Copy device and buffers: Lightning copies the model before these are set."""
         assert self._average_model is not None
         self._average_model.to(pl_module.device)
         copies = zip(self._average_model.module.buffers(), pl_module.buffers(), strict=True)
@@ -54,13 +54,13 @@ class AverageWeights(WeightAveraging):
             averaged.copy_(current)
 
     def on_train_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """From here on the model is the averaged one, also in a test that follows."""
+        """Put the averaged weights into the model, also for a test that follows."""
         super().on_train_end(trainer, pl_module)
         self._average_model = None
 
     def on_load_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Outside of training, the averaged weights in `state_dict` are the right ones."""
+        """Outside of training, use the averaged weights in `state_dict`."""
         if self._average_model is not None:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)

@@ -1,4 +1,4 @@
-"""When checkpoints are written, under which names, and that none is ever half written."""
+"""Checkpoints: when they are written, their names, and atomic replacement."""
 
 from __future__ import annotations
 
@@ -19,16 +19,17 @@ FOLDER = "checkpoints"
 
 @dataclass(frozen=True)
 class Checkpoints:
-    """Which checkpoints are kept, in <run>/checkpoints.
+    """The checkpoints that are kept in <run>/checkpoints.
 
-    best.ckpt is the one with the best value of `monitor`; without validation data, of the training
-    loss. last.ckpt is written after every epoch.
+    best.ckpt has the best value of `monitor`; without validation data, of the training loss.
+    last.ckpt is written after every epoch.
 
-    monitor: the metric that tells which is the best.
-    mode: whether small or large values of it are good.
-    every_n_epochs: also keep epoch_K.ckpt for every so many epochs.
-    every_n_steps: also keep step_K.ckpt for every so many steps.
-    last_every_n_steps: write last.ckpt within epochs too, where epochs are long.
+    Attributes:
+        monitor: metric of the best checkpoint.
+        mode: min if small values of it are good, max if large ones are.
+        every_n_epochs: also keep epoch_K.ckpt after each n-th epoch.
+        every_n_steps: also keep step_K.ckpt after each n-th step.
+        last_every_n_steps: also write last.ckpt after each n-th step, for long epochs.
     """
 
     monitor: str = "val/loss"
@@ -44,7 +45,7 @@ class Checkpoints:
                 raise TorchMLError(f"checkpoint.{name} is {value}, expected 1 or more")
 
     def callbacks(self, run: Path) -> list[Callback]:
-        """Lightning's callbacks that do it."""
+        """Return the callbacks that write these checkpoints in the folder of a run."""
         options: dict[str, Any] = {
             "dirpath": run / FOLDER,
             "enable_version_counter": False,
@@ -52,14 +53,14 @@ class Checkpoints:
         }
         last = options | {"filename": "last", "save_top_k": 1}
         kept = options | {"save_top_k": -1}
-        found: list[Callback] = [
+        callbacks: list[Callback] = [
             BestCheckpoint(**options, filename="best", monitor=self.monitor, mode=self.mode),
             ModelCheckpoint(**last, every_n_epochs=1, save_on_train_epoch_end=True),
         ]
         if self.last_every_n_steps is not None:
-            found.append(ModelCheckpoint(**last, every_n_train_steps=self.last_every_n_steps))
+            callbacks.append(ModelCheckpoint(**last, every_n_train_steps=self.last_every_n_steps))
         if self.every_n_epochs is not None:
-            found.append(
+            callbacks.append(
                 KeptCheckpoint(
                     **kept,
                     filename="epoch_{epoch}",
@@ -68,22 +69,23 @@ class Checkpoints:
                 )
             )
         if self.every_n_steps is not None:
-            found.append(
+            callbacks.append(
                 KeptCheckpoint(
                     **kept, filename="step_{step}", every_n_train_steps=self.every_n_steps
                 )
             )
-        return found
+        return callbacks
 
 
 @dataclass(frozen=True)
 class Patience:
-    """When training ends before its last epoch.
+    """Early stopping.
 
-    patience: validations without an improvement that are waited for.
-    min_delta: what counts as an improvement.
-    monitor: the metric that is looked at; without validation data, the training loss.
-    mode: whether small or large values of it are good.
+    Attributes:
+        patience: number of validations without improvement after which training ends.
+        min_delta: smallest change that is an improvement.
+        monitor: metric that must improve; without validation data, the training loss.
+        mode: min if small values of it are good, max if large ones are.
     """
 
     patience: int = 50
@@ -92,12 +94,12 @@ class Patience:
     mode: Literal["min", "max"] = "min"
 
     def callback(self) -> Callback:
-        """Lightning's callback that does it."""
+        """Return the callback that stops the training."""
         return StopEarly(self.monitor, self.min_delta, self.patience, mode=self.mode)
 
 
 class BestCheckpoint(ModelCheckpoint):
-    """Lightning's, which looks at the training loss where nothing is validated."""
+    """Lightning's callback, with the training loss if there are no validation data."""
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
@@ -106,7 +108,7 @@ class BestCheckpoint(ModelCheckpoint):
 
 
 class KeptCheckpoint(ModelCheckpoint):
-    """Lightning's; under another name, since it tells them apart by what triggers them."""
+    """Lightning's callback, whose state has the file name in its key."""
 
     @property
     def state_key(self) -> str:
@@ -114,7 +116,7 @@ class KeptCheckpoint(ModelCheckpoint):
 
 
 class StopEarly(EarlyStopping):
-    """Lightning's, which looks at the training loss where nothing is validated."""
+    """Lightning's callback, with the training loss if there are no validation data."""
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         self.monitor = _available(self.monitor, trainer)
@@ -136,10 +138,10 @@ def _available(monitor: str, trainer: L.Trainer) -> str:
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes beside the old checkpoint, then replaces it.
+    """Write a checkpoint beside the old one, then replace that.
 
-    Lightning's own writes into the system's temporary folder; moving it from there copies, if that
-    is another file system, and whoever is killed meanwhile is left with half a checkpoint.
+    Lightning writes into the system's temporary folder. On another file system the move is a copy,
+    and a process that is killed meanwhile leaves half a checkpoint.
     """
 
     def save_checkpoint(

@@ -1,4 +1,4 @@
-"""The errors of each group of configurations, where the data name groups."""
+"""Errors by group of configurations, if the data have groups."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from torchml.data.module import Part
 
 LIMIT = 12
-"""With more groups than this, a table of them is not a help any more."""
+"""Largest number of groups for which a table is printed."""
 
 
 class GroupErrors(Callback):
-    """Collects metrics by group in a test, validation or prediction; `table` has the result."""
+    """Collect metrics by group in a test, validation or prediction; `table` has the result."""
 
     def __init__(self, part: Part) -> None:
         self.part = part
@@ -32,9 +32,9 @@ class GroupErrors(Callback):
 
     def _start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         configurations = trainer.datamodule.configurations(self.part)  # type: ignore[attr-defined]
-        # Those that are read when asked for are too many to look at all of them for a name.
+        # Sequences that are read on demand are too long to look for names.
         if isinstance(configurations, list):
-            self._names = [one.group for one in configurations]
+            self._names = [configuration.group for configuration in configurations]
         groups = sorted({name for name in self._names if name is not None})
         if 1 < len(groups) <= LIMIT:
             self._metrics = {name: make_metrics().to(pl_module.device) for name in groups}
@@ -45,9 +45,9 @@ class GroupErrors(Callback):
         if prediction.forces is None:
             prediction = replace(prediction, forces=torch.full_like(batch.forces, torch.nan))
             batch = replace(batch, forces=torch.full_like(batch.forces, torch.nan))
-        mine = [self._names[k] for k in batch.index.tolist()]
-        for name in {name for name in mine if name is not None}:
-            flags = torch.tensor([one == name for one in mine], device=batch.real.device)
+        groups = [self._names[k] for k in batch.index.tolist()]
+        for name in {name for name in groups if name is not None}:
+            flags = torch.tensor([group == name for group in groups], device=batch.real.device)
             self._metrics[name].update(replace(batch, real=batch.real & flags), prediction)
 
     def _end(self) -> None:

@@ -1,4 +1,4 @@
-"""Stops a training whose loss is no number any more, before that reaches a checkpoint."""
+"""End a training whose loss is NaN or infinite, before a checkpoint is written."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAMED = 8
 
 
 class FiniteLoss(Callback):
-    """Raises one error that names the configurations of the batch, on all ranks."""
+    """Raise one error on all ranks, with the configurations of the batch."""
 
     def __init__(self) -> None:
         self._batch: GraphBatch | None = None

@@ -1,4 +1,4 @@
-"""Collects what the parity plots show while a model is validated or tested."""
+"""Parity plots: collect predictions and labels during validation and test."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from torchml.training.loop.prediction import Prediction
 from torchml.training.outputs.plots import PANELS, plot_learning_curves, plot_parity
 
 LIMIT = 100_000
-"""Points that a panel shows at most; of more data, each batch gives a random share."""
+"""Largest number of points of a panel; each batch contributes at most its random share."""
 
 
 class Plots(Callback):
-    """Draws <run>/plots/parity_val.png, parity_test.png and learning_curves.png.
+    """Draw <run>/plots/parity_val.png, parity_test.png and learning_curves.png.
 
-    The validation that is drawn at the end of a training is the one with the lowest loss. With
-    `draw` off, only the metrics of that are kept.
+    At the end of a training, the validation with the lowest loss is drawn. Without `draw`, only
+    its metrics are kept.
     """
 
     def __init__(self, run: Path, draw: bool = True) -> None:
@@ -50,16 +50,15 @@ class Plots(Callback):
     def _add(self, prediction: Any, batch: GraphBatch) -> None:
         if not (self.draw and isinstance(prediction, Prediction)):
             return
-        some = energy_is_labelled(batch)
-        found = {"energy": (batch.energy / batch.atom_counts, some)}
+        labels = {"energy": (batch.energy / batch.atom_counts, energy_is_labelled(batch))}
         values = {"energy": prediction.energy / batch.atom_counts}
         if prediction.forces is not None:
-            found["forces"] = batch.forces, force_is_labelled(batch)
+            labels["forces"] = batch.forces, force_is_labelled(batch)
             values["forces"] = prediction.forces
         if prediction.stress is not None:
-            found["stress"] = batch.stress, stress_is_labelled(batch)
+            labels["stress"] = batch.stress, stress_is_labelled(batch)
             values["stress"] = prediction.stress
-        for name, (label, labelled) in found.items():
+        for name, (label, labelled) in labels.items():
             pairs = torch.stack(
                 [label[labelled].flatten(), values[name].detach()[labelled].flatten().to(label)], 1
             ).cpu()
@@ -68,7 +67,7 @@ class Plots(Callback):
             self._points[name].append(pairs)
 
     def _gathered(self) -> dict[str, NDArray[np.float64]]:
-        """The points of all ranks, [n, 2] by panel."""
+        """The points of all ranks, float64[n, 2] by panel: label, prediction."""
         mine = {
             name: torch.cat(pairs).double().numpy() if pairs else np.empty((0, 2))
             for name, pairs in self._points.items()
@@ -135,7 +134,7 @@ class Plots(Callback):
 
 
 def metrics_of(trainer: L.Trainer, stage: str) -> dict[str, float]:
-    """What was logged last as <stage>/<name>, by name."""
+    """Return the values that were logged last as <stage>/<name>, by name."""
     return {
         name.removeprefix(f"{stage}/"): float(value)
         for name, value in trainer.callback_metrics.items()

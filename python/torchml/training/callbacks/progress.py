@@ -1,4 +1,4 @@
-"""What a training says while it runs: a bar on a terminal, lines in a log file."""
+"""Progress of a training: a bar on a terminal, lines in a log file."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _SHOWN = ("energy_per_atom_mae", "energy_mae", "forces_mae", "stress_mae")
 
 
 def progress() -> Callback:
-    """The callback that suits where the output goes."""
+    """Return a bar if the output is a terminal, else lines."""
     if sys.stdout.isatty():
         return Bar(theme=RichProgressBarTheme(metrics_format=".4g"))
     return EpochLines()
 
 
 class Bar(RichProgressBar):
-    """Lightning's, without the number of the log folder."""
+    """Lightning's bar without the number of the log folder."""
 
     def get_metrics(
         self, trainer: L.Trainer, pl_module: L.LightningModule
@@ -36,7 +36,7 @@ class Bar(RichProgressBar):
 
 
 class EpochLines(ProgressBar):
-    """About a hundred lines for a whole training, however many epochs it has."""
+    """Print about a hundred lines in a training of any number of epochs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,11 +44,11 @@ class EpochLines(ProgressBar):
         self._enabled = True
 
     def disable(self) -> None:
-        """Be quiet; Lightning asks all ranks but the first."""
+        """Print nothing; Lightning calls this on all ranks but the first."""
         self._enabled = False
 
     def enable(self) -> None:
-        """Speak again."""
+        """Print again."""
         self._enabled = True
 
     def on_train_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

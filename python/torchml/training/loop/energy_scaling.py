@@ -1,4 +1,4 @@
-"""Energies of atoms by themselves, and the scale of what is left for the network to learn."""
+"""Reference energies of the elements, and the scale of the remaining energies."""
 
 from __future__ import annotations
 
@@ -15,16 +15,17 @@ from torchml.errors import TorchMLError
 
 @dataclass(frozen=True)
 class Normalization:
-    """How labels are brought to the order of one before a network sees them.
+    """Reference energies and scale, which bring labels to the order of one.
 
-    The energy of an atom is reference[element] + scale * network; losses are taken in units of the
-    scale, so that coefficients and learning rates mean the same for every material.
+    The energy of an atom is reference[element] + scale * network. Losses are in units of the scale,
+    so that coefficients and learning rates mean the same for every material.
 
-    references: energy of each element (eV) by symbol, "least_squares" from the training set, or
-        "none".
-    scale: a number (eV), "forces" for the root mean square of the force components, "energy" for
-        the standard deviation of the energies per atom around the references, "auto" for "forces"
-        where there are some and "energy" otherwise, or "none".
+    Attributes:
+        references: energy of each element (eV) by symbol, "least_squares" from the training set,
+            or "none".
+        scale: a number (eV), "forces" for the root mean square of the force components, "energy"
+            for the standard deviation of the energies per atom around the references, "auto" for
+            "forces" if there are any and "energy" otherwise, or "none".
     """
 
     references: dict[str, float] | Literal["least_squares", "none"] = "least_squares"
@@ -34,7 +35,11 @@ class Normalization:
 def normalize(
     rule: Normalization, configurations: Sequence[Configuration], species: Sequence[str]
 ) -> tuple[dict[str, float], float]:
-    """References (eV) by element, and the scale (eV)."""
+    """Compute the references (eV) by symbol, and the scale (eV).
+
+    Raises:
+        TorchMLError: a reference is missing, or the scale is not positive.
+    """
     references = dict.fromkeys(species, 0.0)
     if isinstance(rule.references, dict):
         if missing := sorted(set(species) - set(rule.references)):
@@ -59,15 +64,15 @@ def _scale(
     if not isinstance(rule.scale, str):
         return float(rule.scale)
     if rule.scale in ("auto", "forces"):
-        forces = [one.forces for one in configurations if one.forces is not None]
+        forces = [c.forces for c in configurations if c.forces is not None]
         # Perfect crystals have none: any scale is as good then.
         rms = float(np.sqrt(np.mean(np.concatenate(forces) ** 2))) if forces else 0.0
         if rms > 1e-6 or rule.scale == "forces":
             return rms if rms > 1e-6 else 1.0
     rest = [
-        (one.energy - reference_energy(one, references)) / len(one)
-        for one in configurations
-        if one.energy is not None
+        (c.energy - reference_energy(c, references)) / len(c)
+        for c in configurations
+        if c.energy is not None
     ]
     spread = float(np.std(rest)) if rest else 0.0
     return spread if spread > 1e-9 else 1.0

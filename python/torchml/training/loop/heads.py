@@ -23,14 +23,16 @@ Kind = Literal[
 
 @dataclass
 class Target:
-    """A label to learn.
+    """A further label to learn.
 
-    name: the label's name in the files (see `data.keys.targets`).
-    kind: what it belongs to, and whether it is a scalar or turns with the structure.
-    width: number of scalars; a vector has three components.
-    coefficient: of its term in the loss.
-    loss: any loss of torch; by default the squared error.
-    reduce: how the shares of the atoms make the value of a configuration.
+    Attributes:
+        name: name of the label in the files (see `data.keys.targets`).
+        kind: owner of the label (graph, node, edge), and scalar or vector; vectors rotate with
+            the structure.
+        width: number of scalars; a vector has three components.
+        coefficient: coefficient of its term in the loss.
+        loss: any loss of torch; by default the squared error.
+        reduce: sum or mean over the atoms, for values of the configuration.
     """
 
     name: str
@@ -74,7 +76,10 @@ class Heads(torch.nn.Module):
             ).to(dtype)
 
     def forward(self, model: torch.nn.Module, batch: GraphBatch) -> dict[str, Tensor]:
-        """Values by name of the target: rows of configurations, atoms or edges."""
+        """Compute the values by name of the target, float[rows, components].
+
+        Rows are configurations, atoms or edges, as the kind of the target.
+        """
         values: dict[str, Tensor] = {}
         if not self.targets:
             return values
@@ -114,7 +119,7 @@ class Heads(torch.nn.Module):
         return values
 
     def owners(self, target: Target, batch: GraphBatch) -> Tensor:
-        """The configuration that each row of a target belongs to."""
+        """Return the configuration that each row of a target belongs to, i64[rows]."""
         if target.kind.startswith("graph"):
             return torch.arange(len(batch), device=batch.species.device)
         if target.kind.startswith("node"):

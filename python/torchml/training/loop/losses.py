@@ -1,8 +1,8 @@
 """Losses that torch does not have.
 
 They follow torch's own: `loss(input, target)` and an attribute `reduction`, which is "none", "mean"
-or "sum". The tasks ask for "none" and take weights, masks and the normalisation over all ranks into
-their own hands, so any module of `torch.nn` with that attribute serves as well.
+or "sum". The tasks use "none" and apply weights, masks and the mean over all ranks themselves, so
+any module of `torch.nn` with that attribute can be used too.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class VectorNormLoss(nn.Module):
 
 
 class MaskedLoss(nn.Module):
-    """Any elementwise loss over the labels that exist: those that are NaN are left out.
+    """Any elementwise loss over the labels that exist: NaN is ignored.
 
     With reduction "none" a missing label yields 0; "mean" divides by the number of labels that
     exist, and is 0 where none does.
@@ -88,7 +88,7 @@ class MultiTaskLoss(nn.Module):
 
     Args:
         losses: one loss per column, each with the attribute `reduction`, set to "none" here.
-        weights: one factor per column; all 1 if left out.
+        weights: one factor per column; all 1 if omitted.
         reduction: "none", "mean" (over rows and columns) or "sum".
 
     Shapes: input and target [..., K]; with reduction "none" the result has the same shape.

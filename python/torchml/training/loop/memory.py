@@ -1,4 +1,4 @@
-"""Memory that training frees and needs again in every step."""
+"""Reuse of memory that every training step frees and allocates again."""
 
 from __future__ import annotations
 

@@ -1,9 +1,8 @@
-"""How good predictions are: the errors that papers and leaderboards report.
+"""Metrics: the errors that papers and leaderboards report.
 
-Every metric is a mean over all batches and ranks: sums and counts are kept, added over the ranks,
-and divided once, so that the result does not depend on how the data were cut into batches. Left
-out is what has no label (NaN), has weight zero, belongs to a configuration that only fills up a
-batch, or to an atom that does not move.
+Every metric is a mean over all batches and ranks: sums and counts are added over the ranks, and
+divided once, so that the result does not depend on the batches. Rows without label (NaN), of weight
+zero, of padding and of fixed atoms do not count.
 
 Definitions of `forces_cosine`, `forces_magnitude`, `efwt` and `ewt`: L. Chanussot et al., ACS
 Catal. 11, 6059 (2021), https://arxiv.org/abs/2010.09990.
@@ -33,13 +32,13 @@ FORCE_THRESHOLD = 0.03
 
 
 class MeanError(Metric):
-    """Mean, or root of the mean square, of the errors that a function takes from each batch.
+    """Mean, or root of the mean square, of the errors that a function returns for each batch.
 
     Args:
-        errors: gives the errors of one batch, in any shape and number; only of what is labelled.
+        errors: returns the errors of the labelled rows of one batch, in any shape.
         root_mean_square: whether to square, average and take the root.
 
-    The value is NaN as long as there was nothing to average.
+    The value is NaN while there are no errors.
     """
 
     is_differentiable = False
@@ -70,7 +69,7 @@ class MeanError(Metric):
 def make_metrics(
     kind: str = "s2ef", forces: bool = True, stress: bool = False, prefix: str = ""
 ) -> MetricCollection:
-    """What is reported of a task of this kind; `update(batch, prediction)`.
+    """Return the metrics of a kind of task; `update(batch, prediction)`.
 
     Every kind:
     energy_mae, energy_rmse                      eV per configuration

@@ -15,7 +15,7 @@ from torchml.voigt import COLUMNS, ROWS
 
 @dataclass(eq=False)
 class Prediction:
-    """What a model says about a batch of G configurations with A atoms; None: not asked for.
+    """Predictions for a batch of G configurations with A atoms; None if not requested.
 
     energy         f64[G], eV
     forces         float[A, 3], eV/Å
@@ -39,16 +39,24 @@ def predict(
     stress: bool = False,
     create_graph: bool = False,
 ) -> Prediction:
-    """Evaluate the model; `create_graph` keeps what the derivative of a force loss needs."""
+    """Evaluate the model on a batch.
+
+    Args:
+        model: the potential.
+        batch: graphs of G configurations.
+        forces: also compute forces.
+        stress: also compute the stress.
+        create_graph: keep the graph for the derivative of a force loss.
+    """
     if not (forces or stress):
         return _energies(model, batch)
     with torch.inference_mode(False), torch.enable_grad():
         if batch.edge_vectors.is_inference():
             batch = batch.clone()  # made in Lightning's inference mode, where gradients are unknown
-        found = _with_gradients(model, batch, forces, stress, create_graph)
+        prediction = _with_gradients(model, batch, forces, stress, create_graph)
     if not create_graph:
-        found.energy = found.energy.detach()
-    return found
+        prediction.energy = prediction.energy.detach()
+    return prediction
 
 
 def _with_gradients(
@@ -68,17 +76,19 @@ def _with_gradients(
     assert rows is not None
     rows = rows.detach().requires_grad_()
     batch = replace(batch, coordinates=rows) if staged else replace(batch, edge_vectors=rows)
-    found = _energies(model, batch)
-    (gradient,) = torch.autograd.grad(found.energy.sum(), rows, create_graph=create_graph)
+    prediction = _energies(model, batch)
+    (gradient,) = torch.autograd.grad(prediction.energy.sum(), rows, create_graph=create_graph)
     if staged:
         atoms = batch.atom_of_node
     else:
         source, atoms = batch.atom_of_node.index_select(0, batch.edge_index.flatten()).view(2, -1)
     if forces:
         sign = -1.0 if staged else 1.0  # an edge vector is x[source] - x[target]
-        found.forces = gradient.new_zeros(batch.n_atoms, 3).index_add(0, atoms, sign * gradient)
+        prediction.forces = gradient.new_zeros(batch.n_atoms, 3).index_add(
+            0, atoms, sign * gradient
+        )
         if not staged:
-            found.forces = found.forces.index_add(0, source, -gradient)
+            prediction.forces = prediction.forces.index_add(0, source, -gradient)
     if stress:
         x, g = rows.detach(), gradient
         virial = 0.5 * (x[:, ROWS] * g[:, COLUMNS] + x[:, COLUMNS] * g[:, ROWS])
@@ -87,8 +97,8 @@ def _with_gradients(
         volumes = batch.volumes.to(virial.dtype).unsqueeze(1)
         there = torch.isfinite(volumes)  # NaN must not reach the gradients of the others
         value = total / torch.where(there, volumes, torch.ones_like(volumes))
-        found.stress = torch.where(there, value, torch.full_like(value, torch.nan))
-    return found
+        prediction.stress = torch.where(there, value, torch.full_like(value, torch.nan))
+    return prediction
 
 
 def _energies(model: EdgeModel | StagedModel, batch: GraphBatch) -> Prediction:

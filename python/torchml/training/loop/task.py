@@ -1,4 +1,4 @@
-"""What is learned, from which labels, with which loss and optimiser."""
+"""Tasks: the labels that a model learns, with loss and optimiser."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ from torchml.training.loop.heads import Heads, Target
 from torchml.training.loop.memory import keep_freed_memory
 from torchml.training.loop.metrics import make_metrics
 from torchml.training.loop.prediction import Prediction, predict
-from torchml.training.loop.schedule import schedulers
+from torchml.training.loop.preparation import prepare
+from torchml.training.loop.schedule import Schedule
 from torchml.training.loop.terms import RunningMean, Sum, Term, global_mean
 
 # Where the default losses change from the square to the absolute value, in units of the scale. A
@@ -36,39 +37,41 @@ from torchml.training.loop.terms import RunningMean, Sum, Term, global_mean
 _BETA = {"energy": 0.005, "forces": 0.1, "stress": 0.01}
 
 
-_CALIBRATION = 32  # configurations that the network may adapt its scales to
+_CALIBRATION = 32  # configurations to which the network adapts its scales
 
 
 class Task(L.LightningModule):
     """Training of a potential: energies, forces, stress and further targets.
 
-    The loss is the sum of `coefficient * mean(loss(prediction, label))` over its terms, where
-    energies, forces and stress are taken in units of the normalisation's scale. Labels that a
-    configuration lacks, and terms with a coefficient of 0, cost nothing.
+    The loss is the sum of `coefficient * mean(loss(prediction, label))` over its terms, with
+    energies, forces and stress in units of the normalisation's scale. A label that a configuration
+    lacks adds nothing; terms with a coefficient of 0 are not computed.
 
     Args:
         model: the potential; any subclass of EdgeModel, or a StagedModel around any network.
-        energy_coefficient: of the energy term.
-        force_coefficient: of the force term.
-        stress_coefficient: of the stress term; stress is multiplied by the volume per atom.
-        energy_loss: loss of the energies, any of torch's by class_path. The defaults are smooth L1
-            losses: absolute errors, which small errors (see `_BETA`) enter by their squares.
+        energy_coefficient: coefficient of the energy term.
+        force_coefficient: coefficient of the force term.
+        stress_coefficient: coefficient of the stress term; stress is multiplied by the volume per
+            atom.
+        energy_loss: loss of the energies, any of torch by class_path. The defaults are smooth L1
+            losses: absolute errors, and squares for small errors.
         force_loss: loss of the forces.
         stress_loss: loss of the stress.
         energy_per_atom: compare energies divided by the number of atoms.
-        free_atoms_only: leave the forces on fixed atoms out, in training and in metrics.
+        free_atoms_only: ignore forces on fixed atoms, in training and in metrics.
         targets: further labels to learn, from the same node features.
         normalization: reference energies and scale.
         optimizer: any optimiser of torch.
-        scheduler: any learning-rate scheduler of torch; None is what `schedule` says.
-        schedule: cosine goes down to 0 over all steps of the run; constant does not change.
-        scheduler_interval: what `scheduler` counts, epochs or steps.
-        monitor: what schedulers that wait for an improvement look at.
+        scheduler: any learning-rate scheduler of torch; None for that of `schedule`.
+        schedule: cosine falls to 0 over all steps of the run; constant does not change.
+        scheduler_interval: unit that `scheduler` counts, epochs or steps.
+        monitor: metric for schedulers that wait for an improvement.
         warmup_steps: steps in which the learning rate rises to its value.
-        missing: what to do with configurations that lack a label: stop, or leave that term out.
+        missing: for configurations that lack a label, error stops, and mask omits that term.
     """
 
     kind = "s2ef"
+    prepared = False  # `prepare` was called for the training that starts next
 
     def __init__(
         self,
@@ -115,11 +118,9 @@ class Task(L.LightningModule):
         self.free_atoms_only = free_atoms_only
         self.normalization = normalization or Normalization()
         self.optimizer = optimizer or (lambda parameters: torch.optim.AdamW(parameters, lr=1e-3))
-        self.scheduler = scheduler
-        self.schedule = schedule
-        self.scheduler_interval = scheduler_interval
-        self.monitor = monitor
-        self.warmup_steps = warmup_steps
+        self.learning_rate = Schedule(
+            scheduler, schedule, scheduler_interval, monitor, warmup_steps
+        )
         self.missing = missing
         self.metrics: Any = torch.nn.ModuleDict(
             {f"{stage}_metrics": self._make_metrics() for stage in ("val", "test")}
@@ -128,11 +129,11 @@ class Task(L.LightningModule):
             {f"{stage}_{name}": RunningMean() for stage in ("val", "test") for name in self.terms}
         )
 
-    # --- What the data module asks -----------------------------------------------------------
+    # --- Needs of the data (torchml.data.needs) ------------------------------------------------
 
     @property
     def labels(self) -> list[str]:
-        """Labels that every configuration must have."""
+        """Labels that every configuration must have: energy, forces, stress."""
         if self.missing == "mask":
             return []
         return [name for name in ("energy", "forces", "stress") if name in self.terms]
@@ -143,7 +144,7 @@ class Task(L.LightningModule):
         return {target.name: (target.kind, target.components) for target in self.heads.targets}
 
     def graph_builder(self, kind: Kind) -> GraphBuilder:
-        """Builds the graphs that the model takes."""
+        """Return the builder of the graphs that the model takes."""
         model = self.model
         staged = isinstance(model, StagedModel)
         return GraphBuilder(
@@ -163,10 +164,10 @@ class Task(L.LightningModule):
             self.model.set_normalization(references, scale)
 
     def calibrate(self, data: GraphDataset) -> None:
-        """Show the network some of the training data (see `EdgeModel.calibrate`)."""
+        """Pass some training configurations to the network (see `EdgeModel.calibrate`)."""
         if isinstance(self.model, Scaled):
-            some = np.linspace(0, len(data) - 1, min(len(data), _CALIBRATION)).astype(int)
-            batch = data[sorted(set(some.tolist()))].to(self.device)
+            indices = np.linspace(0, len(data) - 1, min(len(data), _CALIBRATION)).astype(int)
+            batch = data[sorted(set(indices.tolist()))].to(self.device)
             self.model.network.calibrate(
                 batch.species,
                 batch.edge_vectors,
@@ -178,11 +179,16 @@ class Task(L.LightningModule):
     # --- Steps ---------------------------------------------------------------------------------
 
     def forward(self, batch: GraphBatch) -> Prediction:
-        """Everything the task is about, without the derivatives that training needs."""
+        """Predict without keeping the derivatives that training needs."""
         return self.predict(batch, create_graph=False)
 
     def predict(self, batch: GraphBatch, create_graph: bool) -> Prediction:
-        """Energies, forces, stress and further targets of a batch, as far as they are learned."""
+        """Predict the quantities of a batch that the task learns.
+
+        Args:
+            batch: graphs of G configurations.
+            create_graph: keep the graph for the derivative of a force loss.
+        """
         prediction = predict(
             self.model,
             batch,
@@ -197,9 +203,9 @@ class Task(L.LightningModule):
         if stage == "fit":
             keep_freed_memory()
             data = self.trainer.datamodule  # type: ignore[attr-defined]
-            if data is not None:
-                self.normalize(data.configurations("train"))
-                self.calibrate(data.dataset("train"))
+            if data is not None and not self.prepared:
+                prepare(self, data, "fit")
+            self.prepared = False  # the next training may have other data
 
     def training_step(self, batch: GraphBatch, batch_idx: int) -> Tensor:
         parts = self._parts(batch, create_graph=True)[0]
@@ -231,7 +237,8 @@ class Task(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
-        return [optimizer], schedulers(self, optimizer)
+        steps = lambda: self.trainer.estimated_stepping_batches  # noqa: E731
+        return [optimizer], self.learning_rate.entries(optimizer, steps)
 
     def on_save_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
         checkpoint_[checkpoint.KEY] = checkpoint.describe(self)
@@ -289,13 +296,13 @@ class Task(L.LightningModule):
 
 
 class S2EF(Task):
-    """Structure to energy and forces: the usual way to train a potential."""
+    """Structure to energy and forces (S2EF): the usual training of a potential."""
 
 
 class IS2RE(Task):
-    """Initial structure to relaxed energy: energies only.
+    """Initial structure to relaxed energy (IS2RE): energies only.
 
-    The label is that of the relaxed structure: `data.keys.energy: y_relaxed` for OCP's data.
+    The label is the energy of the relaxed structure: `data.keys.energy: y_relaxed` for OCP's data.
     """
 
     kind = "is2re"

@@ -13,7 +13,7 @@ from torchmetrics import Metric
 
 @dataclass
 class Sum:
-    """Sum over the rows of a batch, and over how many rows; both 0-dim tensors."""
+    """Sum over the rows of a batch, and their number; both 0-dim tensors."""
 
     total: Tensor
     count: Tensor
@@ -24,11 +24,11 @@ class Sum:
 
 
 class Term(torch.nn.Module):
-    """coefficient * mean of loss(prediction, label) over all labels that are there.
+    """coefficient * mean of loss(prediction, label) over all labels that exist.
 
     `loss` may be any loss of torch, or any module that returns one value per row or entry when its
     attribute `reduction` is "none". A module without this attribute returns a mean, which counts
-    as that of all rows: then rows without labels are left out, and their weights must be one.
+    as that of all rows: then rows without labels are ignored, and their weights must be one.
     """
 
     def __init__(self, loss: torch.nn.Module, coefficient: float) -> None:
@@ -44,7 +44,7 @@ class Term(torch.nn.Module):
 
         Args:
             prediction: float[n] or float[n, k].
-            label: the same shape; rows with NaN are left out.
+            label: the same shape; rows with NaN are ignored.
             weight: float[n].
         """
         known = torch.isfinite(label) if label.ndim == 1 else torch.isfinite(label).all(1)

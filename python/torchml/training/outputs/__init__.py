@@ -1,1 +1,1 @@
-"""What a training leaves for its user: tables and figures."""
+"""Tables and figures of a run."""

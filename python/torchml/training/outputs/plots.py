@@ -1,4 +1,4 @@
-"""Figures: predictions against labels, and the course of a training."""
+"""Figures: parity plots and learning curves."""
 
 from __future__ import annotations
 
@@ -24,9 +24,13 @@ PANELS: dict[str, tuple[str, str, float, tuple[str, str]]] = {
 def plot_parity(
     points: Mapping[str, NDArray[np.float64]], metrics: Mapping[str, float], title: str, path: Path
 ) -> None:
-    """Predictions over labels, one panel for each of energy, forces and stress that has points.
+    """Plot predictions over labels, one panel for each of energy, forces and stress with points.
 
-    points: by name of the panel, [n, 2], label and prediction. metrics: quoted above the panels.
+    Args:
+        points: label and prediction, float64[n, 2] by panel, in eV/atom, eV/Å and eV/Å³.
+        metrics: errors to print above the panels, in the same units.
+        title: of the figure.
+        path: of the PNG file.
     """
     panels = [name for name in PANELS if len(points.get(name, ()))]
     if not panels:
@@ -58,7 +62,7 @@ def plot_parity(
 
 
 def plot_learning_curves(logs: Sequence[Path], path: Path) -> None:
-    """Losses and errors by epoch, from the metrics.csv of one run in all the starts it had."""
+    """Plot losses and errors by epoch, from the metrics.csv of all starts of one run."""
     curves = read_curves(logs)
     panels = {
         "loss": ("train/loss", "val/loss"),
@@ -67,7 +71,7 @@ def plot_learning_curves(logs: Sequence[Path], path: Path) -> None:
         "stress (GPa)": ("val/stress_mae", "val/stress_rmse"),
     }
     factors = {"energy (meV/atom)": 1e3, "stress (GPa)": 1 / units.GPa}
-    shown = {name: some for name, some in panels.items() if any(key in curves for key in some)}
+    shown = {name: keys for name, keys in panels.items() if any(key in curves for key in keys)}
     if not shown:
         return
     figure = Figure(figsize=(4.6 * len(shown), 3.6), layout="tight")
@@ -85,10 +89,14 @@ def plot_learning_curves(logs: Sequence[Path], path: Path) -> None:
 
 
 def read_curves(logs: Sequence[Path]) -> dict[str, NDArray[np.float64]]:
-    """Every logged quantity as [n, 2], epoch (from 1) and value.
+    """Read every logged quantity.
 
-    Where a training was resumed, what a later file says about an epoch counts. A last line that
-    was being written when the process was killed is left out.
+    Args:
+        logs: metrics.csv of each start of a run; later files replace the epochs of earlier ones.
+
+    Returns:
+        float64[n, 2] by name: epoch (from 1) and value. A line that was cut when the process was
+        killed is ignored.
     """
     values: dict[str, dict[float, float]] = {}
     for log in logs:

@@ -1,4 +1,4 @@
-"""Metrics as a person wants to read them."""
+"""Tables of metrics in the usual units."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNITS: dict[str, tuple[str, float]] = {
 }
 
 
-# What a table shows, in this order, before anything else there is; components are for the logs.
+# Metrics at the top of a table, in this order; components are in the logs only.
 _ORDER = (
     *("loss", "energy_per_atom_mae", "energy_per_atom_rmse", "energy_mae", "energy_rmse"),
     *("forces_mae", "forces_rmse", "forces_cosine", "forces_magnitude"),
@@ -29,19 +29,19 @@ _HIDDEN = ("forces_x_mae", "forces_y_mae", "forces_z_mae")
 
 
 def unit_of(name: str) -> tuple[str, float]:
-    """The usual unit of a metric, and the factor to it."""
+    """Return the usual unit of a metric, and the factor to it from eV and Å."""
     stems = [stem for stem in _UNITS if name == stem or name.startswith(f"{stem}_")]
     return _UNITS[max(stems, key=len)] if stems and not name.endswith("_loss") else ("", 1.0)
 
 
 def with_unit(name: str, value: float) -> str:
-    """A metric in its usual unit: 3.214 meV/atom."""
+    """Return a metric in its usual unit: 3.214 meV/atom."""
     unit, factor = unit_of(name)
     return f"{value * factor:.4g} {unit}".rstrip()
 
 
 def metrics_table(title: str, metrics: Mapping[str, float]) -> Table:
-    """One row per metric."""
+    """Return a table with one row per metric."""
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("metric", no_wrap=True)
     table.add_column("", justify="right")
@@ -54,7 +54,7 @@ def metrics_table(title: str, metrics: Mapping[str, float]) -> Table:
     return table
 
 
-# What is told of each group.
+# Metrics of each group.
 _OF_GROUPS = (
     *("energy_per_atom_mae", "energy_per_atom_rmse", "forces_mae", "forces_rmse"),
     *("stress_mae", "stress_rmse"),
@@ -62,7 +62,7 @@ _OF_GROUPS = (
 
 
 def groups_table(title: str, groups: Mapping[str, Mapping[str, float]]) -> Table:
-    """One row per group of configurations, and one column per error that they have."""
+    """Return a table with one row per group of configurations, and one column per error."""
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("group", overflow="fold")
     known = {name for errors in groups.values() for name, value in errors.items() if value == value}

@@ -1,4 +1,4 @@
-"""Writes what a model predicts, beside what is known, into one file."""
+"""Write the predictions of a model beside the labels into one file."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from torchml.data.writing import write_extxyz
 from torchml.training.loop.metrics import make_metrics
 from torchml.training.loop.prediction import Prediction
 
-Found = dict[str, Any]
+Columns = dict[str, Any]
 
 
 class WritePredictions(Callback):
-    """Extended XYZ with the labels of the input and predicted_energy, predicted_forces, ...
+    """Write extended XYZ with the labels of the input and predicted_energy, predicted_forces, ...
 
     The order is that of the input, on any number of ranks. Further targets of configurations and
-    atoms are written too; those of edges have no place there. `metrics` compares with the labels.
+    atoms are written too, those of edges are not. `metrics` has the errors against the labels.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.metrics: dict[str, float] = {}
         self._collection: MetricCollection | None = None
-        self._found: dict[int, Found] = {}
+        self._predictions: dict[int, Columns] = {}
 
     def on_predict_batch_end(
         self,
@@ -50,7 +50,7 @@ class WritePredictions(Callback):
                 forces=prediction.forces is not None, stress=prediction.stress is not None
             ).to(pl_module.device)
         self._collection.update(batch, prediction)
-        columns: Found = {"predicted_energy": prediction.energy.unbind()}
+        columns: Columns = {"predicted_energy": prediction.energy.unbind()}
         if prediction.forces is not None:
             columns["predicted_forces"] = prediction.forces.split(batch.atom_counts.tolist())
         if prediction.stress is not None:
@@ -67,7 +67,7 @@ class WritePredictions(Callback):
             zip(batch.index.tolist(), batch.real.tolist(), strict=True)
         ):
             if real:
-                self._found[index] = {
+                self._predictions[index] = {
                     name: rows[row].detach().cpu().double().numpy()
                     for name, rows in columns.items()
                 }
@@ -76,19 +76,21 @@ class WritePredictions(Callback):
         if self._collection is not None:
             values = self._collection.compute().items()
             self.metrics = {name: float(value) for name, value in values if value == value}
-        found = self._found
+        predictions = self._predictions
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             parts: list[Any] = [None] * torch.distributed.get_world_size()
-            torch.distributed.all_gather_object(parts, found)
-            found = {index: one for part in parts for index, one in part.items()}
+            torch.distributed.all_gather_object(parts, predictions)
+            predictions = {index: row for part in parts for index, row in part.items()}
         if trainer.is_global_zero:
             configurations = trainer.datamodule.configurations("predict")  # type: ignore[attr-defined]
-            write_extxyz(_with(configurations, found), self.path)
+            write_extxyz(_with(configurations, predictions), self.path)
 
 
-def _with(configurations: Any, found: dict[int, Found]) -> Iterator[Configuration]:
-    """The configurations that predictions were made for, with these among their targets."""
-    for index in sorted(found):
-        one: Configuration = configurations[index]
-        finite = {name: value for name, value in found[index].items() if np.isfinite(value).all()}
-        yield replace(one, targets=one.targets | finite)
+def _with(configurations: Any, predictions: dict[int, Columns]) -> Iterator[Configuration]:
+    """The configurations with predictions, which are among their targets."""
+    for index in sorted(predictions):
+        configuration: Configuration = configurations[index]
+        finite = {
+            name: value for name, value in predictions[index].items() if np.isfinite(value).all()
+        }
+        yield replace(configuration, targets=configuration.targets | finite)
