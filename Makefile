@@ -12,7 +12,7 @@ ORIGINAL ?=
 setup_command = ./install_dependencies.sh --prefix "$(PREFIX)" --jobs $(JOBS) $(SETUP_FLAGS)
 in_environment = . "$(PREFIX)/env.sh" &&
 
-# OpenMPI refuses to run as root and to start more ranks than there are cores unless it is told to.
+# By default OpenMPI refuses to run as root, and to start more ranks than there are cores.
 demo test bench: export OMPI_ALLOW_RUN_AS_ROOT = 1
 demo test bench: export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
 demo test bench: export OMPI_MCA_rmaps_base_oversubscribe = 1
@@ -62,7 +62,7 @@ types: setup ## mypy, and the stubs of the C++ modules against the modules
 	python -m mypy.stubtest --ignore-missing-stub torchml._core torchml._descriptors
 
 layering: setup ## imports of Python and #includes of C++ point down
-	@$(in_environment) lint-imports && python -m pytest -q tests/python/test_layering.py
+	@$(in_environment) lint-imports && python -m pytest -q tests/python/test_layering*.py
 
 docs: setup ## the documentation with the API reference, into PREFIX/docs
 	@$(in_environment) mkdocs build --strict --site-dir "$(PREFIX)/docs"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sets up all that TorchML needs on a Debian or Ubuntu machine and installs TorchML itself:
 # system packages, KIM-API, a Python environment with torch, the KIM model driver and the
-# Python package. Nothing is asked; what is already there is kept, so run it again at will.
+# Python package. It asks no questions and keeps what is already there, so it can run again at any
+# time.
 # shellcheck disable=SC2317 # `need` calls some functions by their names
 set -Eeuo pipefail
 trap 'die "stopped unexpectedly at line $LINENO; please report this."' ERR
@@ -145,7 +146,7 @@ parse_options() {
         die "the KIM-API archive '$kim_source' does not exist; give a .tar.gz or .tar.xz."
 }
 
-# The whole repository is copied when somebody installs it with kim-api-collections-management,
+# kim-api-collections-management copies the whole repository when it installs the driver from it,
 # and KIM's tools and Python's launchers cannot handle white space in paths.
 prepare_prefix() {
     repository=$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")
@@ -163,6 +164,8 @@ without white space, quotes and colons."
     : >"$log"
     scratch=$(mktemp -d "${TMPDIR:-/tmp}/torchml-setup.XXXXXX")
     trap 'rm -rf -- "$scratch"' EXIT
+    # The log is for people: no progress bars, and no advice on pip.
+    export PIP_PROGRESS_BAR=off PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
     # Python must not import, and KIM must not log into, whatever folder we were called from.
     cd -- "$scratch"
 }

@@ -55,7 +55,7 @@ def launched_ranks() -> Ranks | None:
     except ImportError:
         raise TorchMLError(
             f"started by mpirun with {ranks} ranks, which needs mpi4py: "
-            "pip install 'torchml[cluster]'"
+            "pip install 'mpi4py>=4.1'"
         ) from None
     world = MPI.COMM_WORLD
     if world.Get_size() != ranks:

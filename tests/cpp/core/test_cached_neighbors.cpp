@@ -87,8 +87,9 @@ TEST(CachedNeighbors, ListTheParticlesWithinTheHopsOfTheModel) {
         double const d = system.coordinates[3 * j + axis] - system.coordinates[3 * particle + axis];
         squared += d * d;
       }
-      if (squared < cutoff * cutoff)
+      if (squared < cutoff * cutoff) {
         EXPECT_NE(std::ranges::find(list, j), list.end()) << particle << " to " << j;
+      }
     }
   }
 }

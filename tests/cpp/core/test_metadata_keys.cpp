@@ -30,7 +30,9 @@ TEST(MetadataKeys, NamesAndAliasesAreUnique) {
   std::set<std::string> names;
   for (auto const& key : metadata_keys()) {
     EXPECT_TRUE(names.insert(key.name).second) << key.name;
-    if (!key.alias.empty()) EXPECT_TRUE(names.insert(key.alias).second) << key.alias;
+    if (!key.alias.empty()) {
+      EXPECT_TRUE(names.insert(key.alias).second) << key.alias;
+    }
     EXPECT_FALSE(key.meaning.empty()) << key.name;
     EXPECT_EQ(key.kind == ValueKind::choice, !key.choices.empty()) << key.name;
   }

@@ -59,7 +59,9 @@ TEST(PositionIndex, AgreesWithExhaustiveSearch) {
     for (int particle = 0; particle < 60; ++particle) any = any || is_near(particle, at);
     int const particle = index.find({at[0], at[1], at[2]}, tolerance);
     EXPECT_EQ(particle >= 0, any);
-    if (particle >= 0) EXPECT_TRUE(is_near(particle, at));
+    if (particle >= 0) {
+      EXPECT_TRUE(is_near(particle, at));
+    }
     found += any ? 1 : 0;
   }
   EXPECT_GT(found, 50);

@@ -297,7 +297,7 @@ TEST(Potential, ADescriptorOfTheWrongWidthIsRefused) {
       folder, "def forward(self, descriptor):\n    return descriptor @ torch.ones(7, 1).double()\n",
       descriptor);
   EXPECT_TRUE(contains(error_of([&] { Potential({.model = model}); }),
-                       "forward was given 4 components of the descriptor"));
+                       "forward took 4 components of the descriptor"));
 }
 
 TEST(Potential, EdgeTermsGiveTheVirialOfRadialModels) {
@@ -344,8 +344,8 @@ TEST(Potential, FirstInputFollowsItsName) {
     TemporaryFolder const folder;
     auto text = "def forward(self, " + first + ", " + body;
     text.replace(text.find("FIRST"), 5, first);
-    Potential const potential(
-        {.model = write_model(folder, text, metadata), .force_atomic_numbers = forced});
+    Potential const potential({.model = write_model(folder, text, metadata),
+                               .settings = {.force_atomic_numbers = forced}});
     Particles pair = sample(0);
     Result result;
     Evaluator(potential).evaluate(pair.view(), {.particle_energies = true, .forces = false},
