@@ -17,6 +17,9 @@ class PositionIndex {
   /// A particle whose coordinates all differ by at most `tolerance` from `position`, or -1.
   [[nodiscard]] int find(std::array<double, 3> const& position, double tolerance) const;
 
+  /// All particles closer than `radius` (Å) to `position`, into `found`.
+  void within(std::array<double, 3> const& position, double radius, std::vector<int>& found) const;
+
  private:
   [[nodiscard]] double cell(double x, int axis) const { return (x - low_[axis]) * inverse_; }
 
