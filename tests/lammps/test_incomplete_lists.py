@@ -123,7 +123,8 @@ neigh_modify exclude none
 run 0
 variable energy equal pe
 print "GAS ${energy}"
-write_dump all custom final.lammpstrj id type element x y z modify element Si O sort id format float %.16g
+write_dump all custom final.lammpstrj id type element x y z &
+  modify element Si O sort id format float %.16g
 """
 )
 

@@ -41,8 +41,10 @@ double distance(System const& system, int i, int j) {
 }  // namespace
 
 void ListCheck::find_near(System const& system, int particle, double range) {
-  index_.within(position(system, particle), range, near_);
-  std::erase(near_, particle);
+  near_.clear();
+  index_.visit_within(position(system, particle), range, [&](int j) {
+    if (j != particle) near_.push_back(j);
+  });
 }
 
 /// Whether one of the particles near has neighbours, or is a ghost, whose owner has them perhaps.
@@ -60,17 +62,28 @@ std::span<int const> ListCheck::excluded(System const& system, std::span<int con
   all_.resize(system.size());
   std::iota(all_.begin(), all_.end(), 0);
   index_.build(system.coordinates, all_);
-  is_listed_.assign(system.size(), 0);
-  for (int const j : lists) is_listed_[j] = 1;
+  bool const may_be_excluded = policy_ == ListPolicy::excluded;
+  if (may_be_excluded) {
+    is_listed_.assign(system.size(), 0);
+    for (int const j : lists) is_listed_[j] = 1;
+  }
 
   for (std::size_t k = 0; k < particles.size(); ++k) {
     int const i = particles[k];
     std::size_t const begin = k == 0 ? 0 : ends[k - 1];
     auto const list = lists.subspan(begin, ends[k] - begin);
+    auto const at = position(system, i);
+    auto const listed = std::ranges::count_if(list, [&](int j) {
+      auto const between = position(system, j) - at;
+      return dot(between, between) < range * range;
+    });
+    if (!may_be_excluded) {
+      std::ptrdiff_t near = -1;  // without itself
+      index_.visit_within(at, range, [&](int) { ++near; });
+      if (listed >= near) continue;
+    }
     find_near(system, i, range);
-    auto const listed = std::ranges::count_if(
-        list, [&](int j) { return distance(system, i, j) < range; });
-    if (policy_ == ListPolicy::excluded) {
+    if (may_be_excluded) {
       if (list.empty()) {
         if (!is_near_present(system))
           throw Error("particle " + std::to_string(i) +
@@ -82,7 +95,7 @@ std::span<int const> ListCheck::excluded(System const& system, std::span<int con
       }
       std::erase_if(near_, [&](int j) { return is_listed_[j] == 0; });
     }
-    if (static_cast<std::size_t>(listed) != near_.size()) refuse(system, i, list, near_);
+    if (static_cast<std::size_t>(listed) < near_.size()) refuse(system, i, list, near_);
   }
   return excluded_;
 }
