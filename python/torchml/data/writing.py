@@ -20,13 +20,15 @@ from ase.io.extxyz import key_val_dict_to_str
 from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
+from torchml.data.keys import WEIGHTS
 from torchml.errors import DataError
 
 _TERMS = ("energy", "forces", "stress")
 # Names with a meaning in the files; a target must not have them.
 _RESERVED = {
     *("lattice", "pbc", "properties", "species", "pos", "move_mask", "tags", "group", "energy"),
-    *("forces", "stress", "energy_weight", "forces_weight", "stress_weight", "cell", "natoms"),
+    *("forces", "stress", "cell", "natoms"),
+    *WEIGHTS,
     *("atomic_numbers", "fixed", "y", "force", "sid", "fid", "positions", "numbers"),
 }
 
