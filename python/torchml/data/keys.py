@@ -216,11 +216,14 @@ def roles(names: Mapping[str, str], keys: Keys) -> dict[str, str]:
 
 
 def unused_labels(names: Mapping[str, str], keys: Keys) -> list[str]:
-    """Return the names of a file that suggest a label or a weight, and are not used."""
-    ignored = {
-        label for label in ("energy", "forces", "stress", "weight") if getattr(keys, label) is None
-    }
-    silent = {name for label in ignored for name in ALIASES[label]} | _NO_LABELS
+    """Return the names of a file that suggest a label or a weight, and are not used.
+
+    Other usual names of a label that the keys name or ignore are left out.
+    """
+    chosen = [
+        name for name in ("energy", "forces", "stress", "weight") if getattr(keys, name) != AUTO
+    ]
+    silent = {name for label in chosen for name in ALIASES[label]} | _NO_LABELS
     return [
         name
         for name, role in roles(names, keys).items()

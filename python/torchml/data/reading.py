@@ -30,6 +30,7 @@ class Contents:
         configurations: of the file.
         names: of labels and columns, with what the reader knows of them (see `keys.roles`).
         notices: sentences for the user.
+        smearing: of VASP, the largest difference of free energy and energy, eV per atom.
     """
 
     path: Path
@@ -37,6 +38,7 @@ class Contents:
     configurations: Sequence[Configuration] = ()
     names: dict[str, str] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)
+    smearing: float | None = None
 
 
 def read(
@@ -65,7 +67,7 @@ def read(
         TorchMLError: with the file and the place in it, if something cannot be read.
     """
     contents = list(read_files(paths, keys or Keys(), format, broken))
-    for sentence in dict.fromkeys(notice for file in contents for notice in file.notices):
+    for sentence in notices(contents):
         notify(sentence)
     parts = [file.configurations for file in contents]
     if len(parts) == 1:
@@ -73,6 +75,19 @@ def read(
     if all(isinstance(part, list) for part in parts):
         return [configuration for part in parts for configuration in part]
     return Joined(parts)
+
+
+def notices(contents: Sequence[Contents]) -> list[str]:
+    """Return the sentences for the user about files, each once."""
+    sentences = [notice for file in contents for notice in file.notices]
+    differences = [file.smearing for file in contents if file.smearing is not None]
+    if differences:
+        sentences.append(
+            "the energies of VASP are E(sigma->0), but its forces belong to the free energy, which "
+            f"differs by up to {1000 * max(differences):.3g} meV per atom: keys.energy: "
+            "free_energy reads that"
+        )
+    return list(dict.fromkeys(sentences))
 
 
 def read_files(
@@ -92,7 +107,7 @@ def read_files(
         except FileError as error:
             if broken == "error":
                 raise
-            notify(f"{path} is left out: {error}")
+            notify(f"{error} (it is left out)")
             skipped.append(str(path))
             continue
         yield contents
@@ -140,7 +155,7 @@ def _read_output(contents: Contents, keys: Keys, broken: Broken) -> None:
     structures = [structures[k] for k in complete] if early else structures
     contents.configurations = configurations_of(structures, keys, path)
     if dft_outputs.is_vasp(format) and keys.energy == AUTO:
-        contents.notices.append(dft_outputs.energy_of_vasp(structures))
+        contents.smearing = dft_outputs.smearing(structures)
 
 
 def _reader(format: str) -> Any:

@@ -56,7 +56,7 @@ def iterate_atoms(path: Path, names: dict[str, str], format: str | None = None) 
             count += 1
             bar.advance()
     if not count:
-        raise DataError(f"{path} is empty, expected structures that ASE reads")
+        raise FileError(f"{path} is empty, expected structures that ASE reads")
 
 
 class DatabaseConfigurations(LazyConfigurations):

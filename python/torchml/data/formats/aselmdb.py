@@ -47,10 +47,11 @@ class AseLmdbConfigurations(LazyConfigurations):
         """The numbers of the rows; no row is read."""
         with self._file.transaction() as transaction:
             following = self._decoded(transaction, b"nextid") or 1
-            deleted = set(self._decoded(transaction, b"deleted_ids") or ())
+            deleted = self._decoded(transaction, b"deleted_ids")
             others = sum(transaction.get(key) is not None for key in _OTHERS)
             rows = transaction.stat()["entries"] - others
-        ids = [number for number in range(1, following) if number not in deleted]
+        gone = set() if deleted is None else set(np.ravel(deleted).tolist())
+        ids = [number for number in range(1, following) if number not in gone]
         if len(ids) != rows:
             raise DataError(
                 f"{self.path} has {rows} rows and announces {len(ids)}, expected equal numbers"

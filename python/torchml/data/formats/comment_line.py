@@ -57,7 +57,7 @@ def parse(line: str) -> dict[str, Any]:
         value: Any = "T"
         if equals:
             value, place = _value(line, place, equals.end(), strict)
-        elif strict and (_NUMBER.match(key.rstrip(",")) or key[0] in "[{"):
+        elif strict and (_NUMBER.match(key.rstrip(",")) or key in _FLAGS or key[0] in "[{"):
             raise DataError(
                 f"{_start(line[start:])} belongs to no key, expected quotes around a value with "
                 "spaces"
@@ -94,10 +94,8 @@ def value_of(value: Any) -> Any:
                 continue
             if len(numbers) == 1:
                 return numbers[0]
-            try:
-                return np.array(numbers)
-            except OverflowError:
-                return np.array(numbers, dtype=float)
+            array = np.array(numbers)
+            return array if array.dtype.kind in "if" else array.astype(float)  # large integers
     return value
 
 

@@ -1,4 +1,4 @@
-"""Outputs of DFT codes: their names, their ends, and the energies of VASP."""
+"""Outputs of DFT codes: their names, their ends, and the two energies of VASP."""
 
 from __future__ import annotations
 
@@ -76,17 +76,15 @@ def check_end(file: Path, format: str) -> str | None:
     return f"{file} ends without '{last.decode()}', it was cut short or is still written"
 
 
-def energy_of_vasp(structures: list[Atoms]) -> str:
-    """Return the sentence about the two energies of VASP, with their largest difference."""
-    differences = [
-        abs(atoms.calc.results["free_energy"] - atoms.calc.results["energy"]) / len(atoms)
-        for atoms in structures
-        if atoms.calc is not None and {"free_energy", "energy"} <= set(atoms.calc.results)
-    ]
-    largest = 1000 * max(differences, default=0.0)
-    return (
-        "the energies of VASP are E(sigma->0), but its forces belong to the free energy, which "
-        f"differs by up to {largest:.3g} meV per atom: keys.energy: free_energy reads that"
+def smearing(structures: list[Atoms]) -> float:
+    """Return the largest difference of free energy and energy, eV per atom."""
+    return max(
+        (
+            abs(atoms.calc.results["free_energy"] - atoms.calc.results["energy"]) / len(atoms)
+            for atoms in structures
+            if atoms.calc is not None and {"free_energy", "energy"} <= set(atoms.calc.results)
+        ),
+        default=0.0,
     )
 
 

@@ -11,7 +11,7 @@ from ase.data import atomic_numbers
 
 from torchml.data.configuration import Configuration
 from torchml.data.keys import Keys
-from torchml.data.labels import configuration_of
+from torchml.data.labels import check_named_keys, configuration_of
 from torchml.data.progress import track
 from torchml.errors import DataError, FileError, TorchMLError
 
@@ -32,6 +32,7 @@ def read_parquet(path: Path, keys: Keys, names: dict[str, str]) -> list[Configur
         file = parquet.ParquetFile(path)
         rows = file.metadata.num_rows
         names |= {name: "" for name in file.schema_arrow.names if name not in _STRUCTURE}
+        check_named_keys(keys, names, str(path))  # before the rows, which may be many
         configurations = [
             _configuration(row, keys, path, index)
             for index, row in enumerate(track(_rows(file), f"reading {path.name}", rows))
