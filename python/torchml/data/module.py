@@ -43,7 +43,8 @@ class DataModule(L.LightningDataModule):
     The model gives cutoff, species and number of layers; the task gives the labels it needs.
 
     Args:
-        train: file or folder, or a list of them: extxyz, formats of ASE, LMDB, HDF5, parquet.
+        train: file, folder or wildcards, or a list of them: extxyz, formats of ASE, LMDB, HDF5,
+            parquet, and folders of DFT runs (see `torchml.data.read`).
         val: the same for validation; without it, a part of `train` (see `split`).
         test: the same for tests; without it, a part of `train` if `split` defines one.
         predict: structures to predict; without it, those of `test`.
@@ -118,6 +119,7 @@ class DataModule(L.LightningDataModule):
         self._datasets: dict[str, GraphDataset] = {}
         self._train_loader: ResumableLoader | None = None
         self._resume: dict[str, int] = {}
+        self._reported: set[str] = set()
 
     @classmethod
     def from_configurations(
@@ -315,8 +317,10 @@ class DataModule(L.LightningDataModule):
         """Name structures with the labels of others, once; sequences on demand are not read."""
         known = [self._configurations.get(part, ()) for part in dict.fromkeys(("train", *parts))]
         several = [c for entries in known if isinstance(entries, list) for c in entries]
-        if pairs := repeated_labels(several):
-            notify(describe_repeated_labels(pairs))
+        sentence = describe_repeated_labels(pairs) if (pairs := repeated_labels(several)) else ""
+        if sentence and sentence not in self._reported:
+            notify(sentence)
+            self._reported.add(sentence)
 
     def _read(self, part: str) -> Sequence[Configuration]:
         source = self.sources[part]

@@ -18,10 +18,16 @@ from torchml.data import Keys, Weights, read
 
 
 def put(entries: dict[str, object], path: str = "a.aselmdb") -> None:
-    with lmdb.open(path, subdir=False, lock=False, map_size=1 << 24) as environment:
-        with environment.begin(write=True) as transaction:
-            for key, value in entries.items():
-                transaction.put(key.encode(), zlib.compress(encode(value).encode()))
+    put_bytes({key: zlib.compress(encode(value).encode()) for key, value in entries.items()}, path)
+
+
+def put_bytes(entries: dict[str, bytes], path: str = "a.aselmdb") -> None:
+    with (
+        lmdb.open(path, subdir=False, lock=False, map_size=1 << 24) as environment,
+        environment.begin(write=True) as transaction,
+    ):
+        for key, value in entries.items():
+            transaction.put(key.encode(), value)
 
 
 def row(atoms, **more) -> dict[str, object]:
@@ -81,10 +87,7 @@ def test_damage_is_named(database):
     with pytest.raises(TorchMLError, match="has 3 rows and announces 7"):
         read(database)
     put({"nextid": 5})
-    with lmdb.open(database, subdir=False, lock=False) as environment:
-        with environment.begin(write=True) as transaction:
-            transaction.put(b"3", b"nonsense")
-            transaction.put(b"4", zlib.compress(b'{"numbers": [1]}'))
+    put_bytes({"3": b"nonsense", "4": zlib.compress(b'{"numbers": [1]}')})
     found = read(database)
     with pytest.raises(TorchMLError, match=r"a\.aselmdb, key '3' cannot be read"):
         found[1]

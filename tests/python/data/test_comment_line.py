@@ -96,6 +96,8 @@ def test_values_of_trajectories():
     assert values("water's energy = -3 eV, eV as in [1]")["energy"] == -3
     with pytest.raises(TorchMLError, match="no '='"):
         parse("Lattice 5 0 0 0 5 0 0 0 5")
+    with pytest.raises(TorchMLError, match="no '='"):
+        parse("# CELL(abcABC): 10 10 10 90 90 90 Step: 0 Bead: 0 positions{angstrom}")
 
 
 def test_numbers_keep_their_digits():

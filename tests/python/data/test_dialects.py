@@ -23,10 +23,15 @@ def words(values) -> str:
     return " ".join(repr(float(x)) for x in np.ravel(values))
 
 
+def text(values) -> str:
+    """The numbers of a column; integers without a point."""
+    return str(values) if np.ndim(values) == 0 else words(values)
+
+
 def rows(c: Configuration, *columns) -> str:
     symbols = [ase.data.chemical_symbols[number] for number in c.numbers]
     table = zip(symbols, *columns, strict=True)
-    return "".join(f"{row[0]} {' '.join(map(words, row[1:]))}\n" for row in table)
+    return "".join(f"{row[0]} {' '.join(map(text, row[1:]))}\n" for row in table)
 
 
 def write_ase(c: Configuration, weights: Weights) -> str:
@@ -49,12 +54,7 @@ def write_quip(c: Configuration, weights: Weights) -> str:
         f"energy={c.energy!r} virial={{{words(virial)}}} config_type={c.group} cutoff=5.0 "
         f'nneightol=1.2 pbc="T T T" energy_weight={weights.energy!r} '
         f"force_weight={weights.forces!r} virial_weight={weights.stress!r}\n"
-        + "".join(
-            f"{line.split()[0]} {' '.join(line.split()[1:4])} {number} {' '.join(line.split()[4:])}\n"
-            for line, number in zip(
-                rows(c, c.positions, c.forces).splitlines(), c.numbers, strict=True
-            )
-        )
+        + rows(c, c.positions, c.numbers, c.forces)
     )
 
 

@@ -31,6 +31,7 @@ _COMPRESSED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.o
 _TRUE = {"T": True, "True": True, "true": True, "1": True}
 _FALSE = {"F": False, "False": False, "false": False, "0": False}
 _TEXTS = set(ALIASES["group"])  # "T" and "007" are names of groups like others
+_CELLS = {"cell", "box", "unit_cell", "cell_vectors", "lattice_vectors", "lattice_parameters"}
 _COLUMNS = {
     "species": "symbols",
     "symbols": "symbols",
@@ -119,6 +120,8 @@ def _configuration(
         for name, value in labels.items():
             if name.lower() not in _TEXTS and name != keys.group:
                 labels[name] = value_of(value)
+        if cell is None:
+            _check_no_other_cell(labels)
     except DataError as error:
         raise DataError(f"{where}: line {line - 1}: {error}") from None
     columns = _columns(str(_PLAIN if properties is None else properties), rows, where, line)
@@ -171,6 +174,13 @@ def _cell(text: Any) -> NDArray[np.float64] | None:
         raise DataError(f"Lattice is {text!r:.60}, expected 9 numbers") from None
 
 
+def _check_no_other_cell(labels: dict[str, Any]) -> None:
+    """Refuse a cell under a name that is not read: the structure would become an open cluster."""
+    for name, value in labels.items():
+        if name.lower() in _CELLS and not isinstance(value, str) and np.size(value) in (3, 6, 9):
+            raise DataError(f"there is '{name}' and no Lattice, expected the cell as Lattice")
+
+
 def _flags(value: Any, where: str) -> list[bool]:
     known = _TRUE | _FALSE
     words = str(value).split() if isinstance(value, str) else np.ravel(value).tolist()
@@ -211,6 +221,8 @@ def _columns(properties: str, rows: list[str], where: str, line: int) -> dict[st
         for k, column in enumerate(columns):
             try:
                 values[:, k] = list(map(_CONVERSIONS[kind], column))
+                if kind in "RI" and "_" in "".join(column):  # Python reads 1_0 as 10
+                    raise ValueError
             except (ValueError, KeyError, OverflowError):
                 atom = next(i for i, word in enumerate(column) if not _fits(word, kind))
                 raise DataError(
@@ -239,9 +251,9 @@ _CONVERSIONS: dict[str, Any] = {
 def _fits(word: str, kind: str) -> bool:
     try:
         _CONVERSIONS[kind](word)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, OverflowError):
         return False
-    return True
+    return kind not in "RI" or "_" not in word
 
 
 def _atomic_numbers(symbols: NDArray[Any], where: str, line: int) -> list[int]:
