@@ -28,7 +28,8 @@ _FLAGS = {
     **dict.fromkeys(("F", "false", "False", "FALSE"), False),
 }
 _CLOSING = {"[": "]", "{": "}"}
-# Keys that make a line one of extended XYZ, and i-PI's cell, which is not read; other lines with a "=" are remarks with some values.
+# Keys that make a line one of extended XYZ, and the cell of i-PI, which is not read. Other lines
+# with a "=" are remarks with some values.
 _STRUCTURE = re.compile(r"\b(?:lattice|properties)\b|\bcell[({]", re.I)
 # A value may contain "=" (a SMILES string), but not what a missing space makes of the next key.
 _SWALLOWED = re.compile(r"(?:lattice|pbc|properties|energy|stress|virials?|weight)=", re.I)
