@@ -90,7 +90,7 @@ watch_log() {
 # The last line of the log that is no warning; of a build's "[3/58] Building CXX object FOLDER/potential.cpp.o" only
 # "[3/58] potential.cpp.o"
 current_step() {
-    tail -n 20 "$log" | sed -nE 's/^ *(\[ *[0-9]+(\/[0-9]+|%)\]).*[ \/]([^ \/]+)$/\1 \3/
+    tail -n 20 "$log" | sed -nE 's/^ *(\[ *[0-9]+(\/[0-9]+|%)\]) (Building|Linking) .*[ \/]([^ \/]+)$/\1 \4/
         s/^[[:space:]]+//; /^WARNING/d; /./p' | tail -n 1
 }
 
