@@ -42,7 +42,7 @@ env.sh: `. ./env.sh` makes all of it available in a shell.
   --jobs N                 compile N files at a time (default: number of cores)
   --help                   this text
 
-A torch >= 2.6 that the active Python can import is used as it is.
+A torch >= 2.10 that the active Python can import is used as it is.
 EOF
 }
 
@@ -90,7 +90,7 @@ watch_log() {
 # The last line of the log that is no warning; of a build's "[3/58] Building CXX object FOLDER/potential.cpp.o" only
 # "[3/58] potential.cpp.o"
 current_step() {
-    tail -n 20 "$log" | sed -nE 's/^ *(\[ *[0-9]+(\/[0-9]+|%)\]).*[ \/]([^ \/]+)$/\1 \3/
+    tail -n 20 "$log" | sed -nE 's/^ *(\[ *[0-9]+(\/[0-9]+|%)\]) (Building|Linking) .*[ \/]([^ \/]+)$/\1 \4/
         s/^[[:space:]]+//; /^WARNING/d; /./p' | tail -n 1
 }
 
@@ -296,12 +296,12 @@ archive from https://openkim.org/kim-api with --kim-api-source)")
 
 # --- Python and torch ----------------------------------------------------------------------------
 
-# torch_of PYTHON: sets torch_found, torch_cuda and torch_root; fails if no torch >= 2.6 imports
+# torch_of PYTHON: sets torch_found, torch_cuda and torch_root; fails if no torch >= 2.10 imports
 torch_of() {
     local facts
     facts=$("$1" -c '
 import os, torch
-if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
+if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 10):
     raise SystemExit(1)
 print(torch.__version__, torch.version.cuda or "none", os.path.dirname(torch.__file__), sep="\n")
 ' 2>/dev/null) || return 1
