@@ -390,7 +390,8 @@ def resident():
 def mapped():
     return sum("aotinductor" in line for line in open("/proc/self/maps"))
 
-Potential(sys.argv[1])
+for _ in range(5):  # the heap grows to what one creation needs
+    Potential(sys.argv[1])
 before, libraries = resident(), mapped()
 for _ in range(20):
     Potential(sys.argv[1])
@@ -405,4 +406,4 @@ def test_memory_comes_back(archives):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     kibibytes, libraries = map(int, done.stdout.split())
     assert libraries == 0
-    assert kibibytes < 2000
+    assert kibibytes < 5000  # of 20 creations; 15,000 when each kept its libraries
