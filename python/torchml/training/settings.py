@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -73,6 +74,10 @@ _TRAINER_DEFAULTS = {
 }
 _EPOCHS = 100
 
+CONFIG = "config.yaml"
+EARLIER_CONFIGS = "config_*.yaml"
+"""Configurations of a run before it was resumed with others, from 0 on."""
+
 # Arguments of the methods of Lightning's Trainer that are set here.
 _SET_HERE = {"model", "datamodule", "dataloaders", "weights_only", "verbose"}
 _SET_HERE |= {"train_dataloaders", "val_dataloaders", "return_predictions"}
@@ -124,8 +129,8 @@ class Settings:
                 options[key] = value
         return self.parser.instantiate(options.clone())  # type: ignore[no-any-return]
 
-    def save(self, **sections: Any) -> None:
-        """Write config.yaml into the folder of the run.
+    def text(self, **sections: Any) -> str:
+        """Return the content of config.yaml.
 
         Args:
             sections: values for model and data where the run uses objects of the program.
@@ -135,11 +140,18 @@ class Settings:
         for key, value in sections.items():
             options[key] = value
         _use_public_names(options)
-        text = self.parser.dump(options, skip_unset=False, skip_validation=bool(sections))
+        return str(self.parser.dump(options, skip_unset=False, skip_validation=bool(sections)))
+
+    def save(self, text: str) -> None:
+        """Write config.yaml into the folder of the run; an earlier one becomes config_N.yaml."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        new = self.folder / ".config.yaml.new"
+        file = self.folder / CONFIG
+        if file.exists() and file.read_text(encoding="utf-8") != text:
+            count = len(list(self.folder.glob(EARLIER_CONFIGS)))
+            shutil.copyfile(file, self.folder / EARLIER_CONFIGS.replace("*", str(count)))
+        new = self.folder / f".{CONFIG}.new"
         new.write_text(text, encoding="utf-8")
-        new.replace(self.folder / "config.yaml")
+        new.replace(file)
 
 
 def from_words(arguments: Sequence[str]) -> Settings:

@@ -13,6 +13,7 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from torchml.errors import TorchMLError
+from torchml.training.monitors import available
 
 FOLDER = "checkpoints"
 
@@ -104,7 +105,9 @@ class BestCheckpoint(ModelCheckpoint):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         assert self.monitor is not None
-        self.monitor = _available(self.monitor, trainer)
+        self.monitor = available(self.monitor, trainer)
+        if self.monitor.startswith("train/"):
+            self._save_on_train_epoch_end = True  # values of validations may be rarer
 
 
 class KeptCheckpoint(ModelCheckpoint):
@@ -119,8 +122,14 @@ class StopEarly(EarlyStopping):
     """Lightning's callback, with the training loss if there are no validation data."""
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        self.monitor = _available(self.monitor, trainer)
+        self.monitor = available(self.monitor, trainer)
+        if self.monitor.startswith(("train/", "val/")):
+            self._check_on_train_epoch_end = self.monitor.startswith("train/")
         super().setup(trainer, pl_module, stage)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue to count, with the patience of this run."""
+        super().load_state_dict(state_dict | {"patience": self.patience})
 
     def _validate_condition_metric(self, logs: dict[str, torch.Tensor]) -> bool:
         if self.monitor not in logs:
@@ -129,12 +138,6 @@ class StopEarly(EarlyStopping):
                 f"{', '.join(sorted(logs))}"
             )
         return super()._validate_condition_metric(logs)
-
-
-def _available(monitor: str, trainer: L.Trainer) -> str:
-    data = getattr(trainer, "datamodule", None)
-    validated = data is None or len(data.configurations("val")) > 0
-    return monitor if validated or not monitor.startswith("val/") else "train/loss"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
