@@ -61,6 +61,7 @@ class Resumption:
         epochs: epochs that are complete.
         in_epoch: whether the checkpoint was written between the batches of an epoch.
         changes: settings that differ.
+        ended: the limit that the checkpoint has reached, if any: the run takes no step.
     """
 
     path: str
@@ -68,6 +69,7 @@ class Resumption:
     epochs: int
     in_epoch: bool
     changes: list[Change] = field(default_factory=list)
+    ended: str | None = None
 
     def changed(self, pattern: str) -> bool:
         """Whether a setting whose key begins with a regular expression differs."""
@@ -75,6 +77,8 @@ class Resumption:
 
     def __str__(self) -> str:
         lines = [f"resumed from {self.path} after epoch {self.epochs}, step {self.steps}"]
+        if self.ended is not None:
+            return "\n".join([*lines, f"  nothing remains to train: {self.ended}"])
         return "\n".join([*lines, *(f"  {change}" for change in self.changes)])
 
 
@@ -101,6 +105,10 @@ def compare(
     if old is not None:
         resumption.changes = list(_changes(old, configuration))
     _check(resumption, configuration, content, data)
+    for key, done in (("max_epochs", resumption.epochs), ("max_steps", resumption.steps)):
+        limit = configuration["trainer"][key]
+        if limit is not None and 0 <= limit <= done:
+            resumption.ended = f"trainer.{key} is {limit}"
     return resumption
 
 

@@ -37,7 +37,7 @@ from torchml.training.monitors import check_monitors
 from torchml.training.parse_errors import one_sentence
 from torchml.training.precision import check_precision
 from torchml.training.report import print_report
-from torchml.training.resume import compare
+from torchml.training.resume import Resumption, compare
 from torchml.training.settings import CONFIG, EARLIER_CONFIGS, Settings
 from torchml.training.trainer import Collectors, make_trainer
 
@@ -187,9 +187,10 @@ def _prepare(
         return
     _check_monitors(settings.options, task)
     text = settings.text(**_described(settings.options, data if is_object else None))
-    _set_resumption(trainer, data, yaml.safe_load(text), settings.options.ckpt_path, stored)
-    if takes_folder:
-        if settings.options.ckpt_path is None:
+    path = settings.options.ckpt_path
+    resumption = _set_resumption(trainer, data, yaml.safe_load(text), path, stored)
+    if takes_folder and (resumption is None or resumption.ended is None):
+        if resumption is None:
             _clear(settings.folder)
         settings.save(text)
 
@@ -225,7 +226,7 @@ def _set_resumption(
     configuration: dict[str, Any],
     path: str | None,
     stored: dict[str, Any] | None,
-) -> None:
+) -> Resumption | None:
     """Compare with the checkpoint from which the run resumes, and print what changes."""
     resuming = next(one for one in trainer.callbacks if isinstance(one, Resuming))  # type: ignore[attr-defined]
     resuming.configuration = configuration
@@ -233,6 +234,7 @@ def _set_resumption(
         resuming.resumption = compare(path, stored, configuration, data)
         if trainer.is_global_zero:
             Console(soft_wrap=True, highlight=False).print(str(resuming.resumption), markup=False)
+    return resuming.resumption
 
 
 def _described(options: Namespace, data: DataModule | None) -> dict[str, Any]:

@@ -72,7 +72,9 @@ class Resuming(Callback):
             return
         advance(entries, self.resumption.steps, self.resumption.epochs)
         keeps_rate = self._continue_plateau(fresh, saved)
-        for group, new in zip(trainer.optimizers[0].param_groups, optimizer.param_groups, strict=True):
+        for group, new in zip(
+            trainer.optimizers[0].param_groups, optimizer.param_groups, strict=True
+        ):
             kept = ("params", "lr") if keeps_rate else ("params",)
             group.update({key: value for key, value in new.items() if key not in kept})
         for scheduler, new in zip(running, fresh, strict=True):
