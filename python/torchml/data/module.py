@@ -223,7 +223,7 @@ class DataModule(L.LightningDataModule):
         return self._datasets[part]
 
     def train_dataloader(self) -> ResumableLoader:
-        repeated = self.trainer is not None and self.trainer.overfit_batches > 0
+        repeated = self.trainer is not None and _repeats(self.trainer)
         self._train_loader = self._loader("train", shuffle=not repeated)
         if self.trainer is not None:
             limit = self.trainer.limit_train_batches
@@ -283,7 +283,7 @@ class DataModule(L.LightningDataModule):
     def _loader(self, part: Part, shuffle: bool = False) -> ResumableLoader:
         dataset = self._datasets[part]
         trainer = self.trainer
-        kind = RepeatedBatches if trainer is not None and trainer.overfit_batches > 0 else Batches
+        kind = RepeatedBatches if trainer is not None and _repeats(trainer) else Batches
         batches = kind(
             dataset.sizes(self.batch_by),
             self.batch_size,
@@ -346,6 +346,11 @@ class DataModule(L.LightningDataModule):
         if "val" not in cut or count == 1:
             return Split()
         return Split(val=max(1, count // 10), seed=self.seed)
+
+
+def _repeats(trainer: L.Trainer) -> bool:
+    """Whether each epoch has the same few batches (trainer.overfit_batches)."""
+    return bool(trainer.overfit_batches > 0)  # type: ignore[attr-defined]
 
 
 def _is_path(source: Any) -> bool:

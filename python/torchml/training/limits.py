@@ -59,7 +59,8 @@ def check_limits(trainer: L.Trainer, data: DataModule, stage: Stage) -> None:
 
 def _limit(trainer: L.Trainer, part: Part) -> tuple[str, int | float]:
     """The name and the value of the argument that limits the batches of a part."""
-    if part == "train" and trainer.overfit_batches > 0:
-        return "overfit_batches", trainer.overfit_batches
+    repeated: int | float = trainer.overfit_batches  # type: ignore[attr-defined]
+    if part == "train" and repeated > 0:
+        return "overfit_batches", repeated
     name = f"limit_{part}_batches"
     return name, getattr(trainer, name)

@@ -30,6 +30,5 @@ def _validates(trainer: L.Trainer) -> bool:
     data = getattr(trainer, "datamodule", None)
     if data is not None and not len(data.configurations("val")):
         return False
-    every, epochs = trainer.check_val_every_n_epoch, trainer.max_epochs
-    has_end = every is not None and epochs is not None and epochs > 0
-    return trainer.limit_val_batches != 0 and not (has_end and every > epochs)
+    every, epochs = trainer.check_val_every_n_epoch or 0, trainer.max_epochs or -1
+    return trainer.limit_val_batches != 0 and not every > epochs > 0

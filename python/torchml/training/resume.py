@@ -18,7 +18,6 @@ import torch
 import yaml  # type: ignore[import-untyped]
 
 from torchml.data.checks import structure_codes
-from torchml.data.configuration import Configuration
 from torchml.data.module import DataModule
 from torchml.errors import TorchMLError
 from torchml.training.callbacks.checkpoint_files import FOLDER
@@ -175,7 +174,7 @@ def _check_parts(resumption: Resumption, old: Mapping[str, Any] | None, data: Da
             "change; a checkpoint of the end of an epoch can resume with others"
         )
     for part, other, verb in (("train", "val", "validates"), ("val", "train", "trains")):
-        moved = np.intersect1d(new[part].numpy(), before[other])  # type: ignore[index]
+        moved = np.intersect1d(new[part].numpy(), before[other])
         moved = np.setdiff1d(moved, before[part])  # in both before, where duplicates are allowed
         if len(moved):
             raise TorchMLError(
@@ -191,8 +190,7 @@ _NAMES = {"train": "training", "val": "validation"}
 
 def _named(configurations: Any, codes: Any) -> str:
     """The name of the first configuration with one of the codes."""
-    one: Configuration
-    return next(one.name for one in configurations if structure_codes([one])[0] in codes)
+    return next(str(one.name) for one in configurations if structure_codes([one])[0] in codes)
 
 
 # --- Differences of configurations --------------------------------------------------------------

@@ -89,7 +89,8 @@ def make_trainer(settings: Settings, options: Namespace) -> tuple[L.Trainer, Col
         trainer = L.Trainer(**arguments)
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise TorchMLError(f"trainer: {' '.join(str(error).split())}") from error
-    if isinstance(trainer.overfit_batches, float) and trainer.overfit_batches > 0:
+    repeated: int | float = trainer.overfit_batches  # type: ignore[attr-defined]
+    if isinstance(repeated, float) and repeated > 0:
         trainer.limit_val_batches = 1.0  # the same part of few validation batches may be none
     return trainer, collectors
 

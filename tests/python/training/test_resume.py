@@ -282,7 +282,7 @@ def test_another_patience_counts(config: Path, patience: int) -> None:
 def test_plateaus_continue_to_wait(
     config: Path, old: dict[str, Any], new: dict[str, Any], rate: float, waited: int
 ) -> None:
-    """Nothing improves enough; validations 2, 3 and, after resuming, 4, 5, 6 are without success."""
+    """Nothing improves enough: validations 2, 3 and, after resuming, 4, 5, 6 have no success."""
 
     def plateau(arguments: dict[str, Any]) -> dict[str, Any]:
         return task(scheduler=scheduler("ReduceLROnPlateau", threshold=0.99, **arguments))

@@ -87,7 +87,7 @@ class Resuming(Callback):
             return False
         if any(change.key == "model.optimizer" for change in self.resumption.changes):
             return True
-        stored = next(iter(states[0]["state"].values()), {})
+        stored: dict[str, Any] = next(iter(states[0]["state"].values()), {})
         return not _state_keys(pl_module.optimizer) <= set(stored)
 
     def _total_steps(self, trainer: L.Trainer) -> float:
@@ -126,5 +126,5 @@ def _state_keys(make: Any) -> set[str]:
     probe = torch.nn.Parameter(torch.zeros(1))
     optimizer: Optimizer = make([probe])
     probe.grad = torch.zeros(1)
-    optimizer.step(lambda: torch.zeros(()))
+    optimizer.step(lambda: 0.0)
     return {key for key, value in optimizer.state[probe].items() if value is not None}
