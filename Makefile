@@ -12,7 +12,7 @@ ORIGINAL ?=
 setup_command = ./install_dependencies.sh --prefix "$(PREFIX)" --jobs $(JOBS) $(SETUP_FLAGS)
 in_environment = . "$(PREFIX)/env.sh" &&
 
-# OpenMPI refuses to run as root and to start more ranks than there are cores unless it is told to.
+# By default OpenMPI refuses to run as root, and to start more ranks than there are cores.
 demo test bench: export OMPI_ALLOW_RUN_AS_ROOT = 1
 demo test bench: export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
 demo test bench: export OMPI_MCA_rmaps_base_oversubscribe = 1
@@ -49,7 +49,7 @@ lint: setup ## ruff, clang-format, codespell, and shellcheck where it is install
 	@$(in_environment) \
 	status=0; \
 	ruff check . || status=1; \
-	ruff format --check . || status=1; \
+	git ls-files -z '*.py' '*.pyi' | xargs -0 ruff format --check || status=1; \
 	git ls-files -z '*.cpp' '*.hpp' | xargs -0 clang-format --dry-run -Werror || status=1; \
 	git ls-files -z | xargs -0 codespell || status=1; \
 	if command -v shellcheck >/dev/null; then \
@@ -59,10 +59,12 @@ lint: setup ## ruff, clang-format, codespell, and shellcheck where it is install
 
 types: setup ## mypy, and the stubs of the C++ modules against the modules
 	@$(in_environment) mypy && \
-	python -m mypy.stubtest --ignore-missing-stub torchml._core torchml._descriptors
+	python -m mypy.stubtest torchml._core torchml._descriptors \
+		--allowlist tests/python/stubtest.txt
 
 layering: setup ## imports of Python and #includes of C++ point down
-	@$(in_environment) lint-imports && python -m pytest -q tests/python/test_layering.py
+	@$(in_environment) lint-imports && python tests/cpp/check_includes.py && \
+	python -m pytest -q tests/python/test_layering*.py
 
 docs: setup ## the documentation with the API reference, into PREFIX/docs
 	@$(in_environment) mkdocs build --strict --site-dir "$(PREFIX)/docs"

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Sets up all that TorchML needs on a Debian or Ubuntu machine and installs TorchML itself:
 # system packages, KIM-API, a Python environment with torch, the KIM model driver and the
-# Python package. Nothing is asked; what is already there is kept, so run it again at will.
+# Python package. It asks no questions and keeps what is already there, so it can run again at any
+# time.
 # shellcheck disable=SC2317 # `need` calls some functions by their names
 set -Eeuo pipefail
 trap 'die "stopped unexpectedly at line $LINENO; please report this."' ERR
@@ -41,7 +42,7 @@ env.sh: `. ./env.sh` makes all of it available in a shell.
   --jobs N                 compile N files at a time (default: number of cores)
   --help                   this text
 
-A torch >= 2.6 that the active Python can import is used as it is.
+A torch >= 2.10 that the active Python can import is used as it is.
 EOF
 }
 
@@ -89,7 +90,7 @@ watch_log() {
 # The last line of the log that is no warning; of a build's "[3/58] Building CXX object FOLDER/potential.cpp.o" only
 # "[3/58] potential.cpp.o"
 current_step() {
-    tail -n 20 "$log" | sed -nE 's/^ *(\[ *[0-9]+(\/[0-9]+|%)\]).*[ \/]([^ \/]+)$/\1 \3/
+    tail -n 20 "$log" | sed -nE 's/^ *(\[ *[0-9]+(\/[0-9]+|%)\]) (Building|Linking) .*[ \/]([^ \/]+)$/\1 \4/
         s/^[[:space:]]+//; /^WARNING/d; /./p' | tail -n 1
 }
 
@@ -145,7 +146,7 @@ parse_options() {
         die "the KIM-API archive '$kim_source' does not exist; give a .tar.gz or .tar.xz."
 }
 
-# The whole repository is copied when somebody installs it with kim-api-collections-management,
+# kim-api-collections-management copies the whole repository when it installs the driver from it,
 # and KIM's tools and Python's launchers cannot handle white space in paths.
 prepare_prefix() {
     repository=$(dirname -- "$(realpath -- "${BASH_SOURCE[0]}")")
@@ -163,6 +164,8 @@ without white space, quotes and colons."
     : >"$log"
     scratch=$(mktemp -d "${TMPDIR:-/tmp}/torchml-setup.XXXXXX")
     trap 'rm -rf -- "$scratch"' EXIT
+    # The log is for people: no progress bars, and no advice on pip.
+    export PIP_PROGRESS_BAR=off PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
     # Python must not import, and KIM must not log into, whatever folder we were called from.
     cd -- "$scratch"
 }
@@ -293,12 +296,12 @@ archive from https://openkim.org/kim-api with --kim-api-source)")
 
 # --- Python and torch ----------------------------------------------------------------------------
 
-# torch_of PYTHON: sets torch_found, torch_cuda and torch_root; fails if no torch >= 2.6 imports
+# torch_of PYTHON: sets torch_found, torch_cuda and torch_root; fails if no torch >= 2.10 imports
 torch_of() {
     local facts
     facts=$("$1" -c '
 import os, torch
-if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 6):
+if tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 10):
     raise SystemExit(1)
 print(torch.__version__, torch.version.cuda or "none", os.path.dirname(torch.__file__), sep="\n")
 ' 2>/dev/null) || return 1

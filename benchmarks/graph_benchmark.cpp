@@ -104,13 +104,15 @@ int main(int argc, char** argv) {
   auto const system = silicon.system();
 
   // Ours keeps its memory from one step to the next, as in the driver; the original does not.
+  torchml::CachedNeighbors lists;
   torchml::ShellGraph graph;
   std::vector<EdgeIndex> original;
   std::vector<EdgeIndex> symmetric;
   std::vector<EdgeIndex> directed;
   auto const build_original = [&] { build_with_sets(system, original); };
   auto const build = [&](bool is_directed, std::vector<EdgeIndex>& stages) {
-    graph.build(system, benchmark::cutoff, benchmark::layers);
+    lists.rebuild(system, benchmark::cutoff, benchmark::layers);
+    graph.build(system, lists, benchmark::cutoff);
     torchml::stage_edges(graph, is_directed, stages);
   };
   auto const build_symmetric = [&] { build(false, symmetric); };

@@ -71,7 +71,7 @@ if(LibTorch_FOUND AND NOT TARGET LibTorch::LibTorch)
   target_include_directories(LibTorch::LibTorch SYSTEM INTERFACE
     "${LibTorch_INCLUDE_DIR}" "${LibTorch_INCLUDE_DIR}/torch/csrc/api/include")
   target_compile_features(LibTorch::LibTorch INTERFACE cxx_std_20)
-  # Old builds use the pre-C++11 ABI of libstdc++ and say so here.
+  # Old builds use the pre-C++11 ABI of libstdc++ and declare it here.
   set(LibTorch_CXX11_ABI 1)
   set(config "${LibTorch_ROOT}/share/cmake/Torch/TorchConfig.cmake")
   if(EXISTS "${config}")

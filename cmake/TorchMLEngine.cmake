@@ -16,7 +16,7 @@ foreach(extension TorchScatter_ROOT TorchSparse_ROOT)
 endforeach()
 
 set(TORCHML_SOURCE_ROOT "${CMAKE_CURRENT_LIST_DIR}/..")
-set(TORCHML_ENGINE_SOURCES common descriptor/include descriptor/src driver/core cmake)
+set(TORCHML_ENGINE_SOURCES cmake common descriptor driver/core)
 
 # torchml_add_engine([<folder>...]): the compiled engine of the first folder in which it fits, else
 # from the sources beside this file.

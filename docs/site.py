@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import posixpath
 import re
 from pathlib import Path
@@ -17,6 +18,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "benchmarks/README.md": "benchmarks.md",
 }
+_LOG = logging.getLogger("mkdocs.hooks.site")
 _LINK = re.compile(r"(?<!!)\[([^\]]*)\]\(([^)\s]+)\)")
 
 
@@ -39,6 +41,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
             return match[0]
         file = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
         inside = PAGES.get(file) or (file[len("docs/") :] if file.startswith("docs/") else None)
+        if not (ROOT / file).exists():
+            _LOG.warning("%s links to %s, which does not exist", source, file)
         if inside is None:
             return text
         link = posixpath.relpath(inside, posixpath.dirname(page.file.src_uri) or ".")

@@ -105,7 +105,7 @@ def simulate(console: Console) -> dict[str, dict[int, Run]]:
     schnet = SchNet(["Si"], cutoff=4.0, layers=3, features=32)
     ours: list[tuple[str, EdgeModel, str]] = [
         ("SW graph", StillingerWeber(), "graph"),
-        ("SW none", StillingerWeber(), "none"),
+        ("SW raw", StillingerWeber(), "raw"),
         ("SchNet graph", schnet, "graph"),
         ("SchNet edges", schnet, "edges"),
     ]

@@ -1,4 +1,4 @@
-// A kind of descriptor of one's own: smooth coordination numbers, one for each species.
+// A new kind of descriptor: smooth coordination numbers, one for each species.
 #pragma once
 
 #include <memory>

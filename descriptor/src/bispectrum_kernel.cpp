@@ -5,6 +5,7 @@
 #include "torchml/common/simd/vectors.hpp"
 
 namespace torchml::descriptor::TORCHML_SIMD {
+using namespace torchml::simd::TORCHML_SIMD;
 namespace {
 
 inline constexpr double pi = 3.1415926535897932;
@@ -48,7 +49,7 @@ inline constexpr std::size_t stride = 2 * lanes;
 inline constexpr int widest_tile = 4;
 inline constexpr int together = 2;
 
-/// Neighbours side by side with what their species say.
+/// Neighbours side by side with the factors of their species.
 struct Neighbors {
   Interleaved at;
   double* inverse_range;  ///< 0 where nothing is present

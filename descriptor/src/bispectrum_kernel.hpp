@@ -1,9 +1,9 @@
 // The arithmetic of the bispectrum, one centre per lane.
 //
 // U^j[ma, mb], 0 <= ma, mb <= j, are the matrices of the density of neighbours (descriptor.hpp
-// tells where their definition is from), with U^j[j-ma, j-mb] = (-1)^(ma+mb) conj(U^j[ma, mb]), so
-// that the half with 2 mb <= j says all. Arrays over halves hold, for j = 0..twojmax, mb = 0..j/2,
-// ma = 0..j: one entry; mb outermost within a level.
+// names the source of the definition), with U^j[j-ma, j-mb] = (-1)^(ma+mb) conj(U^j[ma, mb]), so
+// that the half with 2 mb <= j determines the rest. Arrays over halves hold, for j = 0..twojmax, mb
+// = 0..j/2, ma = 0..j: one entry; mb outermost within a level.
 //
 // An invariant belongs to three momenta in any order,
 //   I = sum_{ma mb} Re(conj(U^j[ma, mb]) Z[ma, mb]) / (j + 1),
@@ -61,6 +61,6 @@ struct BispectrumKernel {
                    EnvironmentGradient const* gradients);
 };
 
-}  // namespace torchml::descriptor
-
 TORCHML_KERNEL(BispectrumKernel, bispectrum_kernel)
+
+}  // namespace torchml::descriptor

@@ -34,9 +34,9 @@ void check_species(int code, std::size_t species, char const* whose, std::size_t
                 std::to_string(code) + ", expected 0 to " + std::to_string(species - 1));
 }
 
-void check_size(std::size_t given, std::size_t expected, char const* what) {
-  if (given != expected)
-    throw Error(std::string(what) + " hold " + counted(given, "numbers, expected ") +
+void check_size(std::size_t size, std::size_t expected, char const* what) {
+  if (size != expected)
+    throw Error(std::string(what) + " hold " + counted(size, "numbers, expected ") +
                 std::to_string(expected));
 }
 

@@ -12,7 +12,7 @@
 namespace torchml::descriptor {
 namespace {
 
-// More than anybody needs, and little enough that no file makes a program run out of memory. Those
+// More than is needed, and few enough that no file makes a program run out of memory. Those
 // of numbers that size a descriptor are what make_descriptor accepts.
 constexpr int most_species = 200;
 constexpr int most_functions = 10000;
@@ -35,7 +35,7 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
-/// What begins like a number has to be one; other words are read over.
+/// A word that begins like a number must be a number; other words are skipped.
 bool means_number(std::string_view word) {
   if (word.starts_with('+') || word.starts_with('-')) word.remove_prefix(1);
   if (word.starts_with('.')) word.remove_prefix(1);
@@ -178,11 +178,11 @@ class PairTable {
     std::vector<double> matrix(size * size);
     for (std::size_t a = 0; a < size; ++a) {
       for (std::size_t b = a; b < size; ++b) {
-        auto const found = table_.find({a, b});
-        if (found == table_.end())
+        auto const entry = table_.find({a, b});
+        if (entry == table_.end())
           throw Error(items.where() + " ends the cutoffs of pairs of species without " + names_[a] +
                       "-" + names_[b] + ", expected one for every pair");
-        matrix[a * size + b] = matrix[b * size + a] = found->second.first;
+        matrix[a * size + b] = matrix[b * size + a] = entry->second.first;
       }
     }
     return {names_, matrix};
@@ -190,15 +190,15 @@ class PairTable {
 
  private:
   std::size_t code(std::string const& name, Items const& items) {
-    auto const found = std::find(names_.begin(), names_.end(), name);
-    if (found == names_.end()) {
+    auto const place = std::find(names_.begin(), names_.end(), name);
+    if (place == names_.end()) {
       if (static_cast<int>(names_.size()) == count_)
         items.refuse("the species " + in_quotes(name) + " is one more",
                      std::to_string(count_) + " species as announced");
       names_.push_back(name);
       return names_.size() - 1;
     }
-    return static_cast<std::size_t>(found - names_.begin());
+    return static_cast<std::size_t>(place - names_.begin());
   }
 
   int count_;
@@ -232,9 +232,9 @@ Parameters read_symmetry_functions(Items& items) {
   for (int group = 0; group < groups; ++group) {
     auto const expected = "g1 to g5 with the numbers of rows and columns";
     auto const words = items.words(expected);
-    auto const found = kinds.find(lower(words[0]));
-    if (found == kinds.end()) items.refuse(in_quotes(words[0]), expected);
-    auto const& [name, form] = *found;
+    auto const entry = kinds.find(lower(words[0]));
+    if (entry == kinds.end()) items.refuse(in_quotes(words[0]), expected);
+    auto const& [name, form] = *entry;
     auto const [kind, columns] = form;
     auto const sizes = items.numbers(words, expected);
     if (kind == Kind::g1 && sizes.empty()) {  // as KLIFF writes it
@@ -295,9 +295,9 @@ std::vector<std::string> read_species(Items& items) {
   for (auto const& name : names)
     if (!is_species(name)) items.refuse(in_quotes(name), meaning);
   if (names.size() != count) items.refuse(std::to_string(names.size()) + " species", meaning);
-  for (auto one = names.begin(); one != names.end(); ++one)
-    if (std::find(names.begin(), one, *one) != one)
-      items.refuse("the species " + in_quotes(*one) + " occurs twice", meaning);
+  for (auto name = names.begin(); name != names.end(); ++name)
+    if (std::find(names.begin(), name, *name) != name)
+      items.refuse("the species " + in_quotes(*name) + " occurs twice", meaning);
   return names;
 }
 

@@ -59,7 +59,7 @@ std::string groups(std::vector<SymmetryFunction> const& functions) {
     do ++last;
     while (last < functions.size() && functions[last].kind == kind &&
            kind != SymmetryFunction::Kind::g1);
-    // The row of g1 has no meaning, but libdescriptor wants one.
+    // The row of g1 has no meaning, but libdescriptor needs one.
     text += joined({kinds[static_cast<std::size_t>(kind)], std::to_string(last - first),
                     std::to_string(row(functions[first]).first.size())}) +
             "\n";
@@ -116,8 +116,8 @@ std::string write(XiParameters const& parameters) {
 }  // namespace
 
 std::string format_parameters(Parameters const& parameters) {
-  auto const written = [](Parameters const& some) {
-    return std::visit([](auto const& kind) { return write(kind); }, some);
+  auto const written = [](Parameters const& parameters) {
+    return std::visit([](auto const& kind) { return write(kind); }, parameters);
   };
   auto text = written(parameters);
   // A name with a blank, a number that is none: what cannot be read again is not written.

@@ -52,7 +52,7 @@ RadialTable::RadialTable(Functions const& functions, std::size_t count, double e
   auto const polynomials = chebyshev_polynomials();
   // The error of a piece is about a tenth of its last coefficient, that of the derivative up to
   // terms^2 times as much.
-  constexpr long double wanted = 1e-16L;
+  constexpr long double allowed = 1e-16L;
   constexpr std::size_t most = 2000;
   long double error_before = std::numeric_limits<long double>::infinity();
   for (std::size_t pieces = 4;;) {
@@ -85,7 +85,7 @@ RadialTable::RadialTable(Functions const& functions, std::size_t count, double e
     long double error = 0.0L;
     for (std::size_t f = 0; f < count; ++f)
       if (largest[f] > 0.0L) error = std::max(error, last[f] / largest[f]);
-    if (error <= wanted) return;
+    if (error <= allowed) return;
     // Where long double is no better than double the noise of the values is met before.
     if (error < 1e-14L && error > 0.5L * error_before) return;
     if (pieces > most)
@@ -93,7 +93,7 @@ RadialTable::RadialTable(Functions const& functions, std::size_t count, double e
                   " Å, expected wider or fewer of them");
     error_before = error;
     // The last coefficient goes as the length of a piece to this power.
-    long double const growth = std::pow(error / wanted, 1.0L / (terms - 1));
+    long double const growth = std::pow(error / allowed, 1.0L / (terms - 1));
     pieces = static_cast<std::size_t>(
         std::ceil(static_cast<long double>(pieces) * std::clamp(growth, 1.05L, 3.0L)));
   }

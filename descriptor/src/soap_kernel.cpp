@@ -6,6 +6,7 @@
 #include "torchml/common/simd/vectors.hpp"
 
 namespace torchml::descriptor::TORCHML_SIMD {
+using namespace torchml::simd::TORCHML_SIMD;
 namespace {
 
 /// Up to `lanes` centres, one per lane, and the coefficients c_nlm of the densities of each species

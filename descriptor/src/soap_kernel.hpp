@@ -28,6 +28,6 @@ struct SoapKernel {
                    double const* cotangent, EnvironmentGradient const* gradients);
 };
 
-}  // namespace torchml::descriptor
-
 TORCHML_KERNEL(SoapKernel, soap_kernel)
+
+}  // namespace torchml::descriptor

@@ -77,9 +77,9 @@ void check(SymmetryFunctionsParameters const& parameters) {
 /// The position of a value in a list, to which it is added where missing.
 template <class Value>
 std::size_t position(std::vector<Value>& list, Value const& value) {
-  auto const found = std::find(list.begin(), list.end(), value);
-  auto const index = static_cast<std::size_t>(found - list.begin());
-  if (found == list.end()) list.push_back(value);
+  auto const known = std::find(list.begin(), list.end(), value);
+  auto const index = static_cast<std::size_t>(known - list.begin());
+  if (known == list.end()) list.push_back(value);
   return index;
 }
 

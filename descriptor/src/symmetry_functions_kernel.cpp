@@ -4,6 +4,7 @@
 #include "torchml/common/simd/vectors.hpp"
 
 namespace torchml::descriptor::TORCHML_SIMD {
+using namespace torchml::simd::TORCHML_SIMD;
 namespace {
 
 /// Triplets (i, j, k) that are worked on at a time: their arrays stay in the nearest cache, and
@@ -236,7 +237,7 @@ void pull_back_radial(RadialFunction const* functions, std::size_t count, Enviro
 
 /// Calls flush() whenever there are `capacity` triplets, and for the rest.
 template <class Flush>
-TORCHML_INLINE void for_triplets(bool closed, Neighbors const& all, Candidates const& found,
+TORCHML_INLINE void for_triplets(bool closed, Neighbors const& all, Candidates const& candidates,
                                  Triplets& to, Flush const& flush) {
   double const limit = closed ? end_of_u : 1.0;
   to.size = 0;
@@ -256,29 +257,29 @@ TORCHML_INLINE void for_triplets(bool closed, Neighbors const& all, Candidates c
       Vector const dy = yk - y;
       Vector const dz = zk - z;
       Vector const square = dx * dx + dy * dy + dz * dz;
-      store(x * xk + y * yk + z * zk, found.dot + k);
-      store(square, found.square + k);
-      store(inverse * load(all.inverse + k), found.inverse + k);
-      store(factor * load(all.fc + k), found.factor + k);
-      store(closed ? load(stretch + k) * square : Vector(0.0), found.u + k);
+      store(x * xk + y * yk + z * zk, candidates.dot + k);
+      store(square, candidates.square + k);
+      store(inverse * load(all.inverse + k), candidates.inverse + k);
+      store(factor * load(all.fc + k), candidates.factor + k);
+      store(closed ? load(stretch + k) * square : Vector(0.0), candidates.u + k);
     }
     std::size_t count = 0;
     for (std::size_t k = j + 1; k < all.size; ++k) {  // no branches, which would be guesses
-      found.k[count] = static_cast<int>(k);
-      count += found.u[k] < limit;
+      candidates.k[count] = static_cast<int>(k);
+      count += candidates.u[k] < limit;
     }
     for (std::size_t n = 0; n < count; ++n) {
       if (to.size == capacity) {
         flush();
         to.size = 0;
       }
-      auto const k = static_cast<std::size_t>(found.k[n]);
+      auto const k = static_cast<std::size_t>(candidates.k[n]);
       to.j[to.size] = static_cast<int>(j);
       to.k[to.size] = static_cast<int>(k);
-      to.dot[to.size] = found.dot[k];
-      to.square[to.size] = found.square[k];
-      to.inverse[to.size] = found.inverse[k];
-      to.factor[to.size] = found.factor[k];
+      to.dot[to.size] = candidates.dot[k];
+      to.square[to.size] = candidates.square[k];
+      to.inverse[to.size] = candidates.inverse[k];
+      to.factor[to.size] = candidates.factor[k];
       to.stretch[to.size] = stretch[k];
       ++to.size;
     }

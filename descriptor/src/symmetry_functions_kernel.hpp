@@ -66,6 +66,6 @@ struct SymmetryFunctionsKernel {
                    EnvironmentGradient const* gradients);
 };
 
-}  // namespace torchml::descriptor
-
 TORCHML_KERNEL(SymmetryFunctionsKernel, symmetry_functions_kernel)
+
+}  // namespace torchml::descriptor

@@ -6,6 +6,7 @@
 #include "torchml/common/simd/vectors.hpp"
 
 namespace torchml::descriptor::TORCHML_SIMD {
+using namespace torchml::simd::TORCHML_SIMD;
 namespace {
 
 // In all arrays below, number i of lane l is at [i * lanes + l].

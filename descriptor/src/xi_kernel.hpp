@@ -56,6 +56,6 @@ struct XiKernel {
                    Scratch& scratch, double const* cotangent, EnvironmentGradient const* gradients);
 };
 
-}  // namespace torchml::descriptor
-
 TORCHML_KERNEL(XiKernel, xi_kernel)
+
+}  // namespace torchml::descriptor

@@ -1,4 +1,4 @@
-// How a model gives its energy.
+// The form of a model's energy.
 #pragma once
 
 #include <string_view>

@@ -3,7 +3,6 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "host/gil_release.hpp"
-#include "inputs/tensors.hpp"
 #include "model/torch_error.hpp"
 #include "torchml/common/error.hpp"
 
@@ -51,7 +50,7 @@ std::string_view to_string(EnergyKind kind) {
 EnergyKind call_model(Model const& model, InputBuilder& builder, bool returns_derivative,
                       System const& system, Request const& request, Result& result) {
   bool const backward = request.gradient() && !returns_derivative;
-  // A caller in Python may have switched these on for itself.
+  // A caller in Python may have switched these on.
   c10::InferenceMode const normal(false);
   c10::impl::ExcludeDispatchKeyGuard const no_autocast(c10::autocast_dispatch_keyset);
   c10::OptionalDeviceGuard const on_device(model.device());
@@ -70,7 +69,7 @@ EnergyKind call_model(Model const& model, InputBuilder& builder, bool returns_de
   if (request.particle_energies) {
     if (kind == EnergyKind::total && inputs.contributing != 1)
       throw Error(
-          "energies of particles were asked for but the model returns their sum, expected "
+          "energies of particles were requested but the model returns their sum, expected "
           "a model that returns one energy per particle");
     auto const values = on_cpu(rows).reshape({-1});
     auto const* const contributing = inputs.contributing_rows.data_ptr<std::int64_t>();
@@ -95,7 +94,7 @@ EnergyKind call_model(Model const& model, InputBuilder& builder, bool returns_de
     derivative = builder.returned_sign() * output.derivative;
   } else if (total.requires_grad()) {
     try {
-      PythonLockRelease const no_lock;
+      GilRelease const no_gil;
       derivative = torch::autograd::grad({total}, {inputs.differentiable}, {}, std::nullopt, false,
                                          /*allow_unused=*/true)[0];
     } catch (std::exception const& exception) {

@@ -8,7 +8,8 @@
 #include "host/caching_allocator.hpp"
 #include "host/device.hpp"
 #include "inputs/inputs.hpp"
-#include "model/model.hpp"
+#include "model/archive_metadata.hpp"
+#include "model/load_model.hpp"
 #include "model_call.hpp"
 #include "operators/operators.hpp"
 #include "spec/elements.hpp"
@@ -37,15 +38,6 @@ void check_system(System const& system, ModelSpec const& spec) {
                   " is not finite, expected numbers of Å");
 }
 
-void clear(System const& system, Request const& request, Result& result) {
-  result.energy = 0.0;
-  result.virial.fill(0.0);
-  result.edge_terms.clear();
-  if (request.particle_energies) result.particle_energies.assign(system.size(), 0.0);
-  if (request.forces) result.forces.assign(3 * system.size(), 0.0);
-  if (request.particle_virials) result.particle_virials.assign(6 * system.size(), 0.0);
-}
-
 std::vector<std::int64_t> codes_for(ModelSpec const& spec) {
   std::vector<std::int64_t> codes(spec.species.size());
   std::iota(codes.begin(), codes.end(), 0);
@@ -61,7 +53,7 @@ std::vector<std::int64_t> codes_for(ModelSpec const& spec) {
   return codes;
 }
 
-/// The model's own element type, unless a declared one (of a model that mixes them) says which.
+/// The model's own element type, unless a model that mixes types declares one of them.
 void reconcile_dtype(std::vector<Declaration> const& declared, Model const& model,
                      ModelSpec& spec) {
   if (!model.dtype()) return;
@@ -108,12 +100,13 @@ EnergyKind probe(Model const& model, InputSettings const& settings) {
   System const system{species, coordinates, contributing, &neighbors};
   auto const inputs = make_input_builder(settings);
   Result result;
+  result.clear(system.size(), {});
   EnergyKind kind{};
   try {
     kind = call_model(model, *inputs, spec.returns_forces, system, {}, result);
   } catch (Error const& error) {
     if (!settings.descriptor) throw;
-    throw Error(std::string(error.what()) + " (forward was given " +
+    throw Error(std::string(error.what()) + " (forward took " +
                 std::to_string(settings.descriptor->width()) + " components of the descriptor)");
   }
 
@@ -132,15 +125,13 @@ EnergyKind probe(Model const& model, InputSettings const& settings) {
 
 }  // namespace
 
-/// An opened model is all a potential is.
 struct Potential::Opened {
   explicit Opened(PotentialOptions const& options);
   ~Opened() { CachingAllocator::release_installed(); }  // it was sized for this model
   Opened(Opened const&) = delete;
   Opened& operator=(Opened const&) = delete;
 
-  ModelSpec spec;          ///< as declared
-  InputSettings settings;  ///< its spec has the element type of the inputs
+  InputSettings settings;
   std::unique_ptr<Model const> model;
   EnergyKind energy_kind;
 };
@@ -148,10 +139,15 @@ struct Potential::Opened {
 Potential::Opened::Opened(PotentialOptions const& options) {
   auto declared = options.declared;
   declared.push_back(read_metadata(options.model));
+  auto& spec = settings.spec;
   spec = merge(declared);
+  auto const& chosen = options.settings;
+  Extensions extensions{spec.extensions, chosen.extension_folders};
+  extensions.names.insert(extensions.names.end(), chosen.extensions.begin(),
+                          chosen.extensions.end());
   register_operators();  // before the model is read, which may call them
-  model = load_model(options.model, spec.extensions,
-                     pick_device(options.device, options.node_local_rank));
+  model =
+      load_model(options.model, extensions, pick_device(chosen.device, chosen.ranks.local_rank));
   settings.device = model->device();
   settings.argument_names = model->argument_names();
 
@@ -167,14 +163,13 @@ Potential::Opened::Opened(PotentialOptions const& options) {
       !is_declared("species_input") && names.size() > place &&
       (names[place] == "z" || names[place] == "atomic_numbers"))
     spec.species_input = SpeciesInput::atomic_number;
-  if (options.force_atomic_numbers) spec.species_input = SpeciesInput::atomic_number;
+  if (chosen.force_atomic_numbers) spec.species_input = SpeciesInput::atomic_number;
   settings.species_codes = codes_for(spec);
   if (spec.descriptor) settings.descriptor = descriptor::make_descriptor(*spec.descriptor);
-  settings.spec = spec;
-  settings.spec.dtype = spec.input_dtype.value_or(spec.dtype);
-  if (settings.device.is_cpu()) CachingAllocator::install();
+  if (settings.device.is_cpu() && chosen.caching_allocator) CachingAllocator::install();
   energy_kind = probe(*model, settings);
-  settings.folding = options.folding;
+  if (chosen.ghost_folding)  // after the probe, whose particles are too few
+    settings.folding = chosen.job_size > 1 ? Folding::several_ranks : Folding::one_rank;
 }
 
 Potential::Potential(PotentialOptions const& options)
@@ -183,7 +178,7 @@ Potential::Potential(PotentialOptions const& options)
 Potential::~Potential() = default;
 
 ModelSpec const& Potential::spec() const {
-  return opened_->spec;
+  return opened_->settings.spec;
 }
 
 EnergyKind Potential::energy_kind() const {
@@ -207,7 +202,7 @@ void Evaluator::evaluate(System const& system, Request const& request, Result& r
   auto const& spec = opened_.settings.spec;
   CachingAllocator::Scope const memory;
   check_system(system, spec);
-  clear(system, request, result);
+  result.clear(system.size(), request);
   // An empty rank, or ghosts alone: nothing contributes.
   if (std::none_of(system.contributing.begin(), system.contributing.end(),
                    [](int flag) { return flag != 0; }))
@@ -216,7 +211,7 @@ void Evaluator::evaluate(System const& system, Request const& request, Result& r
   if (!std::isfinite(result.energy))
     throw Error("the model returned an energy that is not finite, expected a number");
   if ((request.forces && !all_finite(result.forces)) ||
-      (request.gradient() && !all_finite(result.virial)))
+      (request.gradient() && !all_finite(result.kim_virial)))
     throw Error("the model's forces are not all finite, expected numbers");
 }
 

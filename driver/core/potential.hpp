@@ -1,4 +1,4 @@
-// A model ready to evaluate systems: the engine's front door.
+// A model ready to evaluate systems.
 #pragma once
 
 #include <filesystem>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "energy_kind.hpp"
-#include "graph/ghost_folding.hpp"
+#include "host/runtime_settings.hpp"
 #include "result.hpp"
 #include "spec/model_declaration.hpp"
 #include "system.hpp"
@@ -18,10 +18,7 @@ namespace torchml {
 struct PotentialOptions {
   std::filesystem::path model = {};        ///< the archive
   std::vector<Declaration> declared = {};  ///< from a .param file or keywords; metadata is added
-  std::string device = "cpu";              ///< cpu, cuda or cuda:K
-  int node_local_rank = 0;                 ///< chooses among GPUs for the device "cuda"
-  bool force_atomic_numbers = false;       ///< give forward atomic numbers whatever it declares
-  Folding folding = folding_from_environment();  ///< of ghosts, by models of edges
+  RuntimeSettings settings = {};           ///< the device among them
 };
 
 /// Immutable once made; evaluations keep their state in an Evaluator each.
@@ -48,8 +45,8 @@ class Potential {
   std::unique_ptr<Opened const> opened_;
 };
 
-/// Evaluates one system after the other; not to be shared between threads, but many may share a
-/// Potential, which must outlive them.
+/// Evaluates systems, one after the other. Each thread needs its own; many may share a Potential,
+/// which must outlive them.
 class Evaluator {
  public:
   explicit Evaluator(Potential const& potential);

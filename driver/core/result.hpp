@@ -1,14 +1,15 @@
-// What can be asked of an evaluation, and what it answers.
+// What can be requested of an evaluation, and its results.
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <vector>
 
 #include "torchml/common/virial.hpp"
 
 namespace torchml {
 
-/// Nothing that is not asked for is computed: an energy alone needs no backward pass.
+/// Only what is requested is computed: an energy alone needs no backward pass.
 struct Request {
   bool energy = true;
   bool particle_energies = false;
@@ -34,9 +35,19 @@ struct Result {
   double energy = 0.0;                    ///< of the contributing particles, eV
   std::vector<double> particle_energies;  ///< [N], zero for ghosts, eV
   std::vector<double> forces;             ///< [3 N], -dE/dx, ghosts included, eV/Å
-  Virial virial{};                        ///< sum of dE/dx (x) x over particles = -sum f (x) x, eV
-  std::vector<double> particle_virials;   ///< [6 N], summing to the virial, eV
+  Virial kim_virial{};                    ///< sum of dE/dx (x) x = -sum f (x) x, eV: KIM-API's sign
+  std::vector<double> kim_particle_virials;  ///< [6 N], summing to kim_virial, eV
   std::vector<EdgeTerm> edge_terms;
+
+  /// Zeros for what is requested of `particles` particles; an evaluation adds to them.
+  void clear(std::size_t particles, Request const& request) {
+    energy = 0.0;
+    kim_virial.fill(0.0);
+    edge_terms.clear();
+    if (request.particle_energies) particle_energies.assign(particles, 0.0);
+    if (request.forces) forces.assign(3 * particles, 0.0);
+    if (request.particle_virials) kim_particle_virials.assign(6 * particles, 0.0);
+  }
 };
 
 }  // namespace torchml

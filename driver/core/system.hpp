@@ -1,4 +1,4 @@
-// What a simulator hands over for one evaluation.
+// The particles of one evaluation, as a simulator has them.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@ class NeighborSource {
   [[nodiscard]] virtual std::span<int const> neighbors(int particle) const = 0;
 };
 
-/// A view of N particles; it owns nothing.
+/// A view of N particles, whose arrays belong to the caller.
 struct System {
   std::span<int const> species;         ///< [N] codes, positions in ModelSpec::species
   std::span<double const> coordinates;  ///< [3 N] x y z of each particle, Å

@@ -31,7 +31,7 @@ class KimNeighbors final : public NeighborSource {
   KIM::ModelComputeArguments const& arguments_;
 };
 
-/// Where the simulator wants its results; a null pointer means not wanted.
+/// Where the simulator wants its results; null where it wants none.
 struct Outputs {
   double* energy = nullptr;
   double* particle_energies = nullptr;
@@ -123,8 +123,8 @@ void Computation::compute(Model const& model, KIM::ModelComputeArguments const& 
     if (outputs.energy != nullptr) *outputs.energy = result_.energy * units.energy;
     scale_into(outputs.particle_energies, result_.particle_energies, units.energy);
     scale_into(outputs.forces, result_.forces, units.force());
-    scale_into(outputs.virial, result_.virial, units.energy);
-    scale_into(outputs.particle_virials, result_.particle_virials, units.energy);
+    scale_into(outputs.virial, result_.kim_virial, units.energy);
+    scale_into(outputs.particle_virials, result_.kim_particle_virials, units.energy);
     for (auto const& term : result_.edge_terms) {
       double const vector[3] = {term.vector[0] * units.length, term.vector[1] * units.length,
                                 term.vector[2] * units.length};

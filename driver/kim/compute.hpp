@@ -12,7 +12,7 @@ class Computation {
  public:
   explicit Computation(Model const& model) : evaluator_(model.potential) {}
 
-  /// Evaluates what `arguments` ask for. Throws torchml::Error; then no requested output keeps a
+  /// Evaluates what `arguments` request. Throws torchml::Error; then no requested output keeps a
   /// value of an earlier step: all are NaN.
   void compute(Model const& model, KIM::ModelComputeArguments const& arguments);
 

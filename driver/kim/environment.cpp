@@ -1,16 +1,9 @@
 #include "environment.hpp"
 
-#include <cstdlib>
-
 #include "torchml/common/text.hpp"
 
 namespace torchml::kim {
 namespace {
-
-std::string variable(char const* name) {
-  char const* const value = std::getenv(name);
-  return value == nullptr ? std::string() : std::string(trim(value));
-}
 
 bool is_on(std::string const& value) {
   auto const word = lower(value);
@@ -19,9 +12,12 @@ bool is_on(std::string const& value) {
 
 }  // namespace
 
-Environment read_environment() {
-  auto const device = variable("KIM_MODEL_EXECUTION_DEVICE");
-  return {device.empty() ? "cpu" : device, is_on(variable("KIM_MODEL_ELEMENTS_MAP"))};
+RuntimeSettings read_environment() {
+  auto settings = RuntimeSettings::from_environment();
+  if (auto const device = environment_variable("KIM_MODEL_EXECUTION_DEVICE"); !device.empty())
+    settings.device = device;
+  settings.force_atomic_numbers = is_on(environment_variable("KIM_MODEL_ELEMENTS_MAP"));
+  return settings;
 }
 
 }  // namespace torchml::kim

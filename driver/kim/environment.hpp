@@ -1,15 +1,13 @@
 // The environment variables that steer the driver at run time.
 #pragma once
 
-#include <string>
+#include "host/runtime_settings.hpp"
 
 namespace torchml::kim {
 
-struct Environment {
-  std::string device;         ///< KIM_MODEL_EXECUTION_DEVICE: cpu (default), cuda, cuda:K
-  bool force_atomic_numbers;  ///< KIM_MODEL_ELEMENTS_MAP: set, and not 0, no, off or false
-};
-
-Environment read_environment();
+/// The engine's settings with those that only the driver has: KIM_MODEL_EXECUTION_DEVICE (cpu,
+/// which is the default, cuda or cuda:K) and KIM_MODEL_ELEMENTS_MAP (give forward atomic numbers if
+/// set, and not 0, no, off or false). Throws Error when a variable has a value that it cannot have.
+RuntimeSettings read_environment();
 
 }  // namespace torchml::kim

@@ -14,7 +14,7 @@ struct Model {
   int threads;                ///< of one evaluation
   double cutoff;              ///< in the simulator's unit of length
   double influence_distance;  ///< in the simulator's unit of length
-  int only_contributing;      ///< lists of ghosts are never asked for
+  int only_contributing;      ///< 1: lists of ghosts are not read
 };
 
 }  // namespace torchml::kim

@@ -17,7 +17,7 @@ namespace {
 using torchml::kim::Computation;
 using torchml::kim::Model;
 
-/// Sends libtorch's warnings to KIM's log: a library prints nothing by itself.
+/// Sends libtorch's warnings to KIM's log: a library does not print.
 template <class KimObject>
 class WarningsToLog final : public c10::WarningHandler {
  public:

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "environment.hpp"
-#include "host/node_ranks.hpp"
 #include "spec/model_files.hpp"
 #include "torchml/common/error.hpp"
 
@@ -38,30 +37,26 @@ std::vector<fs::path> parameter_files(KIM::ModelDriverCreate const& create) {
 std::unique_ptr<Model> create_model(KIM::ModelDriverCreate const& create, KIM::LengthUnit length,
                                     KIM::EnergyUnit energy) {
   auto const files = read_model_files(parameter_files(create));
-#ifdef TORCHML_DISABLE_GRAPH
-  if (auto const& kind = files.declared.front().fields.at("convention");
-      kind == "graph" || kind == "edges")
-    throw Error("the model passes messages (" + kind +
-                ") but this driver was built with "
-                "KIM_MODEL_DISABLE_GRAPH, expected None or Descriptor");
-#endif
-  auto const environment = read_environment();
-  auto const ranks = node_ranks();
+  auto const settings = read_environment();
+  auto const& ranks = settings.ranks;
   auto const units = accept_units(length, energy);
-  auto model = std::unique_ptr<Model>(new Model{
-      Potential(PotentialOptions{.model = files.model,
-                                 .declared = files.declared,
-                                 .device = environment.device,
-                                 .node_local_rank = ranks.local_rank,
-                                 .force_atomic_numbers = environment.force_atomic_numbers}),
-      units, threads_that_fit(ranks), 0.0, 0.0, 0});
-  if (int const wanted = default_threads(ranks); wanted > model->threads)
+  auto model = std::unique_ptr<Model>(
+      new Model{Potential(PotentialOptions{
+                    .model = files.model, .declared = files.declared, .settings = settings}),
+                units, threads_that_fit(ranks), 0.0, 0.0, 0});
+  if (int const requested = default_threads(ranks); requested > model->threads)
     create.LogEntry(KIM::LOG_VERBOSITY::information,
-                    std::to_string(wanted) + " threads were asked for, but only " +
-                        std::to_string(model->threads) + " used, since " +
-                        std::to_string(ranks.local_size) + " rank(s) share this node's cores",
+                    std::to_string(requested) + " threads were requested, but only " +
+                        std::to_string(model->threads) + " are used, since " +
+                        std::to_string(ranks.local_size) + " rank(s) share the cores of this node",
                     __LINE__, __FILE__);
   auto const& spec = model->potential.spec();
+#ifdef TORCHML_DISABLE_GRAPH
+  if (passes_messages(spec.convention))
+    throw Error("the model passes messages (" + std::string(to_string(spec.convention)) +
+                ") but this driver was built with KIM_MODEL_DISABLE_GRAPH, expected None or "
+                "Descriptor");
+#endif
   model->cutoff = spec.cutoff * units.length;
   model->influence_distance = spec.influence_distance() * units.length;
   model->only_contributing = spec.layers == 1 ? 1 : 0;

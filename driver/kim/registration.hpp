@@ -1,4 +1,4 @@
-// Creating the model and telling KIM-API about it.
+// Creating the model and registering it with KIM-API.
 #pragma once
 
 #include <memory>
@@ -14,7 +14,7 @@ std::unique_ptr<Model> create_model(KIM::ModelDriverCreate const& create, KIM::L
 /// Registers units, species, distances and neighbour-list needs. The model must outlive `create`.
 void register_model(KIM::ModelDriverCreate& create, Model const& model);
 
-/// Registers which outputs can be asked for; all are optional.
+/// Registers which outputs can be requested; all are optional.
 void register_arguments(KIM::ModelComputeArgumentsCreate& create, Model const& model);
 
 }  // namespace torchml::kim

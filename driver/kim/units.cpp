@@ -36,7 +36,7 @@ double energy_in_ev(KIM::EnergyUnit unit) {
   throw Error("the energy unit " + unit.ToString() + " is unknown, expected one of KIM-API 2");
 }
 
-/// KIM-API's factor from Å, eV to the given units, if it is right.
+/// KIM-API's factor from Å, eV to the given units, or `expected` if KIM-API's is wrong.
 double agreed_factor(KIM::LengthUnit length, KIM::EnergyUnit energy, double length_exponent,
                      double energy_exponent, double expected) {
   double factor = 0.0;

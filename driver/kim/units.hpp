@@ -18,8 +18,7 @@ struct Units {
 
 /// Takes any of KIM-API's units; an unused one is Å or eV. Factors are those of KIM-API, so that
 /// models of different drivers agree to the last digit, unless they contradict CODATA 2018
-/// (KIM-API 2.3 has the erg wrong). Throws torchml::Error for a unit that this driver does not
-/// know.
+/// (KIM-API 2.3 has the erg wrong). Throws torchml::Error for a unit that is not in KIM-API 2.
 Units accept_units(KIM::LengthUnit length, KIM::EnergyUnit energy);
 
 }  // namespace torchml::kim

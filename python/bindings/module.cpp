@@ -13,9 +13,10 @@
 #include "arrays.hpp"
 #include "graph/shell_graph.hpp"
 #include "graph/staged_graph.hpp"
-#include "host/node_ranks.hpp"
+#include "host/launchers.hpp"
+#include "host/runtime_settings.hpp"
 #include "model/aoti_host_check.hpp"
-#include "model/model.hpp"
+#include "model/archive_metadata.hpp"
 #include "operators/operators.hpp"
 #include "potential.hpp"
 #include "spec/elements.hpp"
@@ -50,8 +51,9 @@ struct ArraySystem {
       : rows(span_of(offsets), span_of(list)),
         system{species, span_of(coordinates), span_of(contributing), &rows} {
     auto const particles = static_cast<std::size_t>(contributing.size());
-    auto const rows_given = static_cast<py::ssize_t>(particles);
-    if (coordinates.ndim() != 2 || coordinates.shape(0) != rows_given || coordinates.shape(1) != 3)
+    auto const expected_rows = static_cast<py::ssize_t>(particles);
+    if (coordinates.ndim() != 2 || coordinates.shape(0) != expected_rows ||
+        coordinates.shape(1) != 3)
       throw Error("coordinates do not fit, expected an array of shape [" +
                   std::to_string(particles) + ", 3]");
     auto const row = span_of(offsets);
@@ -109,9 +111,9 @@ class PyPotential {
     if (request.particle_energies)
       answer["particle_energies"] = to_array(result.particle_energies, {particles});
     if (request.forces) answer["forces"] = to_array(result.forces, {particles, 3});
-    if (request.virial) answer["virial"] = py::array_t<double>(6, result.virial.data());
+    if (request.virial) answer["virial"] = py::array_t<double>(6, result.kim_virial.data());
     if (request.particle_virials)
-      answer["particle_virials"] = to_array(result.particle_virials, {particles, 6});
+      answer["particle_virials"] = to_array(result.kim_particle_virials, {particles, 6});
     if (request.edge_terms) answer["edge_terms"] = edge_terms(result);
     return answer;
   }
@@ -122,12 +124,12 @@ class PyPotential {
                                   std::string const& device) {
     PotentialOptions options;
     options.model = model;
-    options.device = device;
-    options.node_local_rank = node_ranks().local_rank;
+    options.settings = RuntimeSettings::from_environment();
+    options.settings.device = device;
     if (std::filesystem::is_directory(model)) {
-      auto found = model_files_in(model);
-      options.model = found.model;
-      options.declared = std::move(found.declared);
+      auto files = model_files_in(model);
+      options.model = files.model;
+      options.declared = std::move(files.declared);
     }
     if (!fields.empty()) options.declared.push_back({"the arguments given", fields});
     return options;
@@ -169,9 +171,54 @@ ShellGraph shell_graph(Array<double> const& coordinates, Array<int> const& contr
   ArraySystem const arrays(species, coordinates, contributing, offsets, list);
   if (!(cutoff > 0.0)) throw Error("cutoff is not a positive length, expected a number of Å");
   if (layers < 1) throw Error("layers is " + std::to_string(layers) + ", expected at least 1");
+  CachedNeighbors lists;
+  lists.rebuild(arrays.system, cutoff, layers);
   ShellGraph graph;
-  graph.build(arrays.system, cutoff, layers);
+  graph.build(arrays.system, lists, cutoff);
   return graph;
+}
+
+py::dict dict_of(MetadataKey const& key) {
+  py::list aliases;
+  if (!key.alias.empty()) aliases.append(key.alias);
+  py::list choices;
+  py::dict choice_aliases;
+  for (auto const& choice : key.choices) {
+    choices.append(choice.name);
+    if (!choice.alias.empty()) choice_aliases[py::str(choice.alias)] = choice.name;
+  }
+  py::dict entry;
+  entry["name"] = key.name;
+  entry["aliases"] = aliases;
+  entry["kind"] = std::string(to_string(key.kind));
+  entry["choices"] = choices;
+  entry["choice_aliases"] = choice_aliases;
+  entry["place"] = std::string(to_string(key.place));
+  entry["meaning"] = key.meaning;
+  return entry;
+}
+
+py::dict dict_of(Metadata const& metadata) {
+  py::dict values;
+  for (auto const& [key, field] : metadata) values[py::str(key)] = py::cast(field.value);
+  return values;
+}
+
+py::dict dict_of(Launcher const& launcher) {
+  py::dict entry;
+  entry["name"] = launcher.name;
+  entry["local_rank"] = launcher.local_rank;
+  entry["local_size"] = launcher.local_size;
+  entry["rank"] = launcher.rank;
+  entry["size"] = launcher.size;
+  return entry;
+}
+
+template <class Entry>
+py::list list_of(std::vector<Entry> const& entries) {
+  py::list list;
+  for (auto const& entry : entries) list.append(dict_of(entry));
+  return list;
 }
 
 }  // namespace
@@ -180,7 +227,7 @@ ShellGraph shell_graph(Array<double> const& coordinates, Array<int> const& contr
 PYBIND11_MODULE(_core, module) {
   using namespace torchml;
   module.doc() = "The TorchML engine: the same C++ code that runs inside KIM simulators.";
-  // One class for both modules, so that Python's callers catch one.
+  // The same class for both modules.
   PYBIND11_CONSTINIT static py::gil_safe_call_once_and_store<py::object> error;
   error.call_once_and_store_result(
       [] { return py::object(py::module_::import("torchml._descriptors").attr("Error")); });
@@ -205,11 +252,8 @@ PYBIND11_MODULE(_core, module) {
       .def_property_readonly("dtype",
                              [](ModelSpec const& s) { return std::string(to_string(s.dtype)); })
       .def_property_readonly(
-          "input_dtype",
-          [](ModelSpec const& s) {
-            return std::string(to_string(s.input_dtype.value_or(s.dtype)));
-          },
-          "element type of what the model is given")
+          "input_dtype", [](ModelSpec const& s) { return std::string(to_string(s.input_type())); },
+          "element type of forward's arguments")
       .def_property_readonly(
           "species_input",
           [](ModelSpec const& s) { return std::string(to_string(s.species_input)); })
@@ -292,6 +336,37 @@ PYBIND11_MODULE(_core, module) {
   module.def("archive_of_folder",
              [](std::string const& folder) { return model_files_in(folder).model.string(); });
   module.def("read_metadata", [](std::string const& path) { return read_metadata(path).fields; });
+  module.def(
+      "metadata_keys", [] { return list_of(metadata_keys()); },
+      "All keys that a model's metadata can have, as dictionaries.");
+  module.def(
+      "parse_metadata",
+      [](std::map<std::string, std::string> const& fields, std::string const& source) {
+        return dict_of(merge_metadata({{source, fields}}));
+      },
+      py::arg("fields"), py::arg("source") = "the metadata",
+      "Values of texts, by the present names of their keys; empty texts are left out.");
+  module.def(
+      "merge_metadata",
+      [](std::vector<std::pair<std::string, std::map<std::string, std::string>>> const& declared) {
+        std::vector<Declaration> declarations;
+        for (auto const& [source, fields] : declared) declarations.push_back({source, fields});
+        return dict_of(merge_metadata(declarations));
+      },
+      py::arg("declarations"),
+      "Values of texts from several sources; raises when two sources contradict each other.");
+  module.def(
+      "metadata_files",
+      [](std::map<std::string, std::string> const& fields, std::string const& source) {
+        return metadata_files({source, fields});
+      },
+      py::arg("fields"), py::arg("source") = "the metadata",
+      "Extra files of an archive, text by name, in words that drivers of all versions read.");
+  module.def("metadata_key_of_file", &key_of_file, py::arg("file"),
+             "The key in an extra file of that name, or an empty text.");
+  module.def(
+      "launchers", [] { return list_of(launchers()); },
+      "Names of the variables in which launchers give a process its rank, as dictionaries.");
   module.def(
       "require_fit",
       [](std::string const& path, std::string const& device) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,9 @@ torchml.importers.mace.model.import_mace()
 from e3nn import o3  # noqa: E402
 from mace.calculators import MACECalculator  # noqa: E402
 from mace.modules import MACE, ScaleShiftMACE, interaction_classes  # noqa: E402
+
+# MACE lets torch.load run any pickle, in this process and its children; no other test wants that.
+os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
 
 
 def random_mace(species: list[str], hidden: str = "8x0e", **options: Any) -> torch.nn.Module:

@@ -5,7 +5,7 @@
 
 #include "torchml/common/error.hpp"
 
-namespace torchml::descriptor {
+namespace torchml::simd {
 namespace {
 
 InstructionSet best() {
@@ -25,12 +25,12 @@ InstructionSet choose() {
   auto const available = best();
   char const* const name = std::getenv("TORCHML_DESCRIPTOR_SIMD");
   if (name == nullptr || *name == '\0') return available;
-  std::string const wanted = name;
+  std::string const requested = name;
   for (auto const& [known, set] :
        {std::pair{"baseline", InstructionSet::baseline}, std::pair{"avx2", InstructionSet::avx2},
         std::pair{"avx512", InstructionSet::avx512}})
-    if (wanted == known) return set < available ? set : available;
-  throw Error("TORCHML_DESCRIPTOR_SIMD is '" + wanted + "', expected baseline, avx2 or avx512");
+    if (requested == known) return set < available ? set : available;
+  throw Error("TORCHML_DESCRIPTOR_SIMD is '" + requested + "', expected baseline, avx2 or avx512");
 }
 
 }  // namespace
@@ -40,4 +40,4 @@ InstructionSet instruction_set() {
   return chosen;
 }
 
-}  // namespace torchml::descriptor
+}  // namespace torchml::simd

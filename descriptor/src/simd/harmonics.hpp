@@ -16,6 +16,7 @@
 #include "torchml/common/simd/vectors.hpp"
 
 namespace torchml::descriptor::TORCHML_SIMD {
+using namespace torchml::simd::TORCHML_SIMD;
 
 /// Writes Y_lm, l <= l_max, of unit vectors: values[(l*l + l + m) * lanes].
 inline void harmonics(int l_max, double const* table, Vector x, Vector y, Vector z,

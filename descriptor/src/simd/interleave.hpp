@@ -6,6 +6,7 @@
 #include "torchml/descriptor/scratch.hpp"
 
 namespace torchml::descriptor::TORCHML_SIMD {
+using namespace torchml::simd::TORCHML_SIMD;
 
 /// Neighbours of up to `lanes` centres, neighbour k of lane l at [k * lanes + l]. Where a centre
 /// has fewer neighbours than others stands the vector (1, 0, 0) Å, and `present` is 0.

@@ -6,6 +6,7 @@
 #include "torchml/common/simd/vectors.hpp"
 
 namespace torchml::descriptor::TORCHML_SIMD {
+using namespace torchml::simd::TORCHML_SIMD;
 
 /// Writes values[f * lanes] and, if there is room for them, derivatives[f * lanes] of the functions
 /// f < table.stride. Beyond the end of the table they are what they are there.

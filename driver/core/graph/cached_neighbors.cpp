@@ -17,8 +17,8 @@ double margin_for(double cutoff, int layers) {
 
 }  // namespace
 
-bool CachedNeighbors::update(System const& system, double cutoff, int layers) {
-  if (cutoff == cutoff_ && layers == this->layers() && still_right(system)) return false;
+bool CachedNeighbors::rebuild(System const& system, double cutoff, int layers) {
+  if (cutoff == cutoff_ && layers == this->layers() && !needs_rebuild(system)) return false;
   cutoff_ = 0.0;  // nothing is kept if reading fails
   margin_ = margin_for(cutoff, layers);
   species_.assign(system.species.begin(), system.species.end());
@@ -36,10 +36,10 @@ std::span<int const> CachedNeighbors::neighbors(int particle) const {
   return std::span(neighbors_).subspan(offsets_[place], offsets_[place + 1] - offsets_[place]);
 }
 
-bool CachedNeighbors::still_right(System const& system) const {
+bool CachedNeighbors::needs_rebuild(System const& system) const {
   if (!std::ranges::equal(system.species, species_) ||
       !std::ranges::equal(system.contributing, contributing_))
-    return false;
+    return true;
   // Two particles that both move by half the margin are as close as they can get.
   double furthest = 0.0;
   for (std::size_t i = 0; i < coordinates_.size(); i += 3) {
@@ -48,15 +48,15 @@ bool CachedNeighbors::still_right(System const& system) const {
     double const dz = system.coordinates[i + 2] - coordinates_[i + 2];
     furthest = std::max(furthest, dx * dx + dy * dy + dz * dz);
   }
-  if (!(furthest < 0.25 * margin_ * margin_)) return false;
-  // Nobody says when a list changes, and its memory may be the same.
+  if (!(furthest < 0.25 * margin_ * margin_)) return true;
+  // KIM-API does not signal a new list, and simulators reuse the buffer: compare the contents.
   std::size_t begin = 0;
   for (std::size_t k = 0; k < listed(); ++k) {
-    auto const before = std::span(given_).subspan(begin, given_ends_[k] - begin);
-    if (!std::ranges::equal(system.neighbors->neighbors(reached_[k]), before)) return false;
-    begin = given_ends_[k];
+    auto const before = std::span(source_).subspan(begin, source_ends_[k] - begin);
+    if (!std::ranges::equal(system.neighbors->neighbors(reached_[k]), before)) return true;
+    begin = source_ends_[k];
   }
-  return true;
+  return false;
 }
 
 void CachedNeighbors::read(System const& system, double range, int layers) {
@@ -66,8 +66,8 @@ void CachedNeighbors::read(System const& system, double range, int layers) {
   counts_.clear();
   offsets_.assign(1, 0);
   neighbors_.clear();
-  given_ends_.clear();
-  given_.clear();
+  source_ends_.clear();
+  source_.clear();
 
   auto const reach = [&](int particle) {
     if (place_[particle] >= 0) return;
@@ -82,11 +82,11 @@ void CachedNeighbors::read(System const& system, double range, int layers) {
   for (int hops = 0; hops < layers; ++hops) {
     for (auto k = offsets_.size() - 1; k < counts_.back(); ++k) {
       int const i = reached_[k];
-      auto const given = system.neighbors->neighbors(i);
-      given_.insert(given_.end(), given.begin(), given.end());
-      given_ends_.push_back(given_.size());
+      auto const list = system.neighbors->neighbors(i);
+      source_.insert(source_.end(), list.begin(), list.end());
+      source_ends_.push_back(source_.size());
       double const* const xi = x + 3 * std::int64_t{i};
-      for (int const j : given) {
+      for (int const j : list) {
         if (j < 0 || j >= particles)
           throw Error("neighbour " + std::to_string(j) + " of particle " + std::to_string(i) +
                       " does not exist, expected an index below " + std::to_string(particles));

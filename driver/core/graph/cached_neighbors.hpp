@@ -1,4 +1,5 @@
-// Neighbour lists cut to what a model can reach, kept for as long as they are right.
+// Verlet lists: neighbour lists cut to what a model can reach, kept while particles move little
+// (L. Verlet, Phys. Rev. 159, 98 (1967)).
 #pragma once
 
 #include <cstdint>
@@ -11,17 +12,17 @@ namespace torchml {
 
 /// The simulator's lists of all particles whose neighbours a message-passing model may need,
 /// without the pairs that cannot come closer than the cutoff for now. Reading lists, which reach a
-/// skin beyond the cutoff and hold ghosts of ghosts, is a good part of preparing a step; this does
-/// it when lists change or particles have moved far, and otherwise only compares.
-class CachedNeighbors final : public NeighborSource {
+/// skin beyond the cutoff and hold ghosts of ghosts, is a good part of preparing a step: lists are
+/// read when they change or particles have moved far, and otherwise only compared.
+class CachedNeighbors {
  public:
-  /// Makes the lists right for `system`: those of the particles within layers - 1 hops of the
-  /// contributing ones, with all pairs closer than `cutoff` (Å). Returns whether they were made
-  /// anew. Throws Error on a neighbour index outside the system.
-  bool update(System const& system, double cutoff, int layers);
+  /// Reads the lists of `system` again if they need it: those of the particles within layers - 1
+  /// hops of the contributing ones, with all pairs closer than `cutoff` (Å). Returns whether they
+  /// were read. Throws Error on a neighbour index outside the system.
+  bool rebuild(System const& system, double cutoff, int layers);
 
-  /// A list in the simulator's order, of a particle that is `listed`.
-  [[nodiscard]] std::span<int const> neighbors(int particle) const override;
+  /// The list of a particle that is `listed`, in the simulator's order. Throws Error for another.
+  [[nodiscard]] std::span<int const> neighbors(int particle) const;
 
   /// Contributing particles first, then by the number of hops; with pairs a little longer than the
   /// cutoff, so that this order stays an upper bound while the lists are kept.
@@ -36,21 +37,21 @@ class CachedNeighbors final : public NeighborSource {
   [[nodiscard]] int layers() const { return static_cast<int>(counts_.size()) - 1; }
 
  private:
-  [[nodiscard]] bool still_right(System const& system) const;
+  [[nodiscard]] bool needs_rebuild(System const& system) const;
   void read(System const& system, double range, int layers);
 
   double cutoff_ = 0.0;
-  double margin_ = 0.0;                  ///< Å beyond the cutoff
-  std::vector<int> species_;             ///< [N] as the lists were read
-  std::vector<int> contributing_;        ///< [N]
-  std::vector<double> coordinates_;      ///< [3 N] Å
-  std::vector<int> reached_;             ///< particles by hops
-  std::vector<int> place_;               ///< [N] where a particle stands in reached_, or -1
-  std::vector<std::size_t> counts_;      ///< [layers + 1]
-  std::vector<std::size_t> offsets_;     ///< [listed + 1] into neighbors_
-  std::vector<int> neighbors_;           ///< lists without far pairs
-  std::vector<std::size_t> given_ends_;  ///< [listed] ends of the lists in given_
-  std::vector<int> given_;               ///< lists as the simulator gave them
+  double margin_ = 0.0;                   ///< Å beyond the cutoff
+  std::vector<int> species_;              ///< [N] as the lists were read
+  std::vector<int> contributing_;         ///< [N]
+  std::vector<double> coordinates_;       ///< [3 N] Å
+  std::vector<int> reached_;              ///< particles by hops
+  std::vector<int> place_;                ///< [N] where a particle stands in reached_, or -1
+  std::vector<std::size_t> counts_;       ///< [layers + 1]
+  std::vector<std::size_t> offsets_;      ///< [listed + 1] into neighbors_
+  std::vector<int> neighbors_;            ///< lists without far pairs
+  std::vector<std::size_t> source_ends_;  ///< [listed] ends of the lists in source_
+  std::vector<int> source_;               ///< the simulator's own lists
 };
 
 }  // namespace torchml

@@ -3,24 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
-#include <cstdlib>
 #include <limits>
-#include <string>
-
-#include "host/node_ranks.hpp"
-#include "torchml/common/error.hpp"
-#include "torchml/common/text.hpp"
 
 namespace torchml {
-
-Folding folding_from_environment() {
-  char const* const variable = std::getenv("TORCHML_FOLDING");
-  auto const value = lower(trim(variable == nullptr ? "" : variable));
-  if (value == "off") return Folding::off;
-  if (!value.empty() && value != "on")
-    throw Error("TORCHML_FOLDING is '" + value + "', expected on or off");
-  return job_size() > 1 ? Folding::several_ranks : Folding::one_rank;
-}
 
 GhostFolding::GhostFolding(Folding folding) : folding_(folding) {}
 
@@ -48,7 +33,7 @@ void GhostFolding::find(System const& system, CachedNeighbors const& neighbors, 
   }
   found_ = images_.find(system, neighbors, cutoff);
   if (found_ && !images_.same_translations()) sightings_ = 0;
-  // Where there are no images, one does not look for them in every step.
+  // Where there are no images, the search is not repeated in every step.
   failures_ = found_ ? 0 : std::min(failures_ + 1, 6);
   patience_ = found_ ? 0 : (1 << (failures_ - 1)) - 1;
 }

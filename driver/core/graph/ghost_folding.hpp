@@ -1,4 +1,4 @@
-// Sparing a model the ghosts that are images of other particles.
+// Ghosts that are images of other particles are not computed a second time.
 #pragma once
 
 #include <span>
@@ -10,29 +10,26 @@
 
 namespace torchml {
 
-/// Who may be taken for an image (TORCHML_FOLDING=off: nobody).
+/// Which particles may be taken for images.
 enum class Folding {
-  off,
-  one_rank,      ///< all particles of the simulation are here
-  several_ranks  ///< other ranks' atoms are among the ghosts
+  off,           ///< none
+  one_rank,      ///< all particles of the simulation are on this rank
+  several_ranks  ///< atoms of other ranks are among the ghosts
 };
 
-/// What the environment says: the variable TORCHML_FOLDING and the launcher of MPI.
-Folding folding_from_environment();
-
-/// Follows one stream of evaluations and tells which particles share an owner.
+/// Follows one stream of evaluations and finds which particles share an owner.
 ///
-/// Geometry alone cannot tell an image from another atom in the same surroundings, whose forces are
-/// its own: a copy of a crystal's cell beside it looks just like a periodic image. Motion can.
-/// Images are folded only after they were seen to move together with their owners while the atoms
-/// moved in different directions; where other ranks could hold copies, which move alike until what
-/// is different about them is felt, after several such steps.
+/// Geometry alone cannot distinguish an image from another atom in the same surroundings, which has
+/// forces of its own: a copy of a crystal's cell beside it looks like a periodic image. Motion can.
+/// Images are folded only after they have moved together with their owners while the atoms moved in
+/// different directions. Where other ranks could hold copies, which move alike until a difference
+/// between their surroundings reaches them, that takes several such steps.
 class GhostFolding {
  public:
   explicit GhostFolding(Folding folding);
 
-  /// [N] the owner of each particle, or empty where every particle is to be computed. `renewed`:
-  /// the lists in `neighbors` were made anew. Cutoff in Å.
+  /// [N] the owner of each particle, or empty where every particle must be computed. `renewed`:
+  /// the lists in `neighbors` were read again. Cutoff in Å.
   std::span<int const> owners(System const& system, CachedNeighbors const& neighbors, bool renewed,
                               double cutoff);
 

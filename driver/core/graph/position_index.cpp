@@ -8,14 +8,15 @@ namespace torchml {
 
 void PositionIndex::build(std::span<double const> coordinates, std::span<int const> particles) {
   coordinates_ = coordinates;
+  low_ = {};
   std::array<double, 3> high{};
-  for (int axis = 0; axis < 3; ++axis) {
+  for (int axis = 0; axis < 3 && !particles.empty(); ++axis) {
     auto const value = [&](int particle) {
       return coordinates[3 * static_cast<std::size_t>(particle) + axis];
     };
     auto const [least, most] = std::ranges::minmax(particles, {}, value);
-    low_[axis] = particles.empty() ? 0.0 : value(least);
-    high[axis] = particles.empty() ? 0.0 : value(most);
+    low_[axis] = value(least);
+    high[axis] = value(most);
   }
   // About one particle in a cell, as far as they fill the box around them.
   double const count = static_cast<double>(particles.size()) + 1.0;

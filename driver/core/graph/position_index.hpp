@@ -1,4 +1,4 @@
-// Which particle is at a place.
+// Finding the particle at a position.
 #pragma once
 
 #include <array>

@@ -1,12 +1,8 @@
 #include "graph/shell_graph.hpp"
 
-#include <string>
-
-#include "torchml/common/error.hpp"
-
 namespace torchml {
 
-void ShellGraph::build(System const& system, double cutoff, int layers,
+void ShellGraph::build(System const& system, CachedNeighbors const& lists, double cutoff,
                        std::span<int const> owners) {
   auto const particles = static_cast<std::int64_t>(system.size());
   nodes.clear();
@@ -33,14 +29,11 @@ void ShellGraph::build(System const& system, double cutoff, int layers,
   double const cutoff_squared = cutoff * cutoff;
   double const* const x = system.coordinates.data();
   std::int64_t target = 0;
-  for (int shell = 0; shell < layers; ++shell) {
+  for (int shell = 0; shell < lists.layers(); ++shell) {
     for (; target < node_counts.back(); ++target) {
       auto const i = nodes[target];
       double const* const xi = x + 3 * i;
-      for (int const j : system.neighbors->neighbors(static_cast<int>(i))) {
-        if (j < 0 || j >= particles)
-          throw Error("neighbour " + std::to_string(j) + " of particle " + std::to_string(i) +
-                      " does not exist, expected an index below " + std::to_string(particles));
+      for (int const j : lists.neighbors(static_cast<int>(i))) {
         double const* const xj = x + 3 * std::int64_t{j};
         double const dx = xj[0] - xi[0];
         double const dy = xj[1] - xi[1];

@@ -5,6 +5,7 @@
 #include <span>
 #include <vector>
 
+#include "graph/cached_neighbors.hpp"
 #include "system.hpp"
 
 namespace torchml {
@@ -15,8 +16,8 @@ namespace torchml {
 /// works on the first edge_counts[n - 1 - l] edges and produces the first node_counts[n - 1 - l]
 /// nodes. The order follows from the particles and their lists alone.
 ///
-/// Particles may share an owner (see ImageMap): then the owners are the nodes, and an edge comes
-/// from the node of its source's owner, with the vector of the source itself.
+/// Particles may share an owner (see ImageMap): then the owners are the nodes. An edge comes from
+/// the node of its source's owner, but has the vector of the source.
 struct ShellGraph {
   std::vector<std::int64_t> nodes;        ///< [M] particle of each node
   std::vector<std::int64_t> sources;      ///< [E] node index
@@ -26,10 +27,11 @@ struct ShellGraph {
   std::vector<std::int64_t> node_counts;  ///< [n + 1] nodes in shells 0..k
   std::vector<std::int64_t> edge_counts;  ///< [n] edges into shells 0..k
 
-  /// Rebuilds the graph with the pairs closer than `cutoff` (Å); reads each list once and takes
-  /// time linear in their lengths. `owners` [N] may be empty: everyone owns itself. Throws Error on
-  /// a neighbour index outside the system.
-  void build(System const& system, double cutoff, int layers, std::span<int const> owners = {});
+  /// Rebuilds the graph of lists.layers() shells with the pairs closer than `cutoff` (Å), which
+  /// `lists` must hold; reads each list once and takes time linear in their lengths. `owners` [N]
+  /// may be empty: each particle owns itself.
+  void build(System const& system, CachedNeighbors const& lists, double cutoff,
+             std::span<int const> owners = {});
 
  private:
   std::vector<std::int64_t> node_of_;  ///< [N] scratch: node of each particle or -1

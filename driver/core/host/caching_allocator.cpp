@@ -6,13 +6,9 @@
 #include <algorithm>
 #include <atomic>
 #include <bit>
-#include <cstdlib>
 #include <exception>
 #include <limits>
 #include <new>
-#include <string_view>
-
-#include "torchml/common/text.hpp"
 
 namespace torchml {
 namespace {
@@ -23,7 +19,7 @@ struct alignas(c10::gAlignment) Header {
   std::size_t size;  ///< of the block, header included
 };
 
-/// Larger requests are nonsense; the others' allocator has a message for them.
+/// Larger requests are errors; the other allocator has a message for them.
 constexpr std::size_t largest = std::numeric_limits<std::size_t>::max() / 4;
 /// Allocations after which an old peak no longer counts: some tens of evaluations.
 constexpr std::uint64_t window = 4096;
@@ -36,7 +32,8 @@ std::size_t size_class(std::size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
-/// What libtorch was given; of static lifetime, since tensors may outlive everything else.
+/// libtorch's allocator, if it is one of these; never destroyed, since tensors may outlive all
+/// else.
 std::atomic<CachingAllocator*> installed = nullptr;
 
 }  // namespace
@@ -73,14 +70,14 @@ void CachingAllocator::copy_data(void* to, void const* from, std::size_t bytes) 
 /// A kept block of this size or a little more; null if there is none.
 void* CachingAllocator::take(std::size_t size) {
   std::scoped_lock const lock(mutex_);
-  auto const found = kept_.lower_bound(size);
-  if (found == kept_.end() || found->first > size + size / 4) return nullptr;
-  auto const [block, since] = found->second.back();  // the latest, which caches may still hold
-  auto const its_size = found->first;
-  found->second.pop_back();
-  if (found->second.empty()) kept_.erase(found);
-  usage_.cached -= its_size;
-  note_live(its_size);
+  auto const blocks = kept_.lower_bound(size);
+  if (blocks == kept_.end() || blocks->first > size + size / 4) return nullptr;
+  auto const [block, since] = blocks->second.back();  // the latest, which caches may still hold
+  auto const block_size = blocks->first;
+  blocks->second.pop_back();
+  if (blocks->second.empty()) kept_.erase(blocks);
+  usage_.cached -= block_size;
+  note_live(block_size);
   return block;
 }
 
@@ -124,7 +121,7 @@ void CachingAllocator::keep(void* block, std::size_t size) {
   try {
     kept_[size].push_back({block, ++releases_});
     usage_.cached += size;
-  } catch (std::bad_alloc const&) {  // a block is freed, whatever else fails
+  } catch (std::bad_alloc const&) {  // the block must be freed also then
     if (auto const empty = kept_.find(size); empty != kept_.end() && empty->second.empty())
       kept_.erase(empty);
     system_.release(block);
@@ -132,8 +129,7 @@ void CachingAllocator::keep(void* block, std::size_t size) {
   shrink();
 }
 
-/// Returns the blocks that were not used for the longest time until no more is kept than has been
-/// in use.
+/// Frees the blocks that were not used for the longest time until no more is kept than was in use.
 void CachingAllocator::shrink() {
   while (usage_.cached > usage_.peak) {
     auto const oldest = std::min_element(kept_.begin(), kept_.end(), [](auto& a, auto& b) {
@@ -165,12 +161,10 @@ CachingAllocator::Usage CachingAllocator::usage() const {
 void CachingAllocator::install() {
   static std::once_flag once;
   std::call_once(once, [] {
-    char const* const wanted = std::getenv("TORCHML_ALLOCATOR");
-    if (wanted != nullptr && lower(trim(wanted)) == "off") return;
     installed = new CachingAllocator(*c10::GetCPUAllocator());
     constexpr std::uint8_t above_default = 1;
     c10::SetCPUAllocator(installed.load(), above_default);
-    // No thread may hold the lock of what a forked process goes on with.
+    // A forked process must not inherit a lock that another thread holds.
     pthread_atfork([] { installed.load()->mutex_.lock(); },
                    [] { installed.load()->mutex_.unlock(); },
                    [] { installed.load()->mutex_.unlock(); });

@@ -1,6 +1,6 @@
 // Memory of libtorch's large tensors on the CPU, kept from one evaluation to the next. The system
-// hands out large blocks page by page, zeroed, and takes them back at once: at 8,000 atoms that
-// cost more than half of a step.
+// gives large blocks page by page, zeroed, and takes them back at once: at 8,000 atoms that cost
+// more than half of a step.
 #pragma once
 
 #include <c10/core/Allocator.h>
@@ -14,10 +14,10 @@
 
 namespace torchml {
 
-/// Keeps the blocks of at least `smallest` bytes that evaluations free, for the next ones. What is
-/// allocated outside of a Scope (a user's own tensors, a host's) and small blocks go to the
-/// allocator that was there before. Every block knows whom it goes back to, so allocators may be
-/// exchanged while tensors live. Blocks are aligned to 64 bytes. Thread-safe.
+/// Keeps the blocks of at least `smallest` bytes that evaluations free, for the next ones. Blocks
+/// that are small or allocated outside of a Scope (a user's own tensors) come from the allocator
+/// that was there before. Every block records its allocator, so allocators may be exchanged while
+/// tensors live. Blocks are aligned to 64 bytes. Thread-safe.
 class CachingAllocator final : public c10::Allocator {
  public:
   static constexpr std::size_t smallest = std::size_t{64} << 10U;
@@ -28,15 +28,15 @@ class CachingAllocator final : public c10::Allocator {
     void (*release)(void* block) = c10::free_cpu;
   };
 
-  /// Bytes of blocks, and how many of them were asked of the system so far.
+  /// Bytes of blocks, and the number of blocks that came from the system so far.
   struct Usage {
     std::size_t live = 0;
     std::size_t cached = 0;
-    std::size_t peak = 0;  ///< the most that lived at once of late; never more is cached
+    std::size_t peak = 0;  ///< most bytes that recently lived at once; at most as much is cached
     std::uint64_t from_system = 0;
   };
 
-  /// As long as one lives on this thread, the thread's blocks are kept.
+  /// While one exists on a thread, the thread's blocks are kept.
   class Scope {
    public:
     Scope();
@@ -52,21 +52,21 @@ class CachingAllocator final : public c10::Allocator {
   CachingAllocator(CachingAllocator const&) = delete;
   CachingAllocator& operator=(CachingAllocator const&) = delete;
 
-  /// Before it throws for want of memory, it returns all that it keeps and tries again.
+  /// Without memory, it first frees all kept blocks and tries again, then throws.
   c10::DataPtr allocate(std::size_t bytes) override;
   void copy_data(void* to, void const* from, std::size_t bytes) const override;
 
-  /// Returns what is kept to the system.
+  /// Frees the kept blocks.
   void release_cached();
 
   [[nodiscard]] Usage usage() const;
 
-  /// Makes one of these libtorch's allocator, the first time it is called, unless TORCHML_ALLOCATOR
-  /// is `off` or somebody's own has precedence. It is never taken away, so the library that this is
-  /// linked into must not be unloaded.
+  /// Makes one of these libtorch's allocator, the first time it is called, unless an allocator of
+  /// higher priority is there. It is never removed, so the library that this is linked into must
+  /// not be unloaded.
   static void install();
 
-  /// Returns what the installed one keeps to the system; nothing where there is none.
+  /// Frees the kept blocks of the installed one, if there is one.
   static void release_installed();
 
  private:

@@ -1,4 +1,4 @@
-// Where a model runs.
+// The device on which a model runs.
 #pragma once
 
 #include <torch/types.h>
@@ -8,7 +8,7 @@
 namespace torchml {
 
 /// "cpu", "cuda" (the node-local rank modulo the number of visible GPUs) or "cuda:K". Throws
-/// Error saying what was found when the device does not exist.
+/// Error that lists what is there when the device does not exist.
 torch::Device pick_device(std::string const& name, int node_local_rank);
 
 }  // namespace torchml

@@ -13,16 +13,16 @@ Function* python_function(char const* name) {
 
 }  // namespace
 
-PythonLockRelease::PythonLockRelease() {
+GilRelease::GilRelease() {
   auto* const is_initialized = python_function<int()>("Py_IsInitialized");
-  auto* const holds_lock = python_function<int()>("PyGILState_Check");
+  auto* const holds_gil = python_function<int()>("PyGILState_Check");
   auto* const save_thread = python_function<void*()>("PyEval_SaveThread");
-  if (is_initialized == nullptr || holds_lock == nullptr || save_thread == nullptr) return;
-  // PyGILState_Check answers yes before Python is initialised.
-  if (is_initialized() != 0 && holds_lock() != 0) state_ = save_thread();
+  if (is_initialized == nullptr || holds_gil == nullptr || save_thread == nullptr) return;
+  // PyGILState_Check returns 1 before Python is initialised.
+  if (is_initialized() != 0 && holds_gil() != 0) state_ = save_thread();
 }
 
-PythonLockRelease::~PythonLockRelease() {
+GilRelease::~GilRelease() {
   if (state_ != nullptr) python_function<void(void*)>("PyEval_RestoreThread")(state_);
 }
 

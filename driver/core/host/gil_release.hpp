@@ -1,17 +1,17 @@
-// Living inside a Python process without linking to Python.
+// Running inside a Python process without linking to Python.
 #pragma once
 
 namespace torchml {
 
-/// Gives up Python's global interpreter lock while it lives, if this thread holds it. libtorch's
-/// autograd engine refuses to run under the lock, which simulators in Python (ASE through kimpy)
-/// keep while they call a model. Python is found at run time; without it nothing happens.
-class PythonLockRelease {
+/// Releases Python's global interpreter lock (GIL) while it lives, if this thread holds it.
+/// libtorch's autograd engine refuses to run under the GIL, which simulators in Python (ASE through
+/// kimpy) keep while they call a model. Python is found at run time; without it nothing happens.
+class GilRelease {
  public:
-  PythonLockRelease();
-  ~PythonLockRelease();
-  PythonLockRelease(PythonLockRelease const&) = delete;
-  PythonLockRelease& operator=(PythonLockRelease const&) = delete;
+  GilRelease();
+  ~GilRelease();
+  GilRelease(GilRelease const&) = delete;
+  GilRelease& operator=(GilRelease const&) = delete;
 
  private:
   void* state_ = nullptr;

@@ -3,13 +3,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
-#include <cstdlib>
 #include <optional>
-#include <string_view>
-#include <utility>
 
-#include "torchml/common/text.hpp"
+#include "host/launchers.hpp"
 
 #ifdef __linux__
 #include <sched.h>
@@ -21,16 +17,7 @@
 namespace torchml {
 namespace {
 
-std::optional<int> number_from(char const* variable) {
-  char const* const text = std::getenv(variable);
-  if (text == nullptr) return std::nullopt;
-  std::string_view value = text;
-  // Slurm writes "4(x2)", OpenMP allows "4,2": the first number counts.
-  value = value.substr(0, value.find_first_of("(,"));
-  return parse_number<int>(trim(value));
-}
-
-/// Cores that a process may use; all that are there where the system does not say.
+/// Cores that a process may use; all cores where the system has no such limit.
 int cores_allowed([[maybe_unused]] pid_t process) {
 #ifdef __linux__
   cpu_set_t mask;
@@ -65,17 +52,11 @@ int cores_of_rank(NodeRanks const& ranks) {
 }  // namespace
 
 NodeRanks node_ranks() {
-  constexpr std::array<std::pair<char const*, char const*>, 5> launchers = {{
-      {"OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"},
-      {"MPI_LOCALRANKID", "MPI_LOCALNRANKS"},
-      {"MV2_COMM_WORLD_LOCAL_RANK", "MV2_COMM_WORLD_LOCAL_SIZE"},
-      {"PALS_LOCAL_RANKID", "PALS_LOCAL_SIZE"},
-      {"SLURM_LOCALID", "SLURM_STEP_TASKS_PER_NODE"},
-  }};
-  for (auto const& [rank_variable, size_variable] : launchers) {
-    auto const rank = number_from(rank_variable);
+  for (auto const& launcher : launchers()) {
+    auto const rank = number_in_environment(launcher.local_rank);
     if (!rank || *rank < 0) continue;
-    return {*rank, std::max(*rank + 1, number_from(size_variable).value_or(1))};
+    auto const size = number_in_environment(launcher.local_size).value_or(1);
+    return {*rank, std::max(*rank + 1, size)};
   }
 #ifdef TORCHML_WITH_MPI
   if (auto const world = world_ranks()) return *world;
@@ -85,9 +66,8 @@ NodeRanks node_ranks() {
 
 int job_size() {
   int size = 1;
-  for (char const* const variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE",
-                                     "PALS_SIZE", "SLURM_STEP_NUM_TASKS"})
-    size = std::max(size, number_from(variable).value_or(1));
+  for (auto const& launcher : launchers())
+    size = std::max(size, number_in_environment(launcher.size).value_or(1));
 #ifdef TORCHML_WITH_MPI
   if (auto const world = world_ranks()) size = std::max(size, world->local_size);
 #endif
@@ -95,7 +75,8 @@ int job_size() {
 }
 
 int default_threads(NodeRanks const& ranks) {
-  if (auto const threads = number_from("OMP_NUM_THREADS"); threads && *threads > 0) return *threads;
+  if (auto const threads = number_in_environment("OMP_NUM_THREADS"); threads && *threads > 0)
+    return *threads;
   return cores_of_rank(ranks);
 }
 

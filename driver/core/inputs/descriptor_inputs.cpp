@@ -1,5 +1,5 @@
 // The convention `descriptor`: forward(descriptor[, species]), one row per contributing particle.
-// Forces and virials are the vector-Jacobian product of what autograd returns.
+// Forces and virials are the vector-Jacobian product with the derivative from autograd.
 #include <ATen/Parallel.h>
 
 #include <algorithm>
@@ -30,8 +30,8 @@ class DescriptorInputs final : public InputBuilder {
     inputs.contributing_rows = tensor_of(rows_, {inputs.contributing}, torch::kCPU);
     values_.resize(static_cast<std::size_t>(inputs.contributing * width));
     descriptor::compute(*settings_.descriptor, atoms(system), values_, at::get_num_threads());
-    inputs.differentiable = leaf_of(values_, {inputs.contributing, width}, settings_.spec.dtype,
-                                    settings_.device, gradient);
+    inputs.differentiable = leaf_of(values_, {inputs.contributing, width},
+                                    settings_.spec.input_type(), settings_.device, gradient);
     inputs.arguments = {inputs.differentiable};
     if (settings_.argument_names.size() > 1) {
       for (auto& row : rows_)
@@ -45,18 +45,16 @@ class DescriptorInputs final : public InputBuilder {
   void pull_back(System const& system, torch::Tensor const& derivative, Request const& request,
                  Result& result) const override {
     if (request.edge_terms)
-      throw Error("dE/dr of pairs was asked for, expected a model of the convention 'edges'");
-    if (request.forces) result.forces.assign(3 * system.size(), 0.0);
-    if (request.particle_virials) result.particle_virials.assign(6 * system.size(), 0.0);
-    result.virial.fill(0.0);
+      throw Error("dE/dr of pairs was requested, expected a model of the convention 'edges'");
     descriptor::AtomGradient gradient;
     if (request.forces) gradient.positions = result.forces;
-    if (request.virial) gradient.virial = &result.virial;
-    if (request.particle_virials) gradient.particle_virials = result.particle_virials;
+    if (request.virial) gradient.virial = &result.kim_virial;
+    if (request.particle_virials) gradient.particle_virials = result.kim_particle_virials;
     descriptor::pull_back(*settings_.descriptor, atoms(system),
                           {derivative.data_ptr<double>(), values_.size()}, gradient,
                           at::get_num_threads());
-    for (double& force : result.forces) force = -force;
+    if (request.forces)
+      for (double& force : result.forces) force = -force;
   }
 
  private:

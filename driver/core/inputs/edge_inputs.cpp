@@ -29,10 +29,9 @@ class EdgeInputs final : public InputBuilder {
 
   ModelInputs build(System const& system, bool gradient) override {
     auto const& spec = settings_.spec;
-    bool const renewed = lists_.update(system, spec.cutoff, spec.layers);
+    bool const renewed = lists_.rebuild(system, spec.cutoff, spec.layers);
     auto const owners = folding_.owners(system, lists_, renewed, spec.cutoff);
-    graph_.build({system.species, system.coordinates, system.contributing, &lists_}, spec.cutoff,
-                 spec.layers, owners);
+    graph_.build(system, lists_, spec.cutoff, owners);
     auto const nodes = static_cast<std::int64_t>(graph_.nodes.size());
     auto const edges = static_cast<std::int64_t>(graph_.sources.size());
     auto const& device = settings_.device;
@@ -42,7 +41,7 @@ class EdgeInputs final : public InputBuilder {
     inputs.contributing = graph_.node_counts.front();
     inputs.contributing_rows = torch::arange(inputs.contributing, torch::kInt64);
     inputs.differentiable =
-        leaf_of(graph_.vectors, {edges, 3}, settings_.spec.dtype, device, gradient);
+        leaf_of(graph_.vectors, {edges, 3}, spec.input_type(), device, gradient);
     auto const species = filled<std::int64_t>({nodes}, device, [&](auto codes) {
       for (std::size_t n = 0; n < codes.size(); ++n)
         codes[n] = settings_.species_codes[system.species[graph_.nodes[n]]];
@@ -79,13 +78,9 @@ class EdgeInputs final : public InputBuilder {
   ShellGraph graph_;
 };
 
-void EdgeInputs::pull_back(System const& system, torch::Tensor const& derivative,
+void EdgeInputs::pull_back(System const& /*system*/, torch::Tensor const& derivative,
                            Request const& request, Result& result) const {
   double const* const gradient = derivative.data_ptr<double>();
-  if (request.forces) result.forces.assign(3 * system.size(), 0.0);
-  if (request.particle_virials) result.particle_virials.assign(6 * system.size(), 0.0);
-  result.virial.fill(0.0);
-
   for (std::size_t e = 0; e < graph_.sources.size(); ++e) {
     double const* const g = gradient + 3 * e;
     double const* const v = graph_.vectors.data() + 3 * e;
@@ -100,10 +95,10 @@ void EdgeInputs::pull_back(System const& system, torch::Tensor const& derivative
     if (!request.virial && !request.particle_virials) continue;
     Virial const share = symmetric_product(g, v);
     for (std::size_t c = 0; c < 6; ++c) {
-      result.virial[c] += share[c];
+      result.kim_virial[c] += share[c];
       if (request.particle_virials) {  // half to either end, as LAMMPS divides pairs
-        result.particle_virials[6 * source + c] += 0.5 * share[c];
-        result.particle_virials[6 * target + c] += 0.5 * share[c];
+        result.kim_particle_virials[6 * source + c] += 0.5 * share[c];
+        result.kim_particle_virials[6 * target + c] += 0.5 * share[c];
       }
     }
   }
@@ -113,10 +108,9 @@ void EdgeInputs::pull_back(System const& system, torch::Tensor const& derivative
 void EdgeInputs::collect_edge_terms(double const* gradient, Result& result) const {
   if (!settings_.spec.radial)
     throw Error(
-        "dE/dr of pairs was asked for, expected a model of the convention 'edges' whose "
-        "metadata says that it depends on distances alone (radial = true)");
-  double const tolerance = settings_.spec.dtype == ScalarType::float32 ? 1e-3 : 1e-8;
-  result.edge_terms.clear();
+        "dE/dr of pairs was requested, expected a model of the convention 'edges' whose "
+        "metadata contain radial = true: an energy of distances only");
+  double const tolerance = settings_.spec.input_type() == ScalarType::float32 ? 1e-3 : 1e-8;
   for (std::size_t e = 0; e < graph_.sources.size(); ++e) {
     double const* const g = gradient + 3 * e;
     double const* const v = graph_.vectors.data() + 3 * e;
@@ -127,8 +121,8 @@ void EdgeInputs::collect_edge_terms(double const* gradient, Result& result) cons
     double const across = std::hypot(g[0] - along * v[0], g[1] - along * v[1], g[2] - along * v[2]);
     if (!(across <= tolerance * (1.0 + norm)))
       throw Error(
-          "the gradient of an edge is not parallel to the edge although the metadata says "
-          "radial = true, expected an energy that depends on distances alone");
+          "the gradient of an edge is not parallel to the edge although the metadata contain "
+          "radial = true, expected an energy of distances only");
     result.edge_terms.push_back({static_cast<int>(graph_.nodes[graph_.targets[e]]),
                                  graph_.source_particles[e],
                                  r,

@@ -1,6 +1,6 @@
 // The convention `graph`: forward(species, coords, edge_index0..edge_index{n-1}, contributing),
 // where contributing is 0 for contributing particles and 1 for ghosts (a batch index). Only the
-// particles that are reached are handed over, the contributing ones first.
+// reached particles are passed, the contributing ones first.
 #include "graph/cached_neighbors.hpp"
 #include "graph/shell_graph.hpp"
 #include "graph/staged_graph.hpp"
@@ -16,9 +16,8 @@ class GraphInputs final : public ParticleInputs {
 
   ModelInputs build(System const& system, bool gradient) override {
     ModelInputs inputs;
-    lists_.update(system, settings_.spec.cutoff, settings_.spec.layers);
-    graph_.build({system.species, system.coordinates, system.contributing, &lists_},
-                 settings_.spec.cutoff, settings_.spec.layers);
+    lists_.rebuild(system, settings_.spec.cutoff, settings_.spec.layers);
+    graph_.build(system, lists_, settings_.spec.cutoff);
     // Networks that squeeze() their outputs fail on a single particle; the original driver gave
     // them a second one that no edge reaches, and models rely on it.
     begin(system, graph_.nodes, gradient, graph_.nodes.size() == 1 ? 1 : 0, inputs);

@@ -7,12 +7,12 @@ namespace {
 
 void check_number_of_arguments(InputSettings const& settings) {
   auto const& spec = settings.spec;
-  auto const given = settings.argument_names.size();
+  auto const count = settings.argument_names.size();
   std::size_t minimum = 0;
   std::size_t maximum = 0;
   std::string form;
   switch (spec.convention) {
-    case Convention::none:
+    case Convention::raw:
       minimum = maximum = 5;
       form = "(species, coords, n_neigh, nlist, contributing)";
       break;
@@ -33,12 +33,12 @@ void check_number_of_arguments(InputSettings const& settings) {
       break;
   }
   auto const convention = std::string(to_string(spec.convention));
-  if (given < minimum || given > maximum)
-    throw Error("forward takes " + std::to_string(given) + " arguments, expected " + form +
+  if (count < minimum || count > maximum)
+    throw Error("forward takes " + std::to_string(count) + " arguments, expected " + form +
                 " for the convention '" + convention + "'");
-  if (spec.number_of_inputs != 0 && spec.number_of_inputs != static_cast<int>(given))
+  if (spec.number_of_inputs != 0 && spec.number_of_inputs != static_cast<int>(count))
     throw Error("the .param file announces " + std::to_string(spec.number_of_inputs) +
-                " inputs but forward takes " + std::to_string(given) + ", expected " + form +
+                " inputs but forward takes " + std::to_string(count) + ", expected " + form +
                 " for the convention '" + convention + "'");
 }
 
@@ -47,7 +47,7 @@ void check_number_of_arguments(InputSettings const& settings) {
 std::unique_ptr<InputBuilder> make_input_builder(InputSettings settings) {
   check_number_of_arguments(settings);
   switch (settings.spec.convention) {
-    case Convention::none:
+    case Convention::raw:
       return make_raw_inputs(std::move(settings));
     case Convention::graph:
       return make_graph_inputs(std::move(settings));

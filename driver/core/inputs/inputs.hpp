@@ -33,23 +33,24 @@ class InputBuilder {
   /// Prepares forward's arguments; the differentiable one requires a gradient if `gradient`.
   virtual ModelInputs build(System const& system, bool gradient) = 0;
 
-  /// Fills forces, virials and edge terms, as far as requested, from `derivative`, which has the
-  /// shape of the differentiable input: dE/d(input) on the CPU in float64.
+  /// Adds forces, virials and edge terms, as far as requested, to a cleared result, from
+  /// `derivative`, which has the shape of the differentiable input: dE/d(input) on the CPU in
+  /// float64.
   virtual void pull_back(System const& system, torch::Tensor const& derivative,
                          Request const& request, Result& result) const = 0;
 
-  /// What forward's second output is: dE/d(input) times this. Models of coordinates return
-  /// forces (-1), the others derivatives (+1).
+  /// Forward's second output is dE/d(input) times this. Models of coordinates return forces (-1),
+  /// the others derivatives (+1).
   [[nodiscard]] virtual double returned_sign() const { return 1.0; }
 
   /// The particle of each row of a per-particle energy.
   [[nodiscard]] virtual std::int64_t particle_of_row(std::int64_t row) const { return row; }
 };
 
-/// What a builder needs to know besides the system.
+/// Settings of a builder, the same for all systems.
 struct InputSettings {
   ModelSpec spec;
-  std::vector<std::int64_t> species_codes;                   ///< what forward gets for each species
+  std::vector<std::int64_t> species_codes;  ///< the argument of forward for each species
   std::shared_ptr<descriptor::Descriptor const> descriptor;  ///< of the convention `descriptor`
   std::vector<std::string> argument_names;
   torch::Device device = torch::kCPU;

@@ -23,17 +23,17 @@ void ParticleInputs::begin(System const& system, std::span<std::int64_t const> p
   species_.resize(inputs.particles, species_.front());
   inputs.contributing = static_cast<std::int64_t>(rows_.size());
   inputs.contributing_rows = tensor_of(rows_, {inputs.contributing}, torch::kCPU);
-  if (settings_.spec.dtype == ScalarType::float32) centre();
+  if (settings_.spec.input_type() == ScalarType::float32) centre();
   constexpr double far_away = 1000.0;  // Å, so that models that look at distances see none
   for (std::int64_t i = 0; i < 3 * padding; ++i)
     coordinates_.push_back(coordinates_[i % 3] + far_away);
-  inputs.differentiable = leaf_of(coordinates_, {inputs.particles, 3}, settings_.spec.dtype,
+  inputs.differentiable = leaf_of(coordinates_, {inputs.particles, 3}, settings_.spec.input_type(),
                                   settings_.device, gradient);
 }
 
 void ParticleInputs::centre() {
-  // Far from the origin float32 has no digits left for distances; a potential does not see the
-  // origin. The median, because one stray particle must not move it away from the others.
+  // Far from the origin float32 has no digits left for distances, and the energy does not depend on
+  // the origin. The median, because one stray particle must not shift it.
   auto const particles = particles_.size();
   std::vector<double> values(particles);
   for (int axis = 0; axis < 3; ++axis) {
@@ -59,26 +59,23 @@ void ParticleInputs::pull_back(System const& system, torch::Tensor const& deriva
                                Request const& request, Result& result) const {
   double const* const gradient = derivative.data_ptr<double>();
   if (request.forces) {
-    result.forces.assign(3 * system.size(), 0.0);
     for (std::size_t row = 0; row < particles_.size(); ++row)
       for (int axis = 0; axis < 3; ++axis)
         result.forces[3 * particles_[row] + axis] = -gradient[3 * row + axis];
   }
   if (request.edge_terms)
-    throw Error("dE/dr of pairs was asked for, expected a model of the convention 'edges'");
+    throw Error("dE/dr of pairs was requested, expected a model of the convention 'edges'");
   if (!request.virial && !request.particle_virials) return;
 
-  // The share of a particle is its own dE/dx (x) x: all that dE/dx tells. KIM-API asks only that
-  // the shares sum to the virial; a share is no local stress, models of edges give that.
-  result.virial.fill(0.0);
-  if (request.particle_virials) result.particle_virials.assign(6 * system.size(), 0.0);
+  // The share of a particle is its own dE/dx (x) x. KIM-API requires only that the shares sum to
+  // the virial; a share is not a local stress, which only models of edges give.
   for (std::size_t row = 0; row < particles_.size(); ++row) {
     auto const particle = static_cast<std::size_t>(particles_[row]);
     Virial const share =
         symmetric_product(gradient + 3 * row, system.coordinates.data() + 3 * particle);
-    for (std::size_t c = 0; c < 6; ++c) result.virial[c] += share[c];
+    for (std::size_t c = 0; c < 6; ++c) result.kim_virial[c] += share[c];
     if (request.particle_virials)
-      std::ranges::copy(share, result.particle_virials.begin() + 6 * particle);
+      std::ranges::copy(share, result.kim_particle_virials.begin() + 6 * particle);
   }
 }
 

@@ -1,4 +1,4 @@
-// What the conventions that hand over particles (raw and graph) have in common.
+// The common part of the conventions that pass particles (raw and graph).
 #pragma once
 
 #include <span>
@@ -23,11 +23,11 @@ class ParticleInputs : public InputBuilder {
 
  protected:
   /// Fills counts, contributing rows and the coordinates of the given particles, one row each;
-  /// `padding` adds ghosts that no edge reaches behind them.
+  /// `padding` appends ghosts that no edge reaches.
   void begin(System const& system, std::span<std::int64_t const> particles, bool gradient,
              std::int64_t padding, ModelInputs& inputs);
 
-  /// Species of the particles and of the padding, as forward wants them: i64 [N].
+  /// Species of the particles and of the padding, as forward takes them: i64 [N].
   torch::Tensor species();
 
   /// Flags of the particles and of the padding: i64 [N].

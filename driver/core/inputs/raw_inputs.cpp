@@ -1,7 +1,8 @@
-// The convention `none`: forward(species, coords, n_neigh, nlist, contributing), where
+// The convention `raw`: forward(species, coords, n_neigh, nlist, contributing), where
 // contributing is 1 for contributing particles and 0 for ghosts.
 #include <numeric>
 
+#include "graph/cached_neighbors.hpp"
 #include "graph/shell_graph.hpp"
 #include "inputs/particle_inputs.hpp"
 #include "inputs/tensors.hpp"
@@ -19,7 +20,8 @@ class RawInputs final : public ParticleInputs {
     std::iota(all_.begin(), all_.end(), 0);
     begin(system, all_, gradient, 0, inputs);
     // One shell: the edges into the contributing particles are their filtered lists in order.
-    graph_.build(system, settings_.spec.cutoff, 1);
+    lists_.rebuild(system, settings_.spec.cutoff, 1);
+    graph_.build(system, lists_, settings_.spec.cutoff);
     counts_.assign(inputs.contributing, 0);
     list_.clear();
     for (std::size_t e = 0; e < graph_.sources.size(); ++e) {
@@ -35,6 +37,7 @@ class RawInputs final : public ParticleInputs {
 
  private:
   std::vector<std::int64_t> all_;
+  CachedNeighbors lists_;
   ShellGraph graph_;
   std::vector<std::int32_t> counts_;
   std::vector<std::int32_t> list_;

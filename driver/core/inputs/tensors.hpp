@@ -5,25 +5,13 @@
 
 #include <cstdint>
 #include <span>
-#include <sstream>
-#include <string>
 #include <vector>
 
-#include "spec/model_declaration.hpp"
+#include "spec/torch_dtype.hpp"
 
 namespace torchml {
 
-inline torch::ScalarType torch_dtype(ScalarType dtype) {
-  return dtype == ScalarType::float32 ? torch::kFloat32 : torch::kFloat64;
-}
-
-inline std::string shape_text(torch::Tensor const& tensor) {
-  std::ostringstream text;
-  text << tensor.sizes();
-  return text.str();
-}
-
-/// A tensor on `device` of a vector's elements; a copy, since a model may keep what it is given.
+/// A tensor on `device` of a vector's elements; a copy, since a model may keep its arguments.
 template <class Element>
 torch::Tensor tensor_of(std::vector<Element>& data, torch::IntArrayRef shape,
                         torch::Device device) {
@@ -31,7 +19,7 @@ torch::Tensor tensor_of(std::vector<Element>& data, torch::IntArrayRef shape,
       .to(torch::TensorOptions(device), /*non_blocking=*/false, /*copy=*/true);
 }
 
-/// A tensor on `device` whose elements `fill` writes: it is given all of them, row by row.
+/// A tensor on `device` whose elements `fill` writes, row by row.
 template <class Element, class Fill>
 torch::Tensor filled(torch::IntArrayRef shape, torch::Device device, Fill const& fill) {
   auto const tensor = torch::empty(shape, torch::CppTypeToScalarType<Element>::value);

@@ -56,8 +56,8 @@ bool can_run(std::string const& word) {
 #endif
 
 std::string const& field(Declaration const& declared, std::string const& key) {
-  auto const found = declared.fields.find(key);
-  if (found != declared.fields.end()) return found->second;
+  auto const entry = declared.fields.find(key);
+  if (entry != declared.fields.end()) return entry->second;
   throw Error("'" + key + "' is not in " + declared.source +
               ", expected an archive that 'python -m torchml_export --format aoti' wrote");
 }
@@ -89,11 +89,11 @@ void require_torch(Declaration const& declared) {
 
 void require_device(Declaration const& declared, torch::Device device) {
   auto const& compiled = field(declared, "device");
-  auto const wanted = torch::DeviceTypeName(device.type(), /*lower_case=*/true);
-  if (compiled != wanted)
+  auto const requested = torch::DeviceTypeName(device.type(), /*lower_case=*/true);
+  if (compiled != requested)
     throw Error("the model is compiled for the device '" + compiled + "' according to " +
-                declared.source + " but shall run on '" + wanted +
-                "', expected the same: export it again with --device " + wanted);
+                declared.source + " but must run on '" + requested +
+                "', expected the same: export it again with --device " + requested);
 }
 
 }  // namespace

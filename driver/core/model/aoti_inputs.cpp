@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <map>
 #include <sstream>
+#include <string>
 
-#include "inputs/tensors.hpp"
+#include "model/torch_error.hpp"
+#include "spec/torch_dtype.hpp"
 #include "torchml/common/error.hpp"
 #include "torchml/common/text.hpp"
 
@@ -79,7 +81,7 @@ std::vector<torch::Tensor> AotiInputs::flatten(std::vector<c10::IValue> const& a
 
 void AotiInputs::check(std::vector<torch::Tensor> const& tensors) const {
   if (tensors.size() != inputs_.size())
-    throw Error("the model is given " + std::to_string(tensors.size()) + " tensors, expected the " +
+    throw Error("the model gets " + std::to_string(tensors.size()) + " tensors, expected the " +
                 std::to_string(inputs_.size()) + " of 'inputs' in " + source_);
   std::map<std::string, std::int64_t> known;
   for (std::size_t k = 0; k < tensors.size(); ++k) {
@@ -88,7 +90,7 @@ void AotiInputs::check(std::vector<torch::Tensor> const& tensors) const {
     if (tensor.scalar_type() != input.type)
       throw Error("the model's input " + input.name + " is of type " +
                   toString(tensor.scalar_type()) + ", expected " + toString(input.type) +
-                  " as 'inputs' in " + source_ + " says");
+                  " as in 'inputs' of " + source_);
     bool fits = tensor.dim() == static_cast<std::int64_t>(input.sizes.size());
     for (std::size_t d = 0; fits && d < input.sizes.size(); ++d) {
       auto const size = tensor.size(static_cast<std::int64_t>(d));

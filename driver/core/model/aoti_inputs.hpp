@@ -1,4 +1,4 @@
-// The inputs of a model that was compiled ahead of time: tensors alone, of fixed types.
+// The inputs of a model that was compiled ahead of time: only tensors, of fixed types.
 #pragma once
 
 #include <torch/script.h>
@@ -10,12 +10,12 @@
 
 namespace torchml {
 
-/// What the metadata key `inputs` says, a word for each input in order: name:type[size,size], a
-/// size being a number or the name of a size that is the same wherever it stands, such as
+/// The metadata key `inputs`: one word per input, in order, as name:type[size,size]. A size is a
+/// number, or a name that stands for the same number everywhere, such as
 /// `species:int64[M] edge_vectors:float64[E,3] edge_index:int64[2,E] contributing:int64[M]`.
 ///
 /// Lists of counts cannot be inputs. Each count of node_counts and edge_counts but the last, which
-/// is that of all nodes or edges, is handed over as the size of an input of that name: a view of
+/// is that of all nodes or edges, is passed as the size of an input of that name: a view of
 /// the first nodes of `contributing`, or of the first edges in row 0 of `edge_index`.
 class AotiInputs {
  public:
@@ -28,8 +28,8 @@ class AotiInputs {
   /// Some floating-point input is of this type.
   [[nodiscard]] bool takes(ScalarType dtype) const;
 
-  /// The tensors that are handed over for forward's arguments. Throws Error when one has not the
-  /// declared type or shape, with which the model would compute on whatever lies in memory.
+  /// The tensors that stand for forward's arguments. Throws Error when one has another type or
+  /// shape than declared: the model would read past its memory.
   [[nodiscard]] std::vector<torch::Tensor> flatten(std::vector<c10::IValue> const& arguments) const;
 
  private:

@@ -8,7 +8,7 @@
 
 #include "host/gil_release.hpp"
 #include "model/aoti_host_check.hpp"
-#include "model/extensions.hpp"
+#include "model/archive_metadata.hpp"
 #include "model/torch_error.hpp"
 #include "torchml/common/error.hpp"
 
@@ -39,30 +39,28 @@ std::unique_ptr<torch::inductor::AOTIModelPackageLoader> load_package(fs::path c
 
 }  // namespace
 
-AotiModel::AotiModel(fs::path const& path, std::vector<std::string> const& extensions,
-                     torch::Device device)
+AotiModel::AotiModel(fs::path const& path, Extensions const& extensions, torch::Device device)
     : name_(path.filename().string()), device_(device) {
   auto const declared = read_metadata(path);
   require_fit(declared, device);
   auto const find = [&](std::string const& key) {
-    auto const found = declared.fields.find(key);
-    return found == declared.fields.end() ? std::string{} : found->second;
+    auto const field = declared.fields.find(key);
+    return field == declared.fields.end() ? std::string{} : field->second;
   };
   inputs_.emplace(find("inputs"), declared.source);
   std::string const key = find("input_dtype").empty() ? "dtype" : "input_dtype";
-  std::optional<ScalarType> given;
+  std::optional<ScalarType> input_type;
   for (auto const dtype : {ScalarType::float32, ScalarType::float64}) {
     if (find("dtype") == to_string(dtype)) dtype_ = dtype;
-    if (find(key) == to_string(dtype)) given = dtype;
+    if (find(key) == to_string(dtype)) input_type = dtype;
   }
-  if (!dtype_ || !given || !inputs_->takes(*given))
+  if (!dtype_ || !input_type || !inputs_->takes(*input_type))
     throw Error("'" + key + "' is '" + find(key) + "' but 'inputs' is '" + find("inputs") +
                 "' in " + declared.source + ", expected inputs of that type");
   if (find("returns_forces") == "false")
     throw Error("'returns_forces' is 'false' in " + declared.source +
                 ", expected true, since a compiled model cannot be differentiated");
   load_extensions(extensions);
-  load_extensions(extensions_from_environment());
   serial_ = load_package(path, "serial", device);
   if (device.is_cpu()) parallel_ = load_package(path, "parallel", device);
 }
@@ -73,7 +71,7 @@ ModelOutput AotiModel::forward(std::vector<c10::IValue> const& inputs) const {
   auto const tensors = inputs_->flatten(inputs);
   std::vector<torch::Tensor> outputs;
   try {
-    PythonLockRelease const no_lock;
+    GilRelease const no_gil;
     auto const& loader = parallel_ && at::get_num_threads() > 1 ? parallel_ : serial_;
     outputs = loader->run(tensors);
   } catch (std::exception const& exception) {

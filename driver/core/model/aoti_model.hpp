@@ -2,9 +2,11 @@
 // call, without autograd. The archive holds the model twice, for one thread and for several.
 #pragma once
 
+#include <filesystem>
 #include <memory>
 
 #include "model/aoti_inputs.hpp"
+#include "model/extensions.hpp"
 #include "model/model.hpp"
 
 namespace torch::inductor {
@@ -18,8 +20,7 @@ class AotiModel final : public Model {
  public:
   /// Checks what the archive declares before anything of it is loaded, then loads operator
   /// libraries and the archive. Throws Error with one sentence that names the file.
-  AotiModel(std::filesystem::path const& path, std::vector<std::string> const& extensions,
-            torch::Device device);
+  AotiModel(std::filesystem::path const& path, Extensions const& extensions, torch::Device device);
   ~AotiModel() override;
 
   [[nodiscard]] std::vector<std::string> const& argument_names() const override {
@@ -36,8 +37,8 @@ class AotiModel final : public Model {
 
   [[nodiscard]] torch::Device device() const override { return device_; }
 
-  /// Calls from several threads run beside each other. Each takes the variant that fits
-  /// at::get_num_threads() of the thread that calls.
+  /// Calls from several threads run at the same time. Each takes the variant that fits
+  /// at::get_num_threads() of the calling thread.
   [[nodiscard]] ModelOutput forward(std::vector<c10::IValue> const& inputs) const override;
 
  private:
@@ -46,7 +47,7 @@ class AotiModel final : public Model {
   std::optional<AotiInputs> inputs_;
   std::optional<ScalarType> dtype_;
   std::unique_ptr<torch::inductor::AOTIModelPackageLoader> serial_;
-  std::unique_ptr<torch::inductor::AOTIModelPackageLoader> parallel_;  ///< none on a GPU
+  std::unique_ptr<torch::inductor::AOTIModelPackageLoader> parallel_;  ///< null on a GPU
 };
 
 }  // namespace torchml

@@ -4,7 +4,6 @@
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <sstream>
 
 #include "torchml/common/error.hpp"
@@ -18,9 +17,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::vector<std::string> split_path(char const* text) {
+std::vector<std::string> split_path(std::string const& text) {
   std::vector<std::string> parts;
-  std::istringstream stream(text == nullptr ? "" : text);
+  std::istringstream stream(text);
   for (std::string part; std::getline(stream, part, ':');)
     if (!part.empty()) parts.push_back(part);
   return parts;
@@ -35,7 +34,7 @@ fs::path torch_library_folder() {
 }
 
 /// The libraries a name stands for in one folder: `name` itself, lib<name>.so, or the CPU (and
-/// CUDA) operator libraries of a Python package called so.
+/// CUDA) operator libraries of a Python package of that name.
 std::vector<fs::path> libraries_in(fs::path const& folder, std::string const& name) {
   std::error_code ignored;
   std::string plain = name;
@@ -75,12 +74,7 @@ void open_library(fs::path const& path) {
               "), expected a library built for this libtorch");
 }
 
-}  // namespace
-
-std::vector<fs::path> extension_search_path() {
-  std::vector<fs::path> folders;
-  for (auto const& part : split_path(std::getenv("TORCHML_EXTENSION_PATH")))
-    folders.emplace_back(part);
+std::vector<fs::path> search_path(std::vector<fs::path> folders) {
   for (auto const& part : split_path(TORCHML_EXTENSION_ROOTS)) {
     folders.emplace_back(part);
     folders.emplace_back(fs::path(part) / "lib");
@@ -92,13 +86,15 @@ std::vector<fs::path> extension_search_path() {
   return folders;
 }
 
-void load_extensions(std::vector<std::string> const& names) {
-  for (auto const& name : names) {
+}  // namespace
+
+void load_extensions(Extensions const& extensions) {
+  for (auto const& name : extensions.names) {
     if (name.find('/') != std::string::npos) {
       open_library(name);
       continue;
     }
-    auto const folders = extension_search_path();
+    auto const folders = search_path(extensions.folders);
     std::vector<fs::path> libraries;
     for (auto const& folder : folders)
       if (libraries = libraries_in(folder, name); !libraries.empty()) break;
@@ -110,10 +106,6 @@ void load_extensions(std::vector<std::string> const& names) {
     }
     for (auto const& library : libraries) open_library(library);
   }
-}
-
-std::vector<std::string> extensions_from_environment() {
-  return split_path(std::getenv("TORCHML_EXTENSIONS"));
 }
 
 }  // namespace torchml

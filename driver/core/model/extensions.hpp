@@ -7,16 +7,17 @@
 
 namespace torchml {
 
-/// Where libraries given by name are looked for: TORCHML_EXTENSION_PATH (colon separated), the
-/// roots known at build time (TorchScatter_ROOT, TorchSparse_ROOT), and the Python packages
-/// beside libtorch.
-std::vector<std::filesystem::path> extension_search_path();
+/// Operator libraries to load, and where to search for them.
+struct Extensions {
+  std::vector<std::string> names;  ///< paths, file names, or packages such as torch_scatter
 
-/// Loads operator libraries into the process; each is a path, a file name, or the name of a
-/// package such as torch_scatter. Throws Error naming the library and the places searched.
-void load_extensions(std::vector<std::string> const& names);
+  /// Searched first; then follow the roots known at build time (TorchScatter_ROOT,
+  /// TorchSparse_ROOT) and the Python packages beside libtorch.
+  std::vector<std::filesystem::path> folders = {};
+};
 
-/// Libraries listed in TORCHML_EXTENSIONS (colon separated), for models that name none.
-std::vector<std::string> extensions_from_environment();
+/// Loads operator libraries into the process. Throws Error that names the library and the places
+/// searched.
+void load_extensions(Extensions const& extensions);
 
 }  // namespace torchml

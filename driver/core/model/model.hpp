@@ -1,9 +1,8 @@
-// A model that can be called, whatever kind of archive it came in.
+// A model that can be called, from any kind of archive.
 #pragma once
 
 #include <torch/script.h>
 
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,7 +12,7 @@
 
 namespace torchml {
 
-/// What forward returned.
+/// The values that forward returned.
 struct ModelOutput {
   torch::Tensor energy;
   torch::Tensor derivative;  ///< undefined unless the model returns one
@@ -24,7 +23,7 @@ class Model {
  public:
   virtual ~Model() = default;
 
-  /// Names of forward's arguments, without those that a caller may leave out.
+  /// Names of forward's arguments, without those that a caller may omit.
   [[nodiscard]] virtual std::vector<std::string> const& argument_names() const = 0;
 
   /// Element type of the model's floating-point data; nothing for a model without any.
@@ -36,7 +35,7 @@ class Model {
   /// forward is declared to return two values: the energy and a derivative.
   [[nodiscard]] virtual bool returns_tuple() const = 0;
 
-  /// forward differentiates by itself with autograd, so it needs gradients switched on.
+  /// forward calls autograd, so it needs gradients switched on.
   [[nodiscard]] virtual bool differentiates() const = 0;
 
   [[nodiscard]] virtual torch::Device device() const = 0;
@@ -49,16 +48,5 @@ class Model {
   Model(Model const&) = default;
   Model& operator=(Model const&) = default;
 };
-
-/// Reads what an archive declares about itself, its extra files `torchml/<key>`, without loading
-/// its code. Throws Error when the file is missing or no archive.
-Declaration read_metadata(std::filesystem::path const& path);
-
-/// Loads operator libraries first, then the archive: TorchScript, or AOTInductor's if its name ends
-/// in .pt2. Throws Error with one sentence that names the
-/// file.
-std::unique_ptr<Model const> load_model(std::filesystem::path const& path,
-                                        std::vector<std::string> const& extensions,
-                                        torch::Device device);
 
 }  // namespace torchml

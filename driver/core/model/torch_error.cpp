@@ -13,7 +13,7 @@ std::string describe(std::exception const& exception) {
   std::istringstream lines(torch_error != nullptr ? torch_error->what_without_backtrace()
                                                   : exception.what());
   // The interpreter prints a traceback whose last "SomethingError: reason" line is the cause;
-  // other errors say it in their first line.
+  // other errors have it in their first line.
   std::string first;
   std::string cause;
   for (std::string line; std::getline(lines, line);) {

@@ -7,7 +7,6 @@
 #include <functional>
 
 #include "host/gil_release.hpp"
-#include "model/extensions.hpp"
 #include "model/torch_error.hpp"
 #include "torchml/common/error.hpp"
 
@@ -26,15 +25,15 @@ void visit_nodes(torch::jit::Block const* block,
 
 /// How many numbers of each type some tensors hold.
 struct FloatCount {
-  std::int64_t half = 0;
-  std::int64_t single = 0;
-  std::int64_t twice = 0;
+  std::int64_t float16 = 0;
+  std::int64_t float32 = 0;
+  std::int64_t float64 = 0;
 
   void add(torch::Tensor const& tensor) {
     auto const type = tensor.scalar_type();
-    if (type == torch::kFloat16 || type == torch::kBFloat16) half += tensor.numel();
-    if (type == torch::kFloat32) single += tensor.numel();
-    if (type == torch::kFloat64) twice += tensor.numel();
+    if (type == torch::kFloat16 || type == torch::kBFloat16) float16 += tensor.numel();
+    if (type == torch::kFloat32) float32 += tensor.numel();
+    if (type == torch::kFloat64) float64 += tensor.numel();
   }
 };
 
@@ -47,18 +46,19 @@ std::string missing_namespace(std::string const& message) {
   return name.substr(0, name.find("::"));
 }
 
-torch::jit::Module load_archive(fs::path const& path, torch::Device device) {
+torch::jit::Module load_archive(fs::path const& path, Extensions const& extensions,
+                                torch::Device device) {
   try {
     return torch::jit::load(path.string(), device);
   } catch (std::exception const& exception) {
-    // Models written before operator libraries were named in the metadata: a package of the
-    // operator's namespace beside libtorch is what they mean.
+    // Models written before the metadata named operator libraries mean the package that is named
+    // like the operators' namespace and lies beside libtorch.
     auto const missing = missing_namespace(exception.what());
     if (missing.empty())
       throw Error("cannot load model " + path.filename().string() + " (" + describe(exception) +
                   "), expected a TorchScript archive that this libtorch reads");
     try {
-      load_extensions({missing});
+      load_extensions({{missing}, extensions.folders});
       return torch::jit::load(path.string(), device);
     } catch (std::exception const& second) {
       throw Error("model " + path.filename().string() + " needs operators of '" + missing + "' (" +
@@ -71,13 +71,12 @@ torch::jit::Module load_archive(fs::path const& path, torch::Device device) {
 
 }  // namespace
 
-TorchScriptModel::TorchScriptModel(fs::path const& path, std::vector<std::string> const& extensions,
+TorchScriptModel::TorchScriptModel(fs::path const& path, Extensions const& extensions,
                                    torch::Device device)
     : name_(path.filename().string()), device_(device) {
   load_extensions(extensions);
-  load_extensions(extensions_from_environment());
   c10::InferenceMode const normal(false);  // whatever mode a caller in Python is in
-  module_ = load_archive(path, device);
+  module_ = load_archive(path, extensions, device);
   if (!module_.find_method("forward"))
     throw Error("model " + name_ + " has no method forward, expected one");
   module_.eval();
@@ -95,7 +94,7 @@ TorchScriptModel::TorchScriptModel(fs::path const& path, std::vector<std::string
   auto const graph = method.graph()->copy();
   torch::jit::Inline(*graph);
   visit_nodes(graph->block(), [&](torch::jit::Node const* node) {
-    // What a call through an interface does is not seen here.
+    // What a call through an interface does cannot be seen here.
     if (node->kind() == c10::aten::backward || node->kind() == c10::Symbol::aten("grad") ||
         node->kind() == c10::prim::CallMethod)
       differentiates_ = true;
@@ -104,19 +103,19 @@ TorchScriptModel::TorchScriptModel(fs::path const& path, std::vector<std::string
       constants.add(node->t(c10::attr::value));
   });
   for (auto const& floats : {parameters, buffers, constants}) {
-    if (floats.half > 0 && floats.single + floats.twice == 0)
+    if (floats.float16 > 0 && floats.float32 + floats.float64 == 0)
       throw Error("model " + name_ + " holds 16-bit numbers, expected float32 or float64");
-    holds_[0] = holds_[0] || floats.single > 0;
-    holds_[1] = holds_[1] || floats.twice > 0;
-    if (!dtype_ && floats.single + floats.twice > 0)
-      dtype_ = floats.single > floats.twice ? ScalarType::float32 : ScalarType::float64;
+    holds_[0] = holds_[0] || floats.float32 > 0;
+    holds_[1] = holds_[1] || floats.float64 > 0;
+    if (!dtype_ && floats.float32 + floats.float64 > 0)
+      dtype_ = floats.float32 > floats.float64 ? ScalarType::float32 : ScalarType::float64;
   }
 
   auto const& schema = method.function().getSchema();
   auto const& arguments = schema.arguments();
   for (auto argument = arguments.begin() + 1; argument != arguments.end(); ++argument) {
-    bool const wanted = argument->name() == "node_counts" || argument->name() == "edge_counts";
-    if (argument->default_value() && !wanted) break;  // forward knows better
+    bool const is_count = argument->name() == "node_counts" || argument->name() == "edge_counts";
+    if (argument->default_value() && !is_count) break;  // the default is right
     arguments_.push_back(argument->name());
   }
   auto const& returns = schema.returns();
@@ -127,7 +126,7 @@ TorchScriptModel::TorchScriptModel(fs::path const& path, std::vector<std::string
 ModelOutput TorchScriptModel::forward(std::vector<c10::IValue> const& inputs) const {
   c10::IValue output;
   try {
-    PythonLockRelease const no_lock;  // forward may differentiate by itself
+    GilRelease const no_gil;  // forward may call autograd
     torch::jit::GraphOptimizerEnabledGuard const no_profiling(false);
     output = module_.get_method("forward")(inputs);
   } catch (std::exception const& exception) {

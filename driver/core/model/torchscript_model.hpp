@@ -2,7 +2,9 @@
 #pragma once
 
 #include <array>
+#include <filesystem>
 
+#include "model/extensions.hpp"
 #include "model/model.hpp"
 
 namespace torchml {
@@ -12,7 +14,7 @@ class TorchScriptModel final : public Model {
  public:
   /// Loads operator libraries first, then the archive. Throws Error with one sentence that names
   /// the file.
-  TorchScriptModel(std::filesystem::path const& path, std::vector<std::string> const& extensions,
+  TorchScriptModel(std::filesystem::path const& path, Extensions const& extensions,
                    torch::Device device);
 
   /// Names of forward's arguments without self and those with a default.

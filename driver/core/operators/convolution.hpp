@@ -29,20 +29,19 @@ struct ConvolutionInputs {
 /// Sums of the first `nodes` nodes: [nodes, rows_out * F]. The same for any number of threads.
 torch::Tensor convolution(ConvolutionInputs const& inputs, std::int64_t nodes);
 
-/// Derivatives by r [E], features and factors (as these), given those by the sums. What is not
-/// wanted, or not there, has no elements.
+/// Derivatives by r [E], features and factors (as these), given those by the sums. A derivative
+/// that is not requested, or of absent factors, has no elements.
 using ConvolutionDerivatives = std::tuple<torch::Tensor, torch::Tensor, torch::Tensor>;
 ConvolutionDerivatives convolution_backward(torch::Tensor const& gradient,
                                             ConvolutionInputs const& inputs, bool features_too);
 
-/// The same by operators of torch alone: for devices that have no kernel of ours. `order` is not
-/// looked at.
+/// The same with torch's operators only, for devices without our kernels. `order` is not used.
 torch::Tensor composite_convolution(ConvolutionInputs const& inputs, std::int64_t nodes);
 ConvolutionDerivatives composite_convolution_backward(torch::Tensor const& gradient,
                                                       ConvolutionInputs const& inputs,
                                                       bool features_too);
 
-/// Rows and parts that terms speak of. Throws Error when they are no terms.
+/// Numbers of rows and parts that terms refer to. Throws Error when they are no terms.
 struct Shape {
   explicit Shape(std::vector<std::int64_t> const& numbers);
 

@@ -32,7 +32,7 @@ std::int64_t order_size(std::int64_t nodes, std::int64_t edges) {
 
 torch::Tensor edge_order(torch::Tensor const& edge_index, std::int64_t nodes) {
   if (edge_index.dim() != 2 || edge_index.size(0) != 2 || edge_index.scalar_type() != torch::kInt64)
-    throw Error("edge_index is no tensor of sources and targets, expected i64 [2, E]");
+    throw Error("edge_index is not a tensor of sources and targets, expected i64 [2, E]");
   auto const edges = edge_index.size(1);
   if (std::max(edges, nodes) >= std::numeric_limits<std::int32_t>::max())
     throw Error("there are " + std::to_string(edges) + " edges between " + std::to_string(nodes) +

@@ -1,4 +1,4 @@
-// Edges sorted by their targets and by their sources: what sums without atomics need.
+// Edges sorted by their targets and by their sources, for sums without atomics.
 #pragma once
 
 #include <torch/types.h>
@@ -12,7 +12,7 @@ namespace torchml::operators {
 /// row 1 target, in any order. Throws Error for an index that is no node.
 torch::Tensor edge_order(torch::Tensor const& edge_index, std::int64_t nodes);
 
-/// View of a tensor that `edge_order` made. Throws Error when it is none.
+/// View of a tensor that `edge_order` made. Throws Error for another tensor.
 struct EdgeOrder {
   explicit EdgeOrder(torch::Tensor const& order);
 

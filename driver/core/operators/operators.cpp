@@ -45,7 +45,7 @@ constexpr Schema kSegmentSum = {"torchml::segment_sum",
 constexpr Schema kSchemas[] = {kEdgeOrder,           kSpline,    kSplineBackward, kConvolution,
                                kConvolutionBackward, kSegmentSum};
 
-/// The operator as the dispatcher knows it, so that whatever traces sees its calls.
+/// The operator in the dispatcher, so that tracing sees its calls.
 template <class Signature>
 c10::TypedOperatorHandle<Signature> handle(Schema const& schema) {
   return c10::Dispatcher::singleton().findSchemaOrThrow(schema.name, "").typed<Signature>();
@@ -233,7 +233,7 @@ torch::Tensor convolution_autograd(torch::Tensor const& r, torch::Tensor const& 
                                     std::move(nodes));
 }
 
-/// The derivatives cannot be differentiated again, and say so when that is tried.
+/// The derivatives cannot be differentiated again; an attempt raises an error.
 struct SplineBackwardFunction : Function<SplineBackwardFunction> {
   static torch::Tensor forward(AutogradContext*, torch::Tensor const& gradient,
                                torch::Tensor const& r, torch::Tensor const& table, double cutoff) {

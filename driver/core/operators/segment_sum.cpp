@@ -14,7 +14,7 @@ namespace {
 
 void check(torch::Tensor const& values, torch::Tensor const& index, std::int64_t nodes) {
   if (values.dim() < 1 || !values.is_floating_point())
-    throw Error("segment_sum: the values are no float tensor, expected [E, ...]");
+    throw Error("segment_sum: the values are not a float tensor, expected [E, ...]");
   if (index.dim() != 1 || index.scalar_type() != torch::kInt64 || index.size(0) != values.size(0))
     throw Error("segment_sum: the index does not fit " + std::to_string(values.size(0)) +
                 " rows of values, expected i64 of as many");
@@ -46,8 +46,8 @@ void add_row(Real const* __restrict row, std::int64_t width, Real* __restrict su
   for (std::int64_t k = 0; k < width; ++k) sum[k] += row[k];
 }
 
-/// The sums of nodes begin .. end, all edges being looked at: faster than to sort them first, since
-/// rows are read in the order in which they lie.
+/// The sums of nodes begin .. end from all edges: faster than to sort them first, since rows are
+/// read in the order of memory.
 template <class Real>
 void add_rows(Real const* values, std::int64_t const* index, std::int64_t first, std::int64_t last,
               std::int64_t width, std::int64_t begin, std::int64_t end, Real* sums) {
@@ -57,7 +57,7 @@ void add_rows(Real const* values, std::int64_t const* index, std::int64_t first,
       add_row(values + e * width, width, sums + index[e] * width);
 }
 
-/// Numbers that are worth a thread.
+/// Numbers that justify one more thread.
 constexpr std::int64_t kAddendsPerTask = 32768;
 
 }  // namespace

@@ -12,7 +12,7 @@ namespace torchml::operators {
 torch::Tensor segment_sum(torch::Tensor const& values, torch::Tensor const& index,
                           std::int64_t nodes);
 
-/// The same by operators of torch alone: for devices that have no kernel of ours.
+/// The same with torch's operators only, for devices without our kernels.
 torch::Tensor composite_segment_sum(torch::Tensor const& values, torch::Tensor const& index,
                                     std::int64_t nodes);
 

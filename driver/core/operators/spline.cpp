@@ -13,11 +13,13 @@ void check_spline(char const* name, torch::Tensor const& r, torch::Tensor const&
     throw Error(std::string("torchml::") + name + ": " + what);
   };
   if (r.dim() != 1 || r.scalar_type() != torch::kFloat64)
-    refuse("the distances are no vector of float64, expected [E]");
+    refuse("the distances are not a vector of float64, expected [E]");
   auto const type = table.scalar_type();
   if (table.dim() != 2 || table.size(0) < 6 || table.size(1) < 1 ||
       (type != torch::kFloat32 && type != torch::kFloat64))
-    refuse("the table is no float tensor [intervals + 5, K], expected one");
+    refuse(
+        "the table does not have the form [intervals + 5, K], expected a float tensor of that "
+        "form");
   if (!(cutoff > 0.0)) refuse("the cutoff is not positive, expected a length in Å");
 }
 

@@ -15,8 +15,8 @@ torch::Tensor spline(torch::Tensor const& r, torch::Tensor const& table, double 
 torch::Tensor spline_backward(torch::Tensor const& gradient, torch::Tensor const& r,
                               torch::Tensor const& table, double cutoff);
 
-/// Values, and slopes (1/Å) where wanted, by operators of torch alone: for devices that have no
-/// kernel of ours.
+/// Values and, if requested, slopes (1/Å), with torch's operators only, for devices without our
+/// kernels.
 struct SplineValues {
   torch::Tensor values;  ///< [E, K]
   torch::Tensor slopes;  ///< [E, K]

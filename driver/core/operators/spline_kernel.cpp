@@ -1,14 +1,8 @@
 // Plain loops over features that the compiler turns into vectors, once per instruction set.
 #include "operators/spline_kernel.hpp"
 
-namespace torchml::descriptor::TORCHML_SIMD {
+namespace torchml::operators::TORCHML_SIMD {
 namespace {
-
-using operators::Convolution;
-using operators::ConvolutionGradients;
-using operators::EdgeList;
-using operators::Spline;
-using operators::Term;
 
 constexpr int kDegree = 5;
 constexpr int kOrder = kDegree + 1;  // coefficients that meet on an interval
@@ -137,7 +131,7 @@ void slopes_of(Spline<Real> const& spline, double const* distances, Real const* 
   }
 }
 
-/// Some edges of one node, those that take part.
+/// Edges of one node, up to a block of them.
 struct Edges {
   int count = 0;
   std::int64_t edge[kBlock];
@@ -173,7 +167,7 @@ void add_product(std::int64_t width, Real const* __restrict w, Real factor,
   for (std::int64_t f = 0; f < width; ++f) sum[f] += w[f] * (factor * x[f]);
 }
 
-/// The sum that is the only one of an edge: filters stay in registers.
+/// For one sum per edge: filters stay in registers.
 template <class Real>
 void add_filtered(Spline<Real> const& spline, Places const& places, int l, Real const* __restrict x,
                   Real* __restrict sum) {
@@ -224,7 +218,7 @@ bool sums_of(Convolution<Real> const& all, EdgeList const& by_target, std::int64
   return true;
 }
 
-/// What one term gives to the derivatives: sums over the features of filter and slope times
+/// Contributions of one term to the derivatives: sums over the features of filter and slope times
 /// features times gradient.
 template <class Real>
 struct Shares {
@@ -318,7 +312,7 @@ void gradients_of(Convolution<Real> const& all, EdgeList const& by_source, Real 
         if (to_factors != nullptr)
           for (std::int64_t k = 0; k < all.factor_count; ++k) to_factors[k] = 0;
         gradients.distances[edge] = 0.0;
-        if (edges.other[l] >= all.targets) continue;  // nobody asked for this target
+        if (edges.other[l] >= all.targets) continue;  // the sum of this target was not requested
         Real const* const g = gradient + edges.other[l] * all.rows_out * width;
         if (all.single()) {
           gradients.distances[edge] = add_filtered_gradients(all.spline, places, l, x, g, to_x);
@@ -349,4 +343,4 @@ SplineKernel64 const spline_kernel_f64 = {values_of<double>, slopes_of<double>, 
 SplineKernel32 const spline_kernel_f32 = {values_of<float>, slopes_of<float>, sums_of<float>,
                                           gradients_of<float>};
 
-}  // namespace torchml::descriptor::TORCHML_SIMD
+}  // namespace torchml::operators::TORCHML_SIMD

@@ -58,7 +58,7 @@ struct Convolution {
   }
 };
 
-/// Where the derivatives go; what is null is not wanted.
+/// Where the derivatives are written; null where one is not requested.
 template <class Real>
 struct ConvolutionGradients {
   double* distances;  ///< [edges]
@@ -91,29 +91,18 @@ struct SplineKernel {
 using SplineKernel64 = SplineKernel<double>;
 using SplineKernel32 = SplineKernel<float>;
 
-}  // namespace torchml::operators
-
-namespace torchml::descriptor {
-using torchml::operators::SplineKernel32;
-using torchml::operators::SplineKernel64;
-}  // namespace torchml::descriptor
-
 TORCHML_KERNEL(SplineKernel64, spline_kernel_f64)
 TORCHML_KERNEL(SplineKernel32, spline_kernel_f32)
-
-namespace torchml::operators {
 
 /// The kernel of this processor.
 template <class Real>
 SplineKernel<Real> const& spline_kernel();
 template <>
 inline SplineKernel<double> const& spline_kernel<double>() {
-  using namespace torchml::descriptor;
   return spline_kernel_f64();
 }
 template <>
 inline SplineKernel<float> const& spline_kernel<float>() {
-  using namespace torchml::descriptor;
   return spline_kernel_f32();
 }
 

@@ -20,9 +20,9 @@ constexpr std::array<std::string_view, 119> symbols = {
 }  // namespace
 
 std::optional<int> atomic_number(std::string_view symbol) {
-  auto const* const found = std::find(symbols.begin() + 1, symbols.end(), symbol);
-  if (found == symbols.end()) return std::nullopt;
-  return static_cast<int>(found - symbols.begin());
+  auto const* const place = std::find(symbols.begin() + 1, symbols.end(), symbol);
+  if (place == symbols.end()) return std::nullopt;
+  return static_cast<int>(place - symbols.begin());
 }
 
 }  // namespace torchml

@@ -6,7 +6,7 @@
 
 namespace torchml {
 
-/// Atomic number of a chemical symbol ("Si" is 14), or nothing if no element is called so.
+/// Atomic number of a chemical symbol ("Si" is 14), or nothing if no element has it.
 std::optional<int> atomic_number(std::string_view symbol);
 
 }  // namespace torchml

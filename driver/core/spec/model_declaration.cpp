@@ -1,10 +1,6 @@
 #include "spec/model_declaration.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <locale>
-#include <set>
-#include <sstream>
 
 #include "torchml/common/error.hpp"
 #include "torchml/common/text.hpp"
@@ -12,104 +8,114 @@
 namespace torchml {
 namespace {
 
-/// The value of one key with the place it was read, for messages.
-struct Field {
-  std::string value;
-  std::string source;
-};
-
-[[noreturn]] void refuse(std::string const& key, Field const& field, std::string const& expected) {
-  throw Error("'" + key + "' is '" + field.value + "' in " + field.source + ", expected " +
+[[noreturn]] void refuse(std::string const& key, MetadataField const& field,
+                         std::string const& expected) {
+  throw Error("'" + key + "' is '" + field.text + "' in " + field.source + ", expected " +
               expected);
 }
 
+/// Merged metadata, with a message for a key that is missing.
+class Fields {
+ public:
+  explicit Fields(std::vector<Declaration> const& declarations)
+      : metadata_(merge_metadata(declarations)) {
+    for (auto const& [source, fields] : declarations)
+      if (!fields.empty()) sources_ += (sources_.empty() ? "" : ", ") + source;
+    if (sources_.empty()) sources_ = "nothing";
+  }
+
+  [[nodiscard]] MetadataField const* find(std::string const& key) const {
+    auto const field = metadata_.find(key);
+    return field == metadata_.end() ? nullptr : &field->second;
+  }
+
+  [[nodiscard]] MetadataField const& require(std::string const& key) const {
+    if (auto const* const field = find(key)) return *field;
+    throw Error("'" + key + "' is given nowhere (looked in: " + sources_ +
+                "), expected it in the model's metadata, its .param file or as a keyword");
+  }
+
+  template <class Value>
+  [[nodiscard]] Value value_or(std::string const& key, Value const& otherwise) const {
+    auto const* const field = find(key);
+    return field == nullptr ? otherwise : std::get<Value>(field->value);
+  }
+
+  [[nodiscard]] std::string const& sources() const { return sources_; }
+
+ private:
+  Metadata metadata_;
+  std::string sources_;
+};
+
+/// The value of an enumeration that a choice names.
 template <class Enum, std::size_t Count>
-Enum parse_choice(std::string const& key, Field const& field, Enum const (&choices)[Count]) {
-  std::string names;
-  for (auto const choice : choices) {
-    if (lower(field.value) == to_string(choice)) return choice;
-    names += (names.empty() ? "" : ", ") + std::string(to_string(choice));
+Enum enumerator(MetadataField const& field, Enum const (&all)[Count]) {
+  auto const& name = std::get<std::string>(field.value);
+  return *std::ranges::find_if(all, [&](Enum value) { return to_string(value) == name; });
+}
+
+ScalarType scalar_type(MetadataField const& field) {
+  return enumerator(field, {ScalarType::float32, ScalarType::float64});
+}
+
+/// Parameters of the descriptor; its files in several places may be written differently.
+descriptor::Parameters parse_descriptor(std::vector<Declaration> const& declarations,
+                                        Fields const& fields) {
+  auto const& first = fields.find("descriptor_parameters");
+  if (first == nullptr)
+    throw Error(
+        "the parameters of the descriptor are given nowhere (looked in: " + fields.sources() +
+        "), expected a .dat file of the model or 'descriptor_parameters' in its metadata");
+  auto const kind = fields.require("descriptor").text;
+  auto const& text = std::get<std::string>(first->value);
+  auto parameters = descriptor::parse_parameters(text, kind, first->source);
+  for (auto const& [source, texts] : declarations) {
+    auto const file = texts.find("descriptor_parameters");
+    if (file != texts.end() && file->second != text && !trim(file->second).empty() &&
+        descriptor::parse_parameters(file->second, kind, source) != parameters)
+      throw Error("the descriptor in " + first->source + " is not that in " + source +
+                  ", expected the same parameters in both");
   }
-  refuse(key, field, "one of " + names);
+  return parameters;
 }
 
-bool parse_bool(std::string const& key, Field const& field) {
-  auto const value = lower(field.value);
-  if (value == "true") return true;
-  if (value == "false") return false;
-  refuse(key, field, "true or false");
-}
-
-int parse_count(std::string const& key, Field const& field, int minimum) {
-  auto const value = parse_number<int>(field.value);
-  if (!value || *value < minimum)
-    refuse(key, field, "an integer of at least " + std::to_string(minimum));
-  return *value;
-}
-
-double parse_cutoff(Field const& field) {
-  auto const value = parse_number<double>(field.value);
-  if (!value || !std::isfinite(*value) || *value <= 0.0)
-    refuse("cutoff", field, "a positive number of Å");
-  return *value;
-}
-
-std::vector<std::string> parse_species(Field const& field) {
-  auto species = split_words(field.value);
-  if (species.empty()) refuse("species", field, "at least one chemical symbol");
-  if (std::set<std::string>(species.begin(), species.end()).size() != species.size())
-    refuse("species", field, "each species once");
-  return species;
-}
-
-/// Two spellings of the same value do not contradict each other.
-std::string canonical(std::string const& key, Field const& field) {
-  if (key == "cutoff") {
-    std::ostringstream text;
-    text.imbue(std::locale::classic());
-    text << std::hexfloat << parse_cutoff(field);
-    return text.str();
-  }
-  if (key == "layers" || key == "number_of_inputs")
-    return std::to_string(parse_count(key, field, 0));
-  if (key == "species" || key == "extensions") {
-    std::string words;
-    for (auto const& word : split_words(field.value)) words += word + ' ';
-    return words;
-  }
-  return key == "model" ? field.value : lower(field.value);
-}
-
-/// What else is declared must not promise less than the descriptor needs.
-void check_descriptor(descriptor::SpeciesCutoffs const& cutoffs, std::string const& source,
-                      Field const* cutoff, ModelSpec const& spec) {
+/// Species and cutoff are the descriptor's unless declared; then they must not promise less than
+/// the descriptor needs.
+void use_descriptor(Fields const& fields, ModelSpec& spec) {
+  auto const& cutoffs = descriptor::cutoffs_of(*spec.descriptor);
+  auto const& source = fields.require("descriptor_parameters").source;
+  spec.species = fields.value_or("species", cutoffs.species());
+  spec.cutoff = fields.value_or("cutoff", cutoffs.largest());
   for (auto const& species : spec.species)
     if (std::ranges::find(cutoffs.species(), species) == cutoffs.species().end())
-      throw Error("the descriptor in " + source + " does not know the species '" + species +
+      throw Error("the descriptor in " + source + " does not have the species '" + species +
                   "', expected all species of the model");
   if (spec.cutoff < cutoffs.largest())
-    refuse("cutoff", *cutoff,
+    refuse("cutoff", fields.require("cutoff"),
            "at least the descriptor's, " + shortest(cutoffs.largest()) + " Å in " + source);
 }
 
-/// Files of one descriptor may be written differently.
-descriptor::Parameters parse_descriptor(std::string const& kind, std::vector<Field> const& files) {
-  auto const& first = files.front();
-  auto parameters = descriptor::parse_parameters(first.value, kind, first.source);
-  for (auto const& file : files)
-    if (file.value != first.value &&
-        descriptor::parse_parameters(file.value, kind, file.source) != parameters)
-      throw Error("the descriptor in " + first.source + " is not that in " + file.source +
-                  ", expected the same parameters in both");
-  return parameters;
+int layers_of(Fields const& fields, Convention convention) {
+  if (passes_messages(convention)) {
+    auto const& field = fields.require("layers");
+    auto const layers = std::get<std::int64_t>(field.value);
+    if (layers < 1) refuse("layers", field, "an integer of at least 1");
+    return static_cast<int>(layers);
+  }
+  if (fields.value_or("layers", std::int64_t{1}) > 1)
+    refuse("layers", fields.require("layers"),
+           "1, because the convention '" + std::string(to_string(convention)) +
+               "' passes no messages");
+  return 1;
 }
 
 }  // namespace
 
 std::string_view to_string(Convention value) {
   switch (value) {
-    case Convention::none:
-      return "none";
+    case Convention::raw:
+      return "raw";
     case Convention::descriptor:
       return "descriptor";
     case Convention::graph:
@@ -128,108 +134,32 @@ std::string_view to_string(SpeciesInput value) {
   return value == SpeciesInput::code ? "code" : "atomic_number";
 }
 
-std::vector<std::string> const& metadata_keys() {
-  static std::vector<std::string> const keys = {"format",          "convention",
-                                                "species",         "cutoff",
-                                                "layers",          "dtype",
-                                                "input_dtype",     "species_input",
-                                                "edges",           "returns_forces",
-                                                "radial",          "extensions",
-                                                "descriptor",      "descriptor_parameters",
-                                                "inputs",          "device",
-                                                "instruction_set", "torch"};
-  return keys;
-}
-
 ModelSpec merge(std::vector<Declaration> const& declarations) {
-  std::set<std::string> known(metadata_keys().begin(), metadata_keys().end());
-  known.insert({"number_of_inputs", "model"});
-
-  std::map<std::string, Field> fields;
-  std::vector<Field> descriptor_files;
-  std::string sources;
-  for (auto const& [source, declared] : declarations) {
-    if (!declared.empty()) sources += (sources.empty() ? "" : ", ") + source;
-    for (auto const& [key, value] : declared) {
-      if (!known.contains(key)) throw Error("unknown key '" + key + "' in " + source);
-      if (key == "descriptor_parameters") {
-        descriptor_files.push_back({value, source});
-        continue;
-      }
-      Field const field{std::string(trim(value)), source};
-      auto const [previous, inserted] = fields.emplace(key, field);
-      if (inserted || canonical(key, previous->second) == canonical(key, field)) continue;
-      throw Error("'" + key + "' is '" + previous->second.value + "' in " +
-                  previous->second.source + " but '" + field.value + "' in " + source +
-                  ", expected the same value in both");
-    }
-  }
-
-  auto const find = [&](std::string const& key) -> Field const* {
-    auto const found = fields.find(key);
-    return found == fields.end() ? nullptr : &found->second;
-  };
-  auto const require = [&](std::string const& key) -> Field const& {
-    if (auto const* const field = find(key)) return *field;
-    throw Error("'" + key + "' is given nowhere (looked in: " +
-                (sources.empty() ? std::string("nothing") : sources) +
-                "), expected it in the model's metadata, its .param file or as a keyword");
-  };
-
+  Fields const fields(declarations);
   ModelSpec spec;
-  if (auto const* field = find("format"); field && field->value != "1")
-    refuse("format", *field, "1, the only metadata format this version reads");
-  spec.convention = parse_choice(
-      "convention", require("convention"),
-      {Convention::none, Convention::descriptor, Convention::graph, Convention::edges});
+  spec.convention =
+      enumerator(fields.require("convention"),
+                 {Convention::raw, Convention::descriptor, Convention::graph, Convention::edges});
   if (spec.convention == Convention::descriptor) {
-    if (descriptor_files.empty())
-      throw Error(
-          "the parameters of the descriptor are given nowhere (looked in: " + sources +
-          "), expected a .dat file of the model or 'descriptor_parameters' in its metadata");
-    spec.descriptor = parse_descriptor(require("descriptor").value, descriptor_files);
-    auto const& cutoffs = descriptor::cutoffs_of(*spec.descriptor);
-    spec.species = find("species") != nullptr ? parse_species(*find("species")) : cutoffs.species();
-    spec.cutoff = find("cutoff") != nullptr ? parse_cutoff(*find("cutoff")) : cutoffs.largest();
-    check_descriptor(cutoffs, descriptor_files.front().source, find("cutoff"), spec);
+    spec.descriptor = parse_descriptor(declarations, fields);
+    use_descriptor(fields, spec);
   } else {
-    spec.species = parse_species(require("species"));
-    spec.cutoff = parse_cutoff(require("cutoff"));
+    spec.species = std::get<std::vector<std::string>>(fields.require("species").value);
+    spec.cutoff = std::get<double>(fields.require("cutoff").value);
   }
-
-  bool const message_passing =
-      spec.convention == Convention::graph || spec.convention == Convention::edges;
-  if (message_passing) {
-    spec.layers = parse_count("layers", require("layers"), 1);
-  } else if (auto const* field = find("layers"); field && parse_count("layers", *field, 0) > 1) {
-    refuse("layers", *field,
-           "1, because the convention '" + std::string(to_string(spec.convention)) +
-               "' passes no messages");
-  }
-  if (auto const* field = find("dtype"))
-    spec.dtype = parse_choice("dtype", *field, {ScalarType::float32, ScalarType::float64});
-  if (auto const* field = find("input_dtype"))
-    spec.input_dtype =
-        parse_choice("input_dtype", *field, {ScalarType::float32, ScalarType::float64});
-  if (auto const* field = find("species_input"))
-    spec.species_input =
-        parse_choice("species_input", *field, {SpeciesInput::code, SpeciesInput::atomic_number});
-  if (auto const* field = find("edges")) {
-    auto const value = lower(field->value);
-    if (value != "symmetric" && value != "directed")
-      refuse("edges", *field, "symmetric or directed");
-    spec.directed = value == "directed";
-  }
-  if (auto const* field = find("returns_forces"))
-    spec.returns_forces = parse_bool("returns_forces", *field);
-  if (auto const* field = find("radial")) {
-    spec.radial = parse_bool("radial", *field);
-    if (spec.radial && spec.convention != Convention::edges)
-      refuse("radial", *field, "false, since only models of the convention 'edges' can be");
-  }
-  if (auto const* field = find("extensions")) spec.extensions = split_words(field->value);
-  if (auto const* field = find("number_of_inputs"))
-    spec.number_of_inputs = parse_count("number_of_inputs", *field, 1);
+  spec.layers = layers_of(fields, spec.convention);
+  if (auto const* field = fields.find("dtype")) spec.dtype = scalar_type(*field);
+  if (auto const* field = fields.find("input_dtype")) spec.input_dtype = scalar_type(*field);
+  if (auto const* field = fields.find("species_input"))
+    spec.species_input = enumerator(*field, {SpeciesInput::code, SpeciesInput::atomic_number});
+  spec.directed = fields.value_or("stage_edges", std::string("symmetric")) == "directed";
+  spec.returns_forces = fields.value_or("returns_forces", false);
+  spec.radial = fields.value_or("radial", false);
+  if (spec.radial && spec.convention != Convention::edges)
+    refuse("radial", fields.require("radial"),
+           "false, since only models of the convention 'edges' can be");
+  spec.extensions = fields.value_or("extensions", spec.extensions);
+  spec.number_of_inputs = static_cast<int>(fields.value_or("number_of_inputs", std::int64_t{0}));
   return spec;
 }
 

@@ -13,25 +13,25 @@ namespace fs = std::filesystem;
 
 std::optional<fs::path> only_file(std::vector<fs::path> const& files,
                                   std::string const& extension) {
-  std::optional<fs::path> found;
+  std::optional<fs::path> match;
   for (auto const& file : files) {
     if (file.extension() != extension) continue;
-    if (found)
-      throw Error("the model has two " + extension + " files, " + found->filename().string() +
+    if (match)
+      throw Error("the model has two " + extension + " files, " + match->filename().string() +
                   " and " + file.filename().string() + ", expected one");
-    found = file;
+    match = file;
   }
-  return found;
+  return match;
 }
 
 fs::path archive(std::vector<fs::path> const& files, Declaration const& declared) {
-  auto const& wanted = declared.fields.at("model");
+  auto const& name = declared.fields.at("model");
   std::string present;
   for (auto const& file : files) {
-    if (file.filename() == wanted) return file;
+    if (file.filename() == name) return file;
     present += (present.empty() ? "" : ", ") + file.filename().string();
   }
-  throw Error(declared.source + " names the model file '" + wanted +
+  throw Error(declared.source + " names the model file '" + name +
               "', expected one of the model's parameter files (" + present + ")");
 }
 
@@ -41,13 +41,13 @@ ModelFiles read_model_files(std::vector<fs::path> const& files) {
   auto const param = only_file(files, ".param");
   if (!param) throw Error("the model has no parameter file *.param, expected one");
   auto const declared = read_param_file(*param);
-  ModelFiles found{archive(files, declared), {declared}};
+  ModelFiles model{archive(files, declared), {declared}};
   if (declared.fields.contains("descriptor"))
     if (auto const dat = only_file(files, ".dat"))
-      found.declared.push_back(
+      model.declared.push_back(
           {dat->filename().string(),
            {{"descriptor_parameters", read_text(*dat, "a descriptor's parameters")}}});
-  return found;
+  return model;
 }
 
 }  // namespace torchml

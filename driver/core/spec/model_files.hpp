@@ -14,7 +14,8 @@ struct ModelFiles {
   std::vector<Declaration> declared;  ///< of the .param file, and of the .dat file if there is one
 };
 
-/// Finds and reads them among `files`. Throws Error when one is missing, there twice or malformed.
+/// Finds and reads them among `files`. Throws Error when a file is missing, occurs twice or is
+/// malformed.
 ModelFiles read_model_files(std::vector<std::filesystem::path> const& files);
 
 }  // namespace torchml

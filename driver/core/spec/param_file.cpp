@@ -1,9 +1,22 @@
 #include "spec/param_file.hpp"
 
+#include <algorithm>
+#include <string_view>
+#include <utility>
+
 #include "torchml/common/lines.hpp"
 #include "torchml/common/text.hpp"
 
 namespace torchml {
+namespace {
+
+constexpr std::pair<std::string_view, Convention> kinds[] = {{"none", Convention::raw},
+                                                             {"descriptor", Convention::descriptor},
+                                                             {"graph", Convention::graph},
+                                                             {"edges", Convention::edges}};
+
+}  // namespace
+
 Declaration read_param_file(std::filesystem::path const& path) {
   auto const text = read_text(path, "a .param file");
   Lines lines(text, path.filename().string());
@@ -19,15 +32,18 @@ Declaration read_param_file(std::filesystem::path const& path) {
     lines.refuse(std::to_string(species.size()) + " species named",
                  count_text + " as announced above");
 
-  fields["convention"] = lower(lines.next("the preprocessing kind"));
-  auto const& kind = fields["convention"];
-  if (kind != "none" && kind != "descriptor" && kind != "graph" && kind != "edges")
-    lines.refuse("unknown preprocessing '" + kind + "'", "None, Descriptor, Graph or Edges");
+  auto const word = lower(lines.next("the preprocessing kind"));
+  auto const* const kind =
+      std::ranges::find(kinds, word, &std::pair<std::string_view, Convention>::first);
+  if (kind == std::end(kinds))
+    lines.refuse("unknown preprocessing '" + word + "'", "None, Descriptor, Graph or Edges");
+  auto const convention = kind->second;
+  fields["convention"] = to_string(convention);
 
   fields["cutoff"] = lines.next("the cutoff in Å");
   if (auto const cutoff = parse_number<double>(fields["cutoff"]); !cutoff || !(*cutoff > 0.0))
     lines.refuse("cutoff '" + fields["cutoff"] + "'", "a positive number of Å");
-  if (kind == "graph" || kind == "edges") {
+  if (passes_messages(convention)) {
     fields["layers"] = lines.next("the number of convolution layers");
     if (auto const layers = parse_number<int>(fields["layers"]); !layers || *layers < 1)
       lines.refuse("number of layers '" + fields["layers"] + "'", "a positive integer");
@@ -41,7 +57,8 @@ Declaration read_param_file(std::filesystem::path const& path) {
   fields["number_of_inputs"] = lines.next("the number of inputs");
   if (auto const inputs = parse_number<int>(fields["number_of_inputs"]); !inputs || *inputs < 1)
     lines.refuse("number of inputs '" + fields["number_of_inputs"] + "'", "a positive integer");
-  if (kind == "descriptor") fields["descriptor"] = lines.next("the kind of the descriptor");
+  if (convention == Convention::descriptor)
+    fields["descriptor"] = lines.next("the kind of the descriptor");
   return declaration;
 }
 

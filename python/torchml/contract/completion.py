@@ -8,9 +8,9 @@ they leave open must be given; what contradicts them is an error.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torchml._core as core
 from torchml.contract import keys
@@ -28,17 +28,11 @@ def merge(*sources: tuple[str, ModelMetadata]) -> ModelMetadata:
         sources: name, for messages, and metadata of each source.
 
     Raises:
-        ModelError: two sources contradict each other.
+        TorchMLError: two sources contradict each other.
     """
-    merged: dict[str, object] = {}
-    for key in (field.name for field in fields(ModelMetadata)):
-        known = [(source, getattr(metadata, key)) for source, metadata in sources]
-        known = [(source, value) for source, value in known if value is not None]
-        for source, value in known[1:]:
-            if value != known[0][1]:
-                raise _contradiction(key, *known[0], source, value)
-        merged[key] = known[0][1] if known else None
-    return ModelMetadata(**merged)  # type: ignore[arg-type]
+    texts = [(name, metadata.to_fields()) for name, metadata in sources]
+    merged: dict[str, Any] = keys.merge(*texts)
+    return ModelMetadata(**merged)
 
 
 def complete(partial: ModelMetadata, signature: Signature, model: Path) -> ModelMetadata:

@@ -106,20 +106,15 @@ class ModelMetadata:
 
     def __post_init__(self) -> None:
         """Check the values, and replace older names of choices."""
-        values = keys.parse(self._texts(), "the arguments")
+        values = keys.parse(self.to_fields(), "the arguments")
         for field in fields(self):
             object.__setattr__(self, field.name, values.get(field.name))
 
-    def _texts(self) -> dict[str, str]:
+    def to_fields(self) -> dict[str, str]:
+        """Return the known facts as text, by key."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
             name: keys.to_text(name, value) for name, value in values.items() if value is not None
-        }
-
-    def to_fields(self) -> dict[str, str]:
-        """Return the known facts as text, under names that drivers of all versions read."""
-        return {
-            file.split("/")[1]: text for file, text in keys.extra_files(self._texts(), "").items()
         }
 
     @classmethod
@@ -160,7 +155,7 @@ class ModelMetadata:
 
     def to_extra_files(self) -> dict[str, str]:
         """Return the extra files of an archive with these facts: text by file name."""
-        return keys.extra_files({"format": str(FORMAT), **self._texts()}, "the metadata")
+        return keys.extra_files({"format": str(FORMAT), **self.to_fields()}, "the metadata")
 
     @classmethod
     def from_extra_files(cls, files: Mapping[str, str], source: str | Path) -> ModelMetadata:

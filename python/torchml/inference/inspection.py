@@ -54,7 +54,7 @@ def inspect_model(model: str | Path) -> Inspection:
         kind = _kind(path, parts)
         if kind == CHECKPOINT:
             return Inspection(kind, _arguments(path), parts)
-        return Inspection(kind, _texts(metadata.read(path) or ModelMetadata()), parts)
+        return Inspection(kind, (metadata.read(path) or ModelMetadata()).to_fields(), parts)
 
 
 @contextmanager
@@ -84,18 +84,12 @@ def _inspect_folder(folder: Path) -> Inspection:
         (f"the metadata of {archive.name}", inner),
         (param.name, ModelMetadata.from_fields(outer, str(param))),
     )
-    return Inspection("portable model", _texts(merged) | only_there, files)
+    return Inspection("portable model", merged.to_fields() | only_there, files)
 
 
 def _place(name: str) -> str:
     key = keys.find_key(name)
     return key.place if key else ""
-
-
-def _texts(facts: ModelMetadata) -> dict[str, str]:
-    """Return the known facts under the present names of keys and choices."""
-    values = {key.name: getattr(facts, key.name, None) for key in keys.metadata_keys()}
-    return {name: keys.to_text(name, value) for name, value in values.items() if value is not None}
 
 
 def _parts(path: Path) -> dict[str, int]:

@@ -150,7 +150,7 @@ class ReferenceModel:
         edges = periodic_edges(atoms, self.spec.cutoff)
         if self.spec.convention == "edges":
             return self._evaluate_edges(atoms, edges)
-        if self.spec.convention in ("graph", "raw", "none"):
+        if self.spec.convention in ("graph", "raw"):
             return self._evaluate_particles(atoms, edges)
         if self.spec.convention == "descriptor":
             return self._evaluate_descriptor(atoms, edges)

@@ -54,8 +54,7 @@ def launched_ranks() -> Ranks | None:
         from mpi4py import MPI
     except ImportError:
         raise TorchMLError(
-            f"started by mpirun with {ranks} ranks, which needs mpi4py: "
-            "pip install 'torchml[cluster]'"
+            f"started by mpirun with {ranks} ranks, which needs mpi4py: pip install 'mpi4py>=4.1'"
         ) from None
     world = MPI.COMM_WORLD
     if world.Get_size() != ranks:

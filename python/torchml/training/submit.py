@@ -127,9 +127,7 @@ def _submit(options: argparse.Namespace, words: list[str]) -> int:
     try:
         import submitit
     except ImportError:
-        raise TorchMLError(
-            "torchml submit needs submitit: pip install 'torchml[cluster]'"
-        ) from None
+        raise TorchMLError("torchml submit needs submitit: pip install submitit") from None
     from torchml.training.settings import from_words
 
     words = ["fit", *words]

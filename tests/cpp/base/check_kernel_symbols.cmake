@@ -3,7 +3,7 @@
 # Kernels define nothing but symbols of their own namespace: the linker keeps one copy of a function
 # that several objects define, and it must not be one built for a processor that is not there.
 string(LENGTH "${set}" length)
-set(own "^_Z[A-Z]*NK?7torchml10descriptor${length}${set}[0-9E]")
+set(own "^_Z[A-Z]*NK?7torchml(4simd|9operators|10descriptor)${length}${set}[0-9E]")
 execute_process(COMMAND "${nm}" --defined-only --extern-only --format=posix "${library}"
   OUTPUT_VARIABLE listing COMMAND_ERROR_IS_FATAL ANY)
 # The lines of a member follow its name in brackets, and members of the three sets share names.

@@ -2,7 +2,7 @@
 
 #include "torchml/common/simd/math.hpp"
 
-namespace torchml::descriptor::TORCHML_SIMD {
+namespace torchml::simd::TORCHML_SIMD {
 namespace {
 
 void exp_of(double const* x, double* result) {
@@ -54,4 +54,4 @@ extern MathKernel const math_kernel = {lanes,       exp_of,     sincos_of,  roun
                                        sqrt_abs_of, smaller_of, larger_of,  lesser_index_of,
                                        gather_of,   sum_of,     how_many_of};
 
-}  // namespace torchml::descriptor::TORCHML_SIMD
+}  // namespace torchml::simd::TORCHML_SIMD

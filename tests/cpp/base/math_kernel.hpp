@@ -1,11 +1,11 @@
-// The functions of simd/ for arrays, built once per instruction set and once for scalars.
+// The functions of common/simd for arrays, built once per instruction set and once for scalars.
 #pragma once
 
 #include <cstddef>
 
 #include "torchml/common/simd/dispatch.hpp"
 
-namespace torchml::descriptor {
+namespace torchml::simd {
 
 /// Every function works on `lanes` numbers.
 struct MathKernel {
@@ -22,9 +22,9 @@ struct MathKernel {
   int (*how_many)(double const* x);  ///< of x < 0: 0 none, 1 some, 2 all
 };
 
-}  // namespace torchml::descriptor
-
 TORCHML_KERNEL(MathKernel, math_kernel)
-namespace torchml::descriptor::scalar {
+namespace scalar {
 extern MathKernel const math_kernel;
 }
+
+}  // namespace torchml::simd

@@ -13,7 +13,7 @@
 #include "math_kernel.hpp"
 #include "torchml/common/error.hpp"
 
-namespace torchml::descriptor {
+namespace torchml::simd {
 namespace {
 
 struct Build {
@@ -38,7 +38,7 @@ std::vector<Build> builds() {
   return all;
 }
 
-class DescriptorSimd : public testing::TestWithParam<Build> {
+class Simd : public testing::TestWithParam<Build> {
  protected:
   [[nodiscard]] static MathKernel const& kernel() { return *GetParam().kernel; }
 
@@ -72,7 +72,7 @@ std::vector<double> uniform(double low, double high, int count) {
   return x;
 }
 
-TEST_P(DescriptorSimd, ExpIsGoodToOneAndAHalfUnitsInTheLastPlace) {
+TEST_P(Simd, ExpIsGoodToOneAndAHalfUnitsInTheLastPlace) {
   std::vector<double> x = {0.0, -0.0, 1.0, -1.0, 709.0, -707.9, 1e-300, -1e-20};
   for (auto const& [low, high] : {std::pair{-1.0, 1.0}, {-50.0, 5.0}, {-708.0, 709.0}})
     for (double const number : uniform(low, high, 20000)) x.push_back(number);
@@ -85,13 +85,13 @@ TEST_P(DescriptorSimd, ExpIsGoodToOneAndAHalfUnitsInTheLastPlace) {
   EXPECT_EQ(found[1], 1.0);
 }
 
-TEST_P(DescriptorSimd, ExpIsZeroFarBelow) {
+TEST_P(Simd, ExpIsZeroFarBelow) {
   for (double const value :
        apply(kernel().exp, {-708.1, -745.0, -1e10, -std::numeric_limits<double>::infinity()}))
     EXPECT_EQ(value, 0.0);
 }
 
-TEST_P(DescriptorSimd, SineAndCosineAreGoodToTwoUnitsInTheLastPlaceOfOne) {
+TEST_P(Simd, SineAndCosineAreGoodToTwoUnitsInTheLastPlaceOfOne) {
   std::vector<double> x = {0.0, -0.0, 1e-300, 1e-9, -1e-9};
   for (int n = -20; n <= 20; ++n) x.push_back(n * 0.7853981633974483);
   for (double const range : {1.0, 10.0, 1e5})
@@ -113,14 +113,14 @@ TEST_P(DescriptorSimd, SineAndCosineAreGoodToTwoUnitsInTheLastPlaceOfOne) {
   for (std::size_t const i : {2U, 3U, 4U}) EXPECT_DOUBLE_EQ(sine[i], x[i]);
 }
 
-TEST_P(DescriptorSimd, RoundsToTheNearestInteger) {
+TEST_P(Simd, RoundsToTheNearestInteger) {
   std::vector<double> x = {0.0, 0.49, -0.49, 0.51, -0.51, 1e9 + 0.25, -1e9 - 0.75};
   for (double const number : uniform(-1e6, 1e6, 1000)) x.push_back(number);
   auto const found = apply(kernel().round, x);
   for (std::size_t i = 0; i < x.size(); ++i) EXPECT_EQ(found[i], std::nearbyint(x[i])) << x[i];
 }
 
-TEST_P(DescriptorSimd, ArithmeticIsLaneByLane) {
+TEST_P(Simd, ArithmeticIsLaneByLane) {
   auto const lanes = kernel().lanes;
   auto const x = uniform(-2.0, 2.0, static_cast<int>(lanes));
   auto const y = uniform(-1.0, 3.0, static_cast<int>(2 * lanes));
@@ -145,7 +145,7 @@ TEST_P(DescriptorSimd, ArithmeticIsLaneByLane) {
   each([&](std::size_t i) { return y[static_cast<std::size_t>(index[i])]; });
 }
 
-TEST_P(DescriptorSimd, LanesAreSummedAndAsked) {
+TEST_P(Simd, LanesAreSummedAndAsked) {
   std::vector<double> x(kernel().lanes, -1.0);
   EXPECT_EQ(kernel().sum(x.data()), -static_cast<double>(x.size()));
   EXPECT_EQ(kernel().how_many(x.data()), 2);
@@ -156,10 +156,10 @@ TEST_P(DescriptorSimd, LanesAreSummedAndAsked) {
   EXPECT_EQ(kernel().how_many(x.data()), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Builds, DescriptorSimd, testing::ValuesIn(builds()),
+INSTANTIATE_TEST_SUITE_P(Builds, Simd, testing::ValuesIn(builds()),
                          [](auto const& info) { return info.param.name; });
 
-TEST(DescriptorDispatch, ScalarsAndVectorsHaveTheirLanes) {
+TEST(SimdDispatch, ScalarsAndVectorsHaveTheirLanes) {
   EXPECT_EQ(scalar::math_kernel.lanes, 1U);
 #if defined(TORCHML_SIMD_X86) && !defined(__clang__)  // scalars, see simd.hpp
   EXPECT_EQ(baseline::math_kernel.lanes, 2U);
@@ -168,7 +168,7 @@ TEST(DescriptorDispatch, ScalarsAndVectorsHaveTheirLanes) {
 #endif
 }
 
-TEST(DescriptorDispatch, TheBestBuildIsPicked) {
+TEST(SimdDispatch, TheBestBuildIsPicked) {
   auto const all = builds();
   if (std::getenv("TORCHML_DESCRIPTOR_SIMD") != nullptr) GTEST_SKIP() << "another was asked for";
   EXPECT_EQ(&math_kernel(), all.back().kernel);
@@ -185,7 +185,7 @@ int choice_for(char const* name) {
   }
 }
 
-TEST(DescriptorDispatchDeathTest, TheEnvironmentMayAskForLess) {
+TEST(SimdDispatchDeathTest, TheEnvironmentMayAskForLess) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   using is = testing::ExitedWithCode;
   auto const all = builds();
@@ -197,4 +197,4 @@ TEST(DescriptorDispatchDeathTest, TheEnvironmentMayAskForLess) {
 }
 
 }  // namespace
-}  // namespace torchml::descriptor
+}  // namespace torchml::simd

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "graph/shell_graph.hpp"
 #include "potential.hpp"
 #include "system.hpp"
 #include "torchml/common/error.hpp"
@@ -95,6 +96,15 @@ inline Particles random_particles(int count, double side, int ghosts, unsigned s
     ++g;
   }
   return particles;
+}
+
+/// The graph of a system's own lists.
+inline ShellGraph shell_graph(System const& system, double cutoff, int layers) {
+  CachedNeighbors lists;
+  lists.rebuild(system, cutoff, layers);
+  ShellGraph graph;
+  graph.build(system, lists, cutoff);
+  return graph;
 }
 
 /// Writes a module with one method forward, a float64 parameter `w` = 1, and metadata.

@@ -2,8 +2,7 @@
 #include <torch/version.h>
 
 #include "model/aoti_host_check.hpp"
-#include "model/aoti_inputs.hpp"
-#include "model/aoti_model.hpp"
+#include "model/archive_metadata.hpp"
 #include "support.hpp"
 
 namespace torchml::test {
@@ -41,45 +40,10 @@ TEST(CompiledFor, NewerAndForeignTorchIsRefused) {
 TEST(CompiledFor, OtherDevicesAreRefused) {
   EXPECT_TRUE(
       contains(reason({{"device", "cuda"}}, torch::kCPU), "compiled for the device 'cuda'"));
-  EXPECT_TRUE(contains(reason({}, torch::kCUDA), "shall run on 'cuda'"));
+  EXPECT_TRUE(contains(reason({}, torch::kCUDA), "must run on 'cuda'"));
 }
 
 #endif
-
-TEST(AotiInputs, CountsBecomeThePrefixesOfThatLength) {
-  AotiInputs const inputs(
-      "species:int64[M] edge_vectors:float64[E,3] edge_index:int64[2,E] contributing:int64[M] "
-      "node_counts:int64[M0] edge_counts:int64[E0]",
-      "a test");
-  EXPECT_EQ(inputs.argument_names().size(), 6U);
-  EXPECT_TRUE(inputs.takes(ScalarType::float64));
-  EXPECT_FALSE(inputs.takes(ScalarType::float32));
-  std::vector<c10::IValue> arguments = {
-      torch::zeros({3}, torch::kInt64),    torch::zeros({4, 3}, torch::kFloat64),
-      torch::zeros({2, 4}, torch::kInt64), torch::zeros({3}, torch::kInt64),
-      std::vector<std::int64_t>{2, 3},     std::vector<std::int64_t>{1, 4}};
-  auto const tensors = inputs.flatten(arguments);
-  ASSERT_EQ(tensors.size(), 6U);
-  EXPECT_EQ(tensors[4].size(0), 2);
-  EXPECT_EQ(tensors[4].data_ptr(), arguments[3].toTensor().data_ptr());  // nothing is copied
-  EXPECT_EQ(tensors[5].size(0), 1);
-
-  arguments[1] = torch::zeros({4, 3}, torch::kFloat32);
-  EXPECT_TRUE(contains(error_of([&] { (void)inputs.flatten(arguments); }),
-                       "input edge_vectors is of type Float, expected Double"));
-  arguments[1] = torch::zeros({5, 3}, torch::kFloat64);
-  EXPECT_TRUE(contains(error_of([&] { (void)inputs.flatten(arguments); }),
-                       "input edge_index has the shape [2, 4]"));
-  arguments.pop_back();
-  EXPECT_TRUE(contains(error_of([&] { (void)inputs.flatten(arguments); }), "is given 5 tensors"));
-}
-
-TEST(AotiInputs, MalformedTextIsRefused) {
-  for (auto const* text : {"species", "species:int64", "species:int8[M]", ":int64[M]", "a:int64[M"})
-    EXPECT_TRUE(
-        contains(error_of([&] { AotiInputs(text, "a test"); }), "expected name:type[sizes]"))
-        << text;
-}
 
 TEST(Archives, WhatIsNoCompiledArchiveIsRefused) {
   TemporaryFolder const folder;

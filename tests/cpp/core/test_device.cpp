@@ -21,7 +21,7 @@ TEST(Device, UnknownNamesAreErrors) {
 TEST(Device, AbsentCudaSaysWhatWasFound) {
   if (torch::cuda::is_available()) GTEST_SKIP() << "this machine has a GPU";
   for (auto const* name : {"cuda", "cuda:0"})
-    EXPECT_TRUE(contains(error_of([&] { pick_device(name, 0); }), "was asked for but")) << name;
+    EXPECT_TRUE(contains(error_of([&] { pick_device(name, 0); }), "was requested but")) << name;
 }
 
 TEST(Device, RanksTakeGpusInTurn) {

@@ -34,7 +34,7 @@ void save_operator_model(fs::path const& path, std::string const& extensions) {
 fs::path write_operator_model(TemporaryFolder const& folder, std::string const& extensions) {
   auto const path = folder / "model.pt";
   if (auto const child = fork(); child == 0) {
-    load_extensions({TEST_OPERATORS});
+    load_extensions({{TEST_OPERATORS}});
     save_operator_model(path, extensions);
     _exit(0);
   } else {
@@ -44,7 +44,7 @@ fs::path write_operator_model(TemporaryFolder const& folder, std::string const& 
 }
 
 TEST(Extensions, AMissingLibraryNamesThePlacesSearched) {
-  auto const message = error_of([] { load_extensions({"torch_nowhere"}); });
+  auto const message = error_of([] { load_extensions({{"torch_nowhere"}}); });
   EXPECT_TRUE(contains(message, "'torch_nowhere' was not found in")) << message;
   EXPECT_TRUE(contains(message, "TORCHML_EXTENSION_PATH")) << message;
 }
@@ -52,14 +52,15 @@ TEST(Extensions, AMissingLibraryNamesThePlacesSearched) {
 TEST(Extensions, ABrokenLibraryIsNamed) {
   TemporaryFolder const folder;
   auto const path = folder.write("libbroken.so", "no library");
-  EXPECT_TRUE(contains(error_of([&] { load_extensions({path.string()}); }), "libbroken.so"));
+  EXPECT_TRUE(contains(error_of([&] { load_extensions({{path.string()}}); }), "libbroken.so"));
 }
 
 TEST(Extensions, AreFoundByTheNameInTheMetadata) {
   fs::path const library = TEST_OPERATORS;
   TemporaryFolder const folder;
   setenv("TORCHML_EXTENSION_PATH", library.parent_path().c_str(), 1);
-  Potential const potential({.model = write_operator_model(folder, "torchml_test_operators")});
+  Potential const potential({.model = write_operator_model(folder, "torchml_test_operators"),
+                             .settings = RuntimeSettings::from_environment()});
   EXPECT_EQ(potential.energy_kind(), EnergyKind::per_particle);
 }
 
@@ -77,7 +78,9 @@ TEST(Extensions, AreFoundThroughTheEnvironment) {
   EXPECT_TRUE(contains(message, "needs operators of 'torchml_test'")) << message;
   EXPECT_TRUE(contains(message, "TORCHML_EXTENSIONS")) << message;
   setenv("TORCHML_EXTENSIONS", TEST_OPERATORS, 1);
-  EXPECT_EQ(error_of([&] { Potential const potential({.model = model}); }), "");
+  auto const settings = RuntimeSettings::from_environment();
+  EXPECT_EQ(error_of([&] { Potential const potential({.model = model, .settings = settings}); }),
+            "");
 }
 
 }  // namespace

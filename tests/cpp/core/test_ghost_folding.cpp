@@ -1,14 +1,11 @@
-// Folded ghosts change no result; what is no image, or may not be one, is computed by itself.
+// Folded ghosts change no result; particles that may be no images are computed separately.
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <functional>
-#include <numeric>
 #include <set>
 
 #include "graph/ghost_folding.hpp"
-#include "graph/position_index.hpp"
 #include "graph/shell_graph.hpp"
 #include "periodic.hpp"
 #include "potential.hpp"
@@ -58,10 +55,9 @@ std::size_t folded_nodes(PeriodicSystem& system, Folding folding, int steps) {
   ShellGraph graph;
   for (int step = 0; step <= steps; ++step) {
     if (step > 0) system.move(0.003, static_cast<unsigned>(step));
-    bool const renewed = lists.update(system.view(), cutoff, layers);
+    bool const renewed = lists.rebuild(system.view(), cutoff, layers);
     auto const owners = ghosts.owners(system.view(), lists, renewed, cutoff);
-    graph.build({system.species, system.coordinates, system.contributing, &lists}, cutoff, layers,
-                owners);
+    graph.build(system.view(), lists, cutoff, owners);
   }
   return graph.nodes.size();
 }
@@ -74,7 +70,9 @@ class FoldedForces : public testing::Test {
             {{"species", "Si O"}, {"cutoff", "4.0"}, {"layers", "3"}, {"convention", "edges"}})) {}
 
   Potential potential(Folding folding) const {
-    return Potential({.model = path_, .folding = folding});
+    return Potential({.model = path_,
+                      .settings = {.ghost_folding = folding != Folding::off,
+                                   .job_size = folding == Folding::several_ranks ? 2 : 1}});
   }
 
   /// Evaluates a system step after step, with and without folding, and compares everything.
@@ -94,16 +92,16 @@ class FoldedForces : public testing::Test {
       one.evaluate(system.view(), request, expected);
       other.evaluate(system.view(), request, found);
       ASSERT_NEAR(found.energy, expected.energy, 1e-10);
-      for (int c = 0; c < 6; ++c) ASSERT_NEAR(found.virial[c], expected.virial[c], 1e-10);
+      for (int c = 0; c < 6; ++c) ASSERT_NEAR(found.kim_virial[c], expected.kim_virial[c], 1e-10);
       for (std::size_t i = 0; i < expected.particle_energies.size(); ++i)
         ASSERT_NEAR(found.particle_energies[i], expected.particle_energies[i], 1e-12);
       auto const forces = raw ? found.forces : system.reduced(found.forces);
       auto const right = raw ? expected.forces : system.reduced(expected.forces);
       for (std::size_t i = 0; i < right.size(); ++i) ASSERT_NEAR(forces[i], right[i], 1e-10);
       Virial sum{};
-      for (std::size_t i = 0; i < found.particle_virials.size(); ++i)
-        sum[i % 6] += found.particle_virials[i];
-      for (int c = 0; c < 6; ++c) ASSERT_NEAR(sum[c], expected.virial[c], 1e-10);
+      for (std::size_t i = 0; i < found.kim_particle_virials.size(); ++i)
+        sum[i % 6] += found.kim_particle_virials[i];
+      for (int c = 0; c < 6; ++c) ASSERT_NEAR(sum[c], expected.kim_virial[c], 1e-10);
     }
   }
 
@@ -149,26 +147,13 @@ TEST(GhostFolding, KeepsFoldingWhenListsAreRenewed) {
   for (int step = 0; step < 12; ++step) {
     system.move(0.02, static_cast<unsigned>(step));
     if (step % 3 == 2) system.surround(layers * cutoff + skin, cutoff + skin);
-    bool const renewed = lists.update(system.view(), cutoff, layers);
+    bool const renewed = lists.rebuild(system.view(), cutoff, layers);
     auto const owners = ghosts.owners(system.view(), lists, renewed, cutoff);
     if (step < 2) continue;
     ASSERT_FALSE(owners.empty()) << "step " << step;
     for (int const particle : lists.reached())
       EXPECT_EQ(owners[particle], system.image_of[particle]);
   }
-}
-
-TEST(GhostFolding, TheEnvironmentDecides) {
-  setenv("TORCHML_FOLDING", "off", 1);
-  EXPECT_EQ(folding_from_environment(), Folding::off);
-  setenv("TORCHML_FOLDING", "perhaps", 1);
-  EXPECT_EQ(error_of([] { folding_from_environment(); }),
-            "TORCHML_FOLDING is 'perhaps', expected on or off");
-  unsetenv("TORCHML_FOLDING");
-  setenv("OMPI_COMM_WORLD_SIZE", "2", 1);
-  EXPECT_EQ(folding_from_environment(), Folding::several_ranks);
-  unsetenv("OMPI_COMM_WORLD_SIZE");
-  EXPECT_EQ(folding_from_environment(), Folding::one_rank);
 }
 
 TEST_F(FoldedForces, OfOneRank) {
@@ -248,7 +233,7 @@ TEST_F(FoldedForces, WithGhostsOfOtherSpeciesOrListsThanTheirAtoms) {
         near.push_back(static_cast<int>(p));
     }
     if (step == 2) system.species[near[5]] = 1 - system.species[near[5]];
-    // A list that lost a neighbour: that ghost knows less than its atom does.
+    // A list that lost a neighbour: the ghost has fewer than its atom.
     if (step == 3) system.lists[system.starts[near[9]]] = system.lists[system.starts[near[9]] + 1];
   });
 }
@@ -279,7 +264,7 @@ TEST_F(FoldedForces, OfPerfectClustersWithArbitraryFlags) {
 }
 
 TEST_F(FoldedForces, OfClustersOfCopiesThatMoveAsTheyLike) {
-  // A rattled cell, repeated, as an image would be; then everybody moves by itself.
+  // A rattled cell, repeated, as an image would be; then all particles move independently.
   auto cell = diamond(2, 0.15);
   cell.surround(8.0, cutoff + skin);
   PeriodicSystem cluster;
@@ -290,66 +275,6 @@ TEST_F(FoldedForces, OfClustersOfCopiesThatMoveAsTheyLike) {
   cluster.surround(0.0, cutoff + skin);
   cluster.contributing = cell.contributing;
   expect_same(cluster, Folding::one_rank, 3, true, move);
-}
-
-TEST(PositionIndex, FindsParticlesWithinTheTolerance) {
-  std::mt19937 random(5);
-  std::uniform_real_distribution<double> place(-20.0, 60.0);
-  std::vector<double> coordinates(3000);
-  for (double& x : coordinates) x = place(random);
-  std::vector<int> particles(1000);
-  std::iota(particles.begin(), particles.end(), 0);
-  PositionIndex index;
-  index.build(coordinates, particles);
-  for (int p = 0; p < 1000; ++p) {
-    Vector at{coordinates[3 * p], coordinates[3 * p + 1], coordinates[3 * p + 2]};
-    EXPECT_EQ(index.find(at, 1e-12), p);
-    at[p % 3] += 1e-6;
-    EXPECT_EQ(index.find(at, 2e-6), p);
-    EXPECT_EQ(index.find(at, 1e-7), -1);
-  }
-  EXPECT_EQ(index.find({1e9, 0.0, 0.0}, 1e-6), -1);
-  EXPECT_EQ(index.find({-1e300, 0.0, 0.0}, 1e-6), -1);
-}
-
-TEST(CachedNeighbors, AreMadeAnewWhenSomethingMatters) {
-  auto system = rattled();
-  CachedNeighbors lists;
-  EXPECT_TRUE(lists.update(system.view(), cutoff, layers));
-  EXPECT_FALSE(lists.update(system.view(), cutoff, layers));
-  EXPECT_TRUE(lists.update(system.view(), cutoff, 2));
-  EXPECT_TRUE(lists.update(system.view(), 3.5, 2));
-  auto const last = [&] { return lists.update(system.view(), 3.5, 2); };
-  system.move(0.05, 1);
-  EXPECT_FALSE(last());
-  system.coordinates[5] += 0.5;
-  EXPECT_TRUE(last());
-  std::swap(system.lists[system.starts[3]], system.lists[system.starts[3] + 1]);
-  EXPECT_TRUE(last());
-  system.species[70] = 1 - system.species[70];
-  EXPECT_TRUE(last());
-  system.contributing[2] = 0;
-  EXPECT_TRUE(last());
-  EXPECT_FALSE(last());
-}
-
-TEST(CachedNeighbors, GiveTheGraphOfTheSimulatorsOwnLists) {
-  auto system = rattled();
-  CachedNeighbors lists;
-  for (int step = 0; step < 30; ++step) {
-    system.move(0.02, static_cast<unsigned>(step));
-    lists.update(system.view(), cutoff, layers);
-    ShellGraph cached;
-    ShellGraph direct;
-    cached.build({system.species, system.coordinates, system.contributing, &lists}, cutoff, layers);
-    direct.build(system.view(), cutoff, layers);
-    ASSERT_EQ(cached.nodes, direct.nodes);
-    ASSERT_EQ(cached.sources, direct.sources);
-    ASSERT_EQ(cached.targets, direct.targets);
-    ASSERT_EQ(cached.vectors, direct.vectors);
-    ASSERT_EQ(cached.node_counts, direct.node_counts);
-    ASSERT_EQ(cached.edge_counts, direct.edge_counts);
-  }
 }
 
 }  // namespace

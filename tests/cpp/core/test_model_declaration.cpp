@@ -47,7 +47,7 @@ TEST(ModelSpec, BadValuesAreErrors) {
   EXPECT_TRUE(contains(error_for(with(graph, "layers", "2.5")), "integer"));
   EXPECT_TRUE(contains(error_for(with(graph, "species", "Si Si")), "each species once"));
   EXPECT_TRUE(contains(error_for(with(graph, "dtype", "float16")), "float32, float64"));
-  EXPECT_TRUE(contains(error_for(with(graph, "edges", "both")), "symmetric or directed"));
+  EXPECT_TRUE(contains(error_for(with(graph, "edges", "both")), "one of symmetric, directed"));
   EXPECT_TRUE(contains(error_for(with(graph, "format", "2")), "the only metadata format"));
   EXPECT_TRUE(contains(error_for(with(with(graph, "convention", "none"), "layers", "3")),
                        "passes no messages"));
@@ -69,7 +69,7 @@ TEST(ModelSpec, DescriptorsThatDoNotFitAreErrors) {
                                                     {"descriptor_parameters", symmetry_functions}};
   EXPECT_TRUE(contains(error_for(with(whole, "cutoff", "1.9")), "at least the descriptor's"));
   EXPECT_EQ(error_for(with(whole, "cutoff", "2.5")), "");
-  EXPECT_TRUE(contains(error_for(with(whole, "species", "Si C")), "does not know the species 'C'"));
+  EXPECT_TRUE(contains(error_for(with(whole, "species", "Si C")), "does not have the species 'C'"));
   EXPECT_TRUE(contains(error_for(with(whole, "descriptor", "Wavelet")), "Wavelet"));
   auto const with_file = [&](std::string const& text) {
     return error_of(

@@ -121,11 +121,11 @@ void expect_virial_is_strain_derivative(fs::path const& model, Particles const& 
       }
       energy[side] = evaluate(model, strained, {.forces = false}).energy;
     }
-    EXPECT_NEAR(result.virial[c], (energy[0] - energy[1]) / (2 * h), 2e-5) << "component " << c;
+    EXPECT_NEAR(result.kim_virial[c], (energy[0] - energy[1]) / (2 * h), 2e-5) << "component " << c;
     double sum = 0.0;
     for (std::size_t i = 0; i < particles.species.size(); ++i)
-      sum += result.particle_virials[6 * i + c];
-    EXPECT_NEAR(sum, result.virial[c], 1e-10);
+      sum += result.kim_particle_virials[6 * i + c];
+    EXPECT_NEAR(sum, result.kim_virial[c], 1e-10);
   }
 }
 
@@ -239,7 +239,7 @@ TEST(Potential, GraphAndEdgesAgree) {
   auto const b = evaluate(write_model(second, edge_layers, edges), sample());
   EXPECT_NEAR(a.energy, b.energy, 1e-12);
   for (std::size_t c = 0; c < a.forces.size(); ++c) EXPECT_NEAR(a.forces[c], b.forces[c], 1e-12);
-  for (std::size_t c = 0; c < 6; ++c) EXPECT_NEAR(a.virial[c], b.virial[c], 1e-11);
+  for (std::size_t c = 0; c < 6; ++c) EXPECT_NEAR(a.kim_virial[c], b.kim_virial[c], 1e-11);
 }
 
 TEST(Potential, DescriptorAndModelMayOrderTheSpeciesDifferently) {
@@ -297,7 +297,7 @@ TEST(Potential, ADescriptorOfTheWrongWidthIsRefused) {
       folder, "def forward(self, descriptor):\n    return descriptor @ torch.ones(7, 1).double()\n",
       descriptor);
   EXPECT_TRUE(contains(error_of([&] { Potential({.model = model}); }),
-                       "forward was given 4 components of the descriptor"));
+                       "forward took 4 components of the descriptor"));
 }
 
 TEST(Potential, EdgeTermsGiveTheVirialOfRadialModels) {
@@ -313,7 +313,7 @@ TEST(Potential, EdgeTermsGiveTheVirialOfRadialModels) {
     EXPECT_NEAR(term.r, particles.distance(term.i, term.j), 1e-14);
     xy += term.dedr / term.r * term.vector[0] * term.vector[1];
   }
-  EXPECT_NEAR(xy, result.virial[5], 1e-10);
+  EXPECT_NEAR(xy, result.kim_virial[5], 1e-10);
   auto const plain = write_model(folder, edge_layers, edges);
   EXPECT_TRUE(contains(error_of([&] { evaluate(plain, particles, request); }), "radial"));
 }
@@ -344,8 +344,8 @@ TEST(Potential, FirstInputFollowsItsName) {
     TemporaryFolder const folder;
     auto text = "def forward(self, " + first + ", " + body;
     text.replace(text.find("FIRST"), 5, first);
-    Potential const potential(
-        {.model = write_model(folder, text, metadata), .force_atomic_numbers = forced});
+    Potential const potential({.model = write_model(folder, text, metadata),
+                               .settings = {.force_atomic_numbers = forced}});
     Particles pair = sample(0);
     Result result;
     Evaluator(potential).evaluate(pair.view(), {.particle_energies = true, .forces = false},

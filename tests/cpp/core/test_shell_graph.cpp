@@ -58,8 +58,7 @@ class Graphs : public testing::TestWithParam<int> {
 };
 
 TEST_P(Graphs, SymmetricStagesAreTheDefinition) {
-  ShellGraph graph;
-  graph.build(particles_.view(), cutoff, layers);
+  auto const graph = shell_graph(particles_.view(), cutoff, layers);
   std::vector<EdgeIndex> stages;
   stage_edges(graph, false, stages);
   auto const reference = reference_stages(particles_, cutoff, layers);
@@ -69,8 +68,7 @@ TEST_P(Graphs, SymmetricStagesAreTheDefinition) {
 }
 
 TEST_P(Graphs, DirectedStagesAreNestedPrefixes) {
-  ShellGraph graph;
-  graph.build(particles_.view(), cutoff, layers);
+  auto const graph = shell_graph(particles_.view(), cutoff, layers);
   std::vector<EdgeIndex> stages;
   stage_edges(graph, true, stages);
   for (int k = 0; k < layers; ++k) {
@@ -92,8 +90,7 @@ TEST_P(Graphs, DirectedStagesAreNestedPrefixes) {
 }
 
 TEST_P(Graphs, NodesAreSortedByShellAndVectorsPointToTheSource) {
-  ShellGraph graph;
-  graph.build(particles_.view(), cutoff, layers);
+  auto const graph = shell_graph(particles_.view(), cutoff, layers);
   std::int64_t contributing = 0;
   for (int const flag : particles_.contributing) contributing += flag;
   EXPECT_EQ(graph.node_counts.front(), contributing);
@@ -114,24 +111,20 @@ TEST(ShellGraph, PairsAtTheCutoffAreOutside) {
   pair.species = {0, 0};
   pair.contributing = {1, 1};
   pair.list_neighbors(3.0);
-  ShellGraph graph;
-  graph.build(pair.view(), 2.0, 1);
+  auto const graph = shell_graph(pair.view(), 2.0, 1);
   EXPECT_TRUE(graph.sources.empty());
-  graph.build(pair.view(), std::nextafter(2.0, 3.0), 1);
-  EXPECT_EQ(graph.sources.size(), 2U);
+  EXPECT_EQ(shell_graph(pair.view(), std::nextafter(2.0, 3.0), 1).sources.size(), 2U);
 }
 
 TEST(ShellGraph, EmptyAndLonelySystems) {
   Particles none;
-  ShellGraph graph;
-  graph.build(none.view(), 2.0, 3);
+  auto const graph = shell_graph(none.view(), 2.0, 3);
   EXPECT_TRUE(graph.nodes.empty());
   EXPECT_EQ(graph.edge_counts, (std::vector<std::int64_t>{0, 0, 0}));
 
   auto ghosts = random_particles(5, 3.0, 5, 1);
   ghosts.list_neighbors(2.0);
-  graph.build(ghosts.view(), 2.0, 3);
-  EXPECT_TRUE(graph.nodes.empty());
+  EXPECT_TRUE(shell_graph(ghosts.view(), 2.0, 3).nodes.empty());
 }
 
 TEST(ShellGraph, ReadsAListBeforeAskingForTheNext) {
@@ -149,11 +142,9 @@ TEST(ShellGraph, ReadsAListBeforeAskingForTheNext) {
   particles.list_neighbors(2.5);
   OneBuffer const shared(particles);
   auto system = particles.view();
-  ShellGraph expected;
-  expected.build(system, 2.0, 2);
+  auto const expected = shell_graph(system, 2.0, 2);
   system.neighbors = &shared;
-  ShellGraph graph;
-  graph.build(system, 2.0, 2);
+  auto const graph = shell_graph(system, 2.0, 2);
   EXPECT_EQ(graph.sources, expected.sources);
   EXPECT_EQ(graph.vectors, expected.vectors);
 }
@@ -161,8 +152,7 @@ TEST(ShellGraph, ReadsAListBeforeAskingForTheNext) {
 TEST(ShellGraph, AForeignNeighbourIsAnError) {
   auto particles = random_particles(3, 2.0, 0, 1);
   particles.lists = {{1, 7}, {0}, {}};
-  ShellGraph graph;
-  EXPECT_TRUE(contains(error_of([&] { graph.build(particles.view(), 2.0, 1); }),
+  EXPECT_TRUE(contains(error_of([&] { shell_graph(particles.view(), 2.0, 1); }),
                        "neighbour 7 of particle 0"));
 }
 

@@ -1,4 +1,4 @@
-// The worked example of docs/descriptors.md does what the page says.
+// The worked example of docs/descriptors.md works as on that page.
 #include <gtest/gtest.h>
 
 #include <vector>

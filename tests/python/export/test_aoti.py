@@ -251,7 +251,7 @@ def test_export_of_an_archive_without_counts(tmp_path):
         ("instruction_set", "aarch64", "instruction set 'aarch64'"),
         ("torch", "3.0.0", r"compiled with torch 3\.0\.0 .* this libtorch's 2\."),
         ("torch", "2.999.1", "compiled with torch 2.999.1"),
-        ("device", "cuda", "compiled for the device 'cuda' .* shall run on 'cpu'"),
+        ("device", "cuda", "compiled for the device 'cuda' .* must run on 'cpu'"),
         ("dtype", "float32", "'dtype' is 'float32' but 'inputs' is .* expected inputs of that"),
         ("inputs", "species", r"an input is 'species' .* expected name:type\[sizes\]"),
         ("returns_forces", "false", "cannot be differentiated"),

@@ -72,7 +72,7 @@ def test_derivatives_are_differences():
         (torch.ones(2, 3), torch.tensor([0, -1]), 5, "edge 1 has its end at node -1"),
         (torch.ones(2, 3), torch.tensor([0]), 5, "does not fit 2 rows"),
         (torch.ones(2), torch.tensor([0, 1], dtype=torch.int32), 5, "expected i64"),
-        (torch.ones(2, dtype=torch.int64), torch.tensor([0, 1]), 5, "no float tensor"),
+        (torch.ones(2, dtype=torch.int64), torch.tensor([0, 1]), 5, "not a float tensor"),
         (torch.ones(2), torch.tensor([0, 1]), -1, "expected 0 or more"),
     ],
 )

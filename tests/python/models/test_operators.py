@@ -254,8 +254,8 @@ def damaged(change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda a: {"r": a["r"].float()}, "no vector of float64"),
-        (lambda a: {"table": a["table"][:4]}, r"no float tensor \[intervals \+ 5, K\]"),
+        (lambda a: {"r": a["r"].float()}, "not a vector of float64"),
+        (lambda a: {"table": a["table"][:4]}, r"the form \[intervals \+ 5, K\]"),
         (lambda a: {"table": a["table"][:, :-1]}, "multiple of the 2 parts"),
         (lambda a: {"features": a["features"].float()}, "features do not fit"),
         (lambda a: {"features": a["features"][:3]}, "an edge comes from a node beyond the 3"),

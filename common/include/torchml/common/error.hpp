@@ -1,4 +1,4 @@
-// The one exception type of the library, and of what is built on it.
+// The exception type of common, the descriptor library and the engine.
 #pragma once
 
 #include <stdexcept>

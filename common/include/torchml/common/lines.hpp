@@ -1,4 +1,4 @@
-// The meaningful lines of a text file, with messages that say where they stand.
+// The meaningful lines of a text file, with messages that name their place.
 #pragma once
 
 #include <filesystem>
@@ -35,7 +35,7 @@ class Lines {
   int number_ = 0;
 };
 
-/// A whole file; `expected` says what it should have been. Throws Error when it cannot be read or
+/// A whole file; `expected` names what it should be. Throws Error when it cannot be read or
 /// is larger than any file of parameters.
 std::string read_text(std::filesystem::path const& path, std::string_view expected);
 

@@ -23,8 +23,8 @@ class Descriptor {
   /// Neighbours at or beyond their cutoff are not part of an environment.
   [[nodiscard]] virtual SpeciesCutoffs const& cutoffs() const = 0;
 
-  /// Writes values[c * width() + d] for the centres c of a block. The scratch is the caller's, who
-  /// resets it between blocks.
+  /// Writes values[c * width() + d] for the centres c of a block. The caller owns the scratch
+  /// and resets it between blocks.
   virtual void values(std::span<Environment const> centers, Scratch& scratch,
                       double* values) const = 0;
 

@@ -1,4 +1,4 @@
-// What a descriptor sees of a structure: one centre atom with its neighbours.
+// The input of a descriptor: one centre atom with its neighbours.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@ namespace torchml::descriptor {
 /// this many neighbours. What lies there is finite: vectors longer than any cutoff, species 0.
 inline constexpr std::size_t padding = 8;
 
-/// At most this many centres are handed to a descriptor at a time.
+/// At most this many centres are passed to a descriptor at a time.
 inline constexpr std::size_t block = 16;
 
 /// The neighbours of one centre that are nearer than the cutoff of the two species. All distances

@@ -1,4 +1,4 @@
-// The chemical species a descriptor knows, and how far each sees each other.
+// The chemical species of a descriptor, and the cutoff of each pair of them.
 #pragma once
 
 #include <string>

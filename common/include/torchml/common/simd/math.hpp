@@ -3,7 +3,7 @@
 
 #include "torchml/common/simd/vectors.hpp"
 
-namespace torchml::descriptor::TORCHML_SIMD {
+namespace torchml::simd::TORCHML_SIMD {
 
 /// Nearest integer to v (|v| < 2^51), as a double and in the low bits of its representation.
 struct Rounded {
@@ -105,4 +105,4 @@ TORCHML_INLINE SinCos sincos(Vector v) {
   return {from_bits(bits(sine) ^ sign_s), from_bits(bits(cosine) ^ sign_c)};
 }
 
-}  // namespace torchml::descriptor::TORCHML_SIMD
+}  // namespace torchml::simd::TORCHML_SIMD

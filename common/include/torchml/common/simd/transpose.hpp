@@ -5,7 +5,7 @@
 
 #include "torchml/common/simd/vectors.hpp"
 
-namespace torchml::descriptor::TORCHML_SIMD {
+namespace torchml::simd::TORCHML_SIMD {
 
 using RawVector [[gnu::vector_size(lanes * sizeof(double))]] = double;
 
@@ -36,4 +36,4 @@ TORCHML_INLINE void transpose(Vector (&rows)[lanes]) {
   transpose_blocks<lanes / 2>(rows);
 }
 
-}  // namespace torchml::descriptor::TORCHML_SIMD
+}  // namespace torchml::simd::TORCHML_SIMD

@@ -25,7 +25,7 @@
 // Nothing of a kernel may stay behind as a function that other files share.
 #define TORCHML_INLINE [[gnu::always_inline]] inline
 
-namespace torchml::descriptor::TORCHML_SIMD {
+namespace torchml::simd::TORCHML_SIMD {
 
 #if TORCHML_HAS_SIMD
 
@@ -138,4 +138,4 @@ TORCHML_INLINE Vector from_bits(Bits b) {
 
 #endif
 
-}  // namespace torchml::descriptor::TORCHML_SIMD
+}  // namespace torchml::simd::TORCHML_SIMD

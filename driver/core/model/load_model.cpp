@@ -1,0 +1,15 @@
+#include "model/load_model.hpp"
+
+#include "model/aoti_model.hpp"
+#include "model/archive_metadata.hpp"
+#include "model/torchscript_model.hpp"
+
+namespace torchml {
+
+std::unique_ptr<Model const> load_model(std::filesystem::path const& path,
+                                        Extensions const& extensions, torch::Device device) {
+  if (is_compiled(path)) return std::make_unique<AotiModel const>(path, extensions, device);
+  return std::make_unique<TorchScriptModel const>(path, extensions, device);
+}
+
+}  // namespace torchml

@@ -1,0 +1,17 @@
+// Loading an archive of any kind.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+
+#include "model/extensions.hpp"
+#include "model/model.hpp"
+
+namespace torchml {
+
+/// Loads the operator libraries, then the archive: TorchScript, or AOTInductor's if its name ends
+/// in .pt2. Throws Error with one sentence that names the file.
+std::unique_ptr<Model const> load_model(std::filesystem::path const& path,
+                                        Extensions const& extensions, torch::Device device);
+
+}  // namespace torchml
