@@ -24,7 +24,8 @@ _MODEL_COMMANDS = {
     "validate": "torchml.validation.command",  # the older name of check
     "inspect": "torchml.inference.inspection",
 }
-_NAMES = "fit, validate, test, predict, submit, export, check, inspect"
+_DATA_COMMANDS = {"inspect": "torchml.data.inspect"}
+_NAMES = "fit, validate, test, predict, submit, export, check, inspect, data inspect"
 _HELP = """\
 training:
   fit                train a potential: torchml fit --config silicon.yaml
@@ -32,6 +33,9 @@ training:
   test               report the errors on the test data
   predict            write energies and forces of structures into a file
   submit             run torchml fit as a job of a cluster
+
+data:
+  data inspect       print what is understood of data files: keys, units, distributions
 
 models:
   export             write a KIM portable model of a checkpoint or a TorchScript archive
@@ -55,7 +59,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         home = "torchml.training.submit" if name == "submit" else "torchml.training.cli"
         return _guarded(f"torchml {name}", lambda: import_module(home).main(words))
     if name in _MODEL_COMMANDS:
-        return _run_model_command(f"torchml {name}", _MODEL_COMMANDS[name], words[1:])
+        return _run_command(f"torchml {name}", _MODEL_COMMANDS[name], words[1:])
+    if name == "data" and len(words) > 1 and words[1] in _DATA_COMMANDS:
+        return _run_command(f"torchml data {words[1]}", _DATA_COMMANDS[words[1]], words[2:])
     return _no_command(words)
 
 
@@ -72,6 +78,8 @@ def _no_command(words: Sequence[str]) -> int:
     parser.add_argument("command", nargs="?", help=argparse.SUPPRESS)
     if (name := parser.parse_known_args(words)[0].command) is None:
         parser.error(f"no command, expected one of {_NAMES}")
+    if name == "data":
+        parser.error(f"data needs a command, expected one of {', '.join(_DATA_COMMANDS)}")
     parser.error(f"unknown command '{name}', expected one of {_NAMES}")
 
 
@@ -90,10 +98,10 @@ def export_main(arguments: Sequence[str] | None = None) -> int:
     """Run `python -m torchml_export` and return its exit status."""
     _silence_other_libraries()
     words = sys.argv[1:] if arguments is None else arguments
-    return _run_model_command("python -m torchml_export", _MODEL_COMMANDS["export"], words)
+    return _run_command("python -m torchml_export", _MODEL_COMMANDS["export"], words)
 
 
-def _run_model_command(program: str, home: str, words: Sequence[str]) -> int:
+def _run_command(program: str, home: str, words: Sequence[str]) -> int:
     """Parse the words and run the command of the module `home`."""
     command = import_module(home)
     parser = argparse.ArgumentParser(prog=program, **command.texts())

@@ -13,7 +13,17 @@ import torchml
 from torchml import cli
 from torchml.errors import DataError, FileError, ModelError, TorchMLError
 
-COMMANDS = ("fit", "validate", "test", "predict", "submit", "export", "check", "inspect")
+COMMANDS = (
+    "fit",
+    "validate",
+    "test",
+    "predict",
+    "submit",
+    "export",
+    "check",
+    "inspect",
+    "data inspect",
+)
 
 
 def test_help_lists_all_commands_in_groups(capsys):

@@ -16,6 +16,8 @@ from torchml.data.labels import configuration_of
 
 # Arrays of Atoms that are structure, or that ASE derives; everything else may be a label.
 _STRUCTURE = {"numbers", "positions", "tags"}
+# Results of calculators with a row for each atom.
+_PER_ATOM = {"forces", "energies", "stresses", "charges", "magmoms"}
 
 
 def to_atoms(configuration: Configuration) -> Atoms:
@@ -47,10 +49,7 @@ def from_atoms(atoms: Atoms, keys: Keys | None, source: str, index: int) -> Conf
 
     Nothing is computed. Forces are those of the calculator, also on constrained atoms.
     """
-    labels = dict(atoms.info)
-    labels |= {name: value for name, value in atoms.arrays.items() if name not in _STRUCTURE}
-    if atoms.calc is not None:
-        labels |= {name: value for name, value in atoms.calc.results.items() if value is not None}
+    labels, columns = labels_of(atoms)
     return configuration_of(
         atoms.numbers,
         atoms.positions,
@@ -62,7 +61,25 @@ def from_atoms(atoms: Atoms, keys: Keys | None, source: str, index: int) -> Conf
         index,
         fixed=fixed_of(atoms),
         tags=atoms.arrays.get("tags"),
+        columns=columns,
     )
+
+
+def labels_of(atoms: Atoms) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what may be a label, of the structure and of its atoms: results, info and arrays."""
+    labels = dict(atoms.info)
+    columns = {name: value for name, value in atoms.arrays.items() if name not in _STRUCTURE}
+    results = {} if atoms.calc is None else atoms.calc.results
+    for name, value in results.items():
+        if value is not None:
+            (columns if name in _PER_ATOM else labels)[name] = value
+    return labels, columns
+
+
+def lift_user_values(atoms: Atoms) -> None:
+    """Move the user's own values, which ASE keeps one level down, into info."""
+    for inner in ("key_value_pairs", "data"):
+        atoms.info |= atoms.info.pop(inner, {})
 
 
 def fixed_of(atoms: Atoms) -> NDArray[np.bool_] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -30,7 +30,8 @@ class GraphBatch:
     atom_of_node            i64[M], the atom of which the node is an image
     configuration_of_atom   i64[A]
     atom_counts             i64[G]
-    volumes                 f64[G], Å³; NaN where the cell has none
+    volumes                 f64[G], Å³, what stress is per; NaN where there is none. With
+                            stress_of_slabs: per_area, Å² and Å where the cell has no volume
     energy                  f64[G], eV
     forces                  f64[A, 3], eV/Å
     stress                  f64[G, 6], eV/Å³, xx yy zz yz xz xy
@@ -105,6 +106,9 @@ class GraphBatch:
         return replace(self, **values)
 
 
+# What the stress of slabs and wires without a volume means: see `make_sample`.
+SlabStress = Literal["error", "per_area", "ignore"]
+
 # Kind (graph_scalar, node_vector, ...) and number of components of targets by name.
 Kinds = Mapping[str, tuple[str, int]]
 
@@ -119,7 +123,11 @@ class Sample:
 
 
 def make_sample(
-    configuration: Configuration, graph: Graph, index: int, targets: Sequence[str] | Kinds = ()
+    configuration: Configuration,
+    graph: Graph,
+    index: int,
+    targets: Sequence[str] | Kinds = (),
+    stress_of_slabs: SlabStress = "ignore",
 ) -> Sample:
     """Return the graph with the labels of its configuration.
 
@@ -128,20 +136,22 @@ def make_sample(
         graph: of that configuration.
         index: position in the data set.
         targets: names of further labels; with their kinds, the shapes are checked.
+        stress_of_slabs: for slabs and wires whose cell has no volume: error refuses stress labels,
+            per_area takes them as dE/d(strain) per area (eV/Å²) or per length (eV/Å), ignore
+            leaves them out.
 
     Raises:
-        DataError: a further label is missing or has another shape.
+        DataError: a further label is missing or has another shape, or a slab has a stress.
     """
     n = graph.n_atoms
     weights = configuration.weights
-    periodic = bool(configuration.pbc.any()) and np.linalg.matrix_rank(configuration.cell) == 3
-    volume = abs(float(np.linalg.det(configuration.cell))) if periodic else np.nan
+    volume = _stress_volume(configuration, stress_of_slabs)
     fixed = configuration.fixed
     labels = {
-        "volumes": _row(volume),
+        "volumes": _row(np.nan if volume is None else volume),
         "energy": _row(np.nan if configuration.energy is None else configuration.energy),
         "forces": _rows(configuration.forces, (n, 3)),
-        "stress": _rows(configuration.stress if periodic else None, (6,)).unsqueeze(0),
+        "stress": _rows(None if volume is None else configuration.stress, (6,)).unsqueeze(0),
         "energy_weight": _row(weights.energy),
         "forces_weight": _row(weights.forces),
         "stress_weight": _row(weights.stress),
@@ -157,6 +167,20 @@ def make_sample(
     else:
         values = {name: _target(configuration, graph, name) for name in targets}
     return Sample(graph, labels, values)
+
+
+def _stress_volume(configuration: Configuration, rule: SlabStress) -> float | None:
+    """What the stress of a configuration is per; None where stress does not apply."""
+    if configuration.has_volume or (rule == "per_area" and configuration.pbc.any()):
+        return configuration.extent
+    if rule == "error" and configuration.pbc.any() and configuration.stress is not None:
+        count = int(configuration.pbc.sum())
+        raise DataError(
+            f"{configuration.name} has a stress although its cell {configuration.cell.tolist()} "
+            f"has no volume: data.stress_of_slabs: per_area reads it as dE/d(strain) per "
+            f"{'area (eV/Å²)' if count == 2 else 'length (eV/Å)'}, ignore leaves it out"
+        )
+    return None
 
 
 def collate(samples: Sequence[Sample], padding: int = 0) -> GraphBatch:

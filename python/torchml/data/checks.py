@@ -60,6 +60,50 @@ def structure_codes(configurations: Sequence[Configuration]) -> NDArray[np.int64
     return np.unique(np.array(codes, dtype=np.int64))
 
 
+def repeated_labels(
+    configurations: Sequence[Configuration],
+) -> list[tuple[Configuration, Configuration]]:
+    """Return pairs of different structures with equal energies and equal forces, to the bit.
+
+    ASE writes the results of a calculator with positions that changed after the calculation.
+    Structures that differ by a translation, and forces that are all zero, are left out.
+    """
+    seen: dict[bytes, Configuration] = {}
+    pairs = []
+    for c in track(configurations, "looking for repeated labels", len(configurations)):
+        if c.energy is None or c.forces is None or np.abs(c.forces).max() < 1e-8:
+            continue
+        digest = hashlib.blake2b(np.append(c.forces, c.energy).tobytes(), digest_size=16).digest()
+        first = seen.setdefault(digest, c)
+        if first is not c and not _equal_but_for_translation(first, c):
+            pairs.append((first, c))
+    return pairs
+
+
+def describe_repeated_labels(pairs: Sequence[tuple[Configuration, Configuration]]) -> str:
+    """Return the sentence about such pairs."""
+    first, second = pairs[0]
+    others = f" (and {len(pairs) - 1} more pairs)" if len(pairs) > 1 else ""
+    return (
+        f"{second.name} has the energy and the forces of {first.name}, but other positions"
+        f"{others}: such labels belong to a structure before it was changed"
+    )
+
+
+def _equal_but_for_translation(first: Configuration, second: Configuration) -> bool:
+    """Whether two structures are equal, apart from a translation and periodic images."""
+    if not np.array_equal(first.numbers, second.numbers):
+        return False
+    if not (np.allclose(first.cell, second.cell) and np.array_equal(first.pbc, second.pbc)):
+        return False
+    shifts = second.positions - first.positions
+    shifts -= shifts[0]
+    if first.pbc.any():
+        fractions = shifts @ np.linalg.pinv(first.cell)
+        shifts = shifts - (np.round(fractions) * first.pbc) @ first.cell
+    return bool(np.abs(shifts).max() < 1e-6)
+
+
 def structure_digest(configuration: Configuration) -> bytes:
     """Equal for two configurations if, and only if, their structures are equal to the bit."""
     c = configuration

@@ -47,7 +47,8 @@ class Configuration:
     pbc        [3], whether the structure is periodic along each lattice vector
     energy     eV, total
     forces     [N, 3], eV/Å
-    stress     [6], eV/Å³, order xx yy zz yz xz xy, ASE's sign: dE/d(strain)/volume
+    stress     [6], eV/Å³, order xx yy zz yz xz xy, ASE's sign: dE/d(strain)/volume; of slabs and
+               wires without a volume per area (eV/Å²) or length (eV/Å), see `extent`
     fixed      [N], atoms that do not move
     tags       [N], int64, classes of atoms, chosen by the author (surface, adsorbate, ...)
     targets    further labels by name, float64 of any shape; NaN stands for a missing value
@@ -81,6 +82,19 @@ class Configuration:
     def name(self) -> str:
         """The name in errors: the file and the place in it, from 0."""
         return f"{self.source}, configuration {self.index}"
+
+    @property
+    def extent(self) -> float | None:
+        """What stress is per: volume of the cell (Å³), area of a slab (Å²), length of a wire (Å).
+
+        Slabs and wires whose cell has a volume use that of the cell; None without periodicity.
+        """
+        return extent(self.cell, self.pbc) if self.pbc.any() else None
+
+    @property
+    def has_volume(self) -> bool:
+        """Whether the cell of a periodic structure has three vectors."""
+        return bool(self.pbc.any()) and int(np.linalg.matrix_rank(self.cell)) == 3
 
     @property
     def volume(self) -> float | None:
@@ -188,6 +202,24 @@ class Configuration:
         """
         configuration: Configuration = _conversion().from_atoms(atoms, keys, source, index)
         return configuration
+
+
+def extent(cell: NDArray[np.float64], pbc: ArrayLike) -> float | None:
+    """Return the volume that three cell vectors span, else the area or length of the periodic ones.
+
+    Args:
+        cell: [3, 3], Å, rows are lattice vectors.
+        pbc: [3], whether the structure is periodic along each of them.
+
+    Returns:
+        Å³, Å² or Å; None where there is none of them.
+    """
+    if np.linalg.matrix_rank(cell) == 3:
+        return float(abs(np.linalg.det(cell)))
+    vectors = cell[np.asarray(pbc, dtype=bool)]
+    if len(vectors) == 0:
+        return None
+    return float(np.sqrt(max(np.linalg.det(vectors @ vectors.T), 0.0))) or None
 
 
 def _conversion() -> Any:

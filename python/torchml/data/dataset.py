@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from torchml.data.batch import GraphBatch, Kinds, Sample, collate, make_sample
+from torchml.data.batch import GraphBatch, Kinds, Sample, SlabStress, collate, make_sample
 from torchml.data.checks import check_label
 from torchml.data.configuration import Configuration
 from torchml.data.graph import GraphBuilder
@@ -31,6 +31,7 @@ class GraphDataset(Dataset[GraphBatch]):
         builder: builds the graphs of one model.
         targets: further labels to put into the batches.
         labels: those of energy, forces and stress that each configuration must have.
+        stress_of_slabs: what the stress of slabs without a volume means (see `make_sample`).
     """
 
     def __init__(
@@ -39,11 +40,13 @@ class GraphDataset(Dataset[GraphBatch]):
         builder: GraphBuilder,
         targets: Sequence[str] | Kinds = (),
         labels: Sequence[str] = (),
+        stress_of_slabs: SlabStress = "ignore",
     ) -> None:
         self.configurations = configurations
         self.builder = builder
         self.labels = tuple(labels)
         self.targets = _copied(targets)
+        self.stress_of_slabs: SlabStress = stress_of_slabs
         self.samples: list[Sample] | None = None
         if isinstance(configurations, list):
             self.samples = [
@@ -54,13 +57,18 @@ class GraphDataset(Dataset[GraphBatch]):
             ]
 
     def fits(
-        self, builder: GraphBuilder, targets: Sequence[str] | Kinds = (), labels: Sequence[str] = ()
+        self,
+        builder: GraphBuilder,
+        targets: Sequence[str] | Kinds = (),
+        labels: Sequence[str] = (),
+        stress_of_slabs: SlabStress = "ignore",
     ) -> bool:
         """Return whether these arguments lead to the same graphs and labels."""
-        return (self.builder, self.targets, self.labels) == (
+        return (self.builder, self.targets, self.labels, self.stress_of_slabs) == (
             builder,
             _copied(targets),
             tuple(labels),
+            stress_of_slabs,
         )
 
     def __len__(self) -> int:
@@ -100,7 +108,13 @@ class GraphDataset(Dataset[GraphBatch]):
     def _sample(self, index: int, configuration: Configuration) -> Sample:
         for name in self.labels:
             check_label(configuration, name)
-        return make_sample(configuration, self.builder(configuration), index, self.targets)
+        return make_sample(
+            configuration,
+            self.builder(configuration),
+            index,
+            self.targets,
+            self.stress_of_slabs,
+        )
 
     def _indices(self, unit: str) -> Iterable[int]:
         return track(range(len(self)), f"counting {unit}", len(self))

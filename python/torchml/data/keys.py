@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ase import units
 
@@ -33,7 +34,24 @@ ALIASES = {
         *("virial", "virials", "ref_virial", "ref_virials", "dft_virial", "dft_virials"),
     ),
     "group": ("group", "config_type"),
+    "weight": ("weight", "config_weight", "configuration_weight"),
+    "energy_weight": ("energy_weight", "config_energy_weight"),
+    "forces_weight": (
+        *("forces_weight", "force_weight"),
+        *("config_forces_weight", "config_force_weight"),
+    ),
+    "stress_weight": ("stress_weight", "config_stress_weight"),
+    "virial_weight": (
+        *("virial_weight", "virials_weight"),
+        *("config_virial_weight", "config_virials_weight"),
+    ),
 }
+# Weights of terms, which have no entry in `Keys`.
+TERM_WEIGHTS = ("energy_weight", "forces_weight", "stress_weight", "virial_weight")
+WEIGHTS = {name for role in ("weight", *TERM_WEIGHTS) for name in ALIASES[role]}
+_LABEL_LIKE = re.compile(r"energy|force|stress|virial|weight", re.I)
+# Names of results of ASE that are derived from the labels, or are sums of them.
+_NO_LABELS = {"energies", "stresses", "energy_hist", "converged_forces"}
 
 _ENERGIES = {
     "ev": 1.0,
@@ -79,7 +97,8 @@ class Keys:
         stress: name of the stress, or of a virial, whose name contains "virial": -stress * volume
             in units of energy.
         targets: names of further labels to read, which are not converted.
-        weight: name of a number, the weight of the configuration in the loss.
+        weight: name of a number, the weight of the configuration in the loss. Weights of single
+            terms (energy_weight, config_forces_weight, ...) multiply it.
         group: name of the kind of configuration.
         energy_unit: unit of energies: eV, meV, Ha, Ry, kcal/mol, kJ/mol or J.
         length_unit: unit of positions and cell: Å, Bohr, nm, pm or m.
@@ -92,7 +111,7 @@ class Keys:
     forces: str | None = AUTO
     stress: str | None = AUTO
     targets: list[str] = field(default_factory=list)
-    weight: str | None = None
+    weight: str | None = AUTO
     group: str | None = AUTO
     energy_unit: str = "eV"
     length_unit: str = "Å"
@@ -135,7 +154,7 @@ def find_key(wanted: str | None, label: str, present: Iterable[str], where: str)
 
     Args:
         wanted: entry of `Keys` for the label.
-        label: energy, forces, stress or group.
+        label: energy, forces, stress, group, weight, or the weight of a term.
         present: names in the file.
         where: configuration that errors name.
 
@@ -148,11 +167,73 @@ def find_key(wanted: str | None, label: str, present: Iterable[str], where: str)
         return wanted if wanted in present else None
     matches = [name for name in present if name.lower() in ALIASES[label]]
     if len(matches) > 1:
+        cure = "rename one" if label in TERM_WEIGHTS else f"say which by keys.{label}"
         raise DataError(
             f"{where} has {' and '.join(map(repr, sorted(matches)))}, expected one name for the "
-            f"{label}: say which by keys.{label}"
+            f"{label.replace('_', ' ')}: {cure}"
         )
     return matches[0] if matches else None
+
+
+COLUMN = "column"  # the role of values of atoms that are not used
+EQUAL = "equal to energy"  # the role of a free energy that does not differ
+
+
+def collect(names: dict[str, str], labels: Mapping[str, Any], columns: Iterable[str] = ()) -> None:
+    """Add the names of a configuration's labels and columns to those of its file."""
+    free, energy = labels.get("free_energy"), labels.get("energy")
+    equal = free is not None and isinstance(free, float) and free == energy
+    known = names.get("free_energy", EQUAL)
+    names |= dict.fromkeys(columns, COLUMN)
+    names |= dict.fromkeys(labels, "")
+    if equal:
+        names["free_energy"] = known
+
+
+def roles(names: Mapping[str, str], keys: Keys) -> dict[str, str]:
+    """Return as what each name of a file is read: energy, forces, ..., target; "" if unused.
+
+    Args:
+        names: of a file, with what its reader knows of them: a role, `COLUMN` for values of atoms,
+            or "".
+        keys: names of the labels.
+    """
+    wanted = {label: getattr(keys, label) for label in ("energy", "forces", "stress", "group")}
+    wanted |= {"weight": keys.weight, **dict.fromkeys(TERM_WEIGHTS, AUTO)}
+
+    def role(name: str, known: str) -> str:
+        for label, entry in wanted.items():
+            of_atoms = known == COLUMN and label != "forces"
+            named = name == entry or (entry == AUTO and name.lower() in ALIASES[label])
+            if named and not of_atoms:
+                return "virial" if label == "stress" and is_virial(name) else label
+        return "target" if name in keys.targets else known
+
+    return {
+        name: role(name, known) if known in ("", COLUMN, EQUAL) else known
+        for name, known in names.items()
+    }
+
+
+def unused_labels(names: Mapping[str, str], keys: Keys) -> list[str]:
+    """Return the names of a file that suggest a label or a weight, and are not used.
+
+    Other usual names of a label that the keys name or ignore are left out.
+    """
+    chosen = [
+        name for name in ("energy", "forces", "stress", "weight") if getattr(keys, name) != AUTO
+    ]
+    silent = {name for label in chosen for name in ALIASES[label]} | _NO_LABELS
+    return [
+        name
+        for name, role in roles(names, keys).items()
+        if role in ("", COLUMN) and _LABEL_LIKE.search(name) and name.lower() not in silent
+    ]
+
+
+def is_virial(name: str) -> bool:
+    """Return whether the stress label of this name is a virial, -stress * volume."""
+    return "virial" in name.lower()
 
 
 def _plain(unit: str) -> str:

@@ -13,14 +13,20 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from torchml.data.batch import GraphBatch, Kinds
-from torchml.data.checks import check_duplicates, structure_codes
+from torchml.data.batch import GraphBatch, Kinds, SlabStress
+from torchml.data.checks import (
+    check_duplicates,
+    describe_repeated_labels,
+    repeated_labels,
+    structure_codes,
+)
 from torchml.data.configuration import Configuration
 from torchml.data.dataset import GraphDataset, PreBatched
 from torchml.data.graph import GraphBuilder, Kind
 from torchml.data.keys import Keys
 from torchml.data.needs import DataNeeds
-from torchml.data.reading import read
+from torchml.data.notices import notify
+from torchml.data.reading import Broken, read
 from torchml.data.sampler import Batches, RepeatedBatches, ResumableLoader
 from torchml.data.sequences import Selection
 from torchml.data.splits import Split
@@ -44,7 +50,8 @@ class DataModule(L.LightningDataModule):
     The model gives cutoff, species and number of layers; the task gives the labels it needs.
 
     Args:
-        train: file or folder, or a list of them: extxyz, formats of ASE, LMDB, HDF5, parquet.
+        train: file, folder or wildcards, or a list of them: extxyz, formats of ASE, LMDB, HDF5,
+            parquet, and folders of DFT runs (see `torchml.data.read`).
         val: the same for validation; without it, a part of `train` (see `split`).
         test: the same for tests; without it, a part of `train` if `split` defines one.
         predict: structures to predict; without it, those of `test`.
@@ -59,6 +66,11 @@ class DataModule(L.LightningDataModule):
         pre_batch: collate batches once, and keep them in memory or on disk; then only their order
             changes from epoch to epoch.
         graphs: minimum_image (fast) or staged (with ghosts, as in a simulator): equal energies.
+        broken: files that are damaged, and DFT runs that ended early, are an error; skip leaves
+            them out, keep reads the complete steps of such runs.
+        stress_of_slabs: stress labels of slabs and wires whose cell has no volume are an error;
+            per_area takes them as dE/d(strain) per area (eV/Å²), of wires per length (eV/Å), and
+            predicts that too; ignore leaves them out.
         duplicates: whether equal structures within a part, or in train and another part, are an
             error.
         seed: random seed of the split and of the order of the batches.
@@ -79,6 +91,8 @@ class DataModule(L.LightningDataModule):
         num_workers: int | Literal["all"] = 0,
         pre_batch: Literal["none", "in_memory", "on_disk"] | None = None,
         graphs: Kind = "minimum_image",
+        broken: Broken = "error",
+        stress_of_slabs: SlabStress = "error",
         duplicates: Literal["error", "allow"] = "error",
         seed: int = 0,
     ) -> None:
@@ -104,6 +118,8 @@ class DataModule(L.LightningDataModule):
         )
         self.pre_batch = None if pre_batch == "none" else pre_batch
         self.graphs: Kind = graphs
+        self.broken: Broken = broken
+        self.stress_of_slabs: SlabStress = stress_of_slabs
         self.duplicates = duplicates
         self.seed = seed
         self._configurations: dict[str, Sequence[Configuration]] = {}
@@ -111,6 +127,7 @@ class DataModule(L.LightningDataModule):
         self._train_loader: ResumableLoader | None = None
         self._resume: dict[str, Any] = {}
         self._structures: dict[str, Tensor] | None = None
+        self._reported: set[str] = set()
 
     @classmethod
     def from_configurations(
@@ -141,6 +158,8 @@ class DataModule(L.LightningDataModule):
             "num_workers": self.num_workers,
             "pre_batch": self.pre_batch,
             "graphs": self.graphs,
+            "broken": self.broken,
+            "stress_of_slabs": self.stress_of_slabs,
             "duplicates": self.duplicates,
             "seed": self.seed,
         }
@@ -180,7 +199,8 @@ class DataModule(L.LightningDataModule):
         if stage == "validate" and not len(self.configurations("val")):
             raise DataError("there are no configurations to validate: set data.val")
         builder = needs.graph_builder(self.graphs)
-        self.prepare(builder, _PARTS[stage], needs.labels, needs.target_kinds)
+        learned = getattr(needs, "learned", needs.labels)
+        self.prepare(builder, _PARTS[stage], needs.labels, needs.target_kinds, learned)
 
     def prepare(
         self,
@@ -188,6 +208,7 @@ class DataModule(L.LightningDataModule):
         parts: Sequence[Part],
         labels: Sequence[str] = (),
         targets: Sequence[str] | Kinds = (),
+        learned: Sequence[str] | None = None,
     ) -> None:
         """Read, check and build the graphs of some parts; graphs that exist are kept.
 
@@ -196,12 +217,20 @@ class DataModule(L.LightningDataModule):
             parts: train, val, test or predict.
             labels: those of energy, forces and stress that every configuration must have.
             targets: further labels to put into the batches.
+            learned: those of energy, forces and stress that are used where they exist; `labels` if
+                omitted.
 
         Raises:
             TorchMLError: with the file and the configuration, if labels or elements do not fit.
         """
+        slabs = self.stress_of_slabs
+        unused = "stress" not in (labels if learned is None else learned)
         needs = {
-            part: (builder, *(((), ()) if part == "predict" else (targets, labels)))
+            part: (
+                builder,
+                *(((), ()) if part == "predict" else (targets, labels)),
+                "ignore" if slabs == "error" and (unused or part == "predict") else slabs,
+            )
             for part in parts
         }
         missing = [part for part in parts if not self._is_built(part, *needs[part])]
@@ -210,6 +239,8 @@ class DataModule(L.LightningDataModule):
                 raise DataError(f"there are no configurations to {part}: set data.{part}")
         if missing and self.duplicates == "error":
             self._check_duplicates(parts)
+        if missing:
+            self._report_repeated_labels(parts)
         for part in missing:
             self._datasets[part] = GraphDataset(self.configurations(part), *needs[part])
 
@@ -321,12 +352,21 @@ class DataModule(L.LightningDataModule):
         for others in lists.values() or [[]]:
             check_duplicates(train + others)
 
+    def _report_repeated_labels(self, parts: Sequence[Part]) -> None:
+        """Name structures with the labels of others, once; sequences on demand are not read."""
+        known = [self._configurations.get(part, ()) for part in dict.fromkeys(("train", *parts))]
+        several = [c for entries in known if isinstance(entries, list) for c in entries]
+        sentence = describe_repeated_labels(pairs) if (pairs := repeated_labels(several)) else ""
+        if sentence and sentence not in self._reported:
+            notify(sentence)
+            self._reported.add(sentence)
+
     def _read(self, part: str) -> Sequence[Configuration]:
         source = self.sources[part]
         if source is None:
             return []
         if _is_path(source):
-            return read(source, self.keys, self.format)
+            return read(source, self.keys, self.format, self.broken)
         return list(source)
 
     def _split_train(self) -> dict[str, Sequence[Configuration]]:

@@ -14,6 +14,7 @@ class DataNeeds(Protocol):
 
     Attributes:
         labels: energy, forces or stress, as far as every configuration must have them.
+        learned: optional; energy, forces or stress, as far as they are used where they exist.
         target_kinds: kind and number of components of each further label, by name.
     """
 

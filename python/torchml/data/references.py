@@ -49,7 +49,7 @@ def fit_references(
     if not rows:
         raise DataError(
             f"none of {len(configurations)} configurations has an energy, expected some to fit "
-            "reference energies to"
+            "reference energies to, or model.normalization.references: none"
         )
     # Many configurations have the same composition: their mean, weighted, gives the same answer.
     compositions, inverse, times = np.unique(rows, axis=0, return_inverse=True, return_counts=True)

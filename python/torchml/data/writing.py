@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,17 +17,18 @@ from typing import Any
 
 import numpy as np
 from ase.data import chemical_symbols
-from ase.io.extxyz import key_val_dict_to_str
 from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
+from torchml.data.keys import WEIGHTS
 from torchml.errors import DataError
 
 _TERMS = ("energy", "forces", "stress")
 # Names with a meaning in the files; a target must not have them.
 _RESERVED = {
     *("lattice", "pbc", "properties", "species", "pos", "move_mask", "tags", "group", "energy"),
-    *("forces", "stress", "energy_weight", "forces_weight", "stress_weight", "cell", "natoms"),
+    *("forces", "stress", "cell", "natoms"),
+    *WEIGHTS,
     *("atomic_numbers", "fixed", "y", "force", "sid", "fid", "positions", "numbers"),
 }
 
@@ -161,8 +163,8 @@ def _frame(c: Configuration) -> str:
     for name, weight in _weights(c).items():
         comment.append(f"{name}={weight!r}")
     if c.group is not None:
-        comment.append(key_val_dict_to_str({"group": c.group}))
-    comment += [f"{name}={_info(value)}" for name, value in info.items()]
+        comment.append(f"group={_quoted(c.group)}")
+    comment += [f"{_name(name)}={_info(value)}" for name, value in info.items()]
     comment.append(f'pbc="{" ".join("T" if flag else "F" for flag in c.pbc)}"')
     lines = [str(len(c)), " ".join(comment), *map(" ".join, zip(*columns, strict=True)), ""]
     return "\n".join(lines)
@@ -170,6 +172,16 @@ def _frame(c: Configuration) -> str:
 
 def _words(values: NDArray[np.float64]) -> list[str]:
     return [repr(value) for value in values.tolist()]
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+def _name(name: str) -> str:
+    """A key, in quotes where it would not be one word."""
+    return name if re.fullmatch(r"[A-Za-z_][\w.-]*", name) else _quoted(name)
 
 
 def _info(value: NDArray[np.float64]) -> str:

@@ -146,6 +146,9 @@ def test_weight_from_the_file():
         (("-8.5", "nan"), "configuration 0: energy is nan"),
         (("0.1 0.2 0.3", "0.1 nan 0.3"), r"configuration 0: forces\[0, 1\] is nan"),
         (("0.1 0.2 0.3", "0.1 0.2"), "line 3 has 6 columns, expected 7"),
+        (("1.0e+00", "1_0"), "line 4 has '1_0' as 'pos', expected a number"),
+        (("Lattice", "cell"), "there is 'cell' and no Lattice"),
+        (("Lattice", "Box"), "there is 'Box' and no Lattice"),
         (("1.0e+00", "1.0f"), "line 4 has '1.0f' as 'pos', expected a number"),
         (("C ", "Cx"), "line 4 has the element 'Cx'"),
         (("C ", "X "), "line 4 has the element 'X'"),
@@ -155,7 +158,7 @@ def test_weight_from_the_file():
         (("pos:R:3", "place:R:3"), "Properties on line 2 has no 'pos'"),
         (("1 1 0", "1 1"), "pbc is"),
         (("5.0 0 0 0", "0 0 0 0"), "span a volume"),
-        (("5.0 0 0 0", "5.0 0 0"), "line 2 cannot be read: .*Lattice"),
+        (("5.0 0 0 0", "5.0 0 0"), "line 2: Lattice holds 8 numbers"),
         (('Lattice="5.0 0 0 0', 'LATTICE="5.0 0 0'), "Lattice holds 8 numbers"),
         ((KLIFF, ""), "is empty"),
         ((KLIFF, "\n\n"), "is empty"),
@@ -247,3 +250,145 @@ def test_ten_thousand_atoms_take_well_under_a_second():
     start = time.process_time()
     assert len(read("a.xyz")) == 200
     assert time.process_time() - start < 1.0
+
+
+SILICON = """2
+Lattice="5.5 0 0 0 5.5 0 0 0 5.5" Properties={properties} energy=-9.1{more}
+Si 0.0 0.0 0.0 -0.1 0.0 0.0 {first}
+Si 1.4 1.4 1.3  0.1 0.0 0.0 {second}
+"""
+
+
+def silicon(more: str = "", columns: str = "", first: str = "", second: str = "") -> Path:
+    properties = f"species:S:1:pos:R:3:forces:R:3{columns}"
+    text = SILICON.format(properties=properties, more=more, first=first, second=second)
+    return write("a.xyz", text)
+
+
+@pytest.mark.parametrize(
+    ("columns", "first", "second"),
+    [
+        (":group:I:1", "0", "1"),
+        (":energy:R:1", "-4.5", "-4.6"),
+        (":weight:R:1", "2.0", "3.0"),
+        (":stress:R:9", "1 0 0 0 1 0 0 0 1", "1 0 0 0 1 0 0 0 1"),
+        (":virial:R:6:config_type:S:1", "1 2 3 4 5 6 a", "1 2 3 4 5 6 b"),
+        (":energy_weight:R:1:charge:R:1", "1 2", "3 4"),
+    ],
+)
+def test_columns_of_atoms_are_no_labels_of_the_configuration(columns, first, second):
+    (c,) = read(silicon("", columns, first, second))
+    assert c.energy == -9.1 and c.stress is None and c.group is None and c.weights == Weights()
+    one = write("one.xyz", "1\n" + "\n".join(Path("a.xyz").read_text().splitlines()[1:3]) + "\n")
+    (alone,) = read(one)
+    assert alone.energy == -9.1 and alone.stress is None and alone.weights == Weights()
+    # The same in files that ASE reads.
+    ase.io.write("a.traj", ase.io.read("one.xyz", format="extxyz"))
+    if "energy:" not in columns and "stress" not in columns:
+        (alone,) = read("a.traj")
+        assert alone.energy == -9.1 and alone.group is None and alone.weights == Weights()
+    name = columns.split(":")[1]
+    if name in ("group", "weight"):
+        with pytest.raises(TorchMLError, match=rf"'{name}' \(keys\.{name}\) has a value for each"):
+            read("one.xyz", Keys(**{name: name}))
+
+
+def test_columns_can_be_targets():
+    (c,) = read(silicon("", ":charge:R:1", "1.5", "-1.5"), Keys(targets=["charge"]))
+    assert c.targets["charge"].tolist() == [1.5, -1.5]
+    silicon(" charge=2", ":charge:R:1", "1.5", "-1.5")
+    with pytest.raises(TorchMLError, match="has 'charge' of the configuration and of its atoms"):
+        read("a.xyz", Keys(targets=["charge"]))
+    with pytest.raises(TorchMLError, match="Properties on line 2 has 'positions' twice"):
+        read(silicon("", ":positions:R:3", "0 0 0", "0 0 0"))
+
+
+@pytest.mark.parametrize(
+    ("text", "weights"),
+    [
+        ("config_weight=0.25 config_energy_weight=4 config_forces_weight=0", (1.0, 0.0, 0.25)),
+        ("weight=2", (2.0, 2.0, 2.0)),
+        ("Weight=2 Energy_Weight=3", (6.0, 2.0, 2.0)),
+        ("energy_weight=2", (2.0, 1.0, 1.0)),
+        ("force_weight=2 stress_weight=3", (1.0, 2.0, 3.0)),
+        ("config_virials_weight=3", (1.0, 1.0, 3.0)),
+        ("config_virials_weight=3 config_stress_weight=4", (1.0, 1.0, 4.0)),
+        ('virial="1 0 0 0 1 0 0 0 1" virial_weight=3 stress_weight=4', (1.0, 1.0, 3.0)),
+        ('stress="1 1 1 0 0 0" virial_weight=3 stress_weight=4', (1.0, 1.0, 4.0)),
+    ],
+)
+def test_weights_by_the_names_in_use(text, weights):
+    assert read(silicon(" " + text))[0].weights == Weights(*weights)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "weight=1 config_weight=2",
+            "'config_weight' and 'weight', expected one name for the weight",
+        ),
+        ("energy_weight=1 config_energy_weight=2", "one name for the energy weight: rename one"),
+        ("weight=-1", "the energy weight is -1"),
+        ('weight="1 2"', "weight holds 2 numbers"),
+        ("weight=", "weight is '', expected numbers"),
+        ('stress="1 2 3 4 5"', "stress holds 5 numbers, expected 6 or 9"),
+        ('virial="1 0 0" ', "virial holds 3 numbers"),
+        ('stress="1 1 1 0 0 0" virial="1 1 1 0 0 0"', "expected one name for the stress"),
+        ('lattice="6 0 0 0 6 0 0 0 6"', "Lattice and lattice are both there"),
+        ("energy=-99.0", "the key 'energy' is there twice"),
+        ("Energy=-99.0", "'Energy' and 'energy', expected one name for the energy"),
+    ],
+)
+def test_labels_and_weights_that_are_not_clear(text, message):
+    with pytest.raises(TorchMLError, match=message):
+        read(silicon(" " + text))
+
+
+@pytest.mark.parametrize("name", ["stress", "Stress", "REF_stress", "virial", "dft_virials"])
+def test_six_and_nine_numbers_of_stress(name):
+    six = np.array([0.01, 0.02, 0.03, 0.004, 0.005, 0.006])
+    nine = six[[0, 5, 4, 5, 1, 3, 4, 3, 2]]
+    sign = -(5.5**3) if "virial" in name else 1
+    for values in (six, nine):
+        for form in ('="{}"', "={{{}}}", "=[{}]"):
+            (c,) = read(silicon(f" {name}" + form.format(" ".join(map(repr, values.tolist())))))
+            np.testing.assert_allclose(sign * c.stress, six, rtol=1e-12)
+    (c,) = read(silicon(f" {name}={nine.reshape(3, 3).tolist()}"))
+    np.testing.assert_allclose(sign * c.stress, six, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "text", ["config_type= ", 'config_type="" ', "config_type={} ", "note='' ", "note = "]
+)
+def test_empty_values_leave_the_lattice(text):
+    lines = silicon().read_text().replace("Lattice", text + "Lattice")
+    (c,) = read(write("b.xyz", lines))
+    assert c.pbc.all() and c.cell.tolist() == (5.5 * np.eye(3)).tolist() and c.group is None
+
+
+def test_names_of_groups_are_text():
+    for name in ("T", "007", "1.0", "a b"):
+        assert read(silicon(f' config_type="{name}"'))[0].group == name
+        write_extxyz(read("a.xyz"), "b.xyz")
+        assert read("b.xyz")[0].group == name
+
+
+def test_names_that_look_like_labels_are_named_once(caplog):
+    text = silicon(" free_energy=-9.2 forces_dft=3 my_weight=2 temperature=300").read_text()
+    read(write("b.xyz", text * 3))
+    (message,) = [record.message for record in caplog.records]
+    assert "b.xyz: 'free_energy', 'forces_dft', 'my_weight' may be labels" in message
+    caplog.clear()
+    read(silicon(" free_energy=-9.1 temperature=300"))  # equal to the energy
+    read(silicon(" free_energy=-9.2"), Keys(energy="free_energy"))
+    assert not caplog.records
+
+
+def test_only_the_first_rank_prints_notices(caplog, monkeypatch):
+    path = silicon(" forces_dft=3")
+    for name in ("LOCAL_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK"):
+        with monkeypatch.context() as environment:
+            environment.setenv(name, "1")
+            read(path)
+    assert not caplog.records

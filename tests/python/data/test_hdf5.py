@@ -151,3 +151,36 @@ def test_a_single_conformer_without_a_dimension_for_more():
         file["energy"], file["cell"] = -1.0, 5 * np.eye(3)
     c = read("a.h5")[0]
     assert c.energy == -1 and c.pbc.all() and c.name == "a.h5:/, configuration 0"
+
+
+@pytest.mark.parametrize("atoms", [1, 2, 3, 6, 9])
+@pytest.mark.parametrize("stacked", [False, True])
+def test_one_conformer_has_its_labels_with_and_without_an_axis(atoms, stacked):
+    rng = np.random.default_rng(atoms)
+    positions, forces = rng.normal(size=(2, atoms, 3))
+    matrix, dipole, charges = rng.normal(size=(3, 3)), rng.normal(size=3), rng.normal(size=atoms)
+    for shape in ((atoms, 3), (1, atoms, 3)):
+        with h5py.File("a.h5", "w") as file:
+            file["coordinates"] = positions.reshape(shape)
+            file["species"] = [6] * atoms
+            file["cell"] = 9 * np.eye(3)
+            labels = {"energy": -7.5, "forces": forces, "stress": matrix + matrix.T}
+            labels |= {"dipole": dipole, "config_weight": 0.5}
+            if atoms > 1:
+                labels["charges"] = charges
+            for name, value in labels.items():
+                file[name] = np.asarray(value)[None] if stacked else value
+        targets = ["dipole"] + ["charges"] * (atoms > 1)
+        (c,) = read("a.h5", Keys(targets=targets))
+        assert c.energy == -7.5 and (c.forces == forces).all() and (c.positions == positions).all()
+        np.testing.assert_allclose(c.stress[:3], 2 * np.diag(matrix))
+        assert c.targets["dipole"].tolist() == dipole.tolist() and c.weights.energy == 0.5
+        assert atoms == 1 or c.targets["charges"].tolist() == charges.tolist()
+
+
+def test_labels_of_one_conformer_have_the_right_size():
+    with h5py.File("a.h5", "w") as file:
+        file["coordinates"], file["species"] = np.eye(3), [8, 1, 1]
+        file["forces"] = np.eye(3)[:2]
+    with pytest.raises(TorchMLError, match="forces holds 6 numbers for 3 atoms, expected 9"):
+        read("a.h5")

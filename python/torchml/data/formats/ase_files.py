@@ -3,51 +3,66 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from torchml.data.atoms import from_atoms
+from ase import Atoms
+
+from torchml.data.atoms import from_atoms, labels_of, lift_user_values
 from torchml.data.configuration import Configuration
-from torchml.data.keys import Keys
-from torchml.data.labels import check_named_keys
+from torchml.data.keys import Keys, collect
 from torchml.data.progress import Progress
 from torchml.data.sequences import LazyConfigurations
 from torchml.errors import DataError, FileError
 
 
-def read_ase(path: Path, keys: Keys, format: str | None = None) -> list[Configuration]:
-    """Read all structures of a file; format is ASE's name of it, None lets ASE detect it."""
+def read_ase(
+    path: Path, keys: Keys, names: dict[str, str], format: str | None = None
+) -> list[Configuration]:
+    """Read all structures of a file; format is ASE's name of it, None lets ASE detect it.
+
+    The names of labels and columns are added to `names`.
+    """
+    return configurations_of(iterate_atoms(path, names, format), keys, path)
+
+
+def configurations_of(structures: Iterable[Atoms], keys: Keys, path: Path) -> list[Configuration]:
+    """Return the configurations of the structures of a file."""
+    return [from_atoms(atoms, keys, str(path), k) for k, atoms in enumerate(structures)]
+
+
+def iterate_atoms(path: Path, names: dict[str, str], format: str | None = None) -> Iterator[Atoms]:
+    """Yield ASE's Atoms of all structures of a file."""
     import ase.io
 
-    configurations: list[Configuration] = []
-    names: dict[str, Any] = {}
+    count = 0
     with Progress(f"reading {path.name}", total=None) as bar:
-        images = ase.io.iread(path, index=":", format=format)
+        images = None
         while True:
             try:
+                images = images or iter(ase.io.iread(path, index=":", format=format))
                 atoms = next(images, None)
             # ASE's readers raise whatever their parsing runs into.
             except Exception as error:
                 raise FileError(
-                    f"{path} cannot be read by ASE after {len(configurations)} configurations: "
+                    f"{path} cannot be read by ASE after {count} configurations: "
                     f"{type(error).__name__}: {error}"
                 ) from None
             if atoms is None:
                 break
-            configurations.append(from_atoms(atoms, keys, str(path), len(configurations)))
-            names |= dict.fromkeys([*atoms.info, *atoms.arrays])
-            names |= dict.fromkeys(atoms.calc.results if atoms.calc is not None else ())
+            collect(names, *labels_of(atoms))
+            yield atoms
+            count += 1
             bar.advance()
-    if not configurations:
-        raise DataError(f"{path} is empty, expected structures that ASE reads")
-    check_named_keys(keys, names, str(path))
-    return configurations
+    if not count:
+        raise FileError(f"{path} is empty, expected structures that ASE reads")
 
 
 class DatabaseConfigurations(LazyConfigurations):
     """The rows of an ASE database, each read on demand."""
 
-    def __init__(self, path: Path, keys: Keys) -> None:
+    def __init__(self, path: Path, keys: Keys, names: dict[str, str]) -> None:
         self.path = path
         self.keys = keys
         self._process = -1
@@ -61,7 +76,7 @@ class DatabaseConfigurations(LazyConfigurations):
             ) from None
         if not self._ids:
             raise DataError(f"{path} is empty, expected rows in a database of ASE")
-        check_named_keys(keys, self._labels(0), str(path))
+        collect(names, *labels_of(self._atoms(0)))
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -77,15 +92,8 @@ class DatabaseConfigurations(LazyConfigurations):
                 f"{self.path}, configuration {index} cannot be read: "
                 f"{type(error).__name__}: {error}"
             ) from None
-        # ASE keeps the user's own values one level down.
-        for inner in ("key_value_pairs", "data"):
-            atoms.info |= atoms.info.pop(inner, {})
+        lift_user_values(atoms)
         return atoms
-
-    def _labels(self, index: int) -> dict[str, Any]:
-        atoms = self._atoms(index)
-        results = atoms.calc.results if atoms.calc is not None else {}
-        return {**atoms.info, **atoms.arrays, **results}
 
     def _database(self) -> Any:
         """A connection of this process; processes must not share one."""

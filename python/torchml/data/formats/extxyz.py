@@ -1,4 +1,4 @@
-"""Extended XYZ, in the dialects of ASE, QUIP and KLIFF.
+"""Extended XYZ, in the dialects of ASE, QUIP, KLIFF, GPUMD, MACE and NequIP.
 
 A configuration is a line with the number of atoms, a line of key=value pairs, and a line per atom
 whose columns the key `Properties` describes.
@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 from ase.data import atomic_numbers
-from ase.io.extxyz import key_val_str_to_dict
 from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
-from torchml.data.keys import Keys
-from torchml.data.labels import check_named_keys, configuration_of
+from torchml.data.formats.comment_line import parse, value_of
+from torchml.data.keys import ALIASES, Keys, collect
+from torchml.data.labels import configuration_of
 from torchml.data.progress import Progress
 from torchml.errors import DataError, FileError
 
@@ -30,6 +30,8 @@ _PLAIN = "species:S:1:pos:R:3"  # what a file without `Properties` holds
 _COMPRESSED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _TRUE = {"T": True, "True": True, "true": True, "1": True}
 _FALSE = {"F": False, "False": False, "false": False, "0": False}
+_TEXTS = set(ALIASES["group"])  # "T" and "007" are names of groups like others
+_CELLS = {"cell", "box", "unit_cell", "cell_vectors", "lattice_vectors", "lattice_parameters"}
 _COLUMNS = {
     "species": "symbols",
     "symbols": "symbols",
@@ -42,14 +44,16 @@ _COLUMNS = {
 }
 
 
-def read_extxyz(path: Path, keys: Keys) -> list[Configuration]:
-    """Read all configurations of a file; errors name the line and the atom."""
+def read_extxyz(path: Path, keys: Keys, names: dict[str, str]) -> list[Configuration]:
+    """Read all configurations of a file; errors name the line and the atom.
+
+    The names of labels and columns are added to `names`.
+    """
     configurations: list[Configuration] = []
-    names: dict[str, Any] = {}
     opened = _COMPRESSED.get(path.suffix)
     size = None if opened else path.stat().st_size
     with (
-        (opened or open)(path, "rt", encoding="utf-8") as file,
+        (opened or open)(path, "rt", encoding="utf-8-sig") as file,
         Progress(f"reading {path.name}", size) as bar,
     ):
         try:
@@ -67,7 +71,6 @@ def read_extxyz(path: Path, keys: Keys) -> list[Configuration]:
             ) from None
     if not configurations:
         raise DataError(f"{path} is empty, expected configurations in extended XYZ")
-    check_named_keys(keys, names, str(path))
     return configurations
 
 
@@ -107,21 +110,21 @@ def _configuration(
     keys: Keys,
     source: str,
     index: int,
-    names: dict[str, Any],
+    names: dict[str, str],
 ) -> Configuration:
     try:
-        labels = key_val_str_to_dict(text.strip()) if text.strip() else {}
-    except Exception as error:
-        raise FileError(f"{where}: line {line - 1} cannot be read: {error}") from None
-    columns = _columns(str(labels.pop("Properties", _PLAIN)), rows, where, line)
-    cell = _take(labels, "lattice")
-    pbc = _take(labels, "pbc")
-    if cell is not None:
-        if np.size(cell) != 9:
-            raise DataError(f"{where}: Lattice holds {np.size(cell)} numbers, expected 9")
-        # ASE makes a matrix of columns of what is called Lattice, and none of other spellings.
-        cell = np.asarray(cell)
-        cell = cell.T if cell.ndim == 2 else cell.reshape(3, 3)
+        labels = parse(text)
+        properties = _take(labels, "properties")
+        cell = _cell(_take(labels, "lattice"))
+        pbc = _take(labels, "pbc")
+        for name, value in labels.items():
+            if name.lower() not in _TEXTS and name != keys.group:
+                labels[name] = value_of(value)
+        if cell is None:
+            _check_no_other_cell(labels)
+    except DataError as error:
+        raise DataError(f"{where}: line {line - 1}: {error}") from None
+    columns = _columns(str(_PLAIN if properties is None else properties), rows, where, line)
     numbers = columns.pop("numbers", None)
     symbols = columns.pop("symbols", None)
     if numbers is None and symbols is not None:
@@ -132,13 +135,12 @@ def _configuration(
         raise DataError(f"{where}: Properties on line {line - 1} has no '{missing}'")
     movable = columns.pop("move_mask", None)
     tags = columns.pop("tags", None)
-    labels |= columns
-    names |= labels
+    collect(names, labels, columns)
     return configuration_of(
         numbers,
         positions,
         cell,
-        _flags(pbc, where) if pbc is not None else cell is not None,
+        _flags(value_of(pbc), where) if pbc is not None else cell is not None,
         labels,
         keys,
         source,
@@ -146,15 +148,37 @@ def _configuration(
         # A mask of three columns speaks of directions: fixed is what moves in none of them.
         fixed=None if movable is None else ~movable.reshape(len(rows), -1).any(axis=1),
         tags=tags,
+        columns=columns,
     )
 
 
 def _take(labels: dict[str, Any], wanted: str) -> Any:
     """Remove and return what has this name in any case: dialects write pbc and PBC."""
-    for name in list(labels):
-        if name.lower() == wanted:
-            return labels.pop(name)
-    return None
+    there = [name for name in labels if name.lower() == wanted]
+    if len(there) > 1:
+        raise DataError(f"{' and '.join(there)} are both there, expected one of them")
+    return labels.pop(there[0]) if there else None
+
+
+def _cell(text: Any) -> NDArray[np.float64] | None:
+    """The lattice vectors as rows, of nine numbers or three rows of three."""
+    if text is None:
+        return None
+    value = value_of(text)
+    size = 0 if isinstance(value, str) and not value else np.size(value)
+    if size != 9:
+        raise DataError(f"Lattice holds {size} numbers, expected 9")
+    try:
+        return np.asarray(value, dtype=np.float64).reshape(3, 3)
+    except ValueError:
+        raise DataError(f"Lattice is {text!r:.60}, expected 9 numbers") from None
+
+
+def _check_no_other_cell(labels: dict[str, Any]) -> None:
+    """Refuse a cell under a name that is not read: the structure would become an open cluster."""
+    for name, value in labels.items():
+        if name.lower() in _CELLS and not isinstance(value, str) and np.size(value) in (3, 6, 9):
+            raise DataError(f"there is '{name}' and no Lattice, expected the cell as Lattice")
 
 
 def _flags(value: Any, where: str) -> list[bool]:
@@ -197,13 +221,20 @@ def _columns(properties: str, rows: list[str], where: str, line: int) -> dict[st
         for k, column in enumerate(columns):
             try:
                 values[:, k] = list(map(_CONVERSIONS[kind], column))
+                if kind in "RI" and "_" in "".join(column):  # Python reads 1_0 as 10
+                    raise ValueError
             except (ValueError, KeyError, OverflowError):
                 atom = next(i for i, word in enumerate(column) if not _fits(word, kind))
                 raise DataError(
                     f"{where}: line {line + atom} has {column[atom]!r:.30} as '{name}', "
                     f"expected {_WORDS[kind]}"
                 ) from None
-        arrays[_COLUMNS.get(name, name)] = values[:, 0] if count == 1 else values
+        known = _COLUMNS.get(name, name)
+        if known in arrays:
+            raise DataError(
+                f"{where}: Properties on line {line - 1} has '{name}' twice, expected it once"
+            )
+        arrays[known] = values[:, 0] if count == 1 else values
     return arrays
 
 
@@ -220,9 +251,9 @@ _CONVERSIONS: dict[str, Any] = {
 def _fits(word: str, kind: str) -> bool:
     try:
         _CONVERSIONS[kind](word)
-    except (ValueError, KeyError):
+    except (ValueError, KeyError, OverflowError):
         return False
-    return True
+    return kind not in "RI" or "_" not in word
 
 
 def _atomic_numbers(symbols: NDArray[Any], where: str, line: int) -> list[int]:

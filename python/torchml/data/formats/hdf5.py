@@ -16,30 +16,31 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
-from torchml.data.keys import ALIASES, AUTO, Keys
-from torchml.data.labels import check_named_keys, configuration_of
+from torchml.data.keys import ALIASES, AUTO, WEIGHTS, Keys
+from torchml.data.labels import configuration_of
 from torchml.data.progress import track
 from torchml.data.sequences import LazyConfigurations
 from torchml.errors import DataError, FileError, TorchMLError
 
 _NUMBERS = ("atomic_numbers", "species", "numbers", "z")
 _POSITIONS = ("coordinates", "positions", "pos", "coords")
-_OTHERS = {"cell", "pbc", "energy_weight", "forces_weight", "stress_weight"}
+_OTHERS = {"cell", "pbc", *WEIGHTS}
 
 LARGE = 200_000  # conformers; as many take a minute to read, and half a gigabyte
 
 
-def read_hdf5(path: Path, keys: Keys) -> Sequence[Configuration]:
+def read_hdf5(path: Path, keys: Keys, names: dict[str, str]) -> Sequence[Configuration]:
     """Read all conformers of all groups of the file, in its order.
 
     A group holds coordinates [conformers, atoms, 3], atomic_numbers (or species) [atoms] or
-    [conformers, atoms], labels [conformers, ...], and perhaps cell and pbc. Labels may be named
-    "method.energy"; if the file has several methods, keys must name one.
+    [conformers, atoms], labels [conformers, ...], and perhaps cell and pbc. A group of one
+    conformer may have coordinates [atoms, 3] and labels without an axis of conformers. Labels may
+    be named "method.energy"; if the file has several methods, keys must name one.
 
     The source of a configuration is file:group, and its index that of the conformer in the group.
     More than 200,000 conformers are read on demand.
     """
-    conformers = Hdf5Configurations(path, keys)
+    conformers = Hdf5Configurations(path, keys, names)
     return conformers if len(conformers) > LARGE else conformers.read_all()
 
 
@@ -56,11 +57,10 @@ class _Group:
 class Hdf5Configurations(LazyConfigurations):
     """The conformers of a file, each read on demand."""
 
-    def __init__(self, path: Path, keys: Keys) -> None:
+    def __init__(self, path: Path, keys: Keys, names: dict[str, str]) -> None:
         self.path = path
         self._file: Any = None
         self._process = -1
-        names: dict[str, Any] = {}
         with self._errors(str(path)):
             self._groups = [
                 _describe(group, keys, self._where(group.name), names)
@@ -72,7 +72,6 @@ class Hdf5Configurations(LazyConfigurations):
                 f"{path} holds no conformers, expected groups with 'coordinates' and "
                 "'atomic_numbers'"
             )
-        check_named_keys(keys, names, str(path))
 
     def __len__(self) -> int:
         return self._ends[-1]
@@ -134,14 +133,18 @@ def _groups(group: Any) -> Any:
             yield from _groups(item)
 
 
-def _describe(group: Any, keys: Keys, where: str, names: dict[str, Any]) -> _Group:
+def _describe(group: Any, keys: Keys, where: str, names: dict[str, str]) -> _Group:
     """Describe the conformers of a group; its datasets are added to names."""
     import h5py
 
     shapes = {name: item.shape for name, item in group.items() if isinstance(item, h5py.Dataset)}
-    names |= shapes
     keys = _resolve(keys, shapes, where)
     numbers, positions = _first(shapes, _NUMBERS, where), _first(shapes, _POSITIONS, where)
+    names |= dict.fromkeys(shapes, "")
+    names |= dict.fromkeys((numbers, positions, *({"cell", "pbc"} & set(shapes))), "structure")
+    for label in ("energy", "forces", "stress"):
+        if (name := getattr(keys, label)) in shapes:
+            names[name] = label
     wanted = {keys.energy, keys.forces, keys.stress, keys.weight, keys.group, *keys.targets}
     read = tuple(name for name in shapes if name in wanted | _OTHERS)
     shape = shapes[positions]
@@ -157,7 +160,7 @@ def _describe(group: Any, keys: Keys, where: str, names: dict[str, Any]) -> _Gro
             f"[{atoms}] or [{count}, {atoms}]"
         )
     for name in set(read) - {"cell", "pbc"}:
-        if (shapes[name] or (1,))[0] != count:
+        if count > 1 and (shapes[name] or (1,))[0] != count:
             raise DataError(
                 f"{where}: {name} has the shape {list(shapes[name])} for {count} conformers, "
                 "expected one value for each"
@@ -196,7 +199,9 @@ def _conformers(
             values = dataset[...]  # one for all
             labels[name] = np.broadcast_to(values, (last - first, *values.shape))
         else:
-            labels[name] = dataset[first:last] if dataset.ndim else dataset[...][None]
+            # A single conformer has its labels with or without an axis of conformers.
+            stacked = dataset.ndim and (count > 1 or dataset.shape[0] == 1)
+            labels[name] = dataset[first:last] if stacked else dataset[...][None]
     configurations = []
     for row in range(last - first):
         own: dict[str, Any] = {name: _plain(values[row]) for name, values in labels.items()}

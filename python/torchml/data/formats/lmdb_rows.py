@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 import torch
 
 from torchml.data.configuration import Configuration
+from torchml.data.formats.lmdb_file import LmdbFile
 from torchml.data.formats.unpickling import fields_of, unpickle
 from torchml.data.keys import ALIASES, AUTO, Keys
-from torchml.data.labels import check_named_keys, configuration_of
+from torchml.data.labels import configuration_of
 from torchml.data.sequences import LazyConfigurations
-from torchml.errors import DataError, FileError
+from torchml.errors import DataError
 
 _NUMBERS = ("atomic_numbers", "numbers", "z")
 _POSITIONS = ("pos", "positions", "cart_coords", "coordinates", "coords")
 # Fields of rows besides labels; edges are dropped, since every model builds its own.
 _STRUCTURE = {"cell", "pbc", "natoms", "tags", "fixed", "edge_index", "cell_offsets", *_POSITIONS}
-
-# One environment per file: LMDB refuses to open one twice in a process. Forked processes use
-# those of their parent, which is safe for environments that only read, without a lock file.
-_OPEN: WeakValueDictionary[tuple[int, int], Any] = WeakValueDictionary()
 
 
 class LmdbConfigurations(LazyConfigurations):
@@ -37,12 +32,15 @@ class LmdbConfigurations(LazyConfigurations):
     the usual names. The sequence can be handed to other processes, which open the file again.
     """
 
-    def __init__(self, path: Path, keys: Keys) -> None:
+    def __init__(self, path: Path, keys: Keys, names: dict[str, str]) -> None:
         self.path = path
         self.keys = keys
-        self._opened: Any = None
+        self._file = LmdbFile(path)
         self._rows = self._find_rows()
-        check_named_keys(keys, self._fields(0), f"{path}, configuration 0")
+        first = self._fields(0)
+        names |= {name: "structure" if name in {*_STRUCTURE, *_NUMBERS} else "" for name in first}
+        if (energy := _with_energy(keys, first).energy) != keys.energy and energy in first:
+            names[str(energy)] = "energy"
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -80,7 +78,7 @@ class LmdbConfigurations(LazyConfigurations):
         )
 
     def _find_rows(self) -> list[bytes] | _Numbered:
-        with self._transaction() as transaction:
+        with self._file.transaction() as transaction:
             length = transaction.get(b"length")
             entries = transaction.stat()["entries"]
             count = entries
@@ -110,7 +108,7 @@ class LmdbConfigurations(LazyConfigurations):
     def _fields(self, index: int) -> dict[str, Any]:
         key = self._rows[index]
         where = f"{self.path}, key '{key.decode()}'"
-        with self._transaction() as transaction:
+        with self._file.transaction() as transaction:
             data = transaction.get(key)
         if data is None:
             raise DataError(f"{where} is missing, expected a row for configuration {index}")
@@ -121,58 +119,6 @@ class LmdbConfigurations(LazyConfigurations):
             name: value.detach().cpu().numpy() if isinstance(value, torch.Tensor) else value
             for name, value in fields.items()
         }
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Any]:
-        import lmdb
-
-        try:
-            with self._environment().begin() as transaction:
-                yield transaction
-        except lmdb.Error as error:
-            raise FileError(f"{self.path} cannot be read, it is damaged: {error}") from None
-
-    def _environment(self) -> Any:
-        if self._opened is None:
-            file = (self.path / "data.mdb" if self.path.is_dir() else self.path).stat()
-            if file.st_size == 0:
-                raise DataError(f"{self.path} is empty, expected an LMDB file")
-            place = file.st_dev, file.st_ino
-            self._opened = _OPEN.get(place)
-            if self._opened is None:
-                self._opened = _OPEN[place] = self._open()
-        return self._opened
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": None}
-
-    def _open(self) -> Any:
-        import lmdb
-
-        try:
-            environment = lmdb.open(
-                str(self.path),
-                subdir=self.path.is_dir(),
-                readonly=True,
-                lock=False,
-                readahead=False,
-                meminit=False,
-            )
-        except lmdb.Error as error:
-            raise FileError(f"{self.path} cannot be read as LMDB: {error}") from None
-        self._check_size(environment)
-        return environment
-
-    def _check_size(self, environment: Any) -> None:
-        """Reading pages beyond the end of a file would kill the process, not raise an error."""
-        file = self.path / "data.mdb" if self.path.is_dir() else self.path
-        expected = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-        if file.stat().st_size < expected:
-            environment.close()
-            raise DataError(
-                f"{file} has {file.stat().st_size} bytes, expected {expected}: it has been cut "
-                "short"
-            )
 
 
 class _Numbered:

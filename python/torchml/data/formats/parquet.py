@@ -21,7 +21,7 @@ _CELLS = ("cell", "lattice")
 _STRUCTURE = {*_NUMBERS, *_POSITIONS, *_CELLS, "pbc", "fixed", "tags"}
 
 
-def read_parquet(path: Path, keys: Keys) -> list[Configuration]:
+def read_parquet(path: Path, keys: Keys, names: dict[str, str]) -> list[Configuration]:
     """Read all rows: columns atomic_numbers, positions, cell, pbc, tags, fixed and the labels.
 
     Positions and other arrays are lists, nested or flat; cell and pbc are optional.
@@ -31,8 +31,8 @@ def read_parquet(path: Path, keys: Keys) -> list[Configuration]:
     try:
         file = parquet.ParquetFile(path)
         rows = file.metadata.num_rows
-        labels = {name: None for name in file.schema_arrow.names if name not in _STRUCTURE}
-        check_named_keys(keys, labels, str(path))
+        names |= {name: "" for name in file.schema_arrow.names if name not in _STRUCTURE}
+        check_named_keys(keys, names, str(path))  # before the rows, which may be many
         configurations = [
             _configuration(row, keys, path, index)
             for index, row in enumerate(track(_rows(file), f"reading {path.name}", rows))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ class Normalization:
 
     Attributes:
         references: energy of each element (eV) by symbol, "least_squares" from the training set,
-            or "none".
+            or "none". Where no energies exist and none are learned, least_squares is none.
         scale: a number (eV), "forces" for the root mean square of the force components, "energy"
             for the standard deviation of the energies per atom around the references, "auto" for
             "forces" if there are any and "energy" otherwise, or "none".
@@ -30,6 +30,10 @@ class Normalization:
 
     references: dict[str, float] | Literal["least_squares", "none"] = "least_squares"
     scale: float | Literal["auto", "forces", "energy", "none"] = "auto"
+
+    def without_energies(self) -> Normalization:
+        """Return the rule for data of forces alone: references that would be fitted are none."""
+        return replace(self, references="none") if self.references == "least_squares" else self
 
 
 def normalize(

@@ -139,6 +139,11 @@ class Task(L.LightningModule):
         """Labels that every configuration must have: energy, forces, stress."""
         if self.missing == "mask":
             return []
+        return self.learned
+
+    @property
+    def learned(self) -> list[str]:
+        """Those of energy, forces and stress that the loss has terms for."""
         return [name for name in ("energy", "forces", "stress") if name in self.terms]
 
     @property
@@ -163,7 +168,10 @@ class Task(L.LightningModule):
     def normalize(self, configurations: Sequence[Configuration]) -> None:
         """Set reference energies and scale from the training configurations."""
         if isinstance(self.model, Scaled):
-            references, scale = normalize(self.normalization, configurations, self.model.species)
+            rule = self.normalization
+            if "energy" not in self.terms and all(c.energy is None for c in configurations):
+                rule = rule.without_energies()
+            references, scale = normalize(rule, configurations, self.model.species)
             self.model.set_normalization(references, scale)
 
     def calibrate(self, data: GraphDataset) -> None:

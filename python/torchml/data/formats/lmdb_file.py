@@ -1,0 +1,81 @@
+"""LMDB files, opened for reading: once in a process, and without a lock file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+from torchml.errors import DataError, FileError
+
+# One environment per file: LMDB refuses to open one twice in a process. Forked processes use
+# those of their parent, which is safe for environments that only read, without a lock file.
+_OPEN: WeakValueDictionary[tuple[int, int], Any] = WeakValueDictionary()
+
+
+class LmdbFile:
+    """A file, or the folder of one; other processes that get this object open it again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._opened: Any = None
+
+    @contextmanager
+    def transaction(self) -> Iterator[Any]:
+        """Yield a transaction that reads.
+
+        Raises:
+            FileError: the file is damaged, or is not of LMDB.
+            DataError: the file is empty or cut short.
+        """
+        import lmdb
+
+        try:
+            with self._environment().begin() as transaction:
+                yield transaction
+        except lmdb.Error as error:
+            raise FileError(f"{self.path} cannot be read, it is damaged: {error}") from None
+
+    def _environment(self) -> Any:
+        if self._opened is None:
+            file = (self.path / "data.mdb" if self.path.is_dir() else self.path).stat()
+            if file.st_size == 0:
+                raise DataError(f"{self.path} is empty, expected an LMDB file")
+            place = file.st_dev, file.st_ino
+            self._opened = _OPEN.get(place)
+            if self._opened is None:
+                self._opened = _OPEN[place] = self._open()
+        return self._opened
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}
+
+    def _open(self) -> Any:
+        import lmdb
+
+        try:
+            environment = lmdb.open(
+                str(self.path),
+                subdir=self.path.is_dir(),
+                readonly=True,
+                lock=False,
+                readahead=False,
+                meminit=False,
+            )
+        except lmdb.Error as error:
+            raise FileError(f"{self.path} cannot be read as LMDB: {error}") from None
+        self._check_size(environment)
+        return environment
+
+    def _check_size(self, environment: Any) -> None:
+        """Reading pages beyond the end of a file would kill the process, not raise an error."""
+        file = self.path / "data.mdb" if self.path.is_dir() else self.path
+        expected = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+        if file.stat().st_size < expected:
+            environment.close()
+            raise DataError(
+                f"{file} has {file.stat().st_size} bytes, expected {expected}: it has been cut "
+                "short"
+            )

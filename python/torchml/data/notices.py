@@ -1,0 +1,15 @@
+"""Sentences for users that are no errors, printed to stderr by the first rank."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+_LOG = logging.getLogger("torchml.data")
+_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
+
+
+def notify(sentence: str) -> None:
+    """Print a sentence; without handlers of its own, logging writes warnings to stderr."""
+    if all(os.environ.get(name, "0") == "0" for name in _RANKS):
+        _LOG.warning(sentence)

@@ -1,0 +1,101 @@
+"""ASE's databases in LMDB files, as the package ase-db-backends writes them."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+
+import lmdb
+import numpy as np
+import pytest
+from ase.db.row import AtomsRow
+from ase.io.jsonio import encode
+from torch.utils.data import DataLoader
+
+from helpers.labelled import assert_equal, configurations, structures
+from torchml import TorchMLError
+from torchml.data import Keys, Weights, read
+
+
+def put(entries: dict[str, object], path: str = "a.aselmdb") -> None:
+    put_bytes({key: zlib.compress(encode(value).encode()) for key, value in entries.items()}, path)
+
+
+def put_bytes(entries: dict[str, bytes], path: str = "a.aselmdb") -> None:
+    with (
+        lmdb.open(path, subdir=False, lock=False, map_size=1 << 24) as environment,
+        environment.begin(write=True) as transaction,
+    ):
+        for key, value in entries.items():
+            transaction.put(key.encode(), value)
+
+
+def row(atoms, **more) -> dict[str, object]:
+    source = AtomsRow(atoms)
+    skipped = {*source._keys, "id"}
+    entries = {
+        key: source[key]
+        for key in source.__dict__
+        if not key.startswith("_") and key not in skipped
+    }
+    entries["cell"] = np.asarray(entries["cell"])
+    if atoms.constraints:
+        entries["constraints"] = [constraint.todict() for constraint in atoms.constraints]
+    return entries | {"mtime": 0.0, "ctime": 0.0, "user": "", "data": {}} | more
+
+
+@pytest.fixture
+def database():
+    rows = [row(atoms) for atoms in structures()]
+    rows[0] |= {"key_value_pairs": {"config_weight": 0.5}, "data": {"dipole": [1.0, 2.0, 3.0]}}
+    put({"1": rows[0], "3": rows[1], "4": rows[2], "nextid": 5, "deleted_ids": [2], "metadata": {}})
+    return "a.aselmdb"
+
+
+def test_rows_come_back_exactly(database):
+    found = read(database, Keys(weight=None))
+    assert len(found) == 3 and not isinstance(found, list)
+    for before, after in zip(configurations(), found, strict=True):
+        assert_equal(before, after)
+    assert found[2].name == "a.aselmdb, configuration 2"
+    first = read(database, Keys(targets=["dipole"]))[0]
+    assert first.targets["dipole"].tolist() == [1, 2, 3] and first.weights == Weights(*[0.5] * 3)
+    assert sorted(path.name for path in Path().iterdir()) == ["a.aselmdb"]  # no lock file
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_one_file_in_two_roles_and_two_workers(database, start):
+    train, val = read(database), read([database, database])
+    energies = [c.energy for c in train]
+    for _ in range(2):
+        loader = DataLoader(val, batch_size=None, num_workers=2, multiprocessing_context=start)
+        assert [c.energy for c in loader] == energies * 2
+    assert [c.energy for c in train] == energies
+
+
+def test_files_without_write_permission(database):
+    Path(database).chmod(0o400)
+    Path().resolve().chmod(0o500)
+    try:
+        assert len(read(database)) == 3
+    finally:
+        Path().resolve().chmod(0o700)
+
+
+def test_damage_is_named(database):
+    put({"nextid": 9})
+    with pytest.raises(TorchMLError, match="has 3 rows and announces 7"):
+        read(database)
+    put({"nextid": 5})
+    put_bytes({"3": b"nonsense", "4": zlib.compress(b'{"numbers": [1]}')})
+    found = read(database)
+    with pytest.raises(TorchMLError, match=r"a\.aselmdb, key '3' cannot be read"):
+        found[1]
+    with pytest.raises(TorchMLError, match=r"a\.aselmdb, configuration 2 cannot be read"):
+        found[2]
+    put({"nextid": 1}, "b.aselmdb")
+    with pytest.raises(TorchMLError, match=r"b\.aselmdb is empty"):
+        read("b.aselmdb")
+    Path("c.aselmdb").write_bytes(b"nonsense" * 4096)
+    with pytest.raises(TorchMLError, match=r"c\.aselmdb cannot be read"):
+        read("c.aselmdb")
