@@ -57,6 +57,7 @@ EnergyKind call_model(Model const& model, InputBuilder& builder, bool returns_de
   torch::AutoGradMode const grad_mode(backward || model.differentiates());
 
   auto const inputs = builder.build(system, backward || model.differentiates());
+  if (inputs.arguments.empty()) return EnergyKind::total;  // of nothing: zero
   auto const output = model.forward(inputs.arguments);
   auto const energy = energy_vector(output.energy);
   auto const kind = kind_of(energy, inputs);

@@ -1,5 +1,7 @@
 #include "potential.hpp"
 
+#include <ATen/Parallel.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -7,6 +9,7 @@
 
 #include "host/caching_allocator.hpp"
 #include "host/device.hpp"
+#include "host/threads.hpp"
 #include "inputs/inputs.hpp"
 #include "model/archive_metadata.hpp"
 #include "model/load_model.hpp"
@@ -36,6 +39,41 @@ void check_system(System const& system, ModelSpec const& spec) {
     if (!std::isfinite(system.coordinates[i]))
       throw Error("a coordinate of particle " + std::to_string(i / 3) +
                   " is not finite, expected numbers of Å");
+}
+
+/// Whether KLIFF's save_kim_model() wrote the model and forward takes KLIFF's own codes of species.
+bool takes_codes_of_kliff(std::vector<Declaration> const& declared, InputSettings const& settings) {
+  return settings.spec.convention == Convention::graph &&
+         declared.front().source == "kliff_graph.param" && declared.back().fields.empty() &&
+         !settings.argument_names.empty() && settings.argument_names.front() == "species" &&
+         std::ranges::all_of(settings.spec.species, [](std::string const& symbol) {
+           return atomic_number(symbol).has_value();
+         });
+}
+
+/// KLIFF 1.0 numbers the elements of each configuration by atomic number and ignores the order of
+/// the species in the .param file. Numbering all species so is the same wherever all elements
+/// occur, or only the lightest ones.
+std::vector<std::int64_t> codes_of_kliff(std::vector<std::string> const& species) {
+  std::vector<std::int64_t> codes;
+  for (auto const& symbol : species)
+    codes.push_back(std::ranges::count_if(species, [&](std::string const& other) {
+      return *atomic_number(other) < *atomic_number(symbol);
+    }));
+  return codes;
+}
+
+/// The sentence about a system whose elements KLIFF numbers otherwise, or an empty text.
+std::string contradiction_of_kliff(System const& system, InputSettings const& settings) {
+  auto const& codes = settings.species_codes;
+  std::vector<std::string> elements(codes.size());  // by code; empty where there is none of them
+  for (int const s : system.species) elements[codes[s]] = settings.spec.species[s];
+  auto const absent = std::ranges::find(elements, std::string());
+  auto const wrong = std::find_if(absent, elements.end(), [](auto const& e) { return !e.empty(); });
+  if (wrong == elements.end()) return {};
+  return "KLIFF gave " + *wrong + " in a configuration of these elements another species code " +
+         "than " + std::to_string(wrong - elements.begin()) +
+         ", which it has where all elements of the model occur, so the energy differs from KLIFF's";
 }
 
 std::vector<std::int64_t> codes_for(ModelSpec const& spec) {
@@ -132,11 +170,13 @@ struct Potential::Opened {
   Opened& operator=(Opened const&) = delete;
 
   InputSettings settings;
+  bool kliff = false;  ///< species have the codes of KLIFF
   std::unique_ptr<Model const> model;
   EnergyKind energy_kind;
 };
 
 Potential::Opened::Opened(PotentialOptions const& options) {
+  ThreadScope const threads(at::get_num_threads());
   auto declared = options.declared;
   declared.push_back(read_metadata(options.model));
   auto& spec = settings.spec;
@@ -164,10 +204,12 @@ Potential::Opened::Opened(PotentialOptions const& options) {
       (names[place] == "z" || names[place] == "atomic_numbers"))
     spec.species_input = SpeciesInput::atomic_number;
   if (chosen.force_atomic_numbers) spec.species_input = SpeciesInput::atomic_number;
-  settings.species_codes = codes_for(spec);
+  kliff = spec.species_input == SpeciesInput::code && takes_codes_of_kliff(declared, settings);
+  settings.species_codes = kliff ? codes_of_kliff(spec.species) : codes_for(spec);
   if (spec.descriptor) settings.descriptor = descriptor::make_descriptor(*spec.descriptor);
   if (settings.device.is_cpu() && chosen.caching_allocator) CachingAllocator::install();
   energy_kind = probe(*model, settings);
+  settings.neighbors = chosen.neighbors;
   if (chosen.ghost_folding)  // after the probe, whose particles are too few
     settings.folding = chosen.job_size > 1 ? Folding::several_ranks : Folding::one_rank;
 }
@@ -200,8 +242,14 @@ Evaluator::~Evaluator() = default;
 
 void Evaluator::evaluate(System const& system, Request const& request, Result& result) {
   auto const& spec = opened_.settings.spec;
+  ThreadScope const threads(at::get_num_threads());
   CachingAllocator::Scope const memory;
   check_system(system, spec);
+  if (opened_.kliff && !warned_)
+    if (auto const sentence = contradiction_of_kliff(system, opened_.settings); !sentence.empty()) {
+      TORCH_WARN(sentence);
+      warned_ = true;
+    }
   result.clear(system.size(), request);
   // An empty rank, or ghosts alone: nothing contributes.
   if (std::none_of(system.contributing.begin(), system.contributing.end(),

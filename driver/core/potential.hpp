@@ -61,6 +61,7 @@ class Evaluator {
  private:
   Potential::Opened const& opened_;
   std::unique_ptr<class InputBuilder> inputs_;
+  bool warned_ = false;
 };
 
 }  // namespace torchml

@@ -1,12 +1,11 @@
 #include "compute.hpp"
 
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <limits>
 #include <span>
 #include <string>
 
+#include "host/threads.hpp"
 #include "torchml/common/error.hpp"
 
 namespace torchml::kim {
@@ -60,23 +59,6 @@ void scale_into(double* target, std::span<double const> values, double factor) {
   if (target != nullptr)
     std::transform(values.begin(), values.end(), target, [=](double v) { return v * factor; });
 }
-
-/// libtorch's threads for one evaluation; the simulator's own setting comes back afterwards.
-class ThreadScope {
- public:
-  explicit ThreadScope(int threads) : before_(at::get_num_threads()), changed_(threads != before_) {
-    if (changed_) at::set_num_threads(threads);
-  }
-  ~ThreadScope() {
-    if (changed_) at::set_num_threads(before_);
-  }
-  ThreadScope(ThreadScope const&) = delete;
-  ThreadScope& operator=(ThreadScope const&) = delete;
-
- private:
-  int before_;
-  bool changed_;
-};
 
 }  // namespace
 

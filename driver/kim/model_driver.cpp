@@ -1,13 +1,16 @@
 // The entry points KIM-API calls. No exception leaves them: whatever goes wrong becomes an error
-// code and one line in KIM's log.
+// code and one line in KIM's log, the first one also on stderr.
 #include <c10/util/Exception.h>
 
+#include <atomic>
+#include <cstdio>
 #include <exception>
 #include <memory>
 #include <string>
 
 #include "KIM_ModelDriverHeaders.hpp"
 #include "compute.hpp"
+#include "host/runtime_settings.hpp"
 #include "kim_model.hpp"
 #include "model/torch_error.hpp"
 #include "registration.hpp"
@@ -30,9 +33,21 @@ class WarningsToLog final : public c10::WarningHandler {
   KimObject* object_;
 };
 
+/// Prints the first error of the process to stderr: simulators end there with words of their own,
+/// and few users know KIM-API's log.
+void print_once(std::string const& sentence) {
+  static std::atomic_flag printed;
+  if (torchml::errors_are_printed() && !printed.test_and_set())
+    std::fputs(("TorchML: " + sentence + "\n").c_str(), stderr);
+}
+
 /// Runs the body of an entry point; returns KIM's error code.
 template <class KimObject, class Body>
 int guarded(KimObject* object, Body const& body) noexcept {
+  auto const fail = [&](std::string const& sentence) {
+    object->LogEntry(KIM::LOG_VERBOSITY::error, sentence, __LINE__, __FILE__);
+    print_once(sentence);
+  };
   try {
     WarningsToLog<KimObject> handler(object);
     c10::WarningUtils::WarningHandlerGuard const guard(&handler);
@@ -40,10 +55,9 @@ int guarded(KimObject* object, Body const& body) noexcept {
       body();
       return 0;
     } catch (std::exception const& exception) {
-      object->LogEntry(KIM::LOG_VERBOSITY::error, torchml::describe(exception), __LINE__, __FILE__);
+      fail(torchml::describe(exception));
     } catch (...) {
-      object->LogEntry(KIM::LOG_VERBOSITY::error, "an unknown exception was thrown", __LINE__,
-                       __FILE__);
+      fail("an unknown exception was thrown");
     }
   } catch (...) {  // not even logging worked
   }

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 
@@ -88,9 +89,18 @@ class PyPotential {
  public:
   PyPotential(std::string const& model, std::map<std::string, std::string> const& fields,
               std::string const& device)
-      : potential_(options(model, fields, device)), evaluator_(potential_) {}
+      : potential_(std::make_shared<Potential const>(options(model, fields, device))),
+        evaluator_(*potential_) {}
 
-  [[nodiscard]] Potential const& potential() const { return potential_; }
+  /// The same opened model with an evaluator of its own.
+  explicit PyPotential(std::shared_ptr<Potential const> potential)
+      : potential_(std::move(potential)), evaluator_(*potential_) {}
+
+  [[nodiscard]] std::unique_ptr<PyPotential> copy() const {
+    return std::make_unique<PyPotential>(potential_);
+  }
+
+  [[nodiscard]] Potential const& potential() const { return *potential_; }
 
   py::dict evaluate(Array<int> const& species, Array<double> const& coordinates,
                     Array<int> const& contributing, Array<std::int64_t> const& offsets,
@@ -159,7 +169,7 @@ class PyPotential {
     return terms;
   }
 
-  Potential potential_;
+  std::shared_ptr<Potential const> potential_;
   Evaluator evaluator_;
   std::mutex mutex_;
 };
@@ -275,6 +285,7 @@ PYBIND11_MODULE(_core, module) {
           [](PyPotential const& p) { return std::string(to_string(p.potential().energy_kind())); })
       .def_property_readonly("argument_names",
                              [](PyPotential const& p) { return p.potential().argument_names(); })
+      .def("copy", &PyPotential::copy, "The same opened model, for another thread.")
       .def(
           "evaluate",
           [](PyPotential& p, Array<int> const& species, Array<double> const& coordinates,

@@ -24,7 +24,9 @@ bool CachedNeighbors::rebuild(System const& system, double cutoff, int layers) {
   species_.assign(system.species.begin(), system.species.end());
   contributing_.assign(system.contributing.begin(), system.contributing.end());
   coordinates_.assign(system.coordinates.begin(), system.coordinates.end());
+  present_ = contributing_;
   read(system, cutoff + margin_, layers);
+  if (leave_out_excluded(system, cutoff)) read(system, cutoff + margin_, layers);
   cutoff_ = cutoff;
   return true;
 }
@@ -59,6 +61,17 @@ bool CachedNeighbors::needs_rebuild(System const& system) const {
   return false;
 }
 
+/// Whether there are any.
+bool CachedNeighbors::leave_out_excluded(System const& system, double cutoff) {
+  auto const contributing = reached_within(0);
+  auto const ends = std::span(source_ends_).first(contributing);
+  auto const lists = std::span(source_).first(ends.empty() ? 0 : ends.back());
+  auto const excluded =
+      check_.excluded(system, reached().first(contributing), ends, lists, cutoff);
+  for (int const i : excluded) present_[i] = 0;
+  return !excluded.empty();
+}
+
 void CachedNeighbors::read(System const& system, double range, int layers) {
   auto const particles = static_cast<int>(system.size());
   place_.assign(system.size(), -1);
@@ -75,7 +88,7 @@ void CachedNeighbors::read(System const& system, double range, int layers) {
     reached_.push_back(particle);
   };
   for (int i = 0; i < particles; ++i)
-    if (system.contributing[i] != 0) reach(i);
+    if (present_[i] != 0) reach(i);
   counts_.push_back(reached_.size());
 
   double const* const x = system.coordinates.data();

@@ -6,6 +6,7 @@
 #include <span>
 #include <vector>
 
+#include "graph/list_check.hpp"
 #include "system.hpp"
 
 namespace torchml {
@@ -16,10 +17,20 @@ namespace torchml {
 /// read when they change or particles have moved far, and otherwise only compared.
 class CachedNeighbors {
  public:
+  explicit CachedNeighbors(ListPolicy policy = ListPolicy::as_given) : check_(policy) {}
+
   /// Reads the lists of `system` again if they need it: those of the particles within layers - 1
   /// hops of the contributing ones, with all pairs closer than `cutoff` (Å). Returns whether they
-  /// were read. Throws Error on a neighbour index outside the system.
+  /// were read. Throws Error on a neighbour index outside the system, and on lists that are not
+  /// complete.
   bool rebuild(System const& system, double cutoff, int layers);
+
+  /// The system without the particles that the simulator excludes: they do not contribute. It is
+  /// valid until the next rebuild.
+  [[nodiscard]] System present(System system) const {
+    system.contributing = present_;
+    return system;
+  }
 
   /// The list of a particle that is `listed`, in the simulator's order. Throws Error for another.
   [[nodiscard]] std::span<int const> neighbors(int particle) const;
@@ -39,11 +50,14 @@ class CachedNeighbors {
  private:
   [[nodiscard]] bool needs_rebuild(System const& system) const;
   void read(System const& system, double range, int layers);
+  bool leave_out_excluded(System const& system, double cutoff);
 
   double cutoff_ = 0.0;
   double margin_ = 0.0;                   ///< Å beyond the cutoff
   std::vector<int> species_;              ///< [N] as the lists were read
   std::vector<int> contributing_;         ///< [N]
+  std::vector<int> present_;              ///< [N] contributing_ without excluded particles
+  ListCheck check_;
   std::vector<double> coordinates_;       ///< [3 N] Å
   std::vector<int> reached_;              ///< particles by hops
   std::vector<int> place_;                ///< [N] where a particle stands in reached_, or -1

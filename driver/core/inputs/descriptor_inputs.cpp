@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "graph/cached_neighbors.hpp"
 #include "inputs/inputs.hpp"
 #include "inputs/tensors.hpp"
 #include "torchml/common/error.hpp"
@@ -14,7 +15,8 @@ namespace {
 
 class DescriptorInputs final : public InputBuilder {
  public:
-  explicit DescriptorInputs(InputSettings settings) : settings_(std::move(settings)) {
+  explicit DescriptorInputs(InputSettings settings)
+      : settings_(std::move(settings)), lists_(settings_.neighbors) {
     auto const& known = settings_.descriptor->cutoffs().species();
     for (auto const& species : settings_.spec.species)
       codes_.push_back(static_cast<int>(std::ranges::find(known, species) - known.begin()));
@@ -22,6 +24,7 @@ class DescriptorInputs final : public InputBuilder {
 
   ModelInputs build(System const& system, bool gradient) override {
     gather(system);
+    if (centers_.empty()) return {};
     auto const width = static_cast<std::int64_t>(settings_.descriptor->width());
     ModelInputs inputs;
     inputs.particles = static_cast<std::int64_t>(system.size());
@@ -63,15 +66,14 @@ class DescriptorInputs final : public InputBuilder {
     species_.resize(system.size());
     for (std::size_t i = 0; i < system.size(); ++i)
       species_[i] = codes_[static_cast<std::size_t>(system.species[i])];
-    centers_.clear();
+    if (!lists_.rebuild(system, settings_.spec.cutoff, 1)) return;
+    auto const centers = lists_.reached().first(lists_.reached_within(0));
+    centers_.assign(centers.begin(), centers.end());
     offsets_.assign(1, 0);
     neighbors_.clear();
-    for (std::size_t i = 0; i < system.size(); ++i) {
-      if (system.contributing[i] == 0) continue;
-      auto const particle = static_cast<int>(i);
-      auto const list = system.neighbors->neighbors(particle);
+    for (int const center : centers_) {
+      auto const list = lists_.neighbors(center);
       neighbors_.insert(neighbors_.end(), list.begin(), list.end());
-      centers_.push_back(particle);
       offsets_.push_back(static_cast<std::int64_t>(neighbors_.size()));
     }
   }
@@ -81,6 +83,7 @@ class DescriptorInputs final : public InputBuilder {
   }
 
   InputSettings settings_;
+  CachedNeighbors lists_;
   std::vector<int> codes_;  ///< the descriptor's code of each species of the model
   std::vector<int> species_;
   std::vector<int> centers_;

@@ -18,7 +18,9 @@ namespace {
 class EdgeInputs final : public InputBuilder {
  public:
   explicit EdgeInputs(InputSettings settings)
-      : settings_(std::move(settings)), folding_(settings_.folding) {
+      : settings_(std::move(settings)),
+        lists_(settings_.neighbors),
+        folding_(settings_.folding) {
     auto const& names = settings_.argument_names;
     for (auto name = names.begin() + 4; name != names.end(); ++name)
       if (*name != "node_counts" && *name != "edge_counts")
@@ -27,9 +29,11 @@ class EdgeInputs final : public InputBuilder {
                     "convention 'edges'");
   }
 
-  ModelInputs build(System const& system, bool gradient) override {
+  ModelInputs build(System const& given, bool gradient) override {
     auto const& spec = settings_.spec;
-    bool const renewed = lists_.rebuild(system, spec.cutoff, spec.layers);
+    bool const renewed = lists_.rebuild(given, spec.cutoff, spec.layers);
+    if (lists_.reached_within(0) == 0) return {};
+    System const system = lists_.present(given);
     auto const owners = folding_.owners(system, lists_, renewed, spec.cutoff);
     graph_.build(system, lists_, spec.cutoff, owners);
     auto const nodes = static_cast<std::int64_t>(graph_.nodes.size());

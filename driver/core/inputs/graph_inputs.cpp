@@ -12,11 +12,14 @@ namespace {
 
 class GraphInputs final : public ParticleInputs {
  public:
-  using ParticleInputs::ParticleInputs;
+  explicit GraphInputs(InputSettings settings)
+      : ParticleInputs(std::move(settings)), lists_(settings_.neighbors) {}
 
-  ModelInputs build(System const& system, bool gradient) override {
+  ModelInputs build(System const& given, bool gradient) override {
     ModelInputs inputs;
-    lists_.rebuild(system, settings_.spec.cutoff, settings_.spec.layers);
+    lists_.rebuild(given, settings_.spec.cutoff, settings_.spec.layers);
+    if (lists_.reached_within(0) == 0) return inputs;
+    System const system = lists_.present(given);
     graph_.build(system, lists_, settings_.spec.cutoff);
     // Networks that squeeze() their outputs fail on a single particle; the original driver gave
     // them a second one that no edge reaches, and models rely on it.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "graph/ghost_folding.hpp"
+#include "host/list_policy.hpp"
 #include "result.hpp"
 #include "spec/model_declaration.hpp"
 #include "system.hpp"
@@ -30,7 +31,8 @@ class InputBuilder {
  public:
   virtual ~InputBuilder() = default;
 
-  /// Prepares forward's arguments; the differentiable one requires a gradient if `gradient`.
+  /// Prepares forward's arguments; the differentiable one requires a gradient if `gradient`. There
+  /// are none where all contributing particles are excluded. Throws Error on incomplete lists.
   virtual ModelInputs build(System const& system, bool gradient) = 0;
 
   /// Adds forces, virials and edge terms, as far as requested, to a cleared result, from
@@ -55,6 +57,7 @@ struct InputSettings {
   std::vector<std::string> argument_names;
   torch::Device device = torch::kCPU;
   Folding folding = Folding::off;  ///< of the convention `edges`
+  ListPolicy neighbors = ListPolicy::as_given;
 };
 
 /// Checks that forward's arguments fit the convention (throws Error) and makes its builder.

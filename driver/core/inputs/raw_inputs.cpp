@@ -12,15 +12,18 @@ namespace {
 
 class RawInputs final : public ParticleInputs {
  public:
-  using ParticleInputs::ParticleInputs;
+  explicit RawInputs(InputSettings settings)
+      : ParticleInputs(std::move(settings)), lists_(settings_.neighbors) {}
 
-  ModelInputs build(System const& system, bool gradient) override {
+  ModelInputs build(System const& given, bool gradient) override {
     ModelInputs inputs;
+    // One shell: the edges into the contributing particles are their filtered lists in order.
+    lists_.rebuild(given, settings_.spec.cutoff, 1);
+    if (lists_.reached_within(0) == 0) return inputs;
+    System const system = lists_.present(given);
     all_.resize(system.size());
     std::iota(all_.begin(), all_.end(), 0);
     begin(system, all_, gradient, 0, inputs);
-    // One shell: the edges into the contributing particles are their filtered lists in order.
-    lists_.rebuild(system, settings_.spec.cutoff, 1);
     graph_.build(system, lists_, settings_.spec.cutoff);
     counts_.assign(inputs.contributing, 0);
     list_.clear();

@@ -1,9 +1,14 @@
 #include "model/aoti_model.hpp"
 
 #include <ATen/Parallel.h>
+#include <c10/util/hash.h>
 #include <torch/csrc/inductor/aoti_package/model_package_loader.h>
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <mutex>
 #include <thread>
 
 #include "host/gil_release.hpp"
@@ -13,20 +18,27 @@
 #include "torchml/common/error.hpp"
 
 namespace torchml {
+
+struct AotiModel::Libraries {
+  std::unique_ptr<torch::inductor::AOTIModelPackageLoader> serial;
+  std::unique_ptr<torch::inductor::AOTIModelPackageLoader> parallel;  ///< null on a GPU
+};
+
 namespace {
 
 namespace fs = std::filesystem;
+
+using Loader = torch::inductor::AOTIModelPackageLoader;
 
 /// Calls that may run at the same time; the weights are shared between them.
 std::size_t runners(torch::Device device) {
   return device.is_cpu() ? std::clamp(std::thread::hardware_concurrency(), 1U, 16U) : 1U;
 }
 
-std::unique_ptr<torch::inductor::AOTIModelPackageLoader> load_package(fs::path const& path,
-                                                                      char const* variant,
-                                                                      torch::Device device) {
+std::unique_ptr<Loader> load_package(fs::path const& path, char const* variant,
+                                     torch::Device device) {
   try {
-    return std::make_unique<torch::inductor::AOTIModelPackageLoader>(
+    return std::make_unique<Loader>(
         path.string(), variant, /*run_single_threaded=*/false, runners(device), device.index());
   } catch (std::exception const& exception) {
     std::error_code ignored;
@@ -35,6 +47,29 @@ std::unique_ptr<torch::inductor::AOTIModelPackageLoader> load_package(fs::path c
                 fs::temp_directory_path(ignored).string() +
                 ") to unpack it into that has room and lets programs run");
   }
+}
+
+std::string digest_of(fs::path const& path) {
+  std::ifstream stream(path, std::ios::binary);
+  return c10::sha1(std::string(std::istreambuf_iterator<char>(stream), {})).str();
+}
+
+/// The libraries of an archive, each loaded once in the life of the process: their symbols are
+/// unique (STB_GNU_UNIQUE), so that the dynamic linker never unloads them, and loading them anew
+/// for each model would keep their memory each time.
+std::shared_ptr<AotiModel::Libraries const> libraries_of(fs::path const& path,
+                                                         torch::Device device) {
+  static std::mutex mutex;
+  static std::map<std::string, std::shared_ptr<AotiModel::Libraries const>> loaded;
+  std::scoped_lock const one_at_a_time(mutex);
+  auto& libraries = loaded[device.str() + " " + digest_of(path)];
+  if (!libraries) {
+    auto fresh = std::make_shared<AotiModel::Libraries>();
+    fresh->serial = load_package(path, "serial", device);
+    if (device.is_cpu()) fresh->parallel = load_package(path, "parallel", device);
+    libraries = std::move(fresh);
+  }
+  return libraries;
 }
 
 }  // namespace
@@ -61,8 +96,7 @@ AotiModel::AotiModel(fs::path const& path, Extensions const& extensions, torch::
     throw Error("'returns_forces' is 'false' in " + declared.source +
                 ", expected true, since a compiled model cannot be differentiated");
   load_extensions(extensions);
-  serial_ = load_package(path, "serial", device);
-  if (device.is_cpu()) parallel_ = load_package(path, "parallel", device);
+  libraries_ = libraries_of(path, device);
 }
 
 AotiModel::~AotiModel() = default;
@@ -72,7 +106,8 @@ ModelOutput AotiModel::forward(std::vector<c10::IValue> const& inputs) const {
   std::vector<torch::Tensor> outputs;
   try {
     GilRelease const no_gil;
-    auto const& loader = parallel_ && at::get_num_threads() > 1 ? parallel_ : serial_;
+    auto const& [serial, parallel] = *libraries_;
+    auto const& loader = parallel && at::get_num_threads() > 1 ? parallel : serial;
     outputs = loader->run(tensors);
   } catch (std::exception const& exception) {
     throw Error("model " + name_ + " failed: " + describe(exception));

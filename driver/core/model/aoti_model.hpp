@@ -9,15 +9,14 @@
 #include "model/extensions.hpp"
 #include "model/model.hpp"
 
-namespace torch::inductor {
-class AOTIModelPackageLoader;
-}
-
 namespace torchml {
 
-/// The libraries in an archive, unpacked into the temporary folder and loaded.
+/// The libraries in an archive, unpacked into the temporary folder and loaded. Models of equal
+/// archives share them, and they stay until the process ends.
 class AotiModel final : public Model {
  public:
+  struct Libraries;
+
   /// Checks what the archive declares before anything of it is loaded, then loads operator
   /// libraries and the archive. Throws Error with one sentence that names the file.
   AotiModel(std::filesystem::path const& path, Extensions const& extensions, torch::Device device);
@@ -46,8 +45,7 @@ class AotiModel final : public Model {
   torch::Device device_;
   std::optional<AotiInputs> inputs_;
   std::optional<ScalarType> dtype_;
-  std::unique_ptr<torch::inductor::AOTIModelPackageLoader> serial_;
-  std::unique_ptr<torch::inductor::AOTIModelPackageLoader> parallel_;  ///< null on a GPU
+  std::shared_ptr<Libraries const> libraries_;
 };
 
 }  // namespace torchml

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from torchml import _core
@@ -46,6 +47,37 @@ def model_files(model: str | Path) -> Iterator[Path]:
         with tempfile.TemporaryDirectory() as scratch:
             extract_parameter_files(str(model), Path(scratch))
             yield Path(scratch)
+
+
+@dataclass(frozen=True)
+class StoredFiles:
+    """The files of an opened model in memory, for copies in other processes.
+
+    The files on disk may have changed by then, or be gone.
+
+    Attributes:
+        contents: bytes by name.
+        in_folder: whether they are the folder of a portable model, or one archive.
+    """
+
+    contents: Mapping[str, bytes]
+    in_folder: bool
+
+    @classmethod
+    def read(cls, path: Path) -> StoredFiles:
+        """Read an archive, or what the engine reads of the folder of a portable model."""
+        paths = [archive_of(path)]
+        if path.is_dir():
+            paths += [one for one in path.iterdir() if one.suffix in (".param", ".dat")]
+        return cls({one.name: one.read_bytes() for one in paths}, path.is_dir())
+
+    @contextmanager
+    def on_disk(self) -> Iterator[Path]:
+        """Write the files; the path of the archive or of the folder is valid in the context."""
+        with tempfile.TemporaryDirectory() as scratch:
+            for name, content in self.contents.items():
+                (Path(scratch) / name).write_bytes(content)
+            yield Path(scratch) if self.in_folder else Path(scratch) / next(iter(self.contents))
 
 
 def archive_of(path: Path) -> Path:

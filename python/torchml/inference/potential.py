@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 import numpy as np
 from ase import Atoms
@@ -13,12 +13,15 @@ from torchml import _core
 from torchml.contract.metadata import MetadataKeywords, ModelMetadata
 from torchml.errors import DataError
 from torchml.inference.evaluation import Evaluation
-from torchml.inference.files import model_files
+from torchml.inference.files import StoredFiles, model_files
 from torchml.neighbors import ParticleSystem, periodic_particles
 
 
 class Potential:
     """A trained model, ready to evaluate structures.
+
+    It can be pickled and copied. A pickle contains the files of the model as they were when it was
+    opened, which are kept in memory for that; a copy in the same process shares the opened model.
 
     Args:
         model: folder of a portable model, `.pt` or `.pt2` archive, checkpoint of a training, or
@@ -40,10 +43,31 @@ class Potential:
         self, model: str | Path, device: str = "cpu", **keywords: Unpack[MetadataKeywords]
     ) -> None:
         self.name = str(model)
-        fields = ModelMetadata.from_keywords(keywords).to_fields()
+        self._fields = ModelMetadata.from_keywords(keywords).to_fields()
+        self._device = device
         with model_files(model) as path:
-            self._core = _core.Potential(str(path), fields, device)
+            self._open(path)
+            self._files = StoredFiles.read(path)
+
+    def _open(self, path: Path) -> None:
+        self._core = _core.Potential(str(path), self._fields, self._device)
         self._codes = {symbol: code for code, symbol in enumerate(self.spec.species)}
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {key: value for key, value in vars(self).items() if key != "_core"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        with self._files.on_disk() as path:
+            self._open(path)
+
+    def __copy__(self) -> Self:
+        other = type(self).__new__(type(self))
+        vars(other).update(vars(self), _core=self._core.copy())
+        return other
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.__copy__()  # what it shares does not change
 
     @property
     def spec(self) -> _core.ModelSpec:
@@ -173,13 +197,25 @@ class Potential:
 
 def volume_of(atoms: Atoms) -> float | None:
     """Return the volume of the cell, Å³; None for structures to which stress does not apply."""
-    has_volume = atoms.pbc.any() and atoms.cell.rank == 3
-    return float(atoms.get_volume()) if has_volume else None
+    volume = float(atoms.cell.volume)
+    spans = volume > 1e-6 * float(np.prod(atoms.cell.lengths()))  # else flatter than any real cell
+    return volume if atoms.pbc.any() and spans else None
 
 
 def no_volume(atoms: Atoms) -> str:
-    """Return the sentence about a structure without a volume."""
+    """Return the sentence about a structure without a volume, which names the reason."""
+    periodic = int(atoms.pbc.sum())
+    kind = ("molecule or cluster", "wire", "slab", "crystal")[periodic]
+    missing = [name for name, vector in zip("abc", atoms.cell, strict=True) if not vector.any()]
+    reason = (
+        "it is not periodic"
+        if periodic == 0
+        else f"it has no cell vector {' or '.join(missing)}"
+        if missing
+        else "the cell vectors lie in one plane"
+    )
     return (
-        f"stress was requested for a structure with pbc {atoms.pbc.tolist()} and the cell "
-        f"{atoms.cell.tolist()}, expected a periodic one whose cell has a volume"
+        f"stress, an energy per volume, was requested for a {kind} with pbc {atoms.pbc.tolist()} "
+        f"and the cell {atoms.cell.tolist()}, but {reason}, expected a periodic one "
+        "whose cell has a volume"
     )

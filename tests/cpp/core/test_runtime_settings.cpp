@@ -15,7 +15,8 @@ class RuntimeSettingsTest : public testing::Test {
  protected:
   void SetUp() override {
     for (auto const* name :
-         {"TORCHML_ALLOCATOR", "TORCHML_FOLDING", "TORCHML_EXTENSIONS", "TORCHML_EXTENSION_PATH"})
+         {"TORCHML_ALLOCATOR", "TORCHML_FOLDING", "TORCHML_EXTENSIONS", "TORCHML_EXTENSION_PATH",
+          "TORCHML_NEIGHBORS", "TORCHML_STDERR"})
       unsetenv(name);
     for (auto const& launcher : launchers())
       for (auto const& name :
@@ -30,6 +31,8 @@ TEST_F(RuntimeSettingsTest, AreTheDefaultsInAnEmptyEnvironment) {
   EXPECT_FALSE(settings.force_atomic_numbers);
   EXPECT_TRUE(settings.caching_allocator);
   EXPECT_TRUE(settings.ghost_folding);
+  EXPECT_EQ(settings.neighbors, ListPolicy::complete);
+  EXPECT_TRUE(errors_are_printed());
   EXPECT_TRUE(settings.extensions.empty());
   EXPECT_TRUE(settings.extension_folders.empty());
   EXPECT_EQ(settings.ranks.local_rank, 0);
@@ -54,6 +57,28 @@ TEST_F(RuntimeSettingsTest, SwitchesAreOnOrOff) {
               std::string(name) + " is 'nonsense', expected on or off");
     unsetenv(name);
   }
+}
+
+TEST_F(RuntimeSettingsTest, IncompleteListsNeedAPolicy) {
+  for (auto const& [text, policy] : {std::pair{"excluded", ListPolicy::excluded},
+                                     {" As_Given ", ListPolicy::as_given},
+                                     {"complete", ListPolicy::complete}}) {
+    setenv("TORCHML_NEIGHBORS", text, 1);
+    EXPECT_EQ(RuntimeSettings::from_environment().neighbors, policy) << text;
+  }
+  setenv("TORCHML_NEIGHBORS", "all", 1);
+  EXPECT_EQ(error_of([] { RuntimeSettings::from_environment(); }),
+            "TORCHML_NEIGHBORS is 'all', expected complete, excluded or as_given");
+}
+
+TEST_F(RuntimeSettingsTest, ErrorsArePrintedUnlessSwitchedOff) {
+  setenv("TORCHML_STDERR", "off", 1);
+  EXPECT_FALSE(errors_are_printed());
+  RuntimeSettings::from_environment();
+  setenv("TORCHML_STDERR", "never", 1);
+  EXPECT_TRUE(errors_are_printed());
+  EXPECT_EQ(error_of([] { RuntimeSettings::from_environment(); }),
+            "TORCHML_STDERR is 'never', expected on or off");
 }
 
 TEST_F(RuntimeSettingsTest, ListsAreSeparatedByColons) {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import platform
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Callable
@@ -375,3 +377,32 @@ def test_the_engine_agrees_with_the_compiled_model_in_python(archives):
     assert found.energy == pytest.approx(expected.energy, rel=1e-12)
     assert np.abs(found.forces - expected.forces).max() < 1e-12
     assert np.abs(found.virial - expected.virial).max() < 1e-10
+
+
+MEMORY = """
+import sys
+from torchml import Potential
+
+def resident():
+    (line,) = [line for line in open("/proc/self/status") if line.startswith("VmRSS")]
+    return int(line.split()[1])
+
+def mapped():
+    return sum("aotinductor" in line for line in open("/proc/self/maps"))
+
+Potential(sys.argv[1])
+before, libraries = resident(), mapped()
+for _ in range(20):
+    Potential(sys.argv[1])
+print(resident() - before, mapped() - libraries)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads Linux's /proc")
+def test_memory_comes_back(archives):
+    """Loading a library anew for each model cost 700 KiB each: nothing unloads it."""
+    command = [sys.executable, "-c", MEMORY, str(archives("edges", "model")[1])]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    kibibytes, libraries = map(int, done.stdout.split())
+    assert libraries == 0
+    assert kibibytes < 2000

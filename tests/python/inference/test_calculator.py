@@ -76,6 +76,31 @@ def test_a_slab_has_the_stress_of_its_periodic_directions(example):
     assert atoms.get_stress()[0] * atoms.get_volume() == pytest.approx(slope, rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("pbc", "missing", "reason"),
+    [
+        ([True, True, False], [2], r"slab .* it has no cell vector c"),
+        ([True, False, False], [1, 2], r"wire .* it has no cell vector b or c"),
+        ([False, False, False], [], r"molecule or cluster .* it is not periodic"),
+        ([True, False, True], "flat", r"slab .* the cell vectors lie in one plane"),
+    ],
+)
+def test_stress_without_a_volume_is_refused_with_the_reason(pbc, missing, reason, example):
+    atoms = portable.silicon()
+    cell = atoms.cell.array.copy()
+    if missing == "flat":
+        cell[1] = cell[0] + cell[2]
+    else:
+        cell[missing] = 0
+    atoms.set_cell(cell)
+    atoms.pbc = pbc
+    atoms.calc = Calculator(example("sw", "edges").archive)
+    assert np.isfinite(atoms.get_forces()).all()
+    for ask in (atoms.get_stress, atoms.get_stresses):
+        with pytest.raises(PropertyNotImplementedError, match=reason):
+            ask()
+
+
 def test_a_structure_without_cell_is_fine(example):
     atoms = Atoms("Si2", positions=[[0, 0, 0], [0, 0, 2.4]])
     atoms.calc = Calculator(example("sw", "edges").archive)

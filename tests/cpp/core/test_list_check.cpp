@@ -1,0 +1,132 @@
+// Incomplete neighbour lists are noticed, and only those.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "graph/cached_neighbors.hpp"
+#include "support.hpp"
+
+namespace torchml::test {
+namespace {
+
+constexpr double cutoff = 3.0;
+
+/// 150 particles, 60 of them ghosts, with a skin around the cutoff.
+Particles particles(unsigned seed) {
+  auto system = random_particles(150, 12.0, 60, seed);
+  system.list_neighbors(cutoff + 0.5);
+  return system;
+}
+
+std::string refusal(Particles const& system, ListPolicy policy) {
+  return error_of([&] {
+    CachedNeighbors lists(policy);
+    lists.rebuild(system.view(), cutoff, 2);
+  });
+}
+
+/// Takes `particle` out of all lists; its own becomes empty.
+void exclude(Particles& system, int particle) {
+  for (auto& list : system.lists) std::erase(list, particle);
+  system.lists[particle].clear();
+}
+
+/// A contributing particle that has others within the cutoff, one of them contributing.
+int crowded(Particles const& system) {
+  for (int i = 0; i < static_cast<int>(system.species.size()); ++i)
+    if (system.contributing[i] != 0 &&
+        std::ranges::any_of(system.lists[i], [&](int j) {
+          return system.contributing[j] != 0 && system.distance(i, j) < cutoff - 0.1;
+        }))
+      return i;
+  return -1;
+}
+
+class ListCheckTest : public testing::TestWithParam<unsigned> {};
+
+TEST_P(ListCheckTest, CompleteListsAreAccepted) {
+  auto system = particles(GetParam());
+  EXPECT_EQ(refusal(system, ListPolicy::complete), "");
+  system.list_neighbors(cutoff);  // without a skin
+  EXPECT_EQ(refusal(system, ListPolicy::complete), "");
+}
+
+TEST_P(ListCheckTest, AMissingPairIsNamed) {
+  auto system = particles(GetParam());
+  int const i = crowded(system);
+  auto const j = *std::ranges::find_if(
+      system.lists[i], [&](int other) { return system.distance(i, other) < cutoff - 0.1; });
+  std::erase(system.lists[i], j);
+  auto const sentence = refusal(system, ListPolicy::complete);
+  EXPECT_TRUE(contains(sentence, "list of particle " + std::to_string(i) + " lacks 1 of the "))
+      << sentence;
+  EXPECT_TRUE(contains(sentence, "particle " + std::to_string(j) + " at ")) << sentence;
+  EXPECT_TRUE(contains(sentence, "special_bonds lj/coul 1 1 1")) << sentence;
+  EXPECT_EQ(refusal(system, ListPolicy::as_given), "");
+}
+
+TEST_P(ListCheckTest, PairsBeyondTheCutoffMayBeMissing) {
+  auto system = particles(GetParam());
+  for (int i = 0; i < 150; ++i)
+    std::erase_if(system.lists[i], [&](int j) { return system.distance(i, j) > cutoff; });
+  EXPECT_EQ(refusal(system, ListPolicy::complete), "");
+}
+
+TEST_P(ListCheckTest, ListsOfGhostsAreNotRead) {
+  auto system = particles(GetParam());
+  for (int i = 0; i < 150; ++i)
+    if (system.contributing[i] == 0) system.lists[i].clear();
+  EXPECT_EQ(refusal(system, ListPolicy::complete), "");
+}
+
+TEST_P(ListCheckTest, ExcludedParticlesDoNotContribute) {
+  auto system = particles(GetParam());
+  int const i = crowded(system);
+  exclude(system, i);
+  EXPECT_NE(refusal(system, ListPolicy::complete), "");
+  CachedNeighbors lists(ListPolicy::excluded);
+  lists.rebuild(system.view(), cutoff, 2);
+  auto const present = lists.present(system.view());
+  EXPECT_EQ(present.contributing[i], 0);
+  EXPECT_EQ(std::ranges::count(lists.reached(), i), 0);
+  auto expected = system.contributing;
+  expected[i] = 0;
+  EXPECT_TRUE(std::ranges::equal(present.contributing, expected));
+}
+
+TEST_P(ListCheckTest, AParticleAloneIsNotTakenForExcluded) {
+  auto system = particles(GetParam());
+  system.coordinates.insert(system.coordinates.end(), {100.0, 0.0, 0.0});
+  system.species.push_back(0);
+  system.contributing.push_back(1);
+  system.lists.emplace_back();
+  EXPECT_EQ(refusal(system, ListPolicy::complete), "");
+  EXPECT_TRUE(contains(refusal(system, ListPolicy::excluded), "has no neighbours"));
+}
+
+TEST_P(ListCheckTest, AThinnedListIsNoExclusion) {
+  auto system = particles(GetParam());
+  int const i = crowded(system);
+  auto const j = *std::ranges::find_if(system.lists[i], [&](int other) {
+    return system.contributing[other] != 0 && system.distance(i, other) < cutoff - 0.1;
+  });
+  std::erase(system.lists[i], j);
+  std::erase(system.lists[j], i);
+  EXPECT_NE(refusal(system, ListPolicy::excluded), "");
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, ListCheckTest, testing::Values(1U, 2U, 3U));
+
+TEST(ListCheck, TwoParticlesWithoutListsAreNotExcluded) {
+  Particles pair;
+  pair.coordinates = {0.0, 0.0, 0.0, 1.0, 0.0, 0.0};
+  pair.species = {0, 1};
+  pair.contributing = {1, 1};
+  pair.lists.assign(2, {});
+  EXPECT_TRUE(contains(refusal(pair, ListPolicy::complete), "lacks 1 of the 1 particles"));
+  EXPECT_TRUE(contains(refusal(pair, ListPolicy::excluded), "has no neighbours"));
+}
+
+}  // namespace
+}  // namespace torchml::test
