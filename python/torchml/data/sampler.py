@@ -95,7 +95,7 @@ class Batches(DistributedSampler[list[int]]):
         return mine or [-1 - int(step[0])]
 
 
-class RepeatedBatches(Batches, SequentialSampler):  # type: ignore[type-arg]
+class RepeatedBatches(Batches, SequentialSampler):  # type: ignore[misc]
     """The first batches, in each epoch the same ones (`trainer.overfit_batches`).
 
     It is a SequentialSampler, because Lightning replaces any other one in such a training.

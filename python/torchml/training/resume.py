@@ -20,7 +20,7 @@ import yaml  # type: ignore[import-untyped]
 from torchml.data.checks import structure_codes
 from torchml.data.module import DataModule
 from torchml.errors import TorchMLError
-from torchml.training.callbacks.checkpoint_files import FOLDER
+from torchml.training.run_folder import CHECKPOINTS
 
 KEY = "configuration"
 """The entry of a checkpoint with the content of config.yaml."""
@@ -114,7 +114,7 @@ def compare(
 def _beside(path: Path) -> Any:
     """The configuration in the folder of a run: earlier versions wrote none into checkpoints."""
     file = path.parent.parent / "config.yaml"
-    if path.parent.name != FOLDER or not file.is_file():
+    if path.parent.name != CHECKPOINTS or not file.is_file():
         return None
     return yaml.safe_load(file.read_text(encoding="utf-8"))
 

@@ -27,7 +27,6 @@ from torchml.errors import TorchMLError
 from torchml.importers import checkpoint
 from torchml.models.base import EdgeModel
 from torchml.models.staged import StagedModel
-from torchml.training.callbacks.checkpoint_files import FOLDER
 from torchml.training.callbacks.resuming import Resuming
 from torchml.training.limits import check_limits
 from torchml.training.live_objects import check_network, describe_network
@@ -38,6 +37,7 @@ from torchml.training.parse_errors import one_sentence
 from torchml.training.precision import check_precision
 from torchml.training.report import print_report
 from torchml.training.resume import Resumption, compare
+from torchml.training.run_folder import CHECKPOINTS
 from torchml.training.settings import CONFIG, EARLIER_CONFIGS, Settings
 from torchml.training.trainer import Collectors, make_trainer
 
@@ -67,12 +67,12 @@ class Run:
     @property
     def best(self) -> Path:
         """The checkpoint with the lowest validation loss."""
-        return self.folder / FOLDER / "best.ckpt"
+        return self.folder / CHECKPOINTS / "best.ckpt"
 
     @property
     def last(self) -> Path:
         """The checkpoint of the last epoch."""
-        return self.folder / FOLDER / "last.ckpt"
+        return self.folder / CHECKPOINTS / "last.ckpt"
 
 
 def run(
@@ -198,7 +198,7 @@ def _prepare(
 def _clear(folder: Path) -> None:
     """Delete the files of an earlier training."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (FOLDER, "logs", "plots"):
+    for name in (CHECKPOINTS, "logs", "plots"):
         shutil.rmtree(folder / name, ignore_errors=True)
     for file in (folder / CONFIG, *folder.glob(EARLIER_CONFIGS)):
         file.unlink(missing_ok=True)

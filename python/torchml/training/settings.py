@@ -26,11 +26,12 @@ from torchml.data.module import DataModule
 from torchml.errors import TorchMLError
 from torchml.models.names import public_path
 from torchml.training.callbacks.averaging import Averaging
-from torchml.training.callbacks.checkpoint_files import FOLDER, Checkpoints, Patience
+from torchml.training.callbacks.checkpoint_files import Checkpoints, Patience
 from torchml.training.launchers import launched_ranks
 from torchml.training.loop.task import Task
 from torchml.training.parse_errors import one_sentence
 from torchml.training.quiet import quiet
+from torchml.training.run_folder import CHECKPOINTS
 
 _DESCRIPTIONS = {
     "fit": "Train a potential.",
@@ -114,7 +115,7 @@ class Settings:
 
     def check_folder(self) -> None:
         """Raise if a new training would replace the one that the folder holds."""
-        last = self.folder / FOLDER / "last.ckpt"
+        last = self.folder / CHECKPOINTS / "last.ckpt"
         if last.exists() and self.options.ckpt_path is None and not self.options.overwrite:
             raise TorchMLError(
                 f"{self.folder} holds a training already: resume it by --ckpt_path last, replace "
@@ -295,7 +296,7 @@ def _checkpoint_path(settings: Settings) -> str | None:
     if path is None and settings.command != "fit":
         path = "best"
     if path in ("best", "last"):
-        path = str(settings.folder / FOLDER / f"{path}.ckpt")
+        path = str(settings.folder / CHECKPOINTS / f"{path}.ckpt")
         if not Path(path).is_file():
             raise TorchMLError(
                 f"{path}: no such file, expected a checkpoint; name one by --ckpt_path"

@@ -14,8 +14,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from torchml.errors import TorchMLError
 from torchml.training.monitors import available
-
-FOLDER = "checkpoints"
+from torchml.training.run_folder import CHECKPOINTS
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Checkpoints:
     def callbacks(self, run: Path) -> list[Callback]:
         """Return the callbacks that write these checkpoints in the folder of a run."""
         options: dict[str, Any] = {
-            "dirpath": run / FOLDER,
+            "dirpath": run / CHECKPOINTS,
             "enable_version_counter": False,
             "auto_insert_metric_name": False,
         }

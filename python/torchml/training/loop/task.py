@@ -24,11 +24,11 @@ from torchml.models.base import EdgeModel
 from torchml.models.dtype import network_dtype
 from torchml.models.scaled import Scaled
 from torchml.models.staged import StagedModel
-from torchml.training.callbacks.plateau import StepPlateau
 from torchml.training.loop.energy_scaling import Normalization, normalize
 from torchml.training.loop.heads import Heads, Target
 from torchml.training.loop.memory import keep_freed_memory
 from torchml.training.loop.metrics import make_metrics
+from torchml.training.loop.plateau import StepPlateau
 from torchml.training.loop.prediction import Prediction, predict
 from torchml.training.loop.preparation import prepare
 from torchml.training.loop.schedule import Schedule
