@@ -66,8 +66,7 @@ bool CachedNeighbors::leave_out_excluded(System const& system, double cutoff) {
   auto const contributing = reached_within(0);
   auto const ends = std::span(source_ends_).first(contributing);
   auto const lists = std::span(source_).first(ends.empty() ? 0 : ends.back());
-  auto const excluded =
-      check_.excluded(system, reached().first(contributing), ends, lists, cutoff);
+  auto const excluded = check_.excluded(system, reached().first(contributing), ends, lists, cutoff);
   for (int const i : excluded) present_[i] = 0;
   return !excluded.empty();
 }

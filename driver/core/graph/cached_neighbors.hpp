@@ -53,10 +53,10 @@ class CachedNeighbors {
   bool leave_out_excluded(System const& system, double cutoff);
 
   double cutoff_ = 0.0;
-  double margin_ = 0.0;                   ///< Å beyond the cutoff
-  std::vector<int> species_;              ///< [N] as the lists were read
-  std::vector<int> contributing_;         ///< [N]
-  std::vector<int> present_;              ///< [N] contributing_ without excluded particles
+  double margin_ = 0.0;            ///< Å beyond the cutoff
+  std::vector<int> species_;       ///< [N] as the lists were read
+  std::vector<int> contributing_;  ///< [N]
+  std::vector<int> present_;       ///< [N] contributing_ without excluded particles
   ListCheck check_;
   std::vector<double> coordinates_;       ///< [3 N] Å
   std::vector<int> reached_;              ///< particles by hops

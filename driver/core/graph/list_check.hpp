@@ -32,9 +32,9 @@ class ListCheck {
 
   ListPolicy policy_;
   PositionIndex index_;
-  std::vector<int> all_;                ///< [N] 0, 1, ..
-  std::vector<int> near_;               ///< particles within the cutoff of one
-  std::vector<std::uint8_t> is_listed_; ///< [N] whether a list contains the particle
+  std::vector<int> all_;                 ///< [N] 0, 1, ..
+  std::vector<int> near_;                ///< particles within the cutoff of one
+  std::vector<std::uint8_t> is_listed_;  ///< [N] whether a list contains the particle
   std::vector<int> excluded_;
 };
 

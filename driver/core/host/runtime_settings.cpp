@@ -48,7 +48,7 @@ bool errors_are_printed() {
 
 RuntimeSettings RuntimeSettings::from_environment() {
   simd::instruction_set();  // refuses a wrong TORCHML_DESCRIPTOR_SIMD
-  is_on("TORCHML_STDERR");      // refuses a wrong value
+  is_on("TORCHML_STDERR");  // refuses a wrong value
   RuntimeSettings settings;
   settings.caching_allocator = is_on("TORCHML_ALLOCATOR");
   settings.ghost_folding = is_on("TORCHML_FOLDING");

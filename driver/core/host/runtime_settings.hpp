@@ -12,12 +12,12 @@ namespace torchml {
 
 /// Read once, where KIM-API or Python enters the engine; the engine itself reads no variable.
 struct RuntimeSettings {
-  std::string device = "cpu";                ///< cpu, cuda or cuda:K
-  bool force_atomic_numbers = false;         ///< give forward atomic numbers whatever it declares
-  bool caching_allocator = true;             ///< TORCHML_ALLOCATOR: on or off
-  bool ghost_folding = true;                 ///< TORCHML_FOLDING: on or off
+  std::string device = "cpu";         ///< cpu, cuda or cuda:K
+  bool force_atomic_numbers = false;  ///< give forward atomic numbers whatever it declares
+  bool caching_allocator = true;      ///< TORCHML_ALLOCATOR: on or off
+  bool ghost_folding = true;          ///< TORCHML_FOLDING: on or off
   ListPolicy neighbors = ListPolicy::complete;  ///< TORCHML_NEIGHBORS: by the names of ListPolicy
-  std::vector<std::string> extensions = {};  ///< TORCHML_EXTENSIONS, colon separated
+  std::vector<std::string> extensions = {};     ///< TORCHML_EXTENSIONS, colon separated
   std::vector<std::filesystem::path> extension_folders = {};  ///< TORCHML_EXTENSION_PATH
   NodeRanks ranks = {};  ///< of this process, from the launcher
   int job_size = 1;      ///< ranks on all nodes

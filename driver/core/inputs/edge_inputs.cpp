@@ -18,9 +18,7 @@ namespace {
 class EdgeInputs final : public InputBuilder {
  public:
   explicit EdgeInputs(InputSettings settings)
-      : settings_(std::move(settings)),
-        lists_(settings_.neighbors),
-        folding_(settings_.folding) {
+      : settings_(std::move(settings)), lists_(settings_.neighbors), folding_(settings_.folding) {
     auto const& names = settings_.argument_names;
     for (auto name = names.begin() + 4; name != names.end(); ++name)
       if (*name != "node_counts" && *name != "edge_counts")

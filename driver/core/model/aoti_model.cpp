@@ -38,8 +38,8 @@ std::size_t runners(torch::Device device) {
 std::unique_ptr<Loader> load_package(fs::path const& path, char const* variant,
                                      torch::Device device) {
   try {
-    return std::make_unique<Loader>(
-        path.string(), variant, /*run_single_threaded=*/false, runners(device), device.index());
+    return std::make_unique<Loader>(path.string(), variant, /*run_single_threaded=*/false,
+                                    runners(device), device.index());
   } catch (std::exception const& exception) {
     std::error_code ignored;
     throw Error("cannot load model " + path.filename().string() + " (" + describe(exception) +

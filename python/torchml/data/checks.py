@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 from ase.data import chemical_symbols
+from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
 from torchml.data.progress import track
@@ -51,6 +52,12 @@ def check_duplicates(configurations: Sequence[Configuration]) -> None:
                 "are the same, expected each structure once (or data.duplicates: allow)"
             )
         seen[digest] = configuration.name
+
+
+def structure_codes(configurations: Sequence[Configuration]) -> NDArray[np.int64]:
+    """One number for each different structure, sorted, i64[n]; equal structures have equal ones."""
+    codes = [int.from_bytes(structure_digest(c)[:8], "little", signed=True) for c in configurations]
+    return np.unique(np.array(codes, dtype=np.int64))
 
 
 def repeated_labels(

@@ -9,10 +9,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as L
+import torch
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from torchml.data.batch import GraphBatch, Kinds, SlabStress
-from torchml.data.checks import check_duplicates, describe_repeated_labels, repeated_labels
+from torchml.data.checks import (
+    check_duplicates,
+    describe_repeated_labels,
+    repeated_labels,
+    structure_codes,
+)
 from torchml.data.configuration import Configuration
 from torchml.data.dataset import GraphDataset, PreBatched
 from torchml.data.graph import GraphBuilder, Kind
@@ -20,7 +27,7 @@ from torchml.data.keys import Keys
 from torchml.data.needs import DataNeeds
 from torchml.data.notices import notify
 from torchml.data.reading import Broken, read
-from torchml.data.sampler import Batches, ResumableLoader
+from torchml.data.sampler import Batches, RepeatedBatches, ResumableLoader
 from torchml.data.sequences import Selection
 from torchml.data.splits import Split
 from torchml.data.weights import apply_weights
@@ -118,7 +125,8 @@ class DataModule(L.LightningDataModule):
         self._configurations: dict[str, Sequence[Configuration]] = {}
         self._datasets: dict[str, GraphDataset] = {}
         self._train_loader: ResumableLoader | None = None
-        self._resume: dict[str, int] = {}
+        self._resume: dict[str, Any] = {}
+        self._structures: dict[str, Tensor] | None = None
         self._reported: set[str] = set()
 
     @classmethod
@@ -246,19 +254,43 @@ class DataModule(L.LightningDataModule):
         return self._datasets[part]
 
     def train_dataloader(self) -> ResumableLoader:
-        self._train_loader = self._loader("train", shuffle=True)
+        repeated = self.trainer is not None and _repeats(self.trainer)
+        self._train_loader = self._loader("train", shuffle=not repeated)
+        if self.trainer is not None:
+            limit = self.trainer.limit_train_batches
+            count = len(self._train_loader)
+            self._train_loader.limit = (
+                min(limit, count) if isinstance(limit, int) else int(limit * count)
+            )
         if self._resume:
             self._train_loader.load_state_dict(self._resume)
             self._resume = {}
         return self._train_loader
 
     def state_dict(self) -> dict[str, Any]:
-        """Return the position in the epoch, for a checkpoint.
+        """Return the position in the epoch, and codes of the structures, for a checkpoint.
 
         Lightning saves and restores the state of loaders too, but not if the number of steps is
         needed before it restores, as by a schedule over all steps.
         """
-        return self._train_loader.state_dict() if self._train_loader else {}
+        if self._train_loader is None:
+            return {}
+        return self._train_loader.state_dict() | {"structures": self.structures()}
+
+    def structures(self) -> dict[str, Tensor]:
+        """Return codes of the structures that train and validate, i64[n] by part.
+
+        Sequences that are read on demand have none.
+        """
+        if self._structures is None:
+            parts: tuple[Part, ...] = ("train", "val")
+            known = {part: self.configurations(part) for part in parts}
+            self._structures = {
+                part: torch.from_numpy(structure_codes(configurations))
+                for part, configurations in known.items()
+                if isinstance(configurations, list | tuple)
+            }
+        return self._structures
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Let the next training loader start at that position."""
@@ -273,10 +305,17 @@ class DataModule(L.LightningDataModule):
     def predict_dataloader(self) -> ResumableLoader:
         return self._loader("predict")
 
+    def count_batches(self, part: Part, ranks: int = 1) -> int:
+        """Return the number of batches of a rank in an epoch, for a part that was prepared."""
+        sizes = self._datasets[part].sizes(self.batch_by)
+        by_size = self.batch_by != "configurations"
+        return len(Batches(sizes, self.batch_size, by_size=by_size, ranks=ranks))
+
     def _loader(self, part: Part, shuffle: bool = False) -> ResumableLoader:
         dataset = self._datasets[part]
         trainer = self.trainer
-        batches = Batches(
+        kind = RepeatedBatches if trainer is not None and _repeats(trainer) else Batches
+        batches = kind(
             dataset.sizes(self.batch_by),
             self.batch_size,
             by_size=self.batch_by != "configurations",
@@ -347,6 +386,11 @@ class DataModule(L.LightningDataModule):
         if "val" not in cut or count == 1:
             return Split()
         return Split(val=max(1, count // 10), seed=self.seed)
+
+
+def _repeats(trainer: L.Trainer) -> bool:
+    """Whether each epoch has the same few batches (trainer.overfit_batches)."""
+    return bool(trainer.overfit_batches > 0)  # type: ignore[attr-defined]
 
 
 def _is_path(source: Any) -> bool:

@@ -6,10 +6,10 @@ import logging
 import os
 
 _LOG = logging.getLogger("torchml.data")
+_RANKS = ("RANK", "LOCAL_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK", "PMI_RANK")
 
 
 def notify(sentence: str) -> None:
     """Print a sentence; without handlers of its own, logging writes warnings to stderr."""
-    ranks = [os.environ.get(name, "0") for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID")]
-    if set(ranks) == {"0"}:
+    if all(os.environ.get(name, "0") == "0" for name in _RANKS):
         _LOG.warning(sentence)

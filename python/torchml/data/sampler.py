@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader, DistributedSampler, SequentialSampler
 
 
 class Batches(DistributedSampler[list[int]]):
@@ -95,6 +95,13 @@ class Batches(DistributedSampler[list[int]]):
         return mine or [-1 - int(step[0])]
 
 
+class RepeatedBatches(Batches, SequentialSampler):  # type: ignore[misc]
+    """The first batches, in each epoch the same ones (`trainer.overfit_batches`).
+
+    It is a SequentialSampler, because Lightning replaces any other one in such a training.
+    """
+
+
 class ResumableLoader(DataLoader[Any]):
     """A loader that resumes in the middle of an epoch.
 
@@ -102,6 +109,8 @@ class ResumableLoader(DataLoader[Any]):
     """
 
     delivered = 0
+    limit: int | None = None
+    """Number of batches of an epoch, if it is not all of them (`trainer.limit_train_batches`)."""
 
     def __iter__(self) -> Any:
         assert isinstance(self.sampler, Batches)
@@ -111,15 +120,20 @@ class ResumableLoader(DataLoader[Any]):
             yield batch
 
     def state_dict(self) -> dict[str, int]:
-        """Return the epoch, and the number of its batches that were delivered."""
+        """Return the epoch, the number of its batches that were delivered, and of all of them."""
         assert isinstance(self.sampler, Batches)
-        return {"epoch": self.sampler.epoch, "delivered": self.delivered}
+        return {
+            "epoch": self.sampler.epoch,
+            "delivered": self.delivered,
+            "batches": len(self.sampler) if self.limit is None else self.limit,
+        }
 
     def load_state_dict(self, state: dict[str, int]) -> None:
         """Continue after the batches that were delivered; at the end of an epoch, with the next."""
         assert isinstance(self.sampler, Batches)
         delivered = state["delivered"]
-        self.sampler.start = delivered if delivered < len(self.sampler) else 0
+        # Earlier versions did not store the number of batches, which a resumed run may change.
+        self.sampler.start = delivered % state.get("batches", len(self.sampler))
         self.sampler.set_epoch(state["epoch"])
 
 

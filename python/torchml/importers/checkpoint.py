@@ -35,6 +35,9 @@ class Task(Protocol):
     kind: str
     model: Any
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the tensors of the task by name."""
+
 
 def describe(task: Task) -> dict[str, Any]:
     """The entry `torchml` of the checkpoint of a task."""
@@ -104,18 +107,29 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return content
 
 
-def check(path: str | Path, task: Task) -> None:
-    """Raise TorchMLError unless the task can continue from this checkpoint."""
-    entry, mine = read_checkpoint(path)[KEY], describe(task)
-    there, here = (
-        _with_public_names({key: content.get(key) for key in ("task", "model")})
-        for content in (entry, mine)
-    )
+def check(path: str | Path, task: Task) -> dict[str, Any]:
+    """Return the content of a checkpoint from which the task can continue.
+
+    Raises:
+        TorchMLError: the task or the network is another one, or a tensor does not fit.
+    """
+    content = read_checkpoint(path)
+    there, here = (_comparable(entry) for entry in (content[KEY], describe(task)))
     if differences := list(_differences(there, here)):
         name, theirs, ours = differences[0]
         raise ModelError(
             f"{path} was written with {name} {theirs!r}, but the configuration says {ours!r}"
         )
+    _check_state(task, content["state_dict"], path)
+    return content
+
+
+def _comparable(entry: Mapping[str, Any]) -> Any:
+    """What a checkpoint says about task and model, without the code of a network."""
+    staged = {key: value for key, value in (entry.get("staged") or {}).items() if key != "script"}
+    return _with_public_names(
+        {"task": entry.get("task"), "model": entry.get("model"), "staged": staged}
+    )
 
 
 def _with_public_names(value: Any) -> Any:
@@ -165,7 +179,7 @@ def _read_archive(path: Path) -> Any:
         raise FileError(f"{path} cannot be read: {reason}") from None
 
 
-def _check_state(model: torch.nn.Module, state: dict[str, Any], path: str | Path) -> None:
+def _check_state(model: Any, state: dict[str, Any], path: str | Path) -> None:
     expected = model.state_dict()
     for name, value in expected.items():
         if name not in state:

@@ -10,6 +10,7 @@ _UNWANTED_WARNINGS = (
     ".*does not have many workers.*",
     ".*The number of training batches.*",
     ".*Be aware that when using `ckpt_path`, callbacks.*",
+    "The dirpath has changed from.*",  # a run that was moved, or goes on in another folder
     ".*Checkpoint directory .* exists and is not empty.*",
     ".*You defined a `validation_step` but have no `val_dataloader`.*",
     ".*Total length of `.*` across ranks is zero.*",

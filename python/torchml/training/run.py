@@ -15,8 +15,10 @@ from typing import Any, cast
 
 import lightning.pytorch as L
 import torch
+import yaml  # type: ignore[import-untyped]
 from jsonargparse import Namespace
 from lightning.pytorch import seed_everything
+from rich.console import Console
 
 from torchml.data.configuration import Configuration
 from torchml.data.module import DataModule, Part, Stage
@@ -25,13 +27,18 @@ from torchml.errors import TorchMLError
 from torchml.importers import checkpoint
 from torchml.models.base import EdgeModel
 from torchml.models.staged import StagedModel
-from torchml.training.callbacks.checkpoint_files import FOLDER
+from torchml.training.callbacks.resuming import Resuming
+from torchml.training.limits import check_limits
 from torchml.training.live_objects import check_network, describe_network
 from torchml.training.loop.preparation import prepare
 from torchml.training.loop.task import Task
+from torchml.training.monitors import check_monitors
 from torchml.training.parse_errors import one_sentence
+from torchml.training.precision import check_precision
 from torchml.training.report import print_report
-from torchml.training.settings import Settings
+from torchml.training.resume import Resumption, compare
+from torchml.training.run_folder import CHECKPOINTS
+from torchml.training.settings import CONFIG, EARLIER_CONFIGS, Settings
 from torchml.training.trainer import Collectors, make_trainer
 
 # The part of the data that a list of configurations replaces.
@@ -60,12 +67,12 @@ class Run:
     @property
     def best(self) -> Path:
         """The checkpoint with the lowest validation loss."""
-        return self.folder / FOLDER / "best.ckpt"
+        return self.folder / CHECKPOINTS / "best.ckpt"
 
     @property
     def last(self) -> Path:
         """The checkpoint of the last epoch."""
-        return self.folder / FOLDER / "last.ckpt"
+        return self.folder / CHECKPOINTS / "last.ckpt"
 
 
 def run(
@@ -95,10 +102,11 @@ def run(
         _set_network(settings, model, module)
         options = settings.instantiate(without="data")
         task: Task = options.model
-        if settings.options.ckpt_path is not None:
-            checkpoint.check(settings.options.ckpt_path, task)
+        check_precision(settings.options.trainer.precision, task.model)
+        path = settings.options.ckpt_path
+        stored = None if path is None else checkpoint.check(path, task)
         trainer, results = make_trainer(settings, options)
-        _prepare(settings, trainer, task, module, is_object=data is not None)
+        _prepare(settings, trainer, task, module, data is not None, stored)
         _call(settings, trainer, task, module)
         leaves_model = settings.command == "fit" and not settings.is_trial
         result = Run(settings.folder, _metrics(trainer, results), trainer, task, module)
@@ -152,12 +160,21 @@ def _species(data: DataModule) -> list[str]:
 
 
 def _prepare(
-    settings: Settings, trainer: L.Trainer, task: Task, data: DataModule, is_object: bool
+    settings: Settings,
+    trainer: L.Trainer,
+    task: Task,
+    data: DataModule,
+    is_object: bool,
+    stored: dict[str, Any] | None,
 ) -> None:
     """Make task and data ready for each other, and take the folder.
 
-    The data are checked before the previous training is deleted, on all ranks: none waits for
-    another one that has stopped.
+    The data, and what the run changes if it resumes, are checked before anything in the folder is
+    replaced, on all ranks: none waits for another one that has stopped.
+
+    Args:
+        is_object: whether the program gave the data.
+        stored: the content of the checkpoint from which the run resumes.
     """
     stage = cast(Stage, settings.command)
     takes_folder = stage == "fit" and not settings.is_trial and trainer.is_global_zero
@@ -165,11 +182,59 @@ def _prepare(
         settings.check_folder()
     prepare(task, data, stage)
     task.prepared = True
-    if takes_folder:
-        if settings.options.ckpt_path is None:
-            for name in (FOLDER, "logs", "plots"):
-                shutil.rmtree(settings.folder / name, ignore_errors=True)
-        settings.save(**_described(settings.options, data if is_object else None))
+    check_limits(trainer, data, stage)
+    if stage != "fit":
+        return
+    _check_monitors(settings.options, task)
+    text = settings.text(**_described(settings.options, data if is_object else None))
+    path = settings.options.ckpt_path
+    resumption = _set_resumption(trainer, data, yaml.safe_load(text), path, stored)
+    if takes_folder and (resumption is None or resumption.ended is None):
+        if resumption is None:
+            _clear(settings.folder)
+        settings.save(text)
+
+
+def _clear(folder: Path) -> None:
+    """Delete the files of an earlier training."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in (CHECKPOINTS, "logs", "plots"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for file in (folder / CONFIG, *folder.glob(EARLIER_CONFIGS)):
+        file.unlink(missing_ok=True)
+
+
+def _check_monitors(options: Namespace, task: Task) -> None:
+    """Raise if a metric is monitored that is not logged.
+
+    Callbacks and tasks of the user may log further ones: their names are not known in advance.
+    """
+    if options.trainer.callbacks or not type(task).__module__.startswith("torchml."):
+        return
+    stopping = options.early_stopping
+    monitors = {
+        "checkpoint.monitor": options.checkpoint.monitor,
+        "early_stopping.monitor": None if stopping is None else stopping.monitor,
+        "model.monitor": task.learning_rate.waits_for,
+    }
+    check_monitors(monitors, task.metric_names)
+
+
+def _set_resumption(
+    trainer: L.Trainer,
+    data: DataModule,
+    configuration: dict[str, Any],
+    path: str | None,
+    stored: dict[str, Any] | None,
+) -> Resumption | None:
+    """Compare with the checkpoint from which the run resumes, and print what changes."""
+    resuming = next(one for one in trainer.callbacks if isinstance(one, Resuming))  # type: ignore[attr-defined]
+    resuming.configuration = configuration
+    if path is not None and stored is not None:
+        resuming.resumption = compare(path, stored, configuration, data)
+        if trainer.is_global_zero:
+            Console(soft_wrap=True, highlight=False).print(str(resuming.resumption), markup=False)
+    return resuming.resumption
 
 
 def _described(options: Namespace, data: DataModule | None) -> dict[str, Any]:

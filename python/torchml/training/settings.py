@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from argparse import RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,11 +26,12 @@ from torchml.data.module import DataModule
 from torchml.errors import TorchMLError
 from torchml.models.names import public_path
 from torchml.training.callbacks.averaging import Averaging
-from torchml.training.callbacks.checkpoint_files import FOLDER, Checkpoints, Patience
+from torchml.training.callbacks.checkpoint_files import Checkpoints, Patience
 from torchml.training.launchers import launched_ranks
 from torchml.training.loop.task import Task
 from torchml.training.parse_errors import one_sentence
 from torchml.training.quiet import quiet
+from torchml.training.run_folder import CHECKPOINTS
 
 _DESCRIPTIONS = {
     "fit": "Train a potential.",
@@ -73,6 +75,10 @@ _TRAINER_DEFAULTS = {
 }
 _EPOCHS = 100
 
+CONFIG = "config.yaml"
+EARLIER_CONFIGS = "config_*.yaml"
+"""Configurations of a run before it was resumed with others, from 0 on."""
+
 # Arguments of the methods of Lightning's Trainer that are set here.
 _SET_HERE = {"model", "datamodule", "dataloaders", "weights_only", "verbose"}
 _SET_HERE |= {"train_dataloaders", "val_dataloaders", "return_predictions"}
@@ -109,7 +115,7 @@ class Settings:
 
     def check_folder(self) -> None:
         """Raise if a new training would replace the one that the folder holds."""
-        last = self.folder / FOLDER / "last.ckpt"
+        last = self.folder / CHECKPOINTS / "last.ckpt"
         if last.exists() and self.options.ckpt_path is None and not self.options.overwrite:
             raise TorchMLError(
                 f"{self.folder} holds a training already: resume it by --ckpt_path last, replace "
@@ -124,8 +130,8 @@ class Settings:
                 options[key] = value
         return self.parser.instantiate(options.clone())  # type: ignore[no-any-return]
 
-    def save(self, **sections: Any) -> None:
-        """Write config.yaml into the folder of the run.
+    def text(self, **sections: Any) -> str:
+        """Return the content of config.yaml.
 
         Args:
             sections: values for model and data where the run uses objects of the program.
@@ -135,11 +141,18 @@ class Settings:
         for key, value in sections.items():
             options[key] = value
         _use_public_names(options)
-        text = self.parser.dump(options, skip_unset=False, skip_validation=bool(sections))
+        return str(self.parser.dump(options, skip_unset=False, skip_validation=bool(sections)))
+
+    def save(self, text: str) -> None:
+        """Write config.yaml into the folder of the run; an earlier one becomes config_N.yaml."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        new = self.folder / ".config.yaml.new"
+        file = self.folder / CONFIG
+        if file.exists() and file.read_text(encoding="utf-8") != text:
+            count = len(list(self.folder.glob(EARLIER_CONFIGS)))
+            shutil.copyfile(file, self.folder / EARLIER_CONFIGS.replace("*", str(count)))
+        new = self.folder / f".{CONFIG}.new"
         new.write_text(text, encoding="utf-8")
-        new.replace(self.folder / "config.yaml")
+        new.replace(file)
 
 
 def from_words(arguments: Sequence[str]) -> Settings:
@@ -283,7 +296,7 @@ def _checkpoint_path(settings: Settings) -> str | None:
     if path is None and settings.command != "fit":
         path = "best"
     if path in ("best", "last"):
-        path = str(settings.folder / FOLDER / f"{path}.ckpt")
+        path = str(settings.folder / CHECKPOINTS / f"{path}.ckpt")
         if not Path(path).is_file():
             raise TorchMLError(
                 f"{path}: no such file, expected a checkpoint; name one by --ckpt_path"

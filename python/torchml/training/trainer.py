@@ -22,6 +22,7 @@ from torchml.training.callbacks.guard import FiniteLoss
 from torchml.training.callbacks.parity import Plots
 from torchml.training.callbacks.prediction_file import WritePredictions
 from torchml.training.callbacks.progress import progress
+from torchml.training.callbacks.resuming import Resuming
 from torchml.training.launchers import cluster_environment
 from torchml.training.settings import Settings
 
@@ -85,9 +86,13 @@ def make_trainer(settings: Settings, options: Namespace) -> tuple[L.Trainer, Col
         )
     arguments |= {"callbacks": callbacks + collectors.all(), "plugins": plugins}
     try:
-        return L.Trainer(**arguments), collectors
+        trainer = L.Trainer(**arguments)
     except (MisconfigurationException, TypeError, ValueError) as error:
         raise TorchMLError(f"trainer: {' '.join(str(error).split())}") from error
+    repeated: int | float = trainer.overfit_batches  # type: ignore[attr-defined]
+    if isinstance(repeated, float) and repeated > 0:
+        trainer.limit_val_batches = 1.0  # the same part of few validation batches may be none
+    return trainer, collectors
 
 
 def _collectors(settings: Settings, options: Namespace) -> Collectors:
@@ -103,7 +108,7 @@ def _collectors(settings: Settings, options: Namespace) -> Collectors:
 def _training_callbacks(
     settings: Settings, options: Namespace, logs: bool, checkpoints: bool | None
 ) -> list[Callback]:
-    callbacks: list[Callback] = [FiniteLoss()]
+    callbacks: list[Callback] = [FiniteLoss(), Resuming()]
     if logs:
         callbacks.append(LearningRateMonitor())
     if options.ema is not None:

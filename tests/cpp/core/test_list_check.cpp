@@ -35,8 +35,7 @@ void exclude(Particles& system, int particle) {
 /// A contributing particle that has others within the cutoff, one of them contributing.
 int crowded(Particles const& system) {
   for (int i = 0; i < static_cast<int>(system.species.size()); ++i)
-    if (system.contributing[i] != 0 &&
-        std::ranges::any_of(system.lists[i], [&](int j) {
+    if (system.contributing[i] != 0 && std::ranges::any_of(system.lists[i], [&](int j) {
           return system.contributing[j] != 0 && system.distance(i, j) < cutoff - 0.1;
         }))
       return i;

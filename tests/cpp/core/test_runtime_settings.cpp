@@ -14,9 +14,8 @@ namespace {
 class RuntimeSettingsTest : public testing::Test {
  protected:
   void SetUp() override {
-    for (auto const* name :
-         {"TORCHML_ALLOCATOR", "TORCHML_FOLDING", "TORCHML_EXTENSIONS", "TORCHML_EXTENSION_PATH",
-          "TORCHML_NEIGHBORS", "TORCHML_STDERR"})
+    for (auto const* name : {"TORCHML_ALLOCATOR", "TORCHML_FOLDING", "TORCHML_EXTENSIONS",
+                             "TORCHML_EXTENSION_PATH", "TORCHML_NEIGHBORS", "TORCHML_STDERR"})
       unsetenv(name);
     for (auto const& launcher : launchers())
       for (auto const& name :

@@ -383,3 +383,12 @@ def test_names_that_look_like_labels_are_named_once(caplog):
     read(silicon(" free_energy=-9.1 temperature=300"))  # equal to the energy
     read(silicon(" free_energy=-9.2"), Keys(energy="free_energy"))
     assert not caplog.records
+
+
+def test_only_the_first_rank_prints_notices(caplog, monkeypatch):
+    path = silicon(" forces_dft=3")
+    for name in ("LOCAL_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK"):
+        with monkeypatch.context() as environment:
+            environment.setenv(name, "1")
+            read(path)
+    assert not caplog.records

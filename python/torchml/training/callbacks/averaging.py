@@ -61,6 +61,13 @@ class AverageWeights(WeightAveraging):
     def on_load_checkpoint(
         self, trainer: L.Trainer, pl_module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Outside of training, use the averaged weights in `state_dict`."""
-        if self._average_model is not None:
+        """Outside of training, use the averaged weights in `state_dict`.
+
+        A training without averages may resume with them: they begin at its weights.
+        """
+        if self._average_model is None:
+            return
+        if "current_model_state" in checkpoint:
             super().on_load_checkpoint(trainer, pl_module, checkpoint)
+        else:
+            self._average_model.module.load_state_dict(checkpoint["state_dict"])

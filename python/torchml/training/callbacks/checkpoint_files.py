@@ -13,8 +13,8 @@ from lightning.fabric.plugins import TorchCheckpointIO
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 
 from torchml.errors import TorchMLError
-
-FOLDER = "checkpoints"
+from torchml.training.monitors import available
+from torchml.training.run_folder import CHECKPOINTS
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Checkpoints:
     def callbacks(self, run: Path) -> list[Callback]:
         """Return the callbacks that write these checkpoints in the folder of a run."""
         options: dict[str, Any] = {
-            "dirpath": run / FOLDER,
+            "dirpath": run / CHECKPOINTS,
             "enable_version_counter": False,
             "auto_insert_metric_name": False,
         }
@@ -104,7 +104,9 @@ class BestCheckpoint(ModelCheckpoint):
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         super().setup(trainer, pl_module, stage)
         assert self.monitor is not None
-        self.monitor = _available(self.monitor, trainer)
+        self.monitor = available(self.monitor, trainer)
+        if self.monitor.startswith("train/"):
+            self._save_on_train_epoch_end = True  # values of validations may be rarer
 
 
 class KeptCheckpoint(ModelCheckpoint):
@@ -119,8 +121,14 @@ class StopEarly(EarlyStopping):
     """Lightning's callback, with the training loss if there are no validation data."""
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        self.monitor = _available(self.monitor, trainer)
+        self.monitor = available(self.monitor, trainer)
+        if self.monitor.startswith(("train/", "val/")):
+            self._check_on_train_epoch_end = self.monitor.startswith("train/")
         super().setup(trainer, pl_module, stage)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue to count, with the patience of this run."""
+        super().load_state_dict(state_dict | {"patience": self.patience})
 
     def _validate_condition_metric(self, logs: dict[str, torch.Tensor]) -> bool:
         if self.monitor not in logs:
@@ -129,12 +137,6 @@ class StopEarly(EarlyStopping):
                 f"{', '.join(sorted(logs))}"
             )
         return super()._validate_condition_metric(logs)
-
-
-def _available(monitor: str, trainer: L.Trainer) -> str:
-    data = getattr(trainer, "datamodule", None)
-    validated = data is None or len(data.configurations("val")) > 0
-    return monitor if validated or not monitor.startswith("val/") else "train/loss"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from torch.optim import Optimizer
+import torch
+from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LinearLR, ReduceLROnPlateau
 
 from torchml.errors import TorchMLError
@@ -20,7 +23,7 @@ class Schedule:
         scheduler: makes a scheduler of torch; None for the one that `shape` names.
         shape: cosine falls to 0 over all steps of the run, constant does not change.
         interval: unit that `scheduler` counts, epoch or step.
-        monitor: metric for schedulers that wait for an improvement.
+        monitor: metric for ReduceLROnPlateau; without validations, the training loss.
         warmup_steps: steps in which the learning rate rises to its value.
     """
 
@@ -62,9 +65,62 @@ class Schedule:
             entries.append({"scheduler": cosine, "interval": "step", "name": "lr"})
         return entries
 
+    @property
+    def waits_for(self) -> str | None:
+        """The metric that the scheduler waits for; None if it waits for none.
+
+        Raises:
+            TorchMLError: an argument of the scheduler is wrong.
+        """
+        if self.scheduler is None:
+            return None
+        probe = SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0, momentum=0.9)
+        try:
+            scheduler = self.scheduler(probe)
+        except (TypeError, ValueError) as error:
+            raise TorchMLError(f"model.scheduler: {error}") from error
+        return self.monitor if isinstance(scheduler, ReduceLROnPlateau) else None
+
     def _of_torch(self, scheduler: Any) -> dict[str, Any]:
         entry = {"scheduler": scheduler, "interval": self.interval, "name": "lr"}
         if isinstance(scheduler, ReduceLROnPlateau):
-            # There is a new value to look at once an epoch.
-            entry |= {"monitor": self.monitor, "interval": "epoch", "strict": False}
+            # Lightning would repeat old values in epochs without validation: the callback
+            # StepPlateau takes the steps, Lightning none.
+            entry |= {"monitor": self.monitor, "interval": "epoch", "frequency": sys.maxsize}
         return entry
+
+
+def advance(entries: Sequence[dict[str, Any]], steps: int, epochs: int) -> None:
+    """Bring new schedulers to a place in a run, as if they had been there from the start.
+
+    Schedulers that wait for a metric stay where they are.
+
+    Args:
+        entries: what `Schedule.entries` returned.
+        steps: number of steps that were taken.
+        epochs: number of epochs in which they were taken.
+
+    Raises:
+        TorchMLError: a scheduler ends before.
+    """
+    of = {
+        interval: [
+            entry["scheduler"]
+            for entry in entries
+            if entry["interval"] == interval
+            and not isinstance(entry["scheduler"], ReduceLROnPlateau)
+        ]
+        for interval in ("step", "epoch")
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the optimiser takes no steps here
+        try:
+            for epoch in range(max(epochs, 1)):
+                # In the order of the training: the factors of all schedulers multiply.
+                first, last = (n * steps // max(epochs, 1) for n in (epoch, epoch + 1))
+                for scheduler in (last - first) * of["step"]:
+                    scheduler.step()
+                for scheduler in of["epoch"] if epoch < epochs else ():
+                    scheduler.step()
+        except ValueError as error:
+            raise TorchMLError(f"model.scheduler ends before step {steps}: {error}") from error

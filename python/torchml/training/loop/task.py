@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import lightning.pytorch as L
 import numpy as np
 import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
+from torch.optim import Optimizer
 from torchmetrics import MetricCollection
 
 from torchml.data.batch import GraphBatch
@@ -26,6 +28,7 @@ from torchml.training.loop.energy_scaling import Normalization, normalize
 from torchml.training.loop.heads import Heads, Target
 from torchml.training.loop.memory import keep_freed_memory
 from torchml.training.loop.metrics import make_metrics
+from torchml.training.loop.plateau import StepPlateau
 from torchml.training.loop.prediction import Prediction, predict
 from torchml.training.loop.preparation import prepare
 from torchml.training.loop.schedule import Schedule
@@ -244,9 +247,29 @@ class Task(L.LightningModule):
     # --- Optimisation --------------------------------------------------------------------------
 
     def configure_optimizers(self) -> Any:
+        return self.optimizer_and_schedules(lambda: self.trainer.estimated_stepping_batches)
+
+    def optimizer_and_schedules(
+        self, total_steps: Callable[[], float]
+    ) -> tuple[list[Optimizer], list[dict[str, Any]]]:
+        """Return a new optimiser and its schedulers, as Lightning expects them.
+
+        Args:
+            total_steps: returns the number of steps of the whole run.
+        """
         optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
-        steps = lambda: self.trainer.estimated_stepping_batches  # noqa: E731
-        return [optimizer], self.learning_rate.entries(optimizer, steps)
+        return [optimizer], self.learning_rate.entries(optimizer, total_steps)
+
+    def configure_callbacks(self) -> list[Callback]:
+        """Return the callbacks that each training of this task needs."""
+        return [StepPlateau()]
+
+    @property
+    def metric_names(self) -> list[str]:
+        """Names of the metrics that a training with validation data logs."""
+        names = ["loss", *(f"{name}_loss" for name in self.terms)]
+        of_validation = [*names, *self.metrics["val_metrics"].keys()]
+        return [f"train/{name}" for name in names] + [f"val/{name}" for name in of_validation]
 
     def on_save_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
         checkpoint_[checkpoint.KEY] = checkpoint.describe(self)
