@@ -406,4 +406,4 @@ def test_memory_comes_back(archives):
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     kibibytes, libraries = map(int, done.stdout.split())
     assert libraries == 0
-    assert kibibytes < 5000  # of 20 creations; 15,000 when each kept its libraries
+    assert kibibytes < 2000  # of 20 creations; 15,000 when each kept its libraries
