@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import re
 import subprocess
 import sys
 import threading
@@ -311,11 +313,19 @@ def test_damaged_archives_are_refused(archives, tmp_path):
         Potential(tmp_path / "compiled.pt")
 
 
-def test_a_temporary_folder_is_needed(archives, monkeypatch):
+def test_a_temporary_folder_is_needed(archives):
+    """In a process of its own: a process that has loaded the archive once keeps its libraries."""
     _, compiled = archives("edges", "model")
-    monkeypatch.setenv("TMPDIR", "/no/such/folder")
-    with pytest.raises(TorchMLError, match=r"cannot load model .* temporary folder"):
-        Potential(compiled)
+    program = "import sys, torchml; torchml.Potential(sys.argv[1])"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(compiled)],
+        env=os.environ | {"TMPDIR": "/no/such/folder"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert re.search(r"cannot load model .* temporary folder", done.stderr)
 
 
 FORCES = """
