@@ -29,31 +29,11 @@ from torchml.compat import typed
 from torchml.compat.physicsml.configs import (
     DataModuleConfig,
     EGNNModelConfig,
-    EvalSplitConfig,
     LossConfig,
     ModelConfig,
-    OptimizerConfig,
-    SchedulerConfig,
-    SplitConfig,
     TrainerConfig,
-    TrainSplitConfig,
 )
 from torchml.errors import TorchMLError
-
-__all__ = [
-    "DataModuleConfig",
-    "EGNNModelConfig",
-    "EvalSplitConfig",
-    "LossConfig",
-    "ModelConfig",
-    "OptimizerConfig",
-    "SchedulerConfig",
-    "SplitConfig",
-    "TrainSplitConfig",
-    "TrainerConfig",
-    "from_dict",
-    "translate",
-]
 
 Files = str | Sequence[str]
 
