@@ -32,12 +32,15 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     others = os.environ.get("KIM_API_MODEL_DRIVERS_DIR", "")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KIM_API_MODEL_DRIVERS_DIR", f"{collection}:{others}".rstrip(":"))
-        patch.setenv("KIM_MODEL_DRIVER_ID", DRIVER)
-        patch.setenv("KIM_MODEL_MPI_AWARE", "yes")
-        patch.setenv("KIM_MODEL_DISBALE_GRAPH", "yes")  # as the original's README spells it
-        patch.setenv("MAKEFLAGS", f"-j{os.cpu_count()}")
+        options = {
+            "KIM_MODEL_DRIVER_ID": DRIVER,
+            "KIM_MODEL_MPI_AWARE": "yes",
+            "KIM_MODEL_DISBALE_GRAPH": "yes",  # as the original's README spells it
+            "MAKEFLAGS": f"-j{os.cpu_count()}",
+        }
         done = subprocess.run(
             ["kim-api-collections-management", "install", "environment", str(sources)],
+            env=os.environ | options,
             capture_output=True,
             text=True,
             check=False,
