@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
-from torchml.data.keys import EXTRAS, RELAXED_POSITIONS
+from torchml.data.keys import EXTRAS, RELAXED_POSITIONS, Keys
 from torchml.errors import DataError
 
 IDS = ("sid", "fid")
@@ -26,8 +26,7 @@ def read_extras(
     labels: Mapping[str, Any],
     columns: Mapping[str, Any],
     atoms: int,
-    energy_factor: float,
-    length_factor: float,
+    keys: Keys,
     where: str,
 ) -> dict[str, Any]:
     """Return the arguments of a Configuration that values of a file mean.
@@ -36,8 +35,7 @@ def read_extras(
         labels: values of the structure by their names in the file.
         columns: values of its atoms.
         atoms: number of them.
-        energy_factor: eV per unit of energy of the file.
-        length_factor: Å per unit of length of the file.
+        keys: the units of the file, and its targets: charge, spin and source may be some.
         where: configuration that errors name.
 
     Raises:
@@ -48,15 +46,15 @@ def read_extras(
         for name in IDS:
             if (value := _scalar(labels.get(name))) not in (None, ""):
                 found[name] = _id(value)
-        info = {name: _scalar(labels.get(name)) for name in INFO}
+        info = {name: _scalar(labels.get(name)) for name in INFO if name not in keys.targets}
         found["info"] = {name: value for name, value in info.items() if value not in (None, "")}
         for name, field in _ENERGIES.items():
             value = _numbers(labels.get(name), name, 1, "", where)
-            found[field] = None if value is None else value.item() * energy_factor
+            found[field] = None if value is None else value.item() * keys.energy_factor
         positions = columns.get(RELAXED_POSITIONS, labels.get(RELAXED_POSITIONS))
         value = _numbers(positions, RELAXED_POSITIONS, 3 * atoms, f" for {atoms} atoms", where)
         found["relaxed_positions"] = (
-            None if value is None else value.reshape(atoms, 3) * length_factor
+            None if value is None else value.reshape(atoms, 3) * keys.length_factor
         )
     return found
 
