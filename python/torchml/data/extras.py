@@ -41,21 +41,19 @@ def read_extras(
     Raises:
         DataError: an energy or the relaxed positions are no numbers, or not as many as expected.
     """
-    found: dict[str, Any] = {}
-    if RELAXED_POSITIONS in columns or not EXTRAS.keys().isdisjoint(labels):
-        for name in IDS:
-            if (value := _scalar(labels.get(name))) not in (None, ""):
-                found[name] = _id(value)
-        info = {name: _scalar(labels.get(name)) for name in INFO if name not in keys.targets}
-        found["info"] = {name: value for name, value in info.items() if value not in (None, "")}
-        for name, field in _ENERGIES.items():
-            value = _numbers(labels.get(name), name, 1, "", where)
-            found[field] = None if value is None else value.item() * keys.energy_factor
-        positions = columns.get(RELAXED_POSITIONS, labels.get(RELAXED_POSITIONS))
-        value = _numbers(positions, RELAXED_POSITIONS, 3 * atoms, f" for {atoms} atoms", where)
-        found["relaxed_positions"] = (
-            None if value is None else value.reshape(atoms, 3) * keys.length_factor
-        )
+    if RELAXED_POSITIONS not in columns and EXTRAS.keys().isdisjoint(labels):
+        return {}
+    ids = {name: _scalar(labels.get(name)) for name in IDS}
+    info = {name: _scalar(labels.get(name)) for name in INFO if name not in keys.targets}
+    found: dict[str, Any] = {name: _id(value) for name, value in ids.items() if value is not None}
+    found["info"] = {name: value for name, value in info.items() if value is not None}
+    for name, field in _ENERGIES.items():
+        energy = _numbers(labels.get(name), name, 1, "", where)
+        found[field] = None if energy is None else energy.item() * keys.energy_factor
+    positions = columns.get(RELAXED_POSITIONS, labels.get(RELAXED_POSITIONS))
+    positions = _numbers(positions, RELAXED_POSITIONS, 3 * atoms, f" for {atoms} atoms", where)
+    if positions is not None:
+        found["relaxed_positions"] = positions.reshape(atoms, 3) * keys.length_factor
     return found
 
 
@@ -74,14 +72,14 @@ def extras_of(c: Configuration, without: Collection[str] = ()) -> dict[str, Any]
 
 
 def _scalar(value: Any) -> str | int | float | None:
-    """One text or number, None for anything else, and for what is no number."""
+    """One text or number; None for anything else, an empty text, and what is not finite."""
     if isinstance(value, np.ndarray | np.generic) and value.size == 1:
         value = value.item()
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
-    if isinstance(value, float) and not np.isfinite(value):
+    if not isinstance(value, str | int | float) or value == "":
         return None
-    return value if isinstance(value, str | int | float) else None
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _id(value: str | int | float) -> str:
