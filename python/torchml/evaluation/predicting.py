@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,9 +16,9 @@ from torchml.data.keys import Keys
 from torchml.data.progress import Progress
 from torchml.data.ranks import Ranks
 from torchml.data.reading import Broken, read
-from torchml.errors import DataError, TorchMLError
+from torchml.errors import DataError, StructureError
 from torchml.inference.evaluation import Evaluation
-from torchml.inference.many import evaluate_many
+from torchml.inference.many import ManyStructures
 from torchml.inference.potential import Potential
 
 if TYPE_CHECKING:
@@ -148,6 +149,7 @@ def batches(
         batch_edges: pairs of neighbours in one call of the model, about.
         workers: threads that read ahead.
     """
+    many = ManyStructures(potential, skin=0.0, most_edges=batch_edges)
     size = _CHUNK
     waiting: list[Placed] = []
     with Progress("predicting", len(places)) as bar:
@@ -157,7 +159,7 @@ def batches(
                 continue
             start = time.monotonic()
             found = [configuration for _, configuration in waiting]
-            evaluations = _evaluate(potential, found, wanted, batch_edges)
+            evaluations = _evaluate(many, found, wanted)
             duration = max(time.monotonic() - start, 1e-6)
             yield Batch([place for place, _ in waiting], list(zip(found, evaluations, strict=True)))
             bar.advance(len(waiting))
@@ -198,19 +200,12 @@ def _read_ahead(
 
 
 def _evaluate(
-    potential: Potential,
-    configurations: list[Configuration],
-    wanted: Quantities,
-    batch_edges: int | None,
+    many: ManyStructures, configurations: list[Configuration], wanted: Quantities
 ) -> list[Evaluation]:
-    """Evaluate together; errors name the configuration."""
+    """Evaluate together; an error names the configuration instead of its number."""
     structures = [configuration.to_atoms() for configuration in configurations]
     try:
-        return evaluate_many(potential, structures, **vars(wanted))
-    except TorchMLError:
-        for configuration, atoms in zip(configurations, structures, strict=True):
-            try:
-                evaluate_many(potential, [atoms], **vars(wanted))
-            except TorchMLError as error:
-                raise DataError(f"{configuration.name}: {error}") from None
-        raise
+        return many.evaluate(structures, **vars(wanted))
+    except StructureError as error:
+        reason = re.sub(r"^structure \d+ \([^()]*\): ", "", str(error))
+        raise DataError(f"{configurations[error.index].name}: {reason}") from None
