@@ -86,9 +86,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=1,
         metavar="N",
-        help="threads that read ahead (default: 1; 0 reads between the batches)",
+        help="threads that read ahead (default: 1 on a GPU, 0 on a CPU)",
     )
     parser.add_argument(
         "--keys",

@@ -63,7 +63,7 @@ def predict(
     particle_energies: bool = False,
     device: str = "cpu",
     batch_edges: int | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     ranks: Ranks | None = None,
     keys: Keys | None = None,
     format: str | None = None,
@@ -84,7 +84,8 @@ def predict(
         device: "cpu", "cuda" or "cuda:K"; not used for an opened model.
         batch_edges: pairs of neighbours in one call of the model, about; the default depends on the
             device.
-        workers: threads that read ahead; 0 reads between the batches.
+        workers: threads that read ahead; 0 reads between the batches. The default is 1 on a GPU, 0
+            on a CPU, where a thread takes time from the model.
         ranks: yield the structures of one rank only (`Ranks.share`); all by default.
         keys: names and units of labels in the files.
         format: of the files; by default that of their names.
@@ -135,7 +136,7 @@ def batches(
     places: Sequence[int],
     wanted: Quantities,
     batch_edges: int | None = None,
-    workers: int = 1,
+    workers: int | None = None,
 ) -> Iterator[Batch]:
     """Evaluate the configurations at some places, in their order.
 
@@ -147,8 +148,10 @@ def batches(
         places: in the data set.
         wanted: what to compute.
         batch_edges: pairs of neighbours in one call of the model, about.
-        workers: threads that read ahead.
+        workers: threads that read ahead; by default 1 on a GPU, 0 on a CPU.
     """
+    if workers is None:
+        workers = 0 if potential.device == "cpu" else 1
     many = ManyStructures(potential, skin=0.0, most_edges=batch_edges)
     size = _CHUNK
     waiting: list[Placed] = []
