@@ -124,4 +124,4 @@ def _print(configuration: dict[str, Any]) -> None:
         import yaml  # type: ignore[import-untyped]
 
         print("# torchml fit --config FILE, with this content:")
-        print(yaml.safe_dump(configuration, sort_keys=False), end="", flush=True)
+        print(yaml.safe_dump(configuration, sort_keys=False, explicit_end=True), end="", flush=True)

@@ -142,7 +142,7 @@ class OwnModel(StagedModel):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 traced = torch.jit.trace(wrapper, _inputs(example), check_trace=False)
-                found = traced(*_inputs(other, moved=0.3 * model.cutoff))
+                found = traced(*_inputs(other, moved=0.3 * model.cutoff)).detach()
         except TorchMLError as error:
             raise ModelError(f"{name} cannot run in a simulator: {error}") from error
         except Exception as error:
