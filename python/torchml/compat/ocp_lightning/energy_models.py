@@ -18,7 +18,6 @@ from typing import Any
 
 import jsonargparse
 import lightning.pytorch as L
-import torch
 from torch import Tensor
 
 from torchml.compat.ocp_lightning.graph import Graph
@@ -159,13 +158,3 @@ def _ocpmodels() -> Iterator[None]:
 def _words(error: Exception) -> str:
     """An exception of another library in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
-
-
-def parameters_of(network: torch.nn.Module) -> Iterator[tuple[str, Tensor, bool]]:
-    """Yield name, tensor and whether it is a parameter, of all that a state contains."""
-    stored = network.state_dict().keys()
-    for name, parameter in network.named_parameters(remove_duplicate=False):
-        yield name, parameter, True
-    for name, buffer in network.named_buffers(remove_duplicate=False):
-        if name in stored:
-            yield name, buffer, False

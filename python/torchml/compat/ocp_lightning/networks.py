@@ -180,7 +180,7 @@ def _of_ocp(name: str, path: str, content: Any, dtype: str) -> dict[str, Any]:
             f"model.gnn.class_path '{path}' has no counterpart, {hint}; torchml.models has further "
             "models, and a class of your own is named with its module"
         )
-    arguments = from_mapping(counterpart.schema, content, "model.gnn.init_args")
+    arguments: Any = from_mapping(counterpart.schema, content, "model.gnn.init_args")
     for key, needed in counterpart.needed.items():
         if _plain(getattr(arguments, key)) != needed:
             raise TorchMLError(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ import torch
 from ase.data import atomic_numbers
 from torch import Tensor
 
-from torchml.compat.ocp_lightning.energy_models import build, parameters_of
+from torchml.compat.ocp_lightning.energy_models import AbstractEnergyModel, build
 from torchml.compat.ocp_lightning.graph import Graph
 from torchml.data.batch import GraphBatch, collate, make_sample
 from torchml.data.configuration import Configuration
@@ -50,6 +50,7 @@ class OwnModel(StagedModel):
     """
 
     needs_script = False
+    network: AbstractEnergyModel
 
     def __init__(
         self,
@@ -187,19 +188,28 @@ def _wrapper(model: OwnModel) -> torch.nn.Module:
         f"    return energy(z, coords, {last}, contributing)\n"
     )
     exec(text, {"energy": model.of_particles}, names)
-    root = type("InSimulator", (torch.nn.Module,), dict(names))()
-    for name, tensor, is_parameter in parameters_of(model.network):
+    root: torch.nn.Module = type("InSimulator", (torch.nn.Module,), dict(names))()
+    for name, tensor in _tensors(model.network):
         *path, leaf = name.split(".")
         parent = root
         for part in path:
             if part not in parent._modules:
                 parent.add_module(part, torch.nn.Module())
-            parent = parent._modules[part]
-        if is_parameter:
+            parent = getattr(parent, part)
+        if isinstance(tensor, torch.nn.Parameter):
             parent.register_parameter(leaf, tensor)
         else:
             parent.register_buffer(leaf, tensor)
     return root.eval()
+
+
+def _tensors(network: torch.nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """Yield the tensors of a state by name, not copies of them as `state_dict` does."""
+    stored = network.state_dict().keys()
+    yield from network.named_parameters(remove_duplicate=False)
+    for name, buffer in network.named_buffers(remove_duplicate=False):
+        if name in stored:
+            yield name, buffer
 
 
 def _example(model: OwnModel, atoms: int) -> GraphBatch:

@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning.pytorch as L
 import yaml  # type: ignore[import-untyped]
-from lightning.pytorch.tuner import Tuner
+from lightning.pytorch.tuner.tuning import Tuner
 
 from torchml.compat.ocp_lightning.configs import Tune
 from torchml.data.module import DataModule
