@@ -23,9 +23,10 @@ _MODEL_COMMANDS = {
     "check": "torchml.validation.command",
     "validate": "torchml.validation.command",  # the older name of check
     "inspect": "torchml.inference.inspection",
+    "relax": "torchml.relaxation.command",
 }
 _DATA_COMMANDS = {"inspect": "torchml.data.inspect"}
-_NAMES = "fit, validate, test, predict, submit, export, check, inspect, data inspect"
+_NAMES = "fit, validate, test, predict, submit, export, check, inspect, relax, data inspect"
 _HELP = """\
 training:
   fit                train a potential: torchml fit --config silicon.yaml
@@ -41,6 +42,7 @@ models:
   export             write a KIM portable model of a checkpoint or a TorchScript archive
   check              compare a model in Python, C++, KIM-API, ASE and LAMMPS
   inspect            print metadata and files of a model without loading it
+  relax              relax many structures at once with a model
 
 torchml COMMAND --help lists the options of a command. An error is one sentence, and the exit
 status 1; TORCHML_DEBUG=1 prints the traceback.
