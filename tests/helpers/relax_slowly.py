@@ -25,4 +25,4 @@ class SlowEMT(EMT):
 
 
 if __name__ == "__main__":
-    relax(metals(12), SlowEMT(), output=sys.argv[1], files=Files(trajectories=1, extxyz="both"))
+    relax(metals(8), SlowEMT(), output=sys.argv[1], files=Files(trajectories=1, extxyz="both"))

@@ -20,14 +20,14 @@ def _silicon(k: int, generator: np.random.Generator) -> Atoms:
     if k % 3 == 0:
         atoms = cluster(5 + k % 13, seed=k)
     else:
-        cells = ((1, 1, 1), (1, 1, 1), (2, 1, 1), (1, 1, 2), (2, 2, 1))[k % 5]
+        cells = ((1, 1, 1), (1, 1, 1), (1, 1, 1), (1, 1, 2), (1, 1, 1), (2, 1, 1), (2, 2, 1))[k % 7]
         atoms = bulk("Si", "diamond", 5.43, cubic=True).repeat(cells)
         if k % 3 == 1:
             del atoms[0]
         else:
             atoms.center(vacuum=5.0, axis=2)
             atoms.pbc = (True, True, False)
-    atoms.positions += generator.normal(0, 0.08, atoms.positions.shape)
+    atoms.positions += generator.normal(0, 0.05, atoms.positions.shape)
     if k % 2:
         order = np.argsort(atoms.positions[:, 2])
         atoms.set_constraint(FixAtoms(order[: len(atoms) // 3]))

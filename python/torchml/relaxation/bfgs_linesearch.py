@@ -28,6 +28,7 @@ class LineSearchBFGS(Optimizer):
         self._maxstep, self._alpha = maxstep, alpha
         self._inverse: NDArray[np.float64] | None = None
         self._search: Generator[float, Point, Point | None] | None = None
+        self._place = 0.0  # on the line, of the present trial
 
     def retry(self, positions: Rows, energy: float, forces: Rows) -> Rows | None:
         if self._search is None:

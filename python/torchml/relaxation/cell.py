@@ -74,4 +74,5 @@ class AtomsAndCell:
         """Keep the part along the strains that may change."""
         if self._options.isotropic:
             return np.eye(3) * (np.trace(pull) / 3)
-        return self._mask * (pull + pull.T) / 2
+        allowed: Rows = self._mask * (pull + pull.T) / 2
+        return allowed

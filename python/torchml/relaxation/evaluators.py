@@ -106,7 +106,8 @@ class CalculatorEvaluator:
     together = False
 
     def __init__(self, calculator: GetPropertiesMixin) -> None:
-        self.name = type(calculator).__name__
+        parameters = dict(getattr(calculator, "parameters", {}))
+        self.name = f"{type(calculator).__name__} {parameters or ''}".strip()
         self._calculator = calculator
 
     def check(self, atoms: Atoms) -> None:

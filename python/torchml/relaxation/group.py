@@ -73,15 +73,18 @@ class Group:
     def _drop_failed(self, evaluations: Sequence[Evaluation | str]) -> list[Relaxed]:
         failed, others = [], []
         for system, evaluation in zip(self.systems, evaluations, strict=True):
-            text = isinstance(evaluation, str)
-            reason = evaluation if text else system.understand(evaluation)
+            if isinstance(evaluation, str):
+                reason = evaluation
+            else:
+                reason = system.understand(evaluation)
             if reason:
                 failed.append(system.result("failed", self._steps, reason))
             else:
                 others.append(system)
         if failed:
             self.systems = others
-            self._restart()
+            if others:
+                self._restart()
         return failed
 
     def _move(self, rows: Rows) -> None:

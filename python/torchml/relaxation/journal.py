@@ -135,7 +135,7 @@ def restored(record: Mapping[str, Any], atoms: Atoms) -> Relaxed:
             "is of, expected the same data, or another folder"
         )
     end = atoms.copy()
-    arrays = {
+    arrays: dict[str, Any] = {
         name: None if record[name] is None else np.array(record[name], dtype=np.float64)
         for name in _ARRAYS
     }

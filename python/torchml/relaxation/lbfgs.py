@@ -70,9 +70,10 @@ class LBFGS(Optimizer):
             return forces / self._alpha
         s, y, products = self._s[:m], self._y[:m], self._products[:m, :m]
         first, _ = dtrtrs(products, s @ forces)
-        direction = (forces - first @ y) / self._alpha
+        direction: NDArray[np.float64] = (forces - first @ y) / self._alpha
         second, _ = dtrtrs(products, np.diagonal(products) * first - y @ direction, trans=1)
-        return direction + second @ s
+        direction += second @ s
+        return direction
 
     def _limited(self, move: Rows) -> Rows:
         """Scale the move of each structure so that no row moves farther than maxstep."""

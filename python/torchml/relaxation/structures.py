@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from ase import Atoms
 
 from torchml.data.configuration import Configuration
-from torchml.data.progress import track
+from torchml.data.progress import Progress, track
 from torchml.errors import DataError
 from torchml.relaxation.coordinates import fixed_atoms
 from torchml.relaxation.evaluators import Evaluator, check_volume
@@ -96,7 +96,11 @@ class Structures:
 
 def _own_ids(entries: Sequence[Atoms] | Sequence[Configuration]) -> list[str]:
     """Return sid, sid_fid where one sid has several frames, or the places."""
-    pairs = [_sid_and_fid(e) for e in track(entries, "reading ids", len(entries))]
+    pairs = []
+    with Progress("reading ids", len(entries)) as bar:
+        for entry in entries:
+            pairs.append(_sid_and_fid(entry))
+            bar.advance()
     sids = [sid for sid, _ in pairs]
     if None in sids:
         return [str(k) for k in range(len(entries))]

