@@ -72,7 +72,7 @@ class AtomsAndCell:
 
     def _allowed(self, pull: Rows) -> Rows:
         """Keep the part along the strains that may change."""
-        if self._options.isotropic:
-            return np.eye(3) * (np.trace(pull) / 3)
         allowed: Rows = self._mask * (pull + pull.T) / 2
+        if self._options.isotropic:
+            allowed = np.eye(3) * (np.trace(pull) / 3)
         return allowed

@@ -154,7 +154,7 @@ def _add_output(group: argparse._ArgumentGroup) -> None:
 def run(options: argparse.Namespace) -> int:
     """Relax, print the summary; returns 1 if structures failed."""
     from torchml.data.keys import Keys
-    from torchml.data.ranks import launched_rank
+    from torchml.data.ranks import device_of_rank, launched_rank
     from torchml.data.reading import read
     from torchml.relaxation.evaluators import new_evaluator
     from torchml.relaxation.loop import Limits
@@ -168,7 +168,7 @@ def run(options: argparse.Namespace) -> int:
     structures = Structures(read(options.data, Keys(), options.format))
     if options.ids:
         structures.select(options.ids)
-    evaluator = new_evaluator(options.model, options.device)
+    evaluator = new_evaluator(options.model, device_of_rank(options.device))
     session = Session(structures, evaluator, relaxation, limits, launched_rank())
     records = session.into_folder(options.output, files)
     return _report(records, len(structures), relaxation, options.output)

@@ -73,10 +73,7 @@ class Group:
     def _drop_failed(self, evaluations: Sequence[Evaluation | str]) -> list[Relaxed]:
         failed, others = [], []
         for system, evaluation in zip(self.systems, evaluations, strict=True):
-            if isinstance(evaluation, str):
-                reason = evaluation
-            else:
-                reason = system.understand(evaluation)
+            reason = evaluation if isinstance(evaluation, str) else system.understand(evaluation)
             if reason:
                 failed.append(system.result("failed", self._steps, reason))
             else:
