@@ -24,9 +24,10 @@ _MODEL_COMMANDS = {
     "validate": "torchml.validation.command",  # the older name of check
     "inspect": "torchml.inference.inspection",
     "predict": "torchml.evaluation.predict_command",
+    "relax": "torchml.relaxation.command",
 }
 _DATA_COMMANDS = {"inspect": "torchml.data.inspect"}
-_NAMES = "fit, validate, test, predict, submit, export, check, inspect, data inspect"
+_NAMES = "fit, validate, test, predict, submit, export, check, inspect, relax, data inspect"
 _HELP = """\
 training:
   fit                train a potential: torchml fit --config silicon.yaml
@@ -42,6 +43,7 @@ models:
   check              compare a model in Python, C++, KIM-API, ASE and LAMMPS
   inspect            print metadata and files of a model without loading it
   predict            write energies, forces and stress of a data set; --config: of a training
+  relax              relax many structures at once with a model
 
 torchml COMMAND --help lists the options of a command. An error is one sentence, and the exit
 status 1; TORCHML_DEBUG=1 prints the traceback.
@@ -58,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if _is_training(words):
         wait_without_spinning()
         home = "torchml.training.submit" if name == "submit" else "torchml.training.cli"
-        return _guarded(f"torchml {name}", lambda: import_module(home).main(words))
+        return guarded(f"torchml {name}", lambda: import_module(home).main(words))
     if name in _MODEL_COMMANDS:
         return _run_command(f"torchml {name}", _MODEL_COMMANDS[name], words[1:])
     if name == "data" and len(words) > 1 and words[1] in _DATA_COMMANDS:
@@ -109,10 +111,10 @@ def _run_command(program: str, home: str, words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog=program, **command.texts())
     command.add_arguments(parser)
     options = parser.parse_args(words)
-    return _guarded(program, lambda: command.run(options))
+    return guarded(program, lambda: command.run(options))
 
 
-def _guarded(program: str, run: Callable[[], int]) -> int:
+def guarded(program: str, run: Callable[[], int]) -> int:
     """Run a command; an exception becomes one sentence and the status 1."""
     from torchml.errors import TorchMLError
 
