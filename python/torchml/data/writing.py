@@ -44,7 +44,7 @@ def write_extxyz(configurations: Iterable[Configuration], path: str | Path) -> N
         configurations: any number.
         path: of the file, which is replaced.
     """
-    with _written_then_renamed(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with written_then_renamed(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for configuration in configurations:
             file.write(_frame(configuration))
 
@@ -62,7 +62,7 @@ def write_lmdb(configurations: Iterable[Configuration], path: str | Path) -> Non
     """
     import lmdb
 
-    with _written_then_renamed(path) as temporary:
+    with written_then_renamed(path) as temporary:
         environment = lmdb.open(
             str(temporary), subdir=False, lock=False, map_size=1 << 26, sync=False, meminit=False
         )
@@ -98,12 +98,12 @@ def write_parquet(configurations: Iterable[Configuration], path: str | Path) -> 
     table = pyarrow.table(
         {name: values for name, values in columns.items() if any(v is not None for v in values)}
     )
-    with _written_then_renamed(path) as temporary:
+    with written_then_renamed(path) as temporary:
         parquet.write_table(table, temporary)
 
 
 @contextmanager
-def _written_then_renamed(path: str | Path) -> Iterator[Path]:
+def written_then_renamed(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
