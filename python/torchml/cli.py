@@ -24,6 +24,7 @@ _MODEL_COMMANDS = {
     "validate": "torchml.validation.command",  # the older name of check
     "evaluate": "torchml.evaluation.evaluate_command",
     "inspect": "torchml.inference.inspection",
+    "predict": "torchml.evaluation.predict_command",
 }
 _DATA_COMMANDS = {"inspect": "torchml.data.inspect"}
 _NAMES = "fit, validate, test, predict, submit, export, evaluate, check, inspect, data inspect"
@@ -32,7 +33,6 @@ training:
   fit                train a potential: torchml fit --config silicon.yaml
   validate --config  report the errors on the validation data
   test               report the errors on the test data
-  predict            write energies and forces of structures into a file
   submit             run torchml fit as a job of a cluster
 
 data:
@@ -43,6 +43,7 @@ models:
   evaluate           report the errors of a model or of predictions on a data set
   check              compare a model in Python, C++, KIM-API, ASE and LAMMPS
   inspect            print metadata and files of a model without loading it
+  predict            write energies, forces and stress of a data set; --config: of a training
 
 torchml COMMAND --help lists the options of a command. An error is one sentence, and the exit
 status 1; TORCHML_DEBUG=1 prints the traceback.
@@ -89,11 +90,12 @@ def _is_training(words: Sequence[str]) -> bool:
     """Whether a training command is meant.
 
     With --config, `validate` reports errors on validation data; with a model, it is `check`.
+    `predict` takes a configuration or its checkpoint, or a model and data.
     """
-    if words[:1] == ["validate"]:
-        options = ("-c", "--config", "--print_config")
+    if words[:1] in (["validate"], ["predict"]):
+        options = ("-c", "--config", "--print_config", "--ckpt_path")
         return any(word.partition("=")[0] in options for word in words[1:])
-    return bool(words) and words[0] in ("fit", "test", "predict", "submit")
+    return bool(words) and words[0] in ("fit", "test", "submit")
 
 
 def export_main(arguments: Sequence[str] | None = None) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from torchml.errors import DataError, TorchMLError
-from torchml.evaluation.evaluate import Pair
+from torchml.evaluation.evaluating import Pair
 from torchml.evaluation.metrics_positions import Relaxed
 from torchml.inference.many import evaluate_many
 from torchml.inference.potential import Potential

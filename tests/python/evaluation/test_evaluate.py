@@ -11,7 +11,7 @@ from helpers.evaluated import labelled_pairs
 from torchml.data.configuration import Configuration
 from torchml.errors import DataError
 from torchml.evaluation import Summary, evaluate
-from torchml.evaluation.evaluate import check_labels
+from torchml.evaluation.evaluating import check_labels
 from torchml.inference.evaluation import Evaluation
 
 Pairs = list[tuple[Configuration, Evaluation]]
@@ -143,7 +143,7 @@ def test_parts_merge_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
 def evaluating_module():
     import importlib
 
-    return importlib.import_module("torchml.evaluation.evaluate")
+    return importlib.import_module("torchml.evaluation.evaluating")
 
 
 def test_the_worst_structures() -> None:
