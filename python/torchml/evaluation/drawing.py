@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
 
-MOST_ATOMS = 1000
+MOST_ATOMS = 400
 """Atoms that are drawn of a structure: the nearest ones to the atom with the largest error."""
 
 _VIEW = "-80x,12y,4z"  # from the side, so that slabs show their layers
@@ -41,10 +41,10 @@ def draw_structure(configuration: Configuration, of_atoms: NDArray[np.float64] |
     colors = [jmol_colors[atoms.numbers]]
     if of_atoms is not None:
         colors.append(_colors_of_errors(of_atoms[shown]))
-    figure = Figure(figsize=(3.2 * len(colors), 3.2), layout="constrained")
-    for axes, of_panel in zip(
-        figure.subplots(1, len(colors), squeeze=False)[0], colors, strict=True
-    ):
+    panels = len(colors)
+    figure = Figure(figsize=(3.2 * panels, 3.2))
+    for k, of_panel in enumerate(colors):
+        axes = figure.add_axes(((k + 0.03) / panels, 0.03, 0.94 / panels, 0.94))
         plot_atoms(
             atoms,
             axes,

@@ -16,11 +16,11 @@ from torchml.data.progress import track
 from torchml.data.ranks import Ranks, launched_rank
 from torchml.data.reading import read
 from torchml.errors import DataError
-from torchml.evaluation.evaluating import Pair, check_labels, evaluate
 from torchml.evaluation.evaluate_files import PredictedFile, is_predictions, pair, read_predictions
 from torchml.evaluation.evaluate_json import Origin, write_json
 from torchml.evaluation.evaluate_ranks import merge_ranks
 from torchml.evaluation.evaluate_summary import Summary, Task
+from torchml.evaluation.evaluating import Pair, check_labels, evaluate
 from torchml.evaluation.metrics_table import groups_table, metrics_table
 
 _MOST_ROWS = 20  # of a table in the terminal

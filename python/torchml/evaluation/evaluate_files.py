@@ -21,8 +21,8 @@ from torchml.data.keys import Keys
 from torchml.data.reading import read, read_files
 from torchml.data.sequences import Joined
 from torchml.errors import DataError, FileError
-from torchml.evaluation.evaluating import Pair
 from torchml.evaluation.evaluate_summary import Task
+from torchml.evaluation.evaluating import Pair
 from torchml.evaluation.metrics_positions import Relaxed
 from torchml.inference.evaluation import Evaluation
 

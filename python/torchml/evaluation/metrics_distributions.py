@@ -24,7 +24,7 @@ class LogHistogram:
     def add(self, errors: NDArray[np.float64]) -> None:
         """Add errors of 0 or more, in any shape; NaN counts as infinite."""
         with np.errstate(divide="ignore"):
-            powers = np.nan_to_num(np.log10(errors.ravel()), nan=np.inf)
+            powers = np.log10(np.where(np.isnan(errors), np.inf, errors).ravel())
         bins = np.floor((powers - self.LOWEST) * self.PER_DECADE)
         bins = np.clip(bins, 0, len(self.counts) - 1).astype(np.int64)
         self.counts += np.bincount(bins, minlength=len(self.counts))
@@ -117,7 +117,7 @@ class Parity:
             self._count(self._cells_of(points), np.ones(len(points), dtype=np.int64))
 
     def _cells_of(self, points: NDArray[np.float64]) -> NDArray[np.int64]:
-        limit = 2.0**30
+        limit = 2.0**60
         return np.clip(np.floor(points / self.side), -limit, limit).astype(np.int64)
 
     def _raise_level(self, level: int) -> None:

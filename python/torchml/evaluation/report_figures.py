@@ -128,7 +128,7 @@ def occupied(*histograms: LogHistogram) -> tuple[int, int]:
     return begin, min(max(end, begin + LogHistogram.PER_DECADE + 1), len(histograms[0].counts))
 
 
-def ticks(low: float, high: float, most: int = 5) -> list[tuple[float, str]]:
+def ticks(low: float, high: float, most: int = 6) -> list[tuple[float, str]]:
     """Return round values between two limits, and their texts with equal decimals."""
     raw = (high - low) / most
     unit = 10.0 ** np.floor(np.log10(raw))

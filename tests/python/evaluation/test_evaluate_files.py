@@ -161,7 +161,7 @@ def test_ids_that_do_not_match_are_named(tmp_path: Path) -> None:
     path = tmp_path / "p.npz"
     np.savez(path, **arrays())
     more = [*CONFIGURATIONS, replace(CONFIGURATIONS[0], sid="new")]
-    with pytest.raises(DataError, match="no prediction for 1 of 13 configurations .*: new_0"):
+    with pytest.raises(DataError, match=r"no prediction for 1 of 13 configurations .*: new_0"):
         scored(path, more)
     with pytest.raises(DataError, match=r"for 2 structures that are not in data: s5_[01], s5_[01]"):
         scored(path, CONFIGURATIONS[:-2])
