@@ -26,6 +26,7 @@ from torchml.evaluation.report_figures import (
     parity_figure,
     strip_axis,
     strip_figure,
+    two_digits,
 )
 
 # Quantities of parity plots and histograms: title, unit, factor to it, and their metrics.
@@ -137,7 +138,7 @@ def _parity(summary: Summary) -> str:
         )
         shown = f"{len(parity):,} points"
         if len(parity) > MOST_POINTS:
-            shown += "; the darker a cell, the more points (logarithmic)"
+            shown += "; the stronger the colour of a cell, the more points (logarithmic)"
         if outside:
             shown += f"; {outside:,} of them outside of the figure"
         caption = [_named(name, summary.metrics) for name in names if name in summary.metrics]
@@ -188,7 +189,7 @@ def _elements(summary: Summary) -> str:
             _cell(symbol, kind="name"),
             _cell(f"{errors.counts.sum():,}", "atoms"),
             _cell(f"{mean * factor:.3g}", f"mean, {unit}"),
-            _cell(f"{errors.quantile(0.95) * factor:.2g}", f"95 % below, {unit}"),
+            _cell(two_digits(errors.quantile(0.95) * factor), f"95 % below, {unit}"),
             _cell(strip, kind="full"),
         ]
         rows.append("".join(cells))
@@ -205,7 +206,7 @@ def _groups(summary: Summary) -> str:
     if not summary.groups:
         return ""
     groups = {name: sums.values() for name, sums in sorted(summary.groups.items())}
-    columns = columns_of_groups(groups)
+    columns = {name: _heading(name) for name in columns_of_groups(groups)}
     largest = {
         name: max(errors.get(name, -np.inf) for errors in groups.values()) for name in columns
     }
@@ -327,7 +328,10 @@ def _footer(summary: Summary, origin: Origin) -> str:
 def _value(name: str, value: float) -> tuple[str, str]:
     """A metric in its usual unit."""
     unit, factor = unit_of(name)
-    return ("–" if value != value else f"{value * factor:.3g}"), unit
+    if value != value:
+        return "–", unit
+    # Three digits of what a cosine lacks to 1, and of everything else.
+    return f"{value:.4f}" if name == "forces_cosine" else f"{value * factor:.3g}", unit
 
 
 def _signed(value: float) -> str:

@@ -23,9 +23,7 @@ def parity_figure(parity: Parity, factor: float, unit: str, title: str) -> tuple
         title: what a screen reader says.
     """
     width, height, left, top, size = 360, 350, 62, 10, 288
-    low, high = (factor * limit for limit in parity.range)
-    margin = 0.04 * (high - low) or 0.5
-    low, high = low - margin, high + margin
+    low, high = (factor * limit for limit in _limits(parity))
     scale = size / (high - low)
 
     def x(values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -71,16 +69,18 @@ def histogram_figure(errors: LogHistogram, factor: float, unit: str, title: str)
     """Return the distribution of errors over a logarithmic axis, with median and 95 %."""
     width, height, left, top, across, up = 360, 210, 12, 34, 336, 120
     begin, end = occupied(errors)
-    parts = [_bars(errors.counts[begin:end], left, top, across, up)]
+    counts = errors.counts[begin:end].copy()
+    counts[0] += errors.counts[:begin].sum()
+    parts = [_bars(counts, left, top, across, up)]
     edges = np.log10(errors.edges[[begin, end]] * factor)
     scale = across / (edges[1] - edges[0])
     base = top + up
     parts.append(f'<path class="axis" d="M{left} {base}h{across}"/>')
-    for power in _decades(*edges):
+    for power, text in _log_ticks(*edges):
         place = left + (power - edges[0]) * scale
         parts.append(
             f'<path class="axis" d="M{place:.1f} {base}v5"/>'
-            f'<text x="{place:.1f}" y="{base + 20}" text-anchor="middle">{10.0**power:g}</text>'
+            f'<text x="{place:.1f}" y="{base + 20}" text-anchor="middle">{text}</text>'
         )
     for share, name, row in ((0.5, "half below", 0), (0.95, "95 % below", 1)):
         value = errors.quantile(share) * factor
@@ -90,7 +90,7 @@ def histogram_figure(errors: LogHistogram, factor: float, unit: str, title: str)
         parts.append(
             f'<path class="mark" d="M{place:.1f} {base}V{12 + 16 * row}"/>'
             f'<text x="{place + shift:.1f}" y="{14 + 16 * row}" text-anchor="{anchor}">'
-            f"{name} {value:.2g}</text>"
+            f"{name} {two_digits(value)}</text>"
         )
     parts.append(
         f'<text class="label" x="{left + across / 2}" y="{height - 8}" text-anchor="middle">'
@@ -109,20 +109,24 @@ def strip_axis(begin: int, end: int, factor: float, unit: str) -> str:
     edges = np.log10(LogHistogram().edges[[begin, end]] * factor)
     scale = 240 / (edges[1] - edges[0])
     parts = ['<path class="axis" d="M0 1h240"/>']
-    for power in _decades(*edges):
+    for power, text in _log_ticks(*edges):
         place = (power - edges[0]) * scale
         anchor = "start" if place < 15 else "end" if place > 225 else "middle"
         parts.append(
             f'<path class="axis" d="M{place:.1f} 1v5"/>'
-            f'<text x="{place:.1f}" y="20" text-anchor="{anchor}">{10.0**power:g}</text>'
+            f'<text x="{place:.1f}" y="20" text-anchor="{anchor}">{text}</text>'
         )
     return _svg(240, 24, f"logarithmic axis in {unit}", parts)
 
 
 def occupied(*histograms: LogHistogram) -> tuple[int, int]:
-    """Return the range of bins in which the histograms have values, one decade at least."""
-    bins = np.flatnonzero(sum(histogram.counts for histogram in histograms))
-    begin, end = int(bins[0]), int(bins[-1]) + 1
+    """Return the range of bins in which the histograms have values, one decade at least.
+
+    The smallest errors, one in 500, lie before the range: exact zeros would extend it far.
+    """
+    counts = sum((histogram.counts for histogram in histograms), start=np.zeros(1, np.int64))
+    begin = int(np.searchsorted(np.cumsum(counts), counts.sum() / 500, side="right"))
+    end = int(np.flatnonzero(counts)[-1]) + 1
     missing = max(LogHistogram.PER_DECADE + 1 - (end - begin), 0)
     begin = max(begin - missing // 2, 0)
     return begin, min(max(end, begin + LogHistogram.PER_DECADE + 1), len(histograms[0].counts))
@@ -139,6 +143,17 @@ def ticks(low: float, high: float, most: int = 6) -> list[tuple[float, str]]:
     if max(map(abs, values), default=0) >= 1e6 or decimals > 5:
         return [(value, f"{value:.4g}") for value in values]
     return [(value, f"{value + 0.0:.{decimals}f}".replace("-", "−")) for value in values]
+
+
+def _limits(parity: Parity) -> tuple[float, float]:
+    """The range of labels and predictions, but not far beyond that of the labels."""
+    low, high = parity.range
+    span = high - low
+    predictions = parity.cells[:, 1] * parity.side if len(parity.counts) else parity.points[:, 1]
+    near = np.clip(predictions, low - 0.25 * span, high + 0.25 * span)
+    low, high = min(low, float(near.min())), max(high, float(near.max()))
+    margin = 0.04 * (high - low) or 0.5
+    return low - margin, high + margin
 
 
 # --- Parts ---------------------------------------------------------------------------------------
@@ -190,6 +205,22 @@ def _bars(counts: NDArray[np.int64], left: float, top: float, width: float, heig
     return f'<path class="bars" d="{path}"/>'
 
 
-def _decades(low: float, high: float) -> list[int]:
-    """Powers of ten between two logarithms."""
-    return list(range(int(np.ceil(low - 1e-9)), int(np.floor(high + 1e-9)) + 1))
+def two_digits(value: float) -> str:
+    """A number with two digits and without exponent, unless it is tiny."""
+    return f"{float(f'{value:.2g}'):,.0f}" if abs(value) >= 10 else f"{value:.2g}"
+
+
+def _log_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """Powers of ten between two logarithms, and 2 and 5 times them where there are few."""
+    factors = (1, 2, 5) if high - low < 1.6 else (1,)
+    powers = range(int(np.floor(low)), int(np.floor(high)) + 1)
+    ticks = [(power + np.log10(k), k, power) for power in powers for k in factors]
+    return [(x, _power(k, power)) for x, k, power in ticks if low - 1e-9 <= x <= high + 1e-9]
+
+
+def _power(factor: int, power: int) -> str:
+    """A multiple of a power of ten as people write it."""
+    if -3 <= power <= 4:
+        return f"{factor * 10.0**power:g}"
+    exponent = str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"10{exponent}" if factor == 1 else f"{factor}·10{exponent}"
