@@ -113,6 +113,7 @@ def draw_layers() -> Figure:
         (("cli", "compat"), BLUE),
         (("validation",), BLUE),
         (("training", "export"), BLUE),
+        (("evaluation",), GREEN),
         (("reference",), GREEN),
         (("importers",), GREEN),
         (("models",), GREEN),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
-from torchml.data.keys import EXTRAS, RELAXED_POSITIONS
+from torchml.data.keys import EXTRAS, RELAXED_POSITIONS, Keys
 from torchml.errors import DataError
 
 IDS = ("sid", "fid")
@@ -26,8 +26,7 @@ def read_extras(
     labels: Mapping[str, Any],
     columns: Mapping[str, Any],
     atoms: int,
-    energy_factor: float,
-    length_factor: float,
+    keys: Keys,
     where: str,
 ) -> dict[str, Any]:
     """Return the arguments of a Configuration that values of a file mean.
@@ -36,28 +35,25 @@ def read_extras(
         labels: values of the structure by their names in the file.
         columns: values of its atoms.
         atoms: number of them.
-        energy_factor: eV per unit of energy of the file.
-        length_factor: Å per unit of length of the file.
+        keys: the units of the file, and its targets: charge, spin and source may be some.
         where: configuration that errors name.
 
     Raises:
         DataError: an energy or the relaxed positions are no numbers, or not as many as expected.
     """
-    found: dict[str, Any] = {}
-    if RELAXED_POSITIONS in columns or not EXTRAS.keys().isdisjoint(labels):
-        for name in IDS:
-            if (value := _scalar(labels.get(name))) not in (None, ""):
-                found[name] = _id(value)
-        info = {name: _scalar(labels.get(name)) for name in INFO}
-        found["info"] = {name: value for name, value in info.items() if value not in (None, "")}
-        for name, field in _ENERGIES.items():
-            value = _numbers(labels.get(name), name, 1, "", where)
-            found[field] = None if value is None else value.item() * energy_factor
-        positions = columns.get(RELAXED_POSITIONS, labels.get(RELAXED_POSITIONS))
-        value = _numbers(positions, RELAXED_POSITIONS, 3 * atoms, f" for {atoms} atoms", where)
-        found["relaxed_positions"] = (
-            None if value is None else value.reshape(atoms, 3) * length_factor
-        )
+    if RELAXED_POSITIONS not in columns and EXTRAS.keys().isdisjoint(labels):
+        return {}
+    ids = {name: _scalar(labels.get(name)) for name in IDS}
+    info = {name: _scalar(labels.get(name)) for name in INFO if name not in keys.targets}
+    found: dict[str, Any] = {name: _id(value) for name, value in ids.items() if value is not None}
+    found["info"] = {name: value for name, value in info.items() if value is not None}
+    for name, field in _ENERGIES.items():
+        energy = _numbers(labels.get(name), name, 1, "", where)
+        found[field] = None if energy is None else energy.item() * keys.energy_factor
+    positions = columns.get(RELAXED_POSITIONS, labels.get(RELAXED_POSITIONS))
+    positions = _numbers(positions, RELAXED_POSITIONS, 3 * atoms, f" for {atoms} atoms", where)
+    if positions is not None:
+        found["relaxed_positions"] = positions.reshape(atoms, 3) * keys.length_factor
     return found
 
 
@@ -76,14 +72,14 @@ def extras_of(c: Configuration, without: Collection[str] = ()) -> dict[str, Any]
 
 
 def _scalar(value: Any) -> str | int | float | None:
-    """One text or number, None for anything else, and for what is no number."""
+    """One text or number; None for anything else, an empty text, and what is not finite."""
     if isinstance(value, np.ndarray | np.generic) and value.size == 1:
         value = value.item()
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
-    if isinstance(value, float) and not np.isfinite(value):
+    if not isinstance(value, str | int | float) or value == "":
         return None
-    return value if isinstance(value, str | int | float) else None
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def _id(value: str | int | float) -> str:

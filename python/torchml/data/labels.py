@@ -78,7 +78,7 @@ def configuration_of(
         source=source,
         index=index,
         group=group or None,
-        **read_extras(labels, columns, atoms, keys.energy_factor, length, where),
+        **read_extras(labels, columns, atoms, keys, where),
     )
 
 

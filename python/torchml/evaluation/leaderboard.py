@@ -60,6 +60,7 @@ def write_leaderboard(
         DataError: an id or the forces are missing, an id has two different predictions, a value is
             not finite or too large for the type, or a split is unknown.
     """
+    arrays: dict[str, Any]
     if isinstance(predictions, Predictions):
         arrays = leaderboard_arrays(predictions, version, task, dtype)
     else:

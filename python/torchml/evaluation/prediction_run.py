@@ -122,7 +122,7 @@ def predict_to_file(
     run = {
         "model": _model_digest(potential.name),
         "data set": _data_digest(splits, parts, format),
-        "choice of options": f"{wanted}; {keys}; {format}; {broken}",
+        "choice of options": f"{wanted}; {keys or Keys()}; {format}; {broken}",
     }
     with WorkFolder(target.path, run, ranks) as work:
         done = work.begin(len(configurations))

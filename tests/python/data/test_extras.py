@@ -63,6 +63,8 @@ def test_ase_keeps_them_in_its_files():
             database.write(one, data={**one.info, "pos_relaxed": one.arrays["pos_relaxed"]})
     for path in ("a.traj", "a.db"):
         for before, after in zip(some, read(path), strict=True):
+            if path == "a.traj":  # trajectories hold no arrays but ASE's own
+                before = replace(before, relaxed_positions=None)
             assert_equal(before, replace(after, fixed=before.fixed, tags=before.tags))
 
 
