@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,15 +27,15 @@ def parity_figure(parity: Parity, factor: float, unit: str, title: str) -> tuple
     low, high = (factor * limit for limit in _limits(parity))
     scale = size / (high - low)
 
-    def x(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def x(values: Any) -> Any:
         return left + (values - low) * scale
 
-    def y(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    def y(values: Any) -> Any:
         return top + size - (values - low) * scale
 
     parts = [_frame(left, top, size, size)]
     for value, text in ticks(low, high):
-        across, up = float(x(np.array(value))), float(y(np.array(value)))
+        across, up = x(value), y(value)
         parts.append(
             f'<path class="grid" d="M{across:.1f} {top}v{size}M{left} {up:.1f}h{size}"/>'
             f'<text x="{across:.1f}" y="{top + size + 18}" text-anchor="middle">{text}</text>'

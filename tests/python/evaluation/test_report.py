@@ -166,7 +166,9 @@ def test_other_pages_in_a_browser(chromium: str, tmp_path: Path, kind: str) -> N
         assert found["images"] and all(
             min(width, height) > 100 for width, height, _ in found["images"]
         )
-        assert ("23,040 points; the stronger the colour of a cell" in found["text"]) == (kind == "cells")
+        assert ("23,040 points; the stronger the colour of a cell" in found["text"]) == (
+            kind == "cells"
+        )
         assert ("ADwT" in found["text"]) == (kind == "relaxed")
 
 
