@@ -25,9 +25,12 @@ _MODEL_COMMANDS = {
     "evaluate": "torchml.evaluation.evaluate_command",
     "inspect": "torchml.inference.inspection",
     "predict": "torchml.evaluation.predict_command",
+    "relax": "torchml.relaxation.command",
 }
 _DATA_COMMANDS = {"inspect": "torchml.data.inspect"}
-_NAMES = "fit, validate, test, predict, submit, export, evaluate, check, inspect, data inspect"
+_NAMES = (
+    "fit, validate, test, predict, submit, export, evaluate, check, inspect, relax, data inspect"
+)
 _HELP = """\
 training:
   fit                train a potential: torchml fit --config silicon.yaml
@@ -44,6 +47,7 @@ models:
   check              compare a model in Python, C++, KIM-API, ASE and LAMMPS
   inspect            print metadata and files of a model without loading it
   predict            write energies, forces and stress of a data set; --config: of a training
+  relax              relax many structures at once with a model
 
 torchml COMMAND --help lists the options of a command. An error is one sentence, and the exit
 status 1; TORCHML_DEBUG=1 prints the traceback.

@@ -23,6 +23,7 @@ COMMANDS = (
     "evaluate",
     "check",
     "inspect",
+    "relax",
     "data inspect",
 )
 

@@ -54,3 +54,16 @@ def launched_rank(environment: Mapping[str, str] | None = None) -> Ranks:
             if int(texts[1]) > 1:
                 return Ranks(int(texts[0]), int(texts[1]))
     return Ranks()
+
+
+def device_of_rank(name: str) -> str:
+    """Return the GPU of this rank for "cuda"; other names stay.
+
+    The engine knows the ranks of MPI, but not those of torchrun.
+    """
+    local = os.environ.get("LOCAL_RANK")
+    if name != "cuda" or local is None:
+        return name
+    import torch
+
+    return f"cuda:{int(local) % max(torch.cuda.device_count(), 1)}"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import Any
 
 from torchml.data.inspect import keys_of
-from torchml.data.ranks import launched_rank
+from torchml.data.ranks import device_of_rank, launched_rank
 from torchml.errors import DataError
 from torchml.evaluation.leaderboard import DTYPES, TASKS, VERSIONS
 from torchml.evaluation.prediction_run import FORMATS, predict_to_file
@@ -125,7 +124,7 @@ def run(options: argparse.Namespace) -> int:
         dtype=options.prediction_dtype,
         stress=options.stress,
         particle_energies=options.atom_energies,
-        device=_device(options.device),
+        device=device_of_rank(options.device),
         batch_edges=options.batch_edges,
         workers=options.workers,
         ranks=launched_rank(),
@@ -146,13 +145,3 @@ def _splits(words: list[str]) -> dict[str, list[Path]]:
             raise DataError(f"--split has '{word}', expected NAME=DATA, such as id=test_id.lmdb")
         splits.setdefault(name, []).append(Path(path))
     return splits
-
-
-def _device(name: str) -> str:
-    """The GPU of this rank: the engine knows the ranks of MPI, but not those of torchrun."""
-    local = os.environ.get("LOCAL_RANK")
-    if name != "cuda" or local is None:
-        return name
-    import torch
-
-    return f"cuda:{int(local) % max(torch.cuda.device_count(), 1)}"
