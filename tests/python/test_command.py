@@ -23,6 +23,11 @@ COMMANDS = (
     "check",
     "inspect",
     "data inspect",
+    "data make",
+    "data split",
+    "data subsample",
+    "data convert",
+    "data lmdb-check",
 )
 
 
