@@ -20,7 +20,7 @@ import torch
 from helpers.labelled import structures
 from torchml import Potential, cli
 from torchml.contract import metadata
-from torchml.data import Configuration, Keys, read, write_extxyz, write_lmdb
+from torchml.data import Configuration, Keys, read, write_aselmdb, write_extxyz, write_lmdb
 from torchml.data.ranks import Ranks
 from torchml.data.sequences import Selection
 from torchml.errors import FileError
@@ -160,6 +160,18 @@ def test_json_and_npz_by_command(archive, lmdb, expected, tmp_path) -> None:
         assert file["ood_ids"].tolist() == sorted(expected.sids)
         order = np.argsort(expected.sids)
         np.testing.assert_allclose(file["id_energy"], expected.energies[order], rtol=1e-10)
+
+
+def test_aselmdb_on_the_leaderboard_of_today(potential, data, expected, tmp_path) -> None:
+    source, output = tmp_path / "data.aselmdb", tmp_path / "s2ef.npz"
+    write_aselmdb(data, source)
+    found = predict_to_file(potential, source, output)
+    assert found.ids == expected.ids
+    with np.load(output) as file:
+        assert file["ids"].tolist() == expected.sids
+        np.testing.assert_allclose(file["energy"], expected.energies, rtol=1e-10)
+        np.testing.assert_allclose(file["forces"], expected.forces, rtol=1e-9, atol=1e-10)
+        assert file["chunk_idx"].tolist() == np.cumsum(expected.counts)[:-1].tolist()
 
 
 # --- Killed and continued ------------------------------------------------------------------------
