@@ -23,15 +23,16 @@ _MODEL_COMMANDS = {
     "check": "torchml.validation.command",
     "validate": "torchml.validation.command",  # the older name of check
     "inspect": "torchml.inference.inspection",
+    "predict": "torchml.evaluation.predict_command",
+    "relax": "torchml.relaxation.command",
 }
 _DATA_COMMANDS = {"inspect": "torchml.data.inspect"}
-_NAMES = "fit, validate, test, predict, submit, export, check, inspect, data inspect"
+_NAMES = "fit, validate, test, predict, submit, export, check, inspect, relax, data inspect"
 _HELP = """\
 training:
   fit                train a potential: torchml fit --config silicon.yaml
   validate --config  report the errors on the validation data
   test               report the errors on the test data
-  predict            write energies and forces of structures into a file
   submit             run torchml fit as a job of a cluster
 
 data:
@@ -41,6 +42,8 @@ models:
   export             write a KIM portable model of a checkpoint or a TorchScript archive
   check              compare a model in Python, C++, KIM-API, ASE and LAMMPS
   inspect            print metadata and files of a model without loading it
+  predict            write energies, forces and stress of a data set; --config: of a training
+  relax              relax many structures at once with a model
 
 torchml COMMAND --help lists the options of a command. An error is one sentence, and the exit
 status 1; TORCHML_DEBUG=1 prints the traceback.
@@ -87,11 +90,12 @@ def _is_training(words: Sequence[str]) -> bool:
     """Whether a training command is meant.
 
     With --config, `validate` reports errors on validation data; with a model, it is `check`.
+    `predict` takes a configuration or its checkpoint, or a model and data.
     """
-    if words[:1] == ["validate"]:
-        options = ("-c", "--config", "--print_config")
+    if words[:1] in (["validate"], ["predict"]):
+        options = ("-c", "--config", "--print_config", "--ckpt_path")
         return any(word.partition("=")[0] in options for word in words[1:])
-    return bool(words) and words[0] in ("fit", "test", "predict", "submit")
+    return bool(words) and words[0] in ("fit", "test", "submit")
 
 
 def export_main(arguments: Sequence[str] | None = None) -> int:

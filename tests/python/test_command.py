@@ -22,6 +22,7 @@ COMMANDS = (
     "export",
     "check",
     "inspect",
+    "relax",
     "data inspect",
 )
 

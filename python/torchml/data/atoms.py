@@ -11,7 +11,8 @@ from ase.constraints import FixAtoms, FixCartesian
 from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
-from torchml.data.keys import Keys
+from torchml.data.extras import extras_of
+from torchml.data.keys import RELAXED_POSITIONS, Keys
 from torchml.data.labels import configuration_of
 
 # Arrays of Atoms that are structure, or that ASE derives; everything else may be a label.
@@ -36,6 +37,10 @@ def to_atoms(configuration: Configuration) -> Atoms:
         weight = getattr(c.weights, term)
         if weight != 1:
             atoms.info[f"{term}_weight"] = weight
+    extras = extras_of(c, without=c.targets)
+    if RELAXED_POSITIONS in extras:
+        atoms.set_array(RELAXED_POSITIONS, extras.pop(RELAXED_POSITIONS))
+    atoms.info |= extras
     for name, value in c.targets.items():
         if value.ndim and len(value) == len(c):
             atoms.set_array(name, value)

@@ -20,7 +20,8 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
-from torchml.data.keys import WEIGHTS
+from torchml.data.extras import IDS, extras_of
+from torchml.data.keys import RELAXED_POSITIONS, WEIGHTS
 from torchml.errors import DataError
 
 _TERMS = ("energy", "forces", "stress")
@@ -36,9 +37,10 @@ _RESERVED = {
 def write_extxyz(configurations: Iterable[Configuration], path: str | Path) -> None:
     """Write extended XYZ with all digits.
 
-    It holds energy (eV), forces (eV/Å), stress (eV/Å³), tags, move_mask, group and targets. Targets
-    with a row for each atom become columns. Weights other than 1 become energy_weight,
-    forces_weight and stress_weight.
+    It holds energy (eV), forces (eV/Å), stress (eV/Å³), tags, move_mask, group, ids, info, the end
+    of a relaxation (y_init, y_relaxed, and the column pos_relaxed) and targets. Targets with a row
+    for each atom become columns. Weights other than 1 become energy_weight, forces_weight and
+    stress_weight.
 
     Args:
         configurations: any number.
@@ -52,9 +54,10 @@ def write_extxyz(configurations: Iterable[Configuration], path: str | Path) -> N
 def write_lmdb(configurations: Iterable[Configuration], path: str | Path) -> None:
     """Write an LMDB file with rows as OCP has them: pickled mappings of numpy arrays.
 
-    pos [N, 3], cell [1, 3, 3], atomic_numbers [N], natoms, tags, fixed, y, force, sid and fid as
-    in OCP; pbc [3], stress [6], group, weights and targets under their names. Positions, cells
-    and labels keep double precision.
+    pos [N, 3], cell [1, 3, 3], atomic_numbers [N], natoms, tags, fixed, y, force, sid, fid, y_init,
+    y_relaxed and pos_relaxed as in OCP; pbc [3], stress [6], group, info, weights and targets under
+    their names; the key `length` holds the number of rows. Positions, cells and labels keep double
+    precision. A row without ids gets its number as sid, and fid 0.
 
     Args:
         configurations: any number.
@@ -89,8 +92,10 @@ def write_parquet(configurations: Iterable[Configuration], path: str | Path) -> 
     for c in configurations:
         row: dict[str, Any] = {"atomic_numbers": c.numbers, "positions": list(c.positions)}
         row |= {"cell": list(c.cell), "pbc": c.pbc, "energy": c.energy, "stress": c.stress}
-        row |= {"forces": None if c.forces is None else list(c.forces), "group": c.group}
+        row |= {"forces": _rows(c.forces), "group": c.group}
         row |= {"fixed": c.fixed, "tags": c.tags, **_weights(c)}
+        row |= extras_of(c)
+        row |= {RELAXED_POSITIONS: _rows(c.relaxed_positions)}
         row |= {name: value.tolist() for name, value in _targets(c).items()}
         rows.append(row)
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -100,6 +105,10 @@ def write_parquet(configurations: Iterable[Configuration], path: str | Path) -> 
     )
     with _written_then_renamed(path) as temporary:
         parquet.write_table(table, temporary)
+
+
+def _rows(values: NDArray[np.float64] | None) -> list[NDArray[np.float64]] | None:
+    return None if values is None else list(values)
 
 
 @contextmanager
@@ -145,6 +154,10 @@ def _frame(c: Configuration) -> str:
     if c.forces is not None:
         properties += ":forces:R:3"
         columns += [_words(column) for column in c.forces.T]
+    extras = extras_of(c, without=_targets(c))
+    if (relaxed := extras.pop(RELAXED_POSITIONS, None)) is not None:
+        properties += f":{RELAXED_POSITIONS}:R:3"
+        columns += [_words(column) for column in relaxed.T]
     for name, value in _targets(c).items():
         if value.ndim in (1, 2) and len(value) == len(c) and value.size:
             properties += f":{name}:R:{value[0].size}"
@@ -164,6 +177,8 @@ def _frame(c: Configuration) -> str:
         comment.append(f"{name}={weight!r}")
     if c.group is not None:
         comment.append(f"group={_quoted(c.group)}")
+    for name, value in extras.items():
+        comment.append(f"{name}={_quoted(value) if isinstance(value, str) else repr(value)}")
     comment += [f"{_name(name)}={_info(value)}" for name, value in info.items()]
     comment.append(f'pbc="{" ".join("T" if flag else "F" for flag in c.pbc)}"')
     lines = [str(len(c)), " ".join(comment), *map(" ".join, zip(*columns, strict=True)), ""]
@@ -199,9 +214,9 @@ def _row(c: Configuration, index: int) -> dict[str, Any]:
         "atomic_numbers": c.numbers,
         "natoms": len(c),
         "pbc": c.pbc,
-        "sid": index,
-        "fid": 0,
     }
+    extras = extras_of(c)
+    ids = {name: _id(extras.pop(name)) for name in IDS if name in extras}
     labels: dict[str, Any] = {
         "y": c.energy,
         "force": c.forces,
@@ -210,7 +225,12 @@ def _row(c: Configuration, index: int) -> dict[str, Any]:
     }
     labels |= {"tags": c.tags, "fixed": None if c.fixed is None else c.fixed.astype(np.int64)}
     row |= {name: value for name, value in labels.items() if value is not None}
-    return row | _weights(c) | _targets(c)
+    return row | (ids or {"sid": index, "fid": 0}) | extras | _weights(c) | _targets(c)
+
+
+def _id(text: str) -> int | str:
+    """An id as OCP has it, a number where the text is that of one."""
+    return int(text) if re.fullmatch(r"0|-?[1-9][0-9]{0,17}", text) else text
 
 
 def _put(environment: Any, key: bytes, value: bytes) -> None:
