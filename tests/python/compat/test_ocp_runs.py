@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,8 +21,9 @@ from helpers.ocp_configs import (
 )
 from helpers.ocp_data import frames, starts
 from torchml import Potential, TorchMLError
-from torchml.compat.ocp.run import main
+from torchml.compat.ocp.command import main
 from torchml.data import read, write_lmdb
+from torchml.training.settings import from_mapping
 
 TRAIN, VAL, TEST = range(6), range(6, 8), range(8, 11)
 
@@ -84,18 +83,17 @@ def s2ef(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return Path("checkpoints/first/checkpoint.pt")
 
 
-def test_is2re(data: Path, scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_is2re(data: Path, scratch: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A training, which ends with predictions, alone and in two processes."""
     configure(data, "is2re", IS2RE_SCHNET, IS2RE_BASE)
-    run("train", "--identifier", "small")
-    output = capsys.readouterr().out
-    assert "# version of OCP: 2021" in output and "torchml fit --config THIS" in output
-    printed = yaml.safe_load(output[output.index("seed_everything") :].split("\n\n")[0])
-    assert printed["model"]["class_path"] == "torchml.training.IS2RE"
-    checkpoint = only("checkpoints/*-small/checkpoint.pt")
-    assert only("logs/tensorboard/*-small/events*")
     test = f"--dataset.test.src={data}/is2re/test/data.lmdb"
-    run("predict", "--checkpoint", str(checkpoint), test)
-    results = only("results/*")
+    run("train", "--identifier", "alone", test)
+    output = capfd.readouterr().out
+    assert "# version of OCP: 2021" in output and "in TorchML: torchml fit --config FILE" in output
+    printed = yaml.safe_load(output[output.index("seed_everything") :].split("\n\n")[0])
+    assert from_mapping("fit", printed, {}).folder == only("checkpoints/*-alone")
+    assert only("logs/tensorboard/*-alone/events*")
+    checkpoint, results = only("checkpoints/*-alone/checkpoint.pt"), only("results/*-alone")
     with np.load(results / "is2re_predictions.npz") as file:
         assert set(file) == {"ids", "energy"}
         assert file["ids"].tolist() == sorted(map(str, TEST))
@@ -108,6 +106,19 @@ def test_is2re(data: Path, scratch: Path, capsys: pytest.CaptureFixture[str]) ->
     assert json.loads((results / "predictions.json").read_text()) == pytest.approx(
         [energies[str(start.sid)] for start in starts(TEST)]
     )
+    two = ("--identifier", "two", "--distributed", "--num-gpus", "2", "--optim.batch_size=2")
+    run("train", *two, test)
+    assert capfd.readouterr().out.count("# version of OCP") == 1
+    states = [
+        torch.load(only(f"checkpoints/*-{name}/checkpoints/last.ckpt"), weights_only=True)
+        for name in ("alone", "two")
+    ]
+    for name, value in states[0]["state_dict"].items():
+        torch.testing.assert_close(states[1]["state_dict"][name], value, rtol=1e-4, atol=1e-6)
+    with np.load(only("results/*-two/is2re_predictions.npz")) as file:
+        assert dict(zip(file["ids"].tolist(), file["energy"].tolist(), strict=True)) == (
+            pytest.approx(energies, rel=1e-4)
+        )
 
 
 def test_s2ef_trains_validates_and_predicts(
@@ -187,32 +198,15 @@ def test_a_training_continues_from_its_checkpoint(s2ef: Path) -> None:
 
 def test_debug_leaves_no_files(data: Path, scratch: Path) -> None:
     configure(data, "is2re", IS2RE_SCHNET, IS2RE_BASE)
-    run("train", "--debug")
+    run("train", "--debug", "--optim.max_epochs=1")
     assert sorted(path.name for path in Path().iterdir()) == ["base.yml", "main.yml"]
-
-
-def test_two_processes_train_as_one(data: Path, scratch: Path) -> None:
-    configure(data, "is2re", IS2RE_SCHNET, IS2RE_BASE)
-    run("train", "--timestamp-id", "one")
-    words = ["--mode", "train", "--config-yml", "main.yml", "--cpu", "--timestamp-id", "two"]
-    words += ["--distributed", "--num-gpus", "2", "--optim.batch_size=2"]
-    done = subprocess.run(
-        [sys.executable, "-m", "torchml.compat.ocp", *words], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("# version of OCP") == 1
-    states = [
-        torch.load(f"checkpoints/{name}/checkpoints/last.ckpt", weights_only=True)["state_dict"]
-        for name in ("one", "two")
-    ]
-    for name, value in states[0].items():
-        torch.testing.assert_close(states[1][name], value, rtol=1e-4, atol=1e-6)
 
 
 def test_a_job_of_submitit(data: Path, scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("submitit")
     configure(data, "is2re", IS2RE_SCHNET, IS2RE_BASE)
-    run("train", "--submit", "--cluster", "local", "--wait", "--identifier", "job")
+    words = ("--submit", "--cluster", "local", "--wait", "--identifier", "job")
+    run("train", *words, "--optim.max_epochs=1")
     assert "submitted jobs: " in capsys.readouterr().out
     assert only("checkpoints/*-job/checkpoint.pt").is_file()
     assert only("logs/exp/*.log").read_text().count("\n") == 1

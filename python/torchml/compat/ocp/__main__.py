@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import sys
 
+from torchml.cli import guarded
 from torchml.training.threads import wait_without_spinning
 
 
 def main() -> int:
     """Carry out the command line; an error is one sentence, and the exit status 1."""
     wait_without_spinning()
+    from torchml.compat.ocp.command import main as run
     from torchml.compat.ocp.flags import PROGRAM
-    from torchml.compat.ocp.run import main as run
-    from torchml.errors import TorchMLError
 
-    try:
-        return run(sys.argv[1:])
-    except TorchMLError as error:
-        print(f"{PROGRAM}: error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return guarded(PROGRAM, lambda: run(sys.argv[1:]))
 
 
 if __name__ == "__main__":

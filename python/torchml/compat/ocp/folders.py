@@ -56,7 +56,7 @@ class Folders:
 
     def unlink(self) -> None:
         """Remove what `link` made, if no training has begun."""
-        if not (self.checkpoints / "checkpoints").exists():
+        if self.checkpoints.is_dir() and not (self.checkpoints / "checkpoints").exists():
             for name in (CHECKPOINT, BEST):
                 (self.checkpoints / name).unlink(missing_ok=True)
             if not any(self.checkpoints.iterdir()):

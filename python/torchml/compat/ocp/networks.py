@@ -112,20 +112,26 @@ class Network:
     notes: list[str]
 
 
-def translate(section: Mapping[str, Any]) -> Network:
-    """Translate the section `model`.
-
-    Raises:
-        TorchMLError: there is no counterpart of the model, or of a value.
-    """
-    keys = dict(section)
-    name = keys.pop("name", None)
+def check_name(section: Any) -> None:
+    """Raise TorchMLError unless there is a counterpart of the model that the section names."""
+    name = section.get("name") if isinstance(section, Mapping) else None
     if name not in _KEYS:
         why = "has no counterpart here" if name in _ABSENT else "is unknown"
         raise TorchMLError(
             f"model.name '{name}' {why}, expected {', '.join(_KEYS)}; torchml.models has further "
             "ones for 'torchml fit'"
         )
+
+
+def translate(section: Mapping[str, Any]) -> Network:
+    """Translate the section `model`.
+
+    Raises:
+        TorchMLError: there is no counterpart of the model, or of a value.
+    """
+    check_name(section)
+    keys = dict(section)
+    name = keys.pop("name")
     given = from_mapping(_KEYS[name], keys, "model")
     if not given.use_pbc:
         raise TorchMLError(

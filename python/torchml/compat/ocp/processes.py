@@ -85,7 +85,7 @@ def _name_from_store(flags: Flags, rank: int) -> str:
     """The name that rank 0 puts into the store of torchrun."""
     from datetime import timedelta
 
-    from torch.distributed import TCPStore
+    from torch.distributed import TCPStore  # type: ignore[attr-defined]
 
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     store = TCPStore(address, port, is_master=False, timeout=timedelta(seconds=_PATIENCE))

@@ -21,7 +21,6 @@ from torchml.relaxation.evaluators import new_evaluator
 from torchml.relaxation.loop import Limits
 from torchml.relaxation.options import RelaxOptions
 from torchml.relaxation.output import Files
-from torchml.relaxation.ranks import this_rank
 from torchml.relaxation.session import Session
 from torchml.relaxation.structures import Structures
 
@@ -50,7 +49,7 @@ def relax(model: str, device: str, translation: Translation) -> None:
     Raises:
         TorchMLError: an option is missing or wrong, or the structures cannot be read.
     """
-    options = options_of(translation)
+    options = RelaxOptions.of_version(translation.version.name, **given_options(translation))
     configurations = _configurations(translation)
     results = translation.folders.results
     files = Files(_frames(translation, options), extxyz="none")
@@ -62,7 +61,7 @@ def relax(model: str, device: str, translation: Translation) -> None:
         new_evaluator(model, device),
         options,
         Limits(structures=translation.eval_batch_size),
-        this_rank(),
+        launched_rank(),
     )
     records = session.into_folder(results, files)
     if len(records) < len(structures):
@@ -70,13 +69,13 @@ def relax(model: str, device: str, translation: Translation) -> None:
     _report(records, configurations, structures.ids, translation)
 
 
-def options_of(translation: Translation) -> RelaxOptions:
-    """Return the options of the relaxation: those given, else those of the version of OCP.
+def given_options(translation: Translation) -> dict[str, Any]:
+    """Return the options of the relaxation that the configuration has, by our names.
 
     Raises:
         TorchMLError: there is no relax_opt, or another optimiser is named.
     """
-    task, version = translation.config.task, translation.version
+    task = translation.config.task
     opt = task.relax_opt
     if opt is None:
         raise TorchMLError("task.relax_opt is missing, expected at least its key memory")
@@ -92,8 +91,7 @@ def options_of(translation: Translation) -> RelaxOptions:
         "steps": task.relaxation_steps,
         "fmax": task.relaxation_fmax,
     }
-    changes = {key: value for key, value in given.items() if value is not None}
-    return RelaxOptions.of_version(version.name, **changes)
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def _configurations(translation: Translation) -> Sequence[Configuration]:
@@ -125,8 +123,14 @@ def _link_trajectories(results: Path, translation: Translation) -> None:
         return
     folder, link = Path(opt.traj_dir).absolute(), results / "trajectories"
     folder.mkdir(parents=True, exist_ok=True)
-    if link.resolve() != folder.resolve() and launched_rank().rank == 0:
+    try:
         link.symlink_to(folder)
+    except FileExistsError:  # made by another rank, or by the run that this one continues
+        if link.resolve() != folder.resolve():
+            raise FileError(
+                f"{link} has the trajectories of a run with another traj_dir than {folder}, "
+                "expected the same, or another --timestamp-id"
+            ) from None
 
 
 def _report(

@@ -3,33 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import yaml  # type: ignore[import-untyped]
 
 from torchml.compat.ocp import modes, processes
-from torchml.compat.ocp.configuration import grid
-from torchml.compat.ocp.flags import Flags, parse
+from torchml.compat.ocp.flags import Flags
 from torchml.compat.ocp.folders import Folders, new_folders
+from torchml.compat.ocp.relaxations import given_options
 from torchml.compat.ocp.translation import Translation, translate
-from torchml.training.quiet import quiet
-
-
-def main(words: Sequence[str]) -> int:
-    """Carry out a command line, or the combinations of its sweep, and return the exit status.
-
-    Raises:
-        TorchMLError: one sentence, for the first word, key, value or file that is wrong.
-    """
-    quiet()
-    runs = grid(parse(words))
-    if runs[0].submit:
-        from torchml.compat.ocp.submission import submit
-
-        return submit([(flags, translation_of(flags)) for flags in runs])
-    return max(run(flags) for flags in runs)
 
 
 def run(flags: Flags) -> int:
@@ -62,14 +45,29 @@ def _run(flags: Flags) -> int:
 
 def describe(flags: Flags, translation: Translation) -> str:
     """Return the equivalent configuration of torchml as YAML, with what differs as comments."""
-    commands = {
-        "train": "torchml fit --config THIS",
-        "validate": "torchml validate --config THIS --ckpt_path CHECKPOINT",
-        "predict": f"torchml predict CHECKPOINT {translation.test} --output predictions.npz "
-        f"--leaderboard {translation.version.name} --task {translation.kind}",
-        "run-relaxations": f"torchml relax CHECKPOINT {translation.relax} --output relaxed "
-        f"--version-of-ocp {translation.version.name}",
-    }
-    lines = [f"the same in TorchML: {commands[flags.mode]}", *translation.notes]
+    lines = [f"in TorchML: {_command(flags, translation)}", *translation.notes]
     text = yaml.safe_dump(translation.configuration, sort_keys=False, allow_unicode=True)
     return "".join(f"# {line}\n" for line in lines) + str(text)
+
+
+def _command(flags: Flags, translation: Translation) -> str:
+    """The command of torchml that does the same."""
+    version = translation.version.name
+    if flags.mode == "predict":
+        return (
+            f"torchml predict CHECKPOINT {_words(translation.test)} -o predictions.npz "
+            f"--leaderboard {version} --task {translation.kind}"
+        )
+    if flags.mode == "run-relaxations":
+        options = given_options(translation).items()
+        return (
+            f"torchml relax CHECKPOINT {_words(translation.relax)} --output DIR --version-of-ocp "
+            + " ".join([version, *(f"--{name} {value}" for name, value in options)])
+        )
+    command = {"train": "fit", "validate": "validate"}[flags.mode]
+    checkpoint = " --ckpt_path CHECKPOINT" if flags.mode == "validate" or flags.checkpoint else ""
+    return f"torchml {command} --config FILE{checkpoint}, where FILE contains what follows"
+
+
+def _words(source: str | list[str] | None) -> str:
+    return source or "DATA" if isinstance(source, str | None) else " ".join(source)

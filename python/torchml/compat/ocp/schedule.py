@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect
 from collections.abc import Sequence
 
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -54,5 +55,5 @@ class WarmupMilestones(LRScheduler):
             return self.factor * (1.0 - done) + done
         return float(self.gamma ** bisect(self.milestones, count))
 
-    def get_lr(self) -> list[float]:  # type: ignore[override]
+    def get_lr(self) -> list[float | Tensor]:
         return [rate * self.multiplier(self.last_epoch) for rate in self.base_lrs]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from torchml.compat.ocp.flags import Flags, parse
+from torchml.compat.ocp.run import run
 from torchml.compat.ocp.translation import Translation
 from torchml.training.submit import announce_ranks, submit_jobs, wait_for
 
@@ -33,8 +34,6 @@ class Job:
 
     def __call__(self) -> str:
         """Carry out the command line, and return the name of its folders."""
-        from torchml.compat.ocp.run import run
-
         announce_ranks()
         resumed = ("--checkpoint", str(self.last)) if self.resume and self.last.exists() else ()
         flags = parse((*self.words, *resumed))

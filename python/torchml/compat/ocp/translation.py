@@ -26,7 +26,7 @@ from torchml.errors import TorchMLError
 _TRAINERS = {"energy": "is2re", "forces": "s2ef", "ocp": None}
 _DATASETS = {"single_point_lmdb": "is2re"}  # all others: s2ef
 _FORMATS = (
-    *("lmdb", "single_point_lmdb", "trajectory_lmdb", "trajectory_lmdb_v2"),
+    *("lmdb", "single_point_lmdb", "trajectory_lmdb", "trajectory_lmdb_v2", "oc22_lmdb"),
     *("ase_db", "ase_read", "ase_read_multi"),
 )
 
@@ -76,8 +76,10 @@ class Translation:
     @property
     def prediction_dtype(self) -> str | None:
         """The type of predictions, where it is not the usual one of the version."""
+        task = self.config.task
         asked = [output.prediction_dtype for output in self.config.outputs.values()]
-        return "float32" if "float32" in (self.config.task.prediction_dtype, *asked) else None
+        wide = "float32" in (task.prediction_dtype, *asked) or task.dataset == "oc22_lmdb"
+        return "float32" if wide else None
 
     @property
     def eval_batch_size(self) -> int:
@@ -110,6 +112,8 @@ def translate(
     else:
         named = {"config_yml": str(content), "version_of_ocp": version or flags.version_of_ocp}
         whole, chosen, notes = configuration.load(Flags(**{**vars(flags), **named}))
+    if "model" in whole:
+        networks.check_name(whole["model"])
     config = sections.parse(whole)
     _check_refused(config)
     kind = _kind(config)
@@ -187,4 +191,6 @@ def _check_part(part: Part, place: str) -> None:
             "split writes them)"
         )
     if part.format is not None and part.format not in _FORMATS:
-        raise TorchMLError(f"{place}.format is '{part.format}', expected one of {_FORMATS}")
+        raise TorchMLError(
+            f"{place}.format is '{part.format}', expected one of {', '.join(_FORMATS)}"
+        )
