@@ -22,7 +22,7 @@ from helpers.ocp_configs import (
 from helpers.ocp_data import frames, starts
 from torchml import Potential, TorchMLError
 from torchml.compat.ocp.command import main
-from torchml.data import read, write_lmdb
+from torchml.data import read, write_aselmdb, write_lmdb
 from torchml.training.settings import from_mapping
 
 TRAIN, VAL, TEST = range(6), range(6, 8), range(8, 11)
@@ -30,24 +30,25 @@ TRAIN, VAL, TEST = range(6), range(6, 8), range(8, 11)
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data in OCP's LMDB: S2EF in folders of files, IS2RE in one file each."""
+    """Data in OCP's LMDB and in .aselmdb: S2EF in folders of files, IS2RE in one file each."""
     folder = tmp_path_factory.mktemp("ocp")
     for name, sids in (("train", TRAIN), ("val", VAL), ("test", TEST)):
-        write_lmdb(frames(sids), folder / "s2ef" / name / "data.0000.lmdb")
-        write_lmdb(starts(sids), folder / "is2re" / name / "data.lmdb")
+        for ending, write in (("lmdb", write_lmdb), ("aselmdb", write_aselmdb)):
+            write(frames(sids), folder / "s2ef" / f"{name}-{ending}" / f"data.0000.{ending}")
+            write(starts(sids), folder / "is2re" / f"{name}.{ending}")
     return folder
 
 
-def configure(data: Path, kind: str, text: str, base: str = "") -> None:
+def configure(data: Path, kind: str, text: str, base: str = "", ending: str = "lmdb") -> None:
     """Write main.yml, and base.yml, in the working folder."""
-    ending = "/data.lmdb" if kind == "is2re" else "/"
+    path = f"{{}}.{ending}" if kind == "is2re" else f"{{}}-{ending}/"
     energies = [c.energy for c in frames(TRAIN)]
     values = {
-        "train": f"{data}/{kind}/train{ending}",
-        "val": f"{data}/{kind}/val{ending}",
+        "train": f"{data}/{kind}/{path.format('train')}",
+        "val": f"{data}/{kind}/{path.format('val')}",
         "mean": float(np.mean(energies)),
         "std": float(np.std(energies)),
-        "relax": f"{data}/is2re/test/data.lmdb",
+        "relax": f"{data}/is2re/test.{ending}",
     }
     Path("base.yml").write_text(base.format(**values))
     Path("main.yml").write_text(text.format(**values))
@@ -86,7 +87,7 @@ def s2ef(trained: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_is2re(data: Path, scratch: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """A training, which ends with predictions, alone and in two processes."""
     configure(data, "is2re", IS2RE_SCHNET, IS2RE_BASE)
-    test = f"--dataset.test.src={data}/is2re/test/data.lmdb"
+    test = f"--dataset.test.src={data}/is2re/test.lmdb"
     run("train", "--identifier", "alone", test)
     output = capfd.readouterr().out
     assert "# version of OCP: 2021" in output and "in TorchML: torchml fit --config FILE" in output
@@ -144,7 +145,7 @@ def test_s2ef_trains_validates_and_predicts(
     )
     assert printed["forces_mae"] == pytest.approx(np.abs(components).mean(), abs=2e-4)
     assert {"forces_cos", "forcesx_mae", "energy_force_within_threshold", "loss"} <= set(printed)
-    words = (f"--dataset.test.src={data}/s2ef/test/", "--timestamp-id", "second")
+    words = (f"--dataset.test.src={data}/s2ef/test-lmdb/", "--timestamp-id", "second")
     run("predict", "--checkpoint", str(s2ef), *words)
     with np.load("results/second/s2ef_predictions.npz") as file:
         assert set(file) == {"ids", "energy", "forces", "chunk_idx"}
@@ -156,18 +157,22 @@ def test_s2ef_trains_validates_and_predicts(
     assert len(json.loads(Path("results/second/predictions.json").read_text())) == len(tested)
 
 
-def test_relaxations(s2ef: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run("run_relaxations", "--checkpoint", str(s2ef), "--timestamp-id", "relaxed")
+@pytest.mark.parametrize("ending", ["lmdb", "aselmdb"])
+def test_relaxations(
+    ending: str, data: Path, s2ef: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = (f"--task.relax_dataset.src={data}/is2re/test.{ending}", "--timestamp-id", ending)
+    run("run_relaxations", "--checkpoint", str(s2ef), *words)
     output = capsys.readouterr().out
     assert "average_distance_within_threshold: " in output and "energy_mae: " in output
-    with np.load("results/relaxed/relaxed_positions.npz") as file:
+    with np.load(f"results/{ending}/relaxed_positions.npz") as file:
         assert set(file) == {"ids", "pos", "chunk_idx"}
         assert file["ids"].tolist() == sorted(map(str, TEST))
         atoms = len(starts(TEST)[0])
         assert file["pos"].shape == (3 * atoms, 3)
         assert file["chunk_idx"].tolist() == [atoms, 2 * atoms]
         positions = dict(zip(file["ids"], np.split(file["pos"], file["chunk_idx"]), strict=True))
-    listed = dict(json.loads(Path("results/relaxed/relaxed_pos_0.json").read_text()))
+    listed = dict(json.loads(Path(f"results/{ending}/relaxed_pos_0.json").read_text()))
     for start in starts(TEST):
         moved = positions[str(start.sid)] - start.positions
         assert np.abs(moved[start.fixed]).max() == 0
@@ -177,8 +182,8 @@ def test_relaxations(s2ef: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_form_of_2024(data: Path, scratch: Path) -> None:
-    configure(data, "s2ef", S2EF_2024)
-    run("train", f"--dataset.test.src={data}/s2ef/test/", "--optim.ema_decay=0.9")
+    configure(data, "s2ef", S2EF_2024, ending="aselmdb")
+    run("train", f"--dataset.test.src={data}/s2ef/test-aselmdb/", "--optim.ema_decay=0.9")
     folder = only("checkpoints/*")
     last = torch.load(folder / "checkpoint.pt", weights_only=True)
     assert last["epoch"] == 1 and last["global_step"] == 16  # the latest, not the best
@@ -204,7 +209,7 @@ def test_debug_leaves_no_files(data: Path, scratch: Path) -> None:
 
 def test_a_job_of_submitit(data: Path, scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("submitit")
-    configure(data, "is2re", IS2RE_SCHNET, IS2RE_BASE)
+    configure(data, "is2re", IS2RE_SCHNET, IS2RE_BASE, "aselmdb")
     words = ("--submit", "--cluster", "local", "--wait", "--identifier", "job")
     run("train", *words, "--optim.max_epochs=1")
     assert "submitted jobs: " in capsys.readouterr().out
@@ -253,5 +258,6 @@ def test_a_job_without_launcher_needs_one_name(
 
 def test_read_back(data: Path) -> None:
     """The data of these tests have OCP's ids and labels."""
-    (first, *_) = read(f"{data}/is2re/test/data.lmdb")
-    assert first.sid == "8" and first.relaxed_energy is not None
+    for ending in ("lmdb", "aselmdb"):
+        (first, *_) = read(f"{data}/is2re/test.{ending}")
+        assert first.sid == "8" and first.relaxed_energy is not None
