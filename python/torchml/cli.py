@@ -22,12 +22,15 @@ _MODEL_COMMANDS = {
     "export": "torchml.export.command",
     "check": "torchml.validation.command",
     "validate": "torchml.validation.command",  # the older name of check
+    "evaluate": "torchml.evaluation.evaluate_command",
     "inspect": "torchml.inference.inspection",
     "predict": "torchml.evaluation.predict_command",
     "relax": "torchml.relaxation.command",
 }
 _DATA_COMMANDS = {"inspect": "torchml.data.inspect"}
-_NAMES = "fit, validate, test, predict, submit, export, check, inspect, relax, data inspect"
+_NAMES = (
+    "fit, validate, test, predict, submit, export, evaluate, check, inspect, relax, data inspect"
+)
 _HELP = """\
 training:
   fit                train a potential: torchml fit --config silicon.yaml
@@ -40,6 +43,7 @@ data:
 
 models:
   export             write a KIM portable model of a checkpoint or a TorchScript archive
+  evaluate           report the errors of a model or of predictions on a data set
   check              compare a model in Python, C++, KIM-API, ASE and LAMMPS
   inspect            print metadata and files of a model without loading it
   predict            write energies, forces and stress of a data set; --config: of a training

@@ -46,7 +46,7 @@ def write_extxyz(configurations: Iterable[Configuration], path: str | Path) -> N
         configurations: any number.
         path: of the file, which is replaced.
     """
-    with _written_then_renamed(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with written_then_renamed(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for configuration in configurations:
             file.write(_frame(configuration))
 
@@ -65,7 +65,7 @@ def write_lmdb(configurations: Iterable[Configuration], path: str | Path) -> Non
     """
     import lmdb
 
-    with _written_then_renamed(path) as temporary:
+    with written_then_renamed(path) as temporary:
         environment = lmdb.open(
             str(temporary), subdir=False, lock=False, map_size=1 << 26, sync=False, meminit=False
         )
@@ -103,7 +103,7 @@ def write_parquet(configurations: Iterable[Configuration], path: str | Path) -> 
     table = pyarrow.table(
         {name: values for name, values in columns.items() if any(v is not None for v in values)}
     )
-    with _written_then_renamed(path) as temporary:
+    with written_then_renamed(path) as temporary:
         parquet.write_table(table, temporary)
 
 
@@ -112,7 +112,7 @@ def _rows(values: NDArray[np.float64] | None) -> list[NDArray[np.float64]] | Non
 
 
 @contextmanager
-def _written_then_renamed(path: str | Path) -> Iterator[Path]:
+def written_then_renamed(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
