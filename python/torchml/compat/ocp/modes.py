@@ -53,7 +53,7 @@ def train(flags: Flags, translation: Translation) -> None:
 
 def validate(flags: Flags, translation: Translation) -> None:
     """Print the metrics of the validation data under OCP's names."""
-    from torchml import training
+    from torchml.training import validate as evaluated
 
     if translation.val is None:
         raise TorchMLError("--mode validate needs validation data, expected dataset.val.src")
@@ -63,7 +63,7 @@ def validate(flags: Flags, translation: Translation) -> None:
         "logger": False,
         "default_root_dir": str(translation.folders.results),
     }
-    run = training.validate(configuration, ckpt_path=path, plots=not flags.debug)
+    run = evaluated(configuration, ckpt_path=path, plots=not flags.debug)
     report(versions.metric_values(translation.version, translation.kind, run.metrics))
 
 
