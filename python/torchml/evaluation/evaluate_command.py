@@ -10,11 +10,11 @@ from typing import Any
 
 import torchml
 from torchml.data.configuration import Configuration
-from torchml.data.inspect import keys_of
 from torchml.data.keys import Keys
 from torchml.data.progress import track
 from torchml.data.ranks import Ranks, launched_rank
 from torchml.data.reading import read
+from torchml.data.tools.arguments import keys_of
 from torchml.errors import DataError
 from torchml.evaluation.evaluate_files import PredictedFile, is_predictions, pair, read_predictions
 from torchml.evaluation.evaluate_json import Origin, write_json
