@@ -351,7 +351,7 @@ def test_a_model_of_the_user_trains_with_forces_and_runs_as_an_archive(own) -> N
     run = fit(of_own(f"{own}.Pairs", activation="torch.nn.SiLU"))
     assert "ocpmodels" not in sys.modules
     assert isinstance(run.task.model, OwnModel)
-    assert isinstance(run.task.model.network.act, torch.nn.SiLU)
+    assert isinstance(run.task.model.network.model.act, torch.nn.SiLU)
     done = predict("run/config.yaml", data={"test": "test"}, trainer={"logger": False})
     for atoms, source in zip(ase.io.read(done.folder / "predictions.extxyz", ":"),
                              structures(2, 40), strict=True):  # fmt: skip
@@ -371,17 +371,24 @@ def test_a_model_of_the_user_trains_with_forces_and_runs_as_an_archive(own) -> N
         assert len(atoms) == len(source)
 
 
-def test_mean_and_standard_deviation_are_those_of_the_energies(own) -> None:
+def test_energies_of_the_elements_and_the_scale_are_those_of_the_data(own) -> None:
     values = {"target_mean": 3.0, "target_std": 2.0, "grad_target_std": 2.0}
     content = config(gnn={"class_path": f"{own}.Pairs", "init_args": {"width": 6}},
                      normalize_kwargs=values)  # fmt: skip
     content["trainer"]["fast_dev_run"] = True
-    task = fit(translate("s2ef", content), plots=False).task
-    with torch.no_grad():
-        for parameter in task.model.network.out.parameters():
-            parameter.zero_()
-    batch = task.trainer.datamodule.dataset("val")[[0, 1]]
-    assert task.forward(batch).energy.tolist() == [3.0, 3.0]
+    run = fit(translate("s2ef", content), plots=False)
+    batch = run.data.dataset("train")[[0, 1]]
+    energies = []
+    output = [run.task.forward(batch).energy]
+    for bias in (1.0, 0.0):  # of the 9 atoms of each structure
+        with torch.no_grad():
+            for parameter in run.task.model.network.model.out.parameters():
+                parameter.fill_(0.0)
+            run.task.model.network.model.out.bias.fill_(bias)
+        energies.append(run.task.forward(batch).energy)
+    assert (energies[0] - energies[1]).tolist() == pytest.approx([18.0, 18.0])
+    mean = np.mean([c.energy for c in structures(8, 0)])
+    assert energies[1].tolist() == pytest.approx([mean, mean])
 
 
 def test_a_model_that_no_simulator_can_run_trains_and_says_why(own) -> None:

@@ -120,16 +120,14 @@ def translated(task: str | None, config: Configuration, command: Command) -> dic
     dtype = DTYPES.get(str(trainer.get("precision") or 32))
     if dtype is not None:
         trainer.pop("precision", None)
-    normalizers = _normalizers(model, kind)
-    net, own = network(model.gnn, dtype or "float32", normalizers)
     result = {
         "seed_everything": config.seed_everything,
         "model": {
             "class_path": _OURS[kind],
             "init_args": {
-                "model": net,
+                "model": network(model.gnn, dtype or "float32"),
                 **_loss(model, kind),
-                "normalization": _normalization(normalizers, own),
+                "normalization": _normalization(_normalizers(model, kind)),
                 **_optimization(config, model),
             },
         },
@@ -236,10 +234,8 @@ def _normalizers(model: Task, kind: str) -> Normalizers:
     return values
 
 
-def _normalization(values: Normalizers, own: bool) -> dict[str, Any]:
-    """Translate mean and standard deviation; a model of the user has its own."""
-    if own:
-        return {"references": "none", "scale": "none"}
+def _normalization(values: Normalizers) -> dict[str, Any]:
+    """Translate mean and standard deviation."""
     if values.target_mean != 0:
         notify(
             f"normalize_kwargs.target_mean is {values.target_mean:g} eV per structure, but an "
