@@ -140,19 +140,20 @@ def _read_output(contents: Contents, keys: Keys, broken: Broken) -> None:
     from torchml.data.formats.ase_files import configurations_of, iterate_atoms
 
     path, format = contents.path, contents.format
-    structures = list(iterate_atoms(path, contents.names, format))
-    results = [{} if atoms.calc is None else atoms.calc.results for atoms in structures]
-    complete = [k for k, result in enumerate(results) if "energy" in result]
+    steps = dft_outputs.read_steps(path, format)
+    structures = list(iterate_atoms(path, contents.names, steps))
+    early = dft_outputs.check_end(path, format)
+    complete = dft_outputs.complete_steps(structures, format, early is not None)
     if not complete:
         raise FileError(f"{path} holds no step with an energy, expected at least one")
-    if early := dft_outputs.check_end(path, format):
+    if early:
         if broken != "keep":
             raise FileError(
                 f"{early}, expected a complete run; data.broken: skip leaves it out, keep reads "
                 f"its {len(complete)} complete steps"
             )
         contents.notices.append(f"{early}: {len(complete)} complete steps are read")
-    structures = [structures[k] for k in complete] if early else structures
+    structures = complete if early else structures
     contents.configurations = configurations_of(structures, keys, path)
     if dft_outputs.is_vasp(format) and keys.energy == AUTO:
         contents.smearing = dft_outputs.smearing(structures)
