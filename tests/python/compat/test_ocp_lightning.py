@@ -379,7 +379,6 @@ def test_energies_of_the_elements_and_the_scale_are_those_of_the_data(own) -> No
     run = fit(translate("s2ef", content), plots=False)
     batch = run.data.dataset("train")[[0, 1]]
     energies = []
-    output = [run.task.forward(batch).energy]
     for bias in (1.0, 0.0):  # of the 9 atoms of each structure
         with torch.no_grad():
             for parameter in run.task.model.network.model.out.parameters():
@@ -484,6 +483,7 @@ def test_arguments_of_lightning_1_choose_what_is_tuned() -> None:
 
     assert tune() == Tune(batch_size=True, lr=True, mode="power")
     assert tune(auto_lr_find=True) == Tune(batch_size=False, lr=True)
+    assert tune(auto_lr_find=False, auto_scale_batch_size=False) == tune()
     binsearch = tune(auto_scale_batch_size="binsearch")
     assert binsearch == Tune(batch_size=True, lr=False, mode="binsearch")
 
@@ -525,6 +525,8 @@ CASES: list[tuple[str, Any, str, Any]] = [
     ("trainer.precision", 64, "model.init_args.model.init_args.dtype", "float64"),
     ("trainer.gradient_clip_val", 2.0, "trainer.gradient_clip_val", 2.0),
     ("trainer.resume_from_checkpoint", "a.ckpt", "ckpt_path", "a.ckpt"),
+    ("trainer", {"weights_summary": "top", "gpus": None, "devices": None, "auto_lr_find": False,
+                 "track_grad_norm": -1}, "trainer", {"gradient_clip_val": None}),
     ("trainer.logger", [{"class_path": "pytorch_lightning.loggers.CSVLogger",
                          "init_args": {"save_dir": "logs"}}],
      "trainer.logger", [{"class_path": "lightning.pytorch.loggers.CSVLogger",
@@ -572,6 +574,7 @@ ERRORS = [
     ("data.init_args.train_path", None, "data.train_path is None"),
     ("data.batch_size", 3, "data.batch_size stands beside class_path"),
     ("trainer.max_epoch", 3, "did you mean 'max_epochs'"),
+    ("trainer.weights_summary", "full", "Lightning 2 has no such argument"),
     ("trainer.gpus", 2, "trainer.gpus is 2 and data.num_gpus is 1, expected the same"),
     ("trainer.plugins", [{"class_path": "ocpmodels.lightning.ddp.X"}], "no counterpart"),
     ("optimizer", "Adamm", "did you mean 'Adam'"),

@@ -205,8 +205,8 @@ def _wrapper(model: OwnModel) -> torch.nn.Module:
         f"    return energy(z, coords, {last}, contributing)\n"
     )
     exec(text, {"energy": model.of_particles}, names)
-    name = type(model.network.model).__name__  # an exported model is named after its class
-    root: torch.nn.Module = type(name, (torch.nn.Module,), dict(names))()
+    cls = type(model.network.model).__name__  # an exported model is named after its class
+    root: torch.nn.Module = type(cls, (torch.nn.Module,), dict(names))()
     for name, tensor in _tensors(model.network):
         *path, leaf = name.split(".")
         parent = root
