@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -26,8 +27,16 @@ _MODEL_COMMANDS = {
     "predict": "torchml.evaluation.predict_command",
     "relax": "torchml.relaxation.command",
 }
-_DATA_COMMANDS = {"inspect": "torchml.data.inspect"}
-_NAMES = "fit, validate, test, predict, submit, export, check, inspect, relax, data inspect"
+_DATA_COMMANDS = {
+    name: f"torchml.data.tools.{name.replace('-', '_')}"
+    for name in ("inspect", "make", "split", "subsample", "convert", "lmdb-check")
+}
+_NAMES = ", ".join(
+    [
+        *("fit", "validate", "test", "predict", "submit", "export", "check", "inspect", "relax"),
+        *(f"data {name}" for name in _DATA_COMMANDS),
+    ]
+)
 _HELP = """\
 training:
   fit                train a potential: torchml fit --config silicon.yaml
@@ -37,6 +46,11 @@ training:
 
 data:
   data inspect       print what is understood of data files: keys, units, distributions
+  data make          make a data set of a classical potential
+  data split         divide configurations into train, val and test
+  data subsample     write some of the configurations
+  data convert       write configurations in another format
+  data lmdb-check    open every row of LMDB files and report faults
 
 models:
   export             write a KIM portable model of a checkpoint or a TorchScript archive
@@ -119,9 +133,14 @@ def guarded(program: str, run: Callable[[], int]) -> int:
     from torchml.errors import TorchMLError
 
     try:
-        return int(run())
+        status = int(run())
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `| head` has read enough; what is left must not be flushed at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except Exception as error:
         if os.environ.get("TORCHML_DEBUG") == "1":
             raise

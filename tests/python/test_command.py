@@ -24,6 +24,11 @@ COMMANDS = (
     "inspect",
     "relax",
     "data inspect",
+    "data make",
+    "data split",
+    "data subsample",
+    "data convert",
+    "data lmdb-check",
 )
 
 
