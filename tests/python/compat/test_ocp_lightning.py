@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from torchml.compat.ocp_lightning.command import main
 from torchml.compat.ocp_lightning.configs import Tune
 from torchml.compat.ocp_lightning.documents import merged, put
 from torchml.compat.ocp_lightning.translation import parse, tuning
-from torchml.data import Configuration, write_lmdb
+from torchml.data import Configuration, write_aselmdb, write_lmdb
 from torchml.importers.checkpoint import load_model
 from torchml.training import fit, predict, validate
 
@@ -95,21 +96,20 @@ def structures(count: int, seed: int) -> list[Configuration]:
 
 
 def relaxed(configurations: list[Configuration]) -> list[Configuration]:
-    """With the name of the label of relaxed energies."""
-    return [
-        Configuration(**(vars(c) | {"energy": None, "targets": {"y_relaxed": c.energy}}))
-        for c in configurations
-    ]
+    """With relaxed energies alone."""
+    return [replace(c, energy=None, relaxed_energy=c.energy) for c in configurations]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with LMDB folders as OCP has them, for S2EF and IS2RE."""
+    """A folder with data sets as OCP has them, then and today, for S2EF and IS2RE."""
     folder = tmp_path_factory.mktemp("data")
     for part, count, seed in (("train", 8, 0), ("val", 3, 20), ("test", 2, 40)):
         made = structures(count, seed)
         write_lmdb(made, folder / part / "data.0000.lmdb")
         write_lmdb(relaxed(made), folder / f"is2re-{part}" / "data.0000.lmdb")
+        write_aselmdb(made, folder / f"today-{part}" / "data.0000.aselmdb")
+        write_aselmdb(relaxed(made), folder / f"today-is2re-{part}" / "data.0000.aselmdb")
     return folder
 
 
@@ -232,6 +232,7 @@ MODELS = [
 )
 def test_each_model_takes_a_batch(path, given, name, sizes, lost, here, caplog) -> None:
     content = config(gnn={"class_path": path, "init_args": given})
+    content["data"]["init_args"]["train_path"] = ["train", "today-train"]
     content["trainer"]["fast_dev_run"] = True
     translated = translate("s2ef", content)
     network = translated["model"]["init_args"]["model"]
@@ -239,6 +240,7 @@ def test_each_model_takes_a_batch(path, given, name, sizes, lost, here, caplog) 
     assert network["init_args"] == {"species": [], "dtype": "float32", **sizes}
     assert lost in caplog.text
     run = fit(translated, plots=False)
+    assert len(run.data.configurations("train")) == 16
     assert run.trainer.global_step == 1
     assert type(run.task.model.network).__name__ == name
     assert np.isfinite(run.metrics["train/forces_loss"])
@@ -258,11 +260,12 @@ def test_the_loss_is_in_units_of_the_standard_deviation(here) -> None:
     assert run.metrics["val/loss"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_relaxed_energies_are_learned_by_is2re(here) -> None:
+@pytest.mark.parametrize("of", ["is2re", "today-is2re"])
+def test_relaxed_energies_are_learned_by_is2re(of, here) -> None:
     content = config(regress_forces=False)
     content["data"] = {
         "class_path": "IS2REDGLDataModule",
-        "init_args": {"train_path": "is2re-train", "val_path": "is2re-val", "batch_size": 4},
+        "init_args": {"train_path": f"{of}-train", "val_path": f"{of}-val", "batch_size": 4},
     }
     content["model"] = {"class_path": "IS2RELitModule", "init_args": content["model"]}
     run = fit(translate(None, content), plots=False)
