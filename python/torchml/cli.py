@@ -23,6 +23,7 @@ _MODEL_COMMANDS = {
     "export": "torchml.export.command",
     "check": "torchml.validation.command",
     "validate": "torchml.validation.command",  # the older name of check
+    "evaluate": "torchml.evaluation.evaluate_command",
     "inspect": "torchml.inference.inspection",
     "predict": "torchml.evaluation.predict_command",
     "relax": "torchml.relaxation.command",
@@ -33,7 +34,8 @@ _DATA_COMMANDS = {
 }
 _NAMES = ", ".join(
     [
-        *("fit", "validate", "test", "predict", "submit", "export", "check", "inspect", "relax"),
+        *("fit", "validate", "test", "predict", "submit", "export", "evaluate", "check"),
+        *("inspect", "relax"),
         *(f"data {name}" for name in _DATA_COMMANDS),
     ]
 )
@@ -54,6 +56,7 @@ data:
 
 models:
   export             write a KIM portable model of a checkpoint or a TorchScript archive
+  evaluate           report the errors of a model or of predictions on a data set
   check              compare a model in Python, C++, KIM-API, ASE and LAMMPS
   inspect            print metadata and files of a model without loading it
   predict            write energies, forces and stress of a data set; --config: of a training

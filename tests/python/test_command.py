@@ -20,6 +20,7 @@ COMMANDS = (
     "predict",
     "submit",
     "export",
+    "evaluate",
     "check",
     "inspect",
     "relax",
