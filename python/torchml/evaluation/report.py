@@ -13,7 +13,7 @@ import numpy as np
 from ase import units
 from ase.data import chemical_symbols
 
-from torchml.data.writing import written_then_renamed
+from torchml.data.output import written_then_renamed
 from torchml.evaluation.drawing import MOST_ATOMS, draw_structure
 from torchml.evaluation.evaluate_json import Origin
 from torchml.evaluation.evaluate_summary import Summary, Worst
@@ -273,7 +273,7 @@ def _worst_structures(summary: Summary) -> str:
     return (
         "<p>Left: elements, in the colours of ASE. Right, where forces or positions are compared: "
         'the error of each atom, from 0 <span class="scale"></span> to the largest of the '
-        "structure; grey atoms do not count.</p>" + "".join(parts)
+        "structure, whose atom is named; grey atoms do not count.</p>" + "".join(parts)
     )
 
 
@@ -292,7 +292,7 @@ def _worst_card(worst: Worst, error: str, summary: Summary) -> str:
         atom = int(np.nanargmax(worst.of_atoms))
         unit = "Å" if summary.task == "is2rs" else "eV/Å"
         where = f"atom {atom} ({chemical_symbols[c.numbers[atom]]})"
-        facts["largest of an atom"] = f"{worst.of_atoms[atom]:.3g} {unit}, {where}"
+        facts[where] = f"{worst.of_atoms[atom]:.3g} {unit}"
     facts |= {name: value for name, value in (("id", c.sid), ("group", c.group)) if value}
     if len(c) > MOST_ATOMS:
         facts["drawn"] = f"{MOST_ATOMS:,} atoms around it"

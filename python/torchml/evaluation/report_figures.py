@@ -70,9 +70,8 @@ def histogram_figure(errors: LogHistogram, factor: float, unit: str, title: str)
     """Return the distribution of errors over a logarithmic axis, with median and 95 %."""
     width, height, left, top, across, up = 360, 210, 12, 34, 336, 120
     begin, end = occupied(errors)
-    counts = errors.counts[begin:end].copy()
-    counts[0] += errors.counts[:begin].sum()
-    parts = [_bars(counts, left, top, across, up)]
+    parts = [_bars(_visible(errors, begin, end), left, top, across, up)]
+    smaller = "; smaller ones in the first bar" if errors.counts[:begin].any() else ""
     edges = np.log10(errors.edges[[begin, end]] * factor)
     scale = across / (edges[1] - edges[0])
     base = top + up
@@ -95,14 +94,14 @@ def histogram_figure(errors: LogHistogram, factor: float, unit: str, title: str)
         )
     parts.append(
         f'<text class="label" x="{left + across / 2}" y="{height - 8}" text-anchor="middle">'
-        f"error ({escape(unit)}, logarithmic)</text>"
+        f"error ({escape(unit)}, logarithmic{smaller})</text>"
     )
     return _svg(width, height, title, parts)
 
 
 def strip_figure(errors: LogHistogram, begin: int, end: int, title: str) -> str:
     """Return a small histogram without axis, of the bins of a range that several share."""
-    return _svg(240, 36, title, [_bars(errors.counts[begin:end], 0, 2, 240, 33)])
+    return _svg(240, 36, title, [_bars(_visible(errors, begin, end), 0, 2, 240, 33)])
 
 
 def strip_axis(begin: int, end: int, factor: float, unit: str) -> str:
@@ -121,13 +120,13 @@ def strip_axis(begin: int, end: int, factor: float, unit: str) -> str:
 
 
 def occupied(*histograms: LogHistogram) -> tuple[int, int]:
-    """Return the range of bins in which the histograms have values, one decade at least.
+    """Return the range of bins in which the histograms have values: one to four decades.
 
-    The smallest errors, one in 500, lie before the range: exact zeros would extend it far.
+    Smaller errors, such as zeros of symmetric structures, are counted in the first bar.
     """
-    counts = sum((histogram.counts for histogram in histograms), start=np.zeros(1, np.int64))
-    begin = int(np.searchsorted(np.cumsum(counts), counts.sum() / 500, side="right"))
-    end = int(np.flatnonzero(counts)[-1]) + 1
+    bins = np.flatnonzero(np.sum([histogram.counts for histogram in histograms], axis=0))
+    end = int(bins[-1]) + 1
+    begin = max(int(bins[0]), end - 4 * LogHistogram.PER_DECADE)
     missing = max(LogHistogram.PER_DECADE + 1 - (end - begin), 0)
     begin = max(begin - missing // 2, 0)
     return begin, min(max(end, begin + LogHistogram.PER_DECADE + 1), len(histograms[0].counts))
@@ -192,6 +191,13 @@ def _cells(
         )
         paths.append(f'<path class="cells" fill-opacity="{shade / _SHADES:.2f}" d="{squares}"/>')
     return paths
+
+
+def _visible(errors: LogHistogram, begin: int, end: int) -> NDArray[np.int64]:
+    """The counts of a range of bins, with all smaller errors in the first."""
+    counts = errors.counts[begin:end].copy()
+    counts[0] += errors.counts[:begin].sum()
+    return counts
 
 
 def _bars(counts: NDArray[np.int64], left: float, top: float, width: float, height: float) -> str:
