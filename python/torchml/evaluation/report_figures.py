@@ -68,7 +68,7 @@ def parity_figure(parity: Parity, factor: float, unit: str, title: str) -> tuple
 
 def histogram_figure(errors: LogHistogram, factor: float, unit: str, title: str) -> str:
     """Return the distribution of errors over a logarithmic axis, with median and 95 %."""
-    width, height, left, top, across, up = 360, 210, 12, 34, 336, 120
+    width, height, left, top, across, up = 360, 212, 14, 36, 332, 120
     begin, end = occupied(errors)
     parts = [_bars(_visible(errors, begin, end), left, top, across, up)]
     smaller = "; smaller ones in the first bar" if errors.counts[:begin].any() else ""
@@ -82,15 +82,11 @@ def histogram_figure(errors: LogHistogram, factor: float, unit: str, title: str)
             f'<path class="axis" d="M{place:.1f} {base}v5"/>'
             f'<text x="{place:.1f}" y="{base + 20}" text-anchor="middle">{text}</text>'
         )
-    for share, name, row in ((0.5, "half below", 0), (0.95, "95 % below", 1)):
-        value = errors.quantile(share) * factor
-        place = left + (np.log10(value) - edges[0]) * scale
-        anchor = "end" if place > left + across / 2 else "start"
-        shift = -5 if anchor == "end" else 5
+    for share, row in ((0.5, 0), (0.95, 1)):
+        place = left + (np.log10(errors.quantile(share) * factor) - edges[0]) * scale
         parts.append(
-            f'<path class="mark" d="M{place:.1f} {base}V{12 + 16 * row}"/>'
-            f'<text x="{place + shift:.1f}" y="{14 + 16 * row}" text-anchor="{anchor}">'
-            f"{name} {two_digits(value)}</text>"
+            f'<path class="mark" d="M{place:.1f} {base}V{18 + 15 * row}"/>'
+            f'<text x="{place:.1f}" y="{14 + 15 * row}" text-anchor="middle">{share:.0%}</text>'
         )
     parts.append(
         f'<text class="label" x="{left + across / 2}" y="{height - 8}" text-anchor="middle">'
@@ -210,11 +206,6 @@ def _bars(counts: NDArray[np.int64], left: float, top: float, width: float, heig
         if h > 0
     )
     return f'<path class="bars" d="{path}"/>'
-
-
-def two_digits(value: float) -> str:
-    """A number with two digits and without exponent, unless it is tiny."""
-    return f"{float(f'{value:.2g}'):,.0f}" if abs(value) >= 10 else f"{value:.2g}"
 
 
 def _log_ticks(low: float, high: float) -> list[tuple[float, str]]:
