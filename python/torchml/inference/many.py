@@ -15,9 +15,9 @@ from torchml.inference.potential import Potential, volume_of
 from torchml.inference.separable import is_separable
 from torchml.neighbors import MovingParticles, ParticleSystem
 
-# Edges of one call of the model. Larger calls are no faster on a CPU, whose caches they exceed; a
-# GPU needs many edges to be busy.
-MOST_EDGES = {"cpu": 20_000, "cuda": 2_000_000}
+# Edges of one call of the model. On a CPU larger calls are slower, because they exceed its caches;
+# a GPU needs many edges to be busy.
+MOST_EDGES = {"cpu": 5_000, "cuda": 2_000_000}
 
 # How the lack of memory is reported: by Python, C++, torch on a CPU, and torch on a GPU.
 _OUT_OF_MEMORY = ("bad_alloc", "t allocate memory", "not enough memory", "out of memory")
