@@ -113,6 +113,8 @@ def draw_layers() -> Figure:
         (("cli", "compat"), BLUE),
         (("validation",), BLUE),
         (("training", "export"), BLUE),
+        (("relaxation",), GREEN),
+        (("evaluation",), GREEN),
         (("reference",), GREEN),
         (("importers",), GREEN),
         (("models",), GREEN),
@@ -121,7 +123,7 @@ def draw_layers() -> Figure:
         (("contract", "kim", "neighbors"), GREY),
         (("errors, lazy, voigt",), GREY),
     ]
-    height, gap, left, width = 0.34, 0.145, 3.9, 4.0
+    height, gap, left, width = 0.29, 0.115, 3.9, 4.0
     for row, (names, color) in enumerate(rows):
         y = 4.9 - height - row * (height + gap)
         part = (width - 0.1 * (len(names) - 1)) / len(names)
@@ -130,7 +132,7 @@ def draw_layers() -> Figure:
         if row:
             arrow(axes, (left + width / 2, y + height + gap), (left + width / 2, y + height))
     # Python reaches the engine through the bindings.
-    arrow(axes, (left, 4.9 - height / 2 - 7 * (height + gap)), (3.25, 4.25))
+    arrow(axes, (left, 4.9 - height / 2 - 9 * (height + gap)), (3.25, 4.25))
     return figure
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torchml.inference.evaluation import Evaluation
     from torchml.inference.potential import Potential
     from torchml.neighbors.staged import staged_graph
+    from torchml.relaxation.api import relax
     from torchml.training import fit
 
 __version__ = "0.2.0"
@@ -33,6 +34,7 @@ _HOMES = {
     "TorchMLError": "torchml.errors",
     "export_model": "torchml.export.pipeline",
     "fit": "torchml.training",
+    "relax": "torchml.relaxation.api",
     "staged_graph": "torchml.neighbors.staged",
 }
 
@@ -49,6 +51,7 @@ __all__ = [
     "__version__",
     "export_model",
     "fit",
+    "relax",
     "staged_graph",
 ]
 

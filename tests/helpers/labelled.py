@@ -12,7 +12,11 @@ from ase.constraints import FixAtoms
 from torchml.data import Configuration
 
 LABELS = ("energy", "forces", "stress")
-ARRAYS = ("numbers", "positions", "cell", "pbc", "forces", "stress", "fixed", "tags")
+ARRAYS = (
+    *("numbers", "positions", "cell", "pbc", "forces", "stress", "fixed", "tags"),
+    "relaxed_positions",
+)
+VALUES = ("energy", "weights", "group", "sid", "fid", "relaxed_energy", "initial_energy", "info")
 
 
 def labelled(atoms: Atoms, stress: bool = True) -> Atoms:
@@ -58,9 +62,8 @@ def assert_equal(first: Configuration, second: Configuration) -> None:
         if a is not None:
             assert a.dtype == b.dtype and a.shape == b.shape, name
             assert a.tobytes() == b.tobytes(), name
-    assert first.energy == second.energy
-    assert first.weights == second.weights
-    assert first.group == second.group
+    for name in VALUES:
+        assert getattr(first, name) == getattr(second, name), name
     assert first.targets.keys() == second.targets.keys()
     for name, value in first.targets.items():
         np.testing.assert_array_equal(value, second.targets[name], strict=True)

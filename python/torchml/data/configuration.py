@@ -55,6 +55,12 @@ class Configuration:
     weights    of the configuration in a loss
     source     the file that errors name, and index the place in it
     group      name of this kind of configuration, chosen by the author
+    sid, fid   ids of the system and of the frame in a data set, texts; None where there are none
+    relaxed_positions  [N, 3], Å, where a relaxation of this structure ended (OCP's pos_relaxed)
+    relaxed_energy     eV, at the relaxed positions (OCP's y_relaxed)
+    initial_energy     eV, at the start of the relaxation (OCP's y_init)
+    info       what else data sets say of a structure: charge (e), spin (multiplicity), source (its
+               name in the data set that it was taken from); numbers and texts
 
     Values are converted to arrays of these types.
 
@@ -77,6 +83,12 @@ class Configuration:
     source: str = "memory"
     index: int = 0
     group: str | None = None
+    sid: str | None = None
+    fid: str | None = None
+    relaxed_positions: NDArray[np.float64] | None = None
+    relaxed_energy: float | None = None
+    initial_energy: float | None = None
+    info: dict[str, str | int | float] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -117,19 +129,25 @@ class Configuration:
         put(self, "positions", self._array("positions", self.positions, np.float64, (atoms, 3)))
         put(self, "cell", self._array("cell", self.cell, np.float64, (3, 3)))
         put(self, "pbc", self._array("pbc", np.broadcast_to(self.pbc, 3), np.bool_, (3,)))
-        if self.energy is not None:
-            put(self, "energy", float(self._array("energy", self.energy, np.float64, ())))
+        for name in ("energy", "relaxed_energy", "initial_energy"):
+            if (value := getattr(self, name)) is not None:
+                put(self, name, float(self._array(name, value, np.float64, ())))
+        for name in ("sid", "fid"):
+            if (value := getattr(self, name)) is not None:
+                put(self, name, str(value))
         optional: dict[str, tuple[Any, tuple[int, ...]]] = {
             "forces": (np.float64, (atoms, 3)),
             "stress": (np.float64, (6,)),
             "fixed": (np.bool_, (atoms,)),
             "tags": (np.int64, (atoms,)),
+            "relaxed_positions": (np.float64, (atoms, 3)),
         }
         for name, (dtype, shape) in optional.items():
             value = getattr(self, name)
             if value is not None:
                 put(self, name, self._array(name, value, dtype, shape))
         put(self, "targets", {k: self._target(k, v) for k, v in self.targets.items()})
+        put(self, "info", dict(self.info))
         self._check_numbers()
         self._check_cell()
 

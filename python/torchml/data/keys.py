@@ -50,6 +50,14 @@ ALIASES = {
 TERM_WEIGHTS = ("energy_weight", "forces_weight", "stress_weight", "virial_weight")
 WEIGHTS = {name for role in ("weight", *TERM_WEIGHTS) for name in ALIASES[role]}
 _LABEL_LIKE = re.compile(r"energy|force|stress|virial|weight", re.I)
+RELAXED_POSITIONS = "pos_relaxed"
+# Names of what is read besides labels, and the fields of a configuration that hold it, or `info`.
+EXTRAS = {
+    **{name: name for name in ("sid", "fid", "charge", "spin", "source")},
+    "y_relaxed": "relaxed_energy",
+    "y_init": "initial_energy",
+    RELAXED_POSITIONS: "relaxed_positions",
+}
 # Names of results of ASE that are derived from the labels, or are sums of them.
 _NO_LABELS = {"energies", "stresses", "energy_hist", "converged_forces"}
 
@@ -207,7 +215,11 @@ def roles(names: Mapping[str, str], keys: Keys) -> dict[str, str]:
             named = name == entry or (entry == AUTO and name.lower() in ALIASES[label])
             if named and not of_atoms:
                 return "virial" if label == "stress" and is_virial(name) else label
-        return "target" if name in keys.targets else known
+        if name in keys.targets:
+            return "target"
+        if name in EXTRAS and (known != COLUMN or name == RELAXED_POSITIONS):
+            return EXTRAS[name]
+        return known
 
     return {
         name: role(name, known) if known in ("", COLUMN, EQUAL) else known

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration, Weights, extent
+from torchml.data.extras import read_extras
 from torchml.data.keys import AUTO, COLUMN, TERM_WEIGHTS, WEIGHTS, Keys, find_key, is_virial
 from torchml.errors import DataError, TorchMLError
 from torchml.voigt import to_voigt
@@ -77,6 +78,7 @@ def configuration_of(
         source=source,
         index=index,
         group=group or None,
+        **read_extras(labels, columns, atoms, keys, where),
     )
 
 

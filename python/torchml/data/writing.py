@@ -6,13 +6,11 @@ Files are written under another name and then renamed: a crash leaves no half-wr
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -20,7 +18,11 @@ from ase.data import chemical_symbols
 from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
-from torchml.data.keys import WEIGHTS
+from torchml.data.extras import IDS, extras_of
+from torchml.data.formats.lmdb_file import writing_lmdb
+from torchml.data.formats.sizes import forget_sizes, write_sizes
+from torchml.data.keys import RELAXED_POSITIONS, WEIGHTS
+from torchml.data.output import written_then_renamed
 from torchml.errors import DataError
 
 _TERMS = ("energy", "forces", "stress")
@@ -36,15 +38,16 @@ _RESERVED = {
 def write_extxyz(configurations: Iterable[Configuration], path: str | Path) -> None:
     """Write extended XYZ with all digits.
 
-    It holds energy (eV), forces (eV/Å), stress (eV/Å³), tags, move_mask, group and targets. Targets
-    with a row for each atom become columns. Weights other than 1 become energy_weight,
-    forces_weight and stress_weight.
+    It holds energy (eV), forces (eV/Å), stress (eV/Å³), tags, move_mask, group, ids, info, the end
+    of a relaxation (y_init, y_relaxed, and the column pos_relaxed) and targets. Targets with a row
+    for each atom become columns. Weights other than 1 become energy_weight, forces_weight and
+    stress_weight.
 
     Args:
         configurations: any number.
         path: of the file, which is replaced.
     """
-    with _written_then_renamed(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with written_then_renamed(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for configuration in configurations:
             file.write(_frame(configuration))
 
@@ -52,27 +55,77 @@ def write_extxyz(configurations: Iterable[Configuration], path: str | Path) -> N
 def write_lmdb(configurations: Iterable[Configuration], path: str | Path) -> None:
     """Write an LMDB file with rows as OCP has them: pickled mappings of numpy arrays.
 
-    pos [N, 3], cell [1, 3, 3], atomic_numbers [N], natoms, tags, fixed, y, force, sid and fid as
-    in OCP; pbc [3], stress [6], group, weights and targets under their names. Positions, cells
-    and labels keep double precision.
+    pos [N, 3], cell [1, 3, 3], atomic_numbers [N], natoms, tags, fixed, y, force, sid, fid, y_init,
+    y_relaxed and pos_relaxed as in OCP; pbc [3], stress [6], group, info, weights and targets under
+    their names; the key `length` holds the number of rows. Positions, cells and labels keep double
+    precision. A row without ids gets its number as sid, and fid 0.
 
     Args:
         configurations: any number.
         path: of the file, which is replaced.
     """
-    import lmdb
+    _write_rows(configurations, path)
 
-    with _written_then_renamed(path) as temporary:
-        environment = lmdb.open(
-            str(temporary), subdir=False, lock=False, map_size=1 << 26, sync=False, meminit=False
-        )
-        count = 0
+
+def write_lmdb_part(
+    configurations: Iterable[Configuration],
+    indices: Sequence[int],
+    path: str | Path,
+    origin: str,
+) -> None:
+    """Write a part of a data set as `write_lmdb` does, and where its rows come from.
+
+    The keys `origin_file` and `origin_indices` hold the data set and the places in it, pickled, as
+    in the sub-splits of the Open MatSci ML toolkit.
+
+    Args:
+        configurations: those of the part.
+        indices: their places in the data set.
+        path: of the file, which is replaced.
+        origin: name of the data set.
+    """
+    _write_rows(configurations, path, {"origin_file": origin, "origin_indices": list(indices)})
+
+
+def write_aselmdb(configurations: Iterable[Configuration], path: str | Path) -> None:
+    """Write a database of ASE in an LMDB file (.aselmdb), and metadata.npz beside it.
+
+    The package ase-db-backends and fairchem read it. `data` of a row holds ids, charge, spin,
+    source, group, weights, the end of a relaxation, and targets. metadata.npz holds the number of
+    atoms of each row; it describes a whole folder, so there is none where the folder has other
+    .aselmdb files.
+
+    Args:
+        configurations: any number.
+        path: of the file, which is replaced.
+    """
+    from torchml.data.formats.aselmdb import encoded, row_of
+
+    sizes = []
+    with written_then_renamed(path) as temporary:
+        with writing_lmdb(temporary) as put:
+            for number, c in enumerate(configurations, start=1):
+                put(b"%d" % number, encoded(row_of(c, number, _weights(c) | _targets(c))))
+                sizes.append(len(c))
+            put(b"nextid", encoded(len(sizes) + 1))
+            put(b"deleted_ids", encoded([]))
+            put(b"metadata", encoded({}))
+        forget_sizes(path)
+    write_sizes(path, sizes)
+
+
+def _write_rows(
+    configurations: Iterable[Configuration],
+    path: str | Path,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    count = 0
+    with written_then_renamed(path) as temporary, writing_lmdb(temporary) as put:
         for count, configuration in enumerate(configurations, start=1):
             row = _row(configuration, count - 1)
-            _put(environment, b"%d" % (count - 1), pickle.dumps(row, protocol=4))
-        _put(environment, b"length", pickle.dumps(count, protocol=4))
-        environment.sync(True)
-        environment.close()
+            put(b"%d" % (count - 1), pickle.dumps(row, protocol=4))
+        for name, value in {"length": count, **more}.items():
+            put(name.encode(), pickle.dumps(value, protocol=4))
 
 
 def write_parquet(configurations: Iterable[Configuration], path: str | Path) -> None:
@@ -89,8 +142,10 @@ def write_parquet(configurations: Iterable[Configuration], path: str | Path) -> 
     for c in configurations:
         row: dict[str, Any] = {"atomic_numbers": c.numbers, "positions": list(c.positions)}
         row |= {"cell": list(c.cell), "pbc": c.pbc, "energy": c.energy, "stress": c.stress}
-        row |= {"forces": None if c.forces is None else list(c.forces), "group": c.group}
+        row |= {"forces": _rows(c.forces), "group": c.group}
         row |= {"fixed": c.fixed, "tags": c.tags, **_weights(c)}
+        row |= extras_of(c)
+        row |= {RELAXED_POSITIONS: _rows(c.relaxed_positions)}
         row |= {name: value.tolist() for name, value in _targets(c).items()}
         rows.append(row)
     names = list(dict.fromkeys(name for row in rows for name in row))
@@ -98,18 +153,12 @@ def write_parquet(configurations: Iterable[Configuration], path: str | Path) -> 
     table = pyarrow.table(
         {name: values for name, values in columns.items() if any(v is not None for v in values)}
     )
-    with _written_then_renamed(path) as temporary:
+    with written_then_renamed(path) as temporary:
         parquet.write_table(table, temporary)
 
 
-@contextmanager
-def _written_then_renamed(path: str | Path) -> Iterator[Path]:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
-        temporary = Path(scratch) / path.name
-        yield temporary
-        os.replace(temporary, path)
+def _rows(values: NDArray[np.float64] | None) -> list[NDArray[np.float64]] | None:
+    return None if values is None else list(values)
 
 
 def _weights(configuration: Configuration) -> dict[str, float]:
@@ -145,6 +194,10 @@ def _frame(c: Configuration) -> str:
     if c.forces is not None:
         properties += ":forces:R:3"
         columns += [_words(column) for column in c.forces.T]
+    extras = extras_of(c, without=_targets(c))
+    if (relaxed := extras.pop(RELAXED_POSITIONS, None)) is not None:
+        properties += f":{RELAXED_POSITIONS}:R:3"
+        columns += [_words(column) for column in relaxed.T]
     for name, value in _targets(c).items():
         if value.ndim in (1, 2) and len(value) == len(c) and value.size:
             properties += f":{name}:R:{value[0].size}"
@@ -164,6 +217,8 @@ def _frame(c: Configuration) -> str:
         comment.append(f"{name}={weight!r}")
     if c.group is not None:
         comment.append(f"group={_quoted(c.group)}")
+    for name, value in extras.items():
+        comment.append(f"{name}={_quoted(value) if isinstance(value, str) else repr(value)}")
     comment += [f"{_name(name)}={_info(value)}" for name, value in info.items()]
     comment.append(f'pbc="{" ".join("T" if flag else "F" for flag in c.pbc)}"')
     lines = [str(len(c)), " ".join(comment), *map(" ".join, zip(*columns, strict=True)), ""]
@@ -199,9 +254,9 @@ def _row(c: Configuration, index: int) -> dict[str, Any]:
         "atomic_numbers": c.numbers,
         "natoms": len(c),
         "pbc": c.pbc,
-        "sid": index,
-        "fid": 0,
     }
+    extras = extras_of(c)
+    ids = {name: _id(extras.pop(name)) for name in IDS if name in extras}
     labels: dict[str, Any] = {
         "y": c.energy,
         "force": c.forces,
@@ -210,17 +265,9 @@ def _row(c: Configuration, index: int) -> dict[str, Any]:
     }
     labels |= {"tags": c.tags, "fixed": None if c.fixed is None else c.fixed.astype(np.int64)}
     row |= {name: value for name, value in labels.items() if value is not None}
-    return row | _weights(c) | _targets(c)
+    return row | (ids or {"sid": index, "fid": 0}) | extras | _weights(c) | _targets(c)
 
 
-def _put(environment: Any, key: bytes, value: bytes) -> None:
-    """Store a row; the map, which limits how large the file may get, grows when it is full."""
-    import lmdb
-
-    while True:
-        try:
-            with environment.begin(write=True) as transaction:
-                transaction.put(key, value)
-            return
-        except lmdb.MapFullError:
-            environment.set_mapsize(2 * environment.info()["map_size"])
+def _id(text: str) -> int | str:
+    """An id as OCP has it, a number where the text is that of one."""
+    return int(text) if re.fullmatch(r"0|-?[1-9][0-9]{0,17}", text) else text

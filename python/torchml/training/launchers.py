@@ -10,16 +10,11 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.lsf import LSFEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 
+from torchml.data.ranks import MPI_VARIABLES
 from torchml.errors import TorchMLError
 
-# Variables with the number of ranks of an MPI job: those of driver/core/host (Slurm: see below).
-MPI_SIZES = (
-    "OMPI_COMM_WORLD_SIZE",
-    "PMI_SIZE",
-    "MV2_COMM_WORLD_SIZE",
-    "PALS_SIZE",
-    "PMIX_SIZE",
-)
+# Variables with the number of ranks of an MPI job (Slurm: see below).
+MPI_SIZES = tuple(size for _, size in MPI_VARIABLES)
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import os
 import pickle
 import sys
 import types
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import lmdb
@@ -154,6 +154,7 @@ def test_round_trips_are_exact(tmp_path):
     some.append(
         Configuration(first.numbers, first.positions, targets={"spins": spins}, group="hot")
     )
+    some = [replace(c, sid="0", fid=str(k)) for k, c in enumerate(some)]
     write_lmdb(some, "data.lmdb")
     assert [path.name for path in tmp_path.iterdir()] == ["data.lmdb"]
     # A target that only some rows have can be asked for as long as the first has it.

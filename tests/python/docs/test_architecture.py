@@ -81,7 +81,7 @@ def test_figures_exist(figure: str) -> None:
 def test_the_layers_in_the_figure_are_those_that_are_checked() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     layers = next(c for c in contracts["contracts"] if c["type"] == "layers")["layers"]
-    checked = [re.findall(r"(?<![\w(])\w+(?!\))", row) for row in layers]
+    checked = [re.findall(r"\w+", row) for row in layers if not row.startswith("(")]  # optional
     script = (ROOT / "docs/figures/make_architecture.py").read_text()
     rows = re.search(r"rows = \[\n(.*?)\n    \]", script, re.DOTALL)[1]
     drawn = [

@@ -20,6 +20,7 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
+from torchml.data.extras import TEXTS
 from torchml.data.formats.comment_line import parse, value_of
 from torchml.data.keys import ALIASES, Keys, collect
 from torchml.data.labels import configuration_of
@@ -30,7 +31,7 @@ _PLAIN = "species:S:1:pos:R:3"  # what a file without `Properties` holds
 _COMPRESSED: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _TRUE = {"T": True, "True": True, "true": True, "1": True}
 _FALSE = {"F": False, "False": False, "false": False, "0": False}
-_TEXTS = set(ALIASES["group"])  # "T" and "007" are names of groups like others
+_TEXTS = {*ALIASES["group"], *TEXTS}  # "T" and "007" are names of groups like others
 _CELLS = {"cell", "box", "unit_cell", "cell_vectors", "lattice_vectors", "lattice_parameters"}
 _COLUMNS = {
     "species": "symbols",

@@ -16,7 +16,7 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
-from torchml.data.keys import ALIASES, AUTO, WEIGHTS, Keys
+from torchml.data.keys import ALIASES, AUTO, EXTRAS, WEIGHTS, Keys
 from torchml.data.labels import configuration_of
 from torchml.data.progress import track
 from torchml.data.sequences import LazyConfigurations
@@ -159,6 +159,8 @@ def _describe(group: Any, keys: Keys, where: str, names: dict[str, str]) -> _Gro
             f"{where}: the atomic numbers have the shape {list(shapes[numbers])}, expected "
             f"[{atoms}] or [{count}, {atoms}]"
         )
+    extras = (name for name in EXTRAS if name in shapes and name not in read)
+    read += tuple(name for name in extras if count == 1 or shapes[name][:1] == (count,))
     for name in set(read) - {"cell", "pbc"}:
         if count > 1 and (shapes[name] or (1,))[0] != count:
             raise DataError(

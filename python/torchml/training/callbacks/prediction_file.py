@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as L
-import numpy as np
 import torch
 from lightning.pytorch.callbacks import Callback
 from torchmetrics import MetricCollection
@@ -16,6 +14,7 @@ from torchmetrics import MetricCollection
 from torchml.data.batch import GraphBatch
 from torchml.data.configuration import Configuration
 from torchml.data.writing import write_extxyz
+from torchml.evaluation.predicted_files import with_predictions
 from torchml.training.loop.metrics import make_metrics
 from torchml.training.loop.prediction import Prediction
 
@@ -90,7 +89,4 @@ def _with(configurations: Any, predictions: dict[int, Columns]) -> Iterator[Conf
     """The configurations with predictions, which are among their targets."""
     for index in sorted(predictions):
         configuration: Configuration = configurations[index]
-        finite = {
-            name: value for name, value in predictions[index].items() if np.isfinite(value).all()
-        }
-        yield replace(configuration, targets=configuration.targets | finite)
+        yield with_predictions(configuration, predictions[index])

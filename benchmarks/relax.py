@@ -1,0 +1,230 @@
+"""Time relaxations: many structures at once beside ASE one by one, with the same model.
+
+    python benchmarks/relax.py [--model MODEL --data FILE...] [--optimizers lbfgs fire]
+
+Without a model it is Stillinger-Weber silicon, and without data rattled crystals with vacancies,
+slabs with fixed layers and clusters of 30 to 60 atoms. ASE's own optimisers move each structure
+with our Calculator, with the same settings: steps and energies must be equal, or the benchmark
+fails. Both run in turn, round after round, on one thread; times are CPU times of this process.
+
+torch-sim relaxes the same structures with the same network where it is installed; it needs
+Python 3.12.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.build import bulk
+from ase.constraints import FixAtoms
+from ase.optimize import FIRE, LBFGS
+from common.options import parse_with_common_options
+from common.reports import machine, new_table, progress_bar, write_json
+from rich.console import Console
+
+from torchml import Calculator, Potential, TorchMLError, relax
+from torchml.contract import metadata
+from torchml.data import read
+from torchml.models import StillingerWeber, describe, script
+from torchml.relaxation import RelaxOptions
+
+ROUNDS, STRUCTURES = 3, 64
+OPTIMIZERS = {"lbfgs": LBFGS, "fire": FIRE}
+SAME_ENERGY = {"float64": 1e-6, "float32": 1e-3}  # eV
+
+
+@dataclass
+class Run:
+    """One relaxation of all structures: CPU time (s), steps and energies (eV) of each."""
+
+    seconds: float
+    steps: list[int]
+    energies: list[float]
+
+
+def silicon(count: int) -> list[Atoms]:
+    """Crystals with a vacancy, slabs with a fixed layer, and clusters of 30 to 60 atoms."""
+    generator = np.random.default_rng(0)
+    structures = []
+    for k in range(count):
+        atoms = bulk("Si", "diamond", 5.43, cubic=True).repeat((2, 2, 2))
+        if k % 3 == 0:
+            atoms = atoms[: 33 + k % 28]
+            atoms.pbc = False
+        elif k % 3 == 1:
+            atoms = bulk("Si", "diamond", 5.43, cubic=True).repeat((2, 2, 1))
+            del atoms[k % 32]
+        else:
+            atoms = bulk("Si", "diamond", 5.43, cubic=True).repeat((2, 1, 3))
+            atoms.center(vacuum=6.0, axis=2)
+            atoms.pbc = (True, True, False)
+            atoms.set_constraint(FixAtoms(mask=atoms.positions[:, 2] < 9.0))
+        atoms.positions += generator.normal(0, 0.08, atoms.positions.shape)
+        structures.append(atoms)
+    return structures
+
+
+def stillinger_weber(folder: Path) -> Path:
+    """Write the archive of a Stillinger-Weber model."""
+    model = StillingerWeber()
+    metadata.save(script(model, "edges"), folder / "sw.pt", describe(model, "edges"))
+    return folder / "sw.pt"
+
+
+def timed(work: Callable[[], tuple[list[int], list[float]]]) -> Run:
+    begin = time.process_time()
+    steps, energies = work()
+    return Run(time.process_time() - begin, steps, energies)
+
+
+def batched(structures: Sequence[Atoms], model: Potential, options: RelaxOptions) -> Run:
+    """Relax all structures at once."""
+
+    def work() -> tuple[list[int], list[float]]:
+        results = relax(structures, model, options, ids=[str(k) for k in range(len(structures))])
+        return [result.steps for result in results], [result.energy for result in results]
+
+    return timed(work)
+
+
+def one_by_one(structures: Sequence[Atoms], model: Potential, options: RelaxOptions) -> Run:
+    """Relax structure after structure with ASE's optimiser and our Calculator."""
+    settings: dict[str, Any] = {"maxstep": options.maxstep}
+    if options.optimizer == "lbfgs":
+        settings |= {"memory": options.memory, "damping": options.damping}
+        settings["alpha"] = options.curvature
+    calculator = Calculator(model)
+
+    def work() -> tuple[list[int], list[float]]:
+        steps, energies = [], []
+        for structure in structures:
+            atoms = structure.copy()
+            atoms.calc = calculator
+            with OPTIMIZERS[options.optimizer](atoms, logfile=None, **settings) as dynamics:
+                dynamics.run(fmax=options.fmax, steps=options.steps)
+            steps.append(dynamics.nsteps)
+            energies.append(float(atoms.get_potential_energy()))
+        return steps, energies
+
+    return timed(work)
+
+
+def compare(ours: Run, theirs: Run, dtype: str) -> None:
+    """Raise TorchMLError if the relaxations are not the same."""
+    difference = np.abs(np.subtract(ours.energies, theirs.energies)).max()
+    if difference > SAME_ENERGY[dtype]:
+        raise TorchMLError(
+            f"the energies differ by up to {difference:.2g} eV, expected less than "
+            f"{SAME_ENERGY[dtype]:g} eV"
+        )
+    if dtype == "float64" and ours.steps != theirs.steps:
+        raise TorchMLError("the numbers of steps differ, expected equal ones")
+
+
+def edges_per_atom(structures: Sequence[Atoms], model: Potential) -> float:
+    edges = sum(
+        int(particles.neighbor_offsets[particles.atoms])
+        for particles in map(model.particles, structures)
+    )
+    return edges / sum(map(len, structures))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--model", help="any model (default: Stillinger-Weber silicon)")
+    parser.add_argument("--data", nargs="+", help="structures (default: silicon)")
+    parser.add_argument("--structures", type=int, default=STRUCTURES)
+    parser.add_argument("--optimizers", nargs="+", choices=OPTIMIZERS, default=["lbfgs", "fire"])
+    parser.add_argument("--fmax", type=float, default=0.02, help="eV/Å (default: %(default)s)")
+    parser.add_argument("--steps", type=int, default=300)
+    options = parse_with_common_options(parser, rounds=ROUNDS, result="relax.json")
+    torch.set_num_threads(1)
+    console = Console()
+    if options.data:
+        structures = [c.to_atoms() for c in read(options.data)[: options.structures]]
+    else:
+        structures = silicon(options.structures)
+    for atoms in structures:
+        atoms.calc = None
+    with tempfile.TemporaryDirectory() as scratch:
+        model = Potential(options.model or stillinger_weber(Path(scratch)))
+    dtype = model.spec.dtype
+    sizes = [len(atoms) for atoms in structures]
+    edges = edges_per_atom(structures, model)
+    console.print(
+        f"{Path(model.name).name}: {len(structures)} structures of {min(sizes)} to {max(sizes)} "
+        f"atoms (mean {np.mean(sizes):.1f}), {edges:.1f} edges per atom, {dtype}, one thread"
+    )
+    records = []
+    with progress_bar(console) as bar:
+        task = bar.add_task("relaxing", total=2 * options.rounds * len(options.optimizers))
+        for optimizer in options.optimizers:
+            settings = RelaxOptions(optimizer=optimizer, fmax=options.fmax, steps=options.steps)
+            runs: dict[str, list[Run]] = {"batched": [], "ASE": []}
+            for _ in range(options.rounds):
+                for name, run in (("batched", batched), ("ASE", one_by_one)):
+                    runs[name].append(run(structures, model, settings))
+                    bar.advance(task)
+                compare(runs["batched"][-1], runs["ASE"][-1], dtype)
+            records.append(record(optimizer, runs))
+    table = new_table(
+        "relaxations",
+        ["optimiser"],
+        ["steps, mean", "batched\nstructures/s", "ASE\nstructures/s", "ratio"],
+        f"CPU time, median of {options.rounds} rounds in turn; steps and energies are equal",
+    )
+    for row in records:
+        table.add_row(
+            row["optimizer"],
+            f"{row['steps']:.1f}",
+            f"{row['batched']:.1f}",
+            f"{row['ASE']:.2f}",
+            f"{row['ratio']:.1f}",
+        )
+    console.print(table)
+    if sys.version_info < (3, 12):
+        console.print("torch-sim is left out: it needs Python 3.12, and this is 3.11")
+    write_json(
+        {
+            "machine": machine(),
+            "model": Path(model.name).name,
+            "atoms": sizes,
+            "edges_per_atom": edges,
+            "dtype": dtype,
+            "runs": records,
+        },
+        options.output / "relax.json",
+    )
+
+
+def record(optimizer: str, runs: dict[str, list[Run]]) -> dict[str, Any]:
+    """Return rates in structures per second, and their ratio in the median round."""
+    count = len(runs["ASE"][0].steps)
+    rates = {name: count / median(run.seconds for run in several) for name, several in runs.items()}
+    ratio = median(a.seconds / b.seconds for a, b in zip(runs["ASE"], runs["batched"], strict=True))
+    return {
+        "optimizer": optimizer,
+        "steps": float(np.mean(runs["ASE"][0].steps)),
+        **rates,
+        "ratio": ratio,
+    }
+
+
+if __name__ == "__main__":
+    main()

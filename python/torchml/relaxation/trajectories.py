@@ -1,0 +1,70 @@
+"""Trajectories and structures of one relaxation each, in files that carry its id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from shutil import rmtree
+from urllib.parse import quote
+
+from ase.io.trajectory import Trajectory
+
+from torchml.data.atoms import fixed_of
+from torchml.data.configuration import Configuration
+from torchml.data.output import written_then_renamed
+from torchml.data.writing import write_extxyz
+from torchml.relaxation.results import Relaxed
+
+
+def file_name(id: str, suffix: str) -> str:
+    """Return a name for the file of a structure; characters that names cannot have become %XX."""
+    name = quote(id, safe=" !#$&'()+,;=@[]{}~^")
+    return f"{name}{suffix}" if not name.startswith(".") else f"%2E{name[1:]}{suffix}"
+
+
+def remove_leftovers(folder: Path, ids: Iterable[str]) -> None:
+    """Remove what a killed process left of files of these structures."""
+    names = {file_name(id, suffix) for id in ids for suffix in (".traj", ".extxyz")}
+    for path in folder.glob(".*"):
+        if path.name[1:].rpartition(".")[0] in names:
+            rmtree(path)
+
+
+def write_trajectory(relaxed: Relaxed, folder: Path) -> None:
+    """Write the frames of a relaxation as `ID.traj` of ASE.
+
+    Args:
+        relaxed: with the frames that the file gets.
+        folder: in which the file is written, then renamed.
+    """
+    with (
+        written_then_renamed(folder / file_name(relaxed.id, ".traj")) as temporary,
+        Trajectory(temporary, "w") as trajectory,
+    ):
+        atoms = relaxed.atoms.copy()
+        for frame in relaxed.frames:
+            trajectory.write(frame.put_into(atoms))
+
+
+def write_structure(relaxed: Relaxed, folder: Path) -> None:
+    """Write the last structure of a relaxation as `ID.extxyz`."""
+    write_extxyz([configuration(relaxed)], folder / file_name(relaxed.id, ".extxyz"))
+
+
+def configuration(relaxed: Relaxed) -> Configuration:
+    """Return the last structure with its energy, forces, stress and id."""
+    atoms = relaxed.atoms
+    results = {} if atoms.calc is None else atoms.calc.results
+    return Configuration(
+        atoms.numbers,
+        atoms.positions,
+        atoms.cell.array,
+        atoms.pbc,
+        energy=results.get("energy"),
+        forces=results.get("forces"),
+        stress=results.get("stress"),
+        fixed=fixed_of(atoms),
+        tags=atoms.arrays.get("tags"),
+        source="relaxation",
+        sid=relaxed.id,
+    )
