@@ -14,6 +14,7 @@ from ase.optimize import LBFGS
 import torchml
 from helpers.relaxing import metals, silicon
 from torchml import Calculator, DataError
+from torchml.inference.many import ManyStructures
 from torchml.relaxation import CellOptions, Files, Limits, Relaxed, RelaxOptions
 
 SETTINGS = {"maxstep": 0.2, "memory": 100, "damping": 1.2, "alpha": 80.0}
@@ -41,7 +42,7 @@ def assert_same(found: Relaxed, expected: Atoms) -> None:
 def test_a_hundred_structures_of_silicon_end_at_the_minima_of_ase(model):
     structures = silicon(100)
     assert len({len(atoms) for atoms in structures}) > 10
-    results = torchml.relax(structures, model, limits=Limits(edges=3000))
+    results = torchml.relax(structures, model, limits=Limits(atoms=300))
     calculator = Calculator(model)
     for atoms, found in zip(structures, results, strict=True):
         expected, steps = relaxed_by_ase(atoms, calculator, 0.02)
@@ -71,7 +72,7 @@ def test_a_calculator_of_ase(model):
 def test_results_do_not_depend_on_the_batch(model):
     structures = silicon(9)
     alone = [torchml.relax([atoms], model)[0] for atoms in structures]
-    for limits in (Limits(edges=300), Limits()):
+    for limits in (Limits(atoms=40), Limits(edges=150), Limits()):
         for found, expected in zip(
             torchml.relax(structures, model, limits=limits), alone, strict=True
         ):
@@ -81,16 +82,14 @@ def test_results_do_not_depend_on_the_batch(model):
 
 
 def test_batches_stay_within_their_limits(model, monkeypatch):
-    from torchml.relaxation import evaluators
-
     sizes = []
+    evaluate = ManyStructures.evaluate
 
-    def counted(potential, structures, **keywords):
+    def counted(self, structures, **keywords):
         sizes.append([len(atoms) for atoms in structures])
-        return evaluate_many(potential, structures, **keywords)
+        return evaluate(self, structures, **keywords)
 
-    evaluate_many = evaluators.evaluate_many
-    monkeypatch.setattr(evaluators, "evaluate_many", counted)
+    monkeypatch.setattr(ManyStructures, "evaluate", counted)
     results = torchml.relax(silicon(9), model, limits=Limits(atoms=40, structures=4))
     assert all(found.converged for found in results)
     assert max(sum(batch) for batch in sizes) <= 40
