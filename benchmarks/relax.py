@@ -7,8 +7,8 @@ slabs with fixed layers and clusters of 30 to 60 atoms. ASE's own optimisers mov
 with our Calculator, with the same settings: steps and energies must be equal, or the benchmark
 fails. Both run in turn, round after round, on one thread; times are CPU times of this process.
 
-torch-sim relaxes the same structures with the same network where it is installed; it needs
-Python 3.12.
+Where torch-sim 0.3 is installed (newer versions need Python 3.12), its FIRE relaxes the crystals
+with the same network, beside ours.
 """
 
 from __future__ import annotations
@@ -198,8 +198,7 @@ def main() -> None:
             f"{row['ratio']:.1f}",
         )
     console.print(table)
-    if sys.version_info < (3, 12):
-        console.print("torch-sim is left out: it needs Python 3.12, and this is 3.11")
+    beside = beside_torch_sim(options, console)
     write_json(
         {
             "machine": machine(),
@@ -208,9 +207,49 @@ def main() -> None:
             "edges_per_atom": edges,
             "dtype": dtype,
             "runs": records,
+            "torch_sim": beside,
         },
         options.output / "relax.json",
     )
+
+
+def beside_torch_sim(options: argparse.Namespace, console: Console) -> dict[str, Any] | None:
+    """Compare FIRE with that of torch-sim on crystals of Stillinger-Weber silicon."""
+    try:
+        from common.torch_sim_fire import STEPS_BETWEEN_SWAPS
+        from common.torch_sim_fire import relax as relax_with_torch_sim
+    except ImportError:
+        newer = "; newer ones need Python 3.12" if sys.version_info < (3, 12) else ""
+        console.print(f"torch-sim is left out: version 0.3 is not installed{newer}")
+        return None
+    crystals = [atoms for atoms in silicon(3 * options.structures) if atoms.pbc.all()]
+    settings = RelaxOptions(optimizer="fire", fmax=options.fmax, steps=options.steps)
+    with tempfile.TemporaryDirectory() as scratch:
+        model = Potential(stillinger_weber(Path(scratch)))
+    network = StillingerWeber()
+
+    def work() -> tuple[list[int], list[float]]:
+        limits = {"fmax": settings.fmax, "maxstep": settings.maxstep, "steps": settings.steps}
+        return [], relax_with_torch_sim(crystals, network, **limits)
+
+    runs: dict[str, list[Run]] = {"batched": [], "torch-sim": []}
+    for _ in range(options.rounds):
+        runs["batched"].append(batched(crystals, model, settings))
+        runs["torch-sim"].append(timed(work))
+        difference = np.abs(np.subtract(*(several[-1].energies for several in runs.values()))).max()
+        if difference > 1e-2:  # torch-sim tests the forces after some steps only
+            raise TorchMLError(f"torch-sim's energies differ by up to {difference:.2g} eV")
+    rates = {
+        name: len(crystals) / median(run.seconds for run in several)
+        for name, several in runs.items()
+    }
+    console.print(
+        f"fire, {len(crystals)} crystals: {rates['batched']:.1f} structures/s beside "
+        f"{rates['torch-sim']:.2f} of torch-sim, ratio "
+        f"{rates['batched'] / rates['torch-sim']:.1f} (it tests forces every "
+        f"{STEPS_BETWEEN_SWAPS} steps; energies within {difference:.1g} eV)"
+    )
+    return rates
 
 
 def record(optimizer: str, runs: dict[str, list[Run]]) -> dict[str, Any]:
