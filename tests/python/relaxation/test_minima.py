@@ -111,6 +111,24 @@ def test_the_energy_and_the_forces_belong_to_the_positions(model):
     assert found.fmax == pytest.approx(np.linalg.norm(free, axis=1).max())
 
 
+def test_a_structure_that_cannot_be_evaluated_fails_alone(model):
+    structures = silicon(4)
+    structures[1].positions[0] = np.nan
+    found = torchml.relax(structures, model)
+    assert [relaxed.state for relaxed in found] == ["converged", "failed", "converged", "converged"]
+    assert found[1].reason.startswith("atom 0 is at [nan nan nan], expected finite coordinates")
+    assert (found[1].steps, found[1].energies) == (0, ())
+    alone = torchml.relax(structures[3:], model)[0]
+    np.testing.assert_allclose(found[3].atoms.positions, alone.atoms.positions, atol=1e-8)
+
+
+def test_settings_are_given_once(model):
+    with pytest.raises(TypeError, match="'fmax' is given beside options"):
+        torchml.relax(silicon(1), model, RelaxOptions(), fmax=0.1)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'fmx'"):
+        torchml.relax(silicon(1), model, fmx=0.1)
+
+
 def test_structures_without_free_atoms_are_relaxed_already(model):
     atoms = silicon(1)[0]
     atoms.set_constraint(FixAtoms(range(len(atoms))))
