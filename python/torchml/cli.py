@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -22,12 +23,22 @@ _MODEL_COMMANDS = {
     "export": "torchml.export.command",
     "check": "torchml.validation.command",
     "validate": "torchml.validation.command",  # the older name of check
+    "evaluate": "torchml.evaluation.evaluate_command",
     "inspect": "torchml.inference.inspection",
     "predict": "torchml.evaluation.predict_command",
     "relax": "torchml.relaxation.command",
 }
-_DATA_COMMANDS = {"inspect": "torchml.data.inspect"}
-_NAMES = "fit, validate, test, predict, submit, export, check, inspect, relax, data inspect"
+_DATA_COMMANDS = {
+    name: f"torchml.data.tools.{name.replace('-', '_')}"
+    for name in ("inspect", "make", "split", "subsample", "convert", "lmdb-check")
+}
+_NAMES = ", ".join(
+    [
+        *("fit", "validate", "test", "predict", "submit", "export", "evaluate", "check"),
+        *("inspect", "relax"),
+        *(f"data {name}" for name in _DATA_COMMANDS),
+    ]
+)
 _HELP = """\
 training:
   fit                train a potential: torchml fit --config silicon.yaml
@@ -37,9 +48,15 @@ training:
 
 data:
   data inspect       print what is understood of data files: keys, units, distributions
+  data make          make a data set of a classical potential
+  data split         divide configurations into train, val and test
+  data subsample     write some of the configurations
+  data convert       write configurations in another format
+  data lmdb-check    open every row of LMDB files and report faults
 
 models:
   export             write a KIM portable model of a checkpoint or a TorchScript archive
+  evaluate           report the errors of a model or of predictions on a data set
   check              compare a model in Python, C++, KIM-API, ASE and LAMMPS
   inspect            print metadata and files of a model without loading it
   predict            write energies, forces and stress of a data set; --config: of a training
@@ -60,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if _is_training(words):
         wait_without_spinning()
         home = "torchml.training.submit" if name == "submit" else "torchml.training.cli"
-        return _guarded(f"torchml {name}", lambda: import_module(home).main(words))
+        return guarded(f"torchml {name}", lambda: import_module(home).main(words))
     if name in _MODEL_COMMANDS:
         return _run_command(f"torchml {name}", _MODEL_COMMANDS[name], words[1:])
     if name == "data" and len(words) > 1 and words[1] in _DATA_COMMANDS:
@@ -111,17 +128,22 @@ def _run_command(program: str, home: str, words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog=program, **command.texts())
     command.add_arguments(parser)
     options = parser.parse_args(words)
-    return _guarded(program, lambda: command.run(options))
+    return guarded(program, lambda: command.run(options))
 
 
-def _guarded(program: str, run: Callable[[], int]) -> int:
+def guarded(program: str, run: Callable[[], int]) -> int:
     """Run a command; an exception becomes one sentence and the status 1."""
     from torchml.errors import TorchMLError
 
     try:
-        return int(run())
+        status = int(run())
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `| head` has read enough; what is left must not be flushed at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except Exception as error:
         if os.environ.get("TORCHML_DEBUG") == "1":
             raise

@@ -37,6 +37,7 @@ class GraphBatch:
     stress                  f64[G, 6], eV/Å³, xx yy zz yz xz xy
     energy_weight, forces_weight, stress_weight     f64[G]
     free                    bool[A], atoms that may move
+    tags                    i64[A], kinds of atoms (OCP: 0 bulk, 1 surface, 2 adsorbate); 0 if none
     real                    bool[G], False for padding
     index                   i64[G], positions in the data set
     targets                 further labels by name: per configuration [G, k], per atom [A, k] or
@@ -62,6 +63,7 @@ class GraphBatch:
     forces_weight: Tensor
     stress_weight: Tensor
     free: Tensor
+    tags: Tensor
     real: Tensor
     index: Tensor
     targets: dict[str, Tensor] = field(default_factory=dict)
@@ -158,6 +160,9 @@ def make_sample(
         "free": torch.ones(n, dtype=torch.bool)
         if fixed is None
         else torch.from_numpy(~np.asarray(fixed, dtype=bool)),
+        "tags": torch.zeros(n, dtype=torch.int64)
+        if configuration.tags is None
+        else torch.from_numpy(configuration.tags),
         "index": torch.tensor([index]),
     }
     if isinstance(targets, Mapping):

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
 from torchml.data.configuration import Configuration
 from torchml.data.files import find_files
 from torchml.data.formats import dft_outputs
+from torchml.data.formats.sizes import read_sizes
 from torchml.data.keys import AUTO, Keys, unused_labels
 from torchml.data.labels import check_named_keys
 from torchml.data.notices import notify
 from torchml.data.progress import track
-from torchml.data.sequences import Joined
+from torchml.data.sequences import Joined, LazyConfigurations
 from torchml.errors import DataError, FileError
 
 Broken = Literal["error", "skip", "keep"]
@@ -69,12 +71,29 @@ def read(
     contents = list(read_files(paths, keys or Keys(), format, broken))
     for sentence in notices(contents):
         notify(sentence)
+    attach_sizes(contents)
     parts = [file.configurations for file in contents]
     if len(parts) == 1:
         return parts[0]
     if all(isinstance(part, list) for part in parts):
         return [configuration for part in parts for configuration in part]
     return Joined(parts)
+
+
+def attach_sizes(contents: Sequence[Contents]) -> None:
+    """Tell sequences that are read on demand the sizes that metadata.npz of their folder lists."""
+    folders: dict[Path, list[LazyConfigurations]] = {}
+    for file in contents:
+        if file.format in ("lmdb", "aselmdb") and isinstance(
+            file.configurations, LazyConfigurations
+        ):
+            folders.setdefault(file.path.parent, []).append(file.configurations)
+    for folder, parts in folders.items():
+        sizes = read_sizes(folder, sum(map(len, parts)))
+        if sizes is None:
+            continue
+        for part, end in zip(parts, accumulate(map(len, parts)), strict=True):
+            part.known_sizes = sizes[end - len(part) : end]
 
 
 def notices(contents: Sequence[Contents]) -> list[str]:
@@ -140,19 +159,20 @@ def _read_output(contents: Contents, keys: Keys, broken: Broken) -> None:
     from torchml.data.formats.ase_files import configurations_of, iterate_atoms
 
     path, format = contents.path, contents.format
-    structures = list(iterate_atoms(path, contents.names, format))
-    results = [{} if atoms.calc is None else atoms.calc.results for atoms in structures]
-    complete = [k for k, result in enumerate(results) if "energy" in result]
+    steps = dft_outputs.read_steps(path, format)
+    structures = list(iterate_atoms(path, contents.names, steps))
+    early = dft_outputs.check_end(path, format)
+    complete = dft_outputs.complete_steps(structures, format, early is not None)
     if not complete:
         raise FileError(f"{path} holds no step with an energy, expected at least one")
-    if early := dft_outputs.check_end(path, format):
+    if early:
         if broken != "keep":
             raise FileError(
                 f"{early}, expected a complete run; data.broken: skip leaves it out, keep reads "
                 f"its {len(complete)} complete steps"
             )
         contents.notices.append(f"{early}: {len(complete)} complete steps are read")
-    structures = [structures[k] for k in complete] if early else structures
+    structures = complete if early else structures
     contents.configurations = configurations_of(structures, keys, path)
     if dft_outputs.is_vasp(format) and keys.energy == AUTO:
         contents.smearing = dft_outputs.smearing(structures)

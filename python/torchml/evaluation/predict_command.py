@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from torchml.data.inspect import keys_of
 from torchml.data.ranks import device_of_rank, launched_rank
+from torchml.data.tools.arguments import keys_of
 from torchml.errors import DataError
 from torchml.evaluation.leaderboard import DTYPES, TASKS, VERSIONS
 from torchml.evaluation.prediction_run import FORMATS, predict_to_file

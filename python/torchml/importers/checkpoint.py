@@ -126,7 +126,9 @@ def check(path: str | Path, task: Task) -> dict[str, Any]:
 
 def _comparable(entry: Mapping[str, Any]) -> Any:
     """What a checkpoint says about task and model, without the code of a network."""
-    staged = {key: value for key, value in (entry.get("staged") or {}).items() if key != "script"}
+    code = ("script", "unscripted")
+    staged = {key: value for key, value in (entry.get("staged") or {}).items() if key not in code}
+    staged.setdefault("details", {})  # which earlier versions did not write
     return _with_public_names(
         {"task": entry.get("task"), "model": entry.get("model"), "staged": staged}
     )
@@ -195,13 +197,20 @@ def _check_state(model: Any, state: dict[str, Any], path: str | Path) -> None:
 
 def _describe_staged(model: StagedModel) -> dict[str, Any]:
     """The entry of a user's own network, which is stored as TorchScript."""
-    return {
+    entry = {
         "species": model.species,
         "cutoff": model.cutoff,
-        "layers": model.layers,
+        "layers": model.exported_layers,
         "species_input": model.species_input,
-        "script": torch.frombuffer(bytearray(script_network(model)), dtype=torch.uint8),
+        "details": model.details,
     }
+    try:
+        script = script_network(model)
+    except ModelError as error:
+        if model.needs_script:
+            raise
+        return entry | {"unscripted": str(error)}
+    return entry | {"script": torch.frombuffer(bytearray(script), dtype=torch.uint8)}
 
 
 def script_network(model: StagedModel) -> bytes:
@@ -213,10 +222,9 @@ def script_network(model: StagedModel) -> bytes:
     buffer = io.BytesIO()
     try:
         with quiet_torchscript():
-            network = model.network
-            if not isinstance(network, torch.jit.ScriptModule):
-                network = torch.jit.script(network)
-            torch.jit.save(network, buffer)
+            torch.jit.save(model.compiled(), buffer)
+    except ModelError:
+        raise
     except Exception as error:
         reason = str(error).strip().splitlines()[0]
         raise ModelError(
@@ -227,6 +235,8 @@ def script_network(model: StagedModel) -> bytes:
 
 
 def _build_staged(entry: dict[str, Any]) -> StagedModel:
+    if "unscripted" in entry:
+        raise ModelError(f"it contains no network for simulators: {entry['unscripted']}")
     archive = io.BytesIO(entry["script"].numpy().tobytes())
     with quiet_torchscript():
         network = torch.jit.load(archive, map_location="cpu")

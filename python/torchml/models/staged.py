@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from typing import Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from torchml.errors import TorchMLError
+
+if TYPE_CHECKING:
+    from torchml.data.batch import GraphBatch
 
 
 class StagedModel(torch.nn.Module):
@@ -26,7 +30,18 @@ class StagedModel(torch.nn.Module):
         layers: number of convolutions, and of edge lists.
         species_input: whether the first argument is species codes or atomic numbers; None: atomic
             numbers if its name is z or atomic_numbers, else codes.
+
+    Attributes:
+        needs_script: whether a checkpoint must contain the network as TorchScript.
+        has_normalization: whether `set_normalization` has an effect; else energies are in eV.
+        scale: energy (eV) in whose units losses are.
+        details: plain values that a checkpoint contains about the network.
     """
+
+    needs_script: ClassVar[bool] = True
+    has_normalization: ClassVar[bool] = False
+    scale: Tensor | float = 1.0
+    details: dict[str, Any]
 
     def __init__(
         self,
@@ -50,12 +65,37 @@ class StagedModel(torch.nn.Module):
         self.layers = int(layers)
         by_name = "atomic_number" if names[0] in ("z", "atomic_numbers") else "code"
         self.species_input = species_input or by_name
+        self.details = {}
+
+    @property
+    def exported_layers(self) -> int:
+        """Number of lists of edges that `compiled` takes."""
+        return self.layers
 
     def forward(
         self, species: Tensor, coordinates: Tensor, stages: list[Tensor], contributing: Tensor
     ) -> Tensor:
         energy: Tensor = self.network(species, coordinates, *stages, contributing)
         return energy
+
+    def of_batch(self, batch: GraphBatch) -> Tensor:
+        """Return the energies of a batch: of its configurations, its atoms, or its nodes."""
+        assert batch.coordinates is not None and batch.contributing is not None
+        return self(batch.species, batch.coordinates, batch.stages, batch.contributing)  # type: ignore[no-any-return]
+
+    def set_normalization(self, references: Mapping[str, float], scale: float) -> None:
+        """Set the energies of the elements and the scale, as `Scaled` does."""
+        raise NotImplementedError
+
+    def compiled(self) -> torch.jit.ScriptModule:
+        """Return the network as TorchScript, as a simulator calls it.
+
+        Raises:
+            Exception: TorchScript cannot compile the network.
+        """
+        if isinstance(self.network, torch.jit.ScriptModule):
+            return self.network
+        return torch.jit.script(self.network)
 
 
 def argument_names(network: torch.nn.Module) -> list[str]:

@@ -97,10 +97,7 @@ def run(
         TorchMLError: one sentence, for the first value, file or configuration that is wrong.
     """
     with one_sentence():
-        _seed(settings.options)
-        module = _data_module(settings, data)
-        _set_network(settings, model, module)
-        options = settings.instantiate(without="data")
+        options, module = assemble(settings, model=model, data=data)
         task: Task = options.model
         check_precision(settings.options.trainer.precision, task.model)
         path = settings.options.ckpt_path
@@ -113,6 +110,23 @@ def run(
         best = result.best if leaves_model and result.best.exists() else None
         print_report(settings.command, trainer, results, best)
     return result
+
+
+def assemble(
+    settings: Settings,
+    *,
+    model: EdgeModel | StagedModel | None = None,
+    data: DataModule | Sequence[Configuration] | None = None,
+) -> tuple[Namespace, DataModule]:
+    """Set the random seed and make the objects of a command; arguments are those of `run`.
+
+    Returns:
+        The options with objects in place of class paths, of which `model` is the task; the data.
+    """
+    _seed(settings.options)
+    module = _data_module(settings, data)
+    _set_network(settings, model, module)
+    return settings.instantiate(without="data"), module
 
 
 def _seed(options: Namespace) -> None:

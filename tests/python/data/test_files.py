@@ -115,11 +115,8 @@ def test_compressed_outputs(runs):
         read("z")
 
 
-def test_outputs_beside_other_formats_or_of_cp2k():
+def test_outputs_beside_other_formats():
     put("mixed/vasprun.xml", vasprun(steps(1)))
     write_extxyz(configurations(), "mixed/a.xyz")
     with pytest.raises(TorchMLError, match="extxyz, outputs of DFT codes, expected one"):
         read("mixed")
-    put("cp2k/run.out", " CP2K| version string:  CP2K version 2026.1\n")
-    with pytest.raises(TorchMLError, match="an output of CP2K, which ASE does not read"):
-        read("cp2k")

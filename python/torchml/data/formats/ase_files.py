@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from torchml.data.configuration import Configuration
 from torchml.data.keys import Keys, collect
 from torchml.data.progress import Progress
 from torchml.data.sequences import LazyConfigurations
-from torchml.errors import DataError, FileError
+from torchml.errors import DataError, FileError, TorchMLError
 
 
 def read_ase(
@@ -24,7 +25,14 @@ def read_ase(
 
     The names of labels and columns are added to `names`.
     """
-    return configurations_of(iterate_atoms(path, names, format), keys, path)
+    return configurations_of(iterate_atoms(path, names, read_images(path, format)), keys, path)
+
+
+def read_images(path: Path, format: str | None = None) -> Iterator[Atoms]:
+    """Yield ASE's Atoms of all structures of a file."""
+    import ase.io
+
+    yield from ase.io.iread(path, index=":", format=format)
 
 
 def configurations_of(structures: Iterable[Atoms], keys: Keys, path: Path) -> list[Configuration]:
@@ -32,17 +40,15 @@ def configurations_of(structures: Iterable[Atoms], keys: Keys, path: Path) -> li
     return [from_atoms(atoms, keys, str(path), k) for k, atoms in enumerate(structures)]
 
 
-def iterate_atoms(path: Path, names: dict[str, str], format: str | None = None) -> Iterator[Atoms]:
-    """Yield ASE's Atoms of all structures of a file."""
-    import ase.io
-
+def iterate_atoms(path: Path, names: dict[str, str], images: Iterator[Atoms]) -> Iterator[Atoms]:
+    """Yield the structures of a file with errors that name it, and collect the names of labels."""
     count = 0
     with Progress(f"reading {path.name}", total=None) as bar:
-        images = None
         while True:
             try:
-                images = images or iter(ase.io.iread(path, index=":", format=format))
-                atoms = next(images, None)
+                atoms = _next_quietly(images)
+            except TorchMLError:
+                raise
             # ASE's readers raise whatever their parsing runs into.
             except Exception as error:
                 raise FileError(
@@ -56,7 +62,15 @@ def iterate_atoms(path: Path, names: dict[str, str], format: str | None = None) 
             count += 1
             bar.advance()
     if not count:
-        raise FileError(f"{path} is empty, expected structures that ASE reads")
+        what = "holds no structure" if path.stat().st_size else "is empty"
+        raise FileError(f"{path} {what}, expected structures that ASE reads")
+
+
+def _next_quietly(images: Iterator[Atoms]) -> Atoms | None:
+    """The next structure, without ASE's advice on its plugins."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "FHI-aims IO is moving", FutureWarning)
+        return next(images, None)
 
 
 class DatabaseConfigurations(LazyConfigurations):

@@ -103,10 +103,7 @@ def _with_gradients(
 
 def _energies(model: EdgeModel | StagedModel, batch: GraphBatch) -> Prediction:
     if isinstance(model, StagedModel):
-        assert batch.coordinates is not None and batch.contributing is not None
-        return _staged_energies(
-            batch, model(batch.species, batch.coordinates, batch.stages, batch.contributing)
-        )
+        return _staged_energies(batch, model.of_batch(batch))
     energies = model(
         batch.species,
         batch.edge_vectors,

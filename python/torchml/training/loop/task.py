@@ -167,7 +167,7 @@ class Task(L.LightningModule):
 
     def normalize(self, configurations: Sequence[Configuration]) -> None:
         """Set reference energies and scale from the training configurations."""
-        if isinstance(self.model, Scaled):
+        if isinstance(self.model, Scaled) or self.model.has_normalization:
             rule = self.normalization
             if "energy" not in self.terms and all(c.energy is None for c in configurations):
                 rule = rule.without_energies()
@@ -282,7 +282,7 @@ class Task(L.LightningModule):
     def _parts(self, batch: GraphBatch, create_graph: bool) -> tuple[dict[str, Sum], Prediction]:
         """The sums of each term, in units of the scale."""
         prediction = self.predict(batch, create_graph)
-        scale = float(self.model.scale) if isinstance(self.model, Scaled) else 1.0
+        scale = float(self.model.scale)
         parts = {}
         if "energy" in self.terms:
             n = batch.atom_counts if self.energy_per_atom else 1
