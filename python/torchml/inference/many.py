@@ -15,9 +15,9 @@ from torchml.inference.potential import Potential, volume_of
 from torchml.inference.separable import is_separable
 from torchml.neighbors import MovingParticles, ParticleSystem
 
-# Edges of one call of the model. Larger calls are no faster on a CPU, whose caches they exceed; a
-# GPU needs many edges to be busy.
-MOST_EDGES = {"cpu": 20_000, "cuda": 2_000_000}
+# Edges of one call of the model. On a CPU larger calls are slower, because they exceed its caches;
+# a GPU needs many edges to be busy.
+MOST_EDGES = {"cpu": 5_000, "cuda": 2_000_000}
 
 # How the lack of memory is reported: by Python, C++, torch on a CPU, and torch on a GPU.
 _OUT_OF_MEMORY = ("bad_alloc", "t allocate memory", "not enough memory", "out of memory")
@@ -131,12 +131,11 @@ class ManyStructures:
         """
         requested = _Requested(forces, stress, particle_energies)
         names = range(len(structures)) if keys is None else keys
-        before, self._moving = self._moving, {}
         prepared: dict[int, _Structure] = {}
 
         def sizes() -> Iterator[int]:
             for index, (key, atoms) in enumerate(zip(names, structures, strict=True)):
-                prepared[index] = self._prepare(index, atoms, before.get(key), key)
+                prepared[index] = self._prepare(index, atoms, key)
                 yield max(1, prepared[index].edges)
 
         batches = (
@@ -147,12 +146,13 @@ class ManyStructures:
         results: list[Evaluation] = []
         for batch in batches:
             results += self._evaluate([prepared.pop(index) for index in batch], requested)
+        if self._skin > 0:
+            self._moving = {key: self._moving[key] for key in names}
         return results
 
-    def _prepare(
-        self, index: int, atoms: Atoms, moving: MovingParticles | None, key: Hashable
-    ) -> _Structure:
+    def _prepare(self, index: int, atoms: Atoms, key: Hashable) -> _Structure:
         potential = self._potential
+        moving = self._moving.get(key)
         if moving is None:
             moving = MovingParticles(potential.spec.cutoff, potential.reach, self._skin)
         try:

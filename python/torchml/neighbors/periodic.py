@@ -69,18 +69,18 @@ def periodic_particles(
     Raises:
         DataError: positions or cell are not finite, or the cell has no volume.
     """
-    positions = np.array(positions, dtype=np.float64).reshape(-1, 3)
+    given: NDArray[np.float64] = np.array(positions, dtype=np.float64).reshape(-1, 3)
     periodic = np.broadcast_to(np.asarray(pbc, dtype=bool), 3)
-    if not np.isfinite(positions).all():
-        atom = int(np.argmin(np.isfinite(positions).all(axis=1)))
-        raise DataError(f"atom {atom} is at {positions[atom]}, expected finite coordinates")
+    if not np.isfinite(given).all():
+        atom = int(np.argmin(np.isfinite(given).all(axis=1)))
+        raise DataError(f"atom {atom} is at {given[atom]}, expected finite coordinates")
     basis = _complete_basis(np.asarray(cell, dtype=np.float64).reshape(3, 3), periodic)
 
-    wraps = -np.floor(positions @ np.linalg.inv(basis)) * periodic
-    positions = positions + wraps @ basis  # those inside the cell keep their bits
-    ghosts, owners, shifts = _images(positions, basis, periodic, influence_distance)
-    atoms = len(positions)
-    coordinates = np.concatenate([positions, ghosts])
+    wraps = -np.floor(given @ np.linalg.inv(basis)) * periodic
+    wrapped = given + wraps @ basis  # atoms inside the cell keep their bits
+    ghosts, owners, shifts = _images(wrapped, basis, periodic, influence_distance)
+    atoms = len(wrapped)
+    coordinates = np.concatenate([wrapped, ghosts])
     contributing = np.zeros(len(coordinates), dtype=np.int32)
     contributing[:atoms] = 1
     listed = len(coordinates) if influence_distance > cutoff else atoms

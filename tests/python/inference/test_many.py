@@ -82,7 +82,7 @@ def test_results_do_not_depend_on_the_batch(potential, calls):
     calls.clear()
     for most in (1, 500, 3000):
         assert_same(evaluate_many(potential, together, **EVERYTHING, most_edges=most), expected)
-    assert len(calls) > len(together) + 3
+    assert calls[: len(together)] == [len(atoms) for atoms in together]
     order = np.random.default_rng(0).permutation(len(together))
     found = evaluate_many(potential, [together[k] for k in order], **EVERYTHING)
     assert_same(found, [expected[k] for k in order])
@@ -115,8 +115,8 @@ def graph_model(path, body):
         r = (coords.index_select(0, j) - coords.index_select(0, i)).square().sum(1).sqrt()
         smooth = (1 - r / 4.0).clamp(min=0.0).square()
         pair = torch.zeros_like(coords[:, 0]).index_add(0, i, self.scale * smooth)
-        """.replace("        ", "    ")
-        + body,
+    """.replace("        ", "    ").rstrip()
+        + f"\n{body}",
         path,
     )
     return Potential(path, species=["Si"], cutoff=4.0, layers=1, convention="graph")
@@ -319,7 +319,7 @@ def test_structures_are_known_by_their_keys(example, renewals):
     assert evaluate([0, 1, 2]) == 3
     assert evaluate([2, 0, 3]) == 1, "another order, and 3 in the place of 1"
     assert evaluate([0, 1, 2, 3]) == 1, "1 was dropped"
-    together[2] = portable.silicon(seed=9)
+    together[2] = portable.silicon(amplitude=0.5, seed=9)
     assert evaluate([0, 1, 2, 3]) == 1, "another structure has the key"
 
 

@@ -15,30 +15,35 @@ CUTOFF, SKIN = 4.0, 0.6
 def structure(pbc):
     rng = np.random.default_rng(4)
     cell = np.diag([3.4, 6.0, 9.0]) + rng.normal(size=(3, 3)) * 0.5  # thinner than the cutoff
-    return Atoms("Si7", positions=rng.normal(size=(7, 3)) * 5, cell=cell, pbc=pbc)
+    return Atoms("Si7", positions=rng.normal(size=(7, 3)) * 2.5, cell=cell, pbc=pbc)
 
 
-def pairs_of(particles, layers):
-    """(atom, atom, vector) of the pairs within the cutoff that `layers` hops from atoms reach."""
-    pairs = set()
+def neighbors_of(particles, i):
+    """(atom, vector) of the particles within the cutoff."""
+    start, stop = particles.neighbor_offsets[i : i + 2]
+    others = particles.neighbors[start:stop]
+    vectors = particles.coordinates[others] - particles.coordinates[i]
+    near = np.linalg.norm(vectors, axis=1) < CUTOFF
+    rows = (vectors[near].round(7) + 0.0).tolist()
+    return {(int(j), *row) for j, row in zip(particles.image_of[others[near]], rows, strict=True)}
+
+
+def assert_complete(particles, atoms, layers):
+    """All particles within layers - 1 hops have the neighbours that their atoms have."""
+    fresh = periodic_particles(atoms.positions, atoms.cell, atoms.pbc, CUTOFF, CUTOFF)
+    expected = [neighbors_of(fresh, i) for i in range(len(atoms))]
+    assert any(expected)
     reached = set(range(particles.atoms))
-    for _ in range(layers):
+    for hop in range(layers):
+        for i in reached:
+            assert neighbors_of(particles, i) == expected[particles.image_of[i]]
+        if hop == layers - 1:
+            continue
         for i in list(reached):
             start, stop = particles.neighbor_offsets[i : i + 2]
-            others = particles.neighbors[start:stop]
-            vectors = particles.coordinates[others] - particles.coordinates[i]
-            near = np.linalg.norm(vectors, axis=1) < CUTOFF
-            reached.update(others[near].tolist())
-            for j, vector in zip(others[near], vectors[near].round(7) + 0.0, strict=True):
-                place = particles.coordinates[i] - particles.coordinates[particles.image_of[i]]
-                pairs.add((particles.image_of[i], particles.image_of[j], *vector, *place.round(7)))
-    return pairs
-
-
-def fresh(atoms, layers):
-    """The same particles, with the atoms where they are."""
-    moving = MovingParticles(CUTOFF, layers * CUTOFF, 0.0)
-    return moving.at(atoms.positions, atoms.cell.array, atoms.pbc)
+            for j in particles.neighbors[start:stop].tolist():
+                if np.linalg.norm(particles.coordinates[j] - particles.coordinates[i]) < CUTOFF:
+                    reached.add(j)
 
 
 @pytest.mark.parametrize("pbc", [True, [True, True, False], [True, False, False], False])
@@ -48,11 +53,10 @@ def test_lists_stay_complete_while_atoms_move(pbc, layers):
     atoms = structure(pbc)
     moving = MovingParticles(CUTOFF, layers * CUTOFF, SKIN)
     for _ in range(12):
-        atoms.positions += rng.uniform(-0.06, 0.06, (7, 3))
+        atoms.positions += rng.uniform(-0.15, 0.15, (7, 3))
         found = moving.at(atoms.positions, atoms.cell.array, atoms.pbc)
-        expected = pairs_of(fresh(atoms, layers), layers)
-        assert pairs_of(found, layers) == expected and expected
-    assert 1 < moving.renewals < 8
+        assert_complete(found, atoms, layers)
+    assert 1 < moving.renewals < 12
 
 
 @pytest.mark.parametrize("layers", [1, 2])
@@ -61,10 +65,10 @@ def test_lists_stay_complete_while_the_cell_deforms(layers):
     atoms = structure(True)
     moving = MovingParticles(CUTOFF, layers * CUTOFF, SKIN)
     for _ in range(15):
-        strain = rng.uniform(-0.004, 0.004, (3, 3)) - 0.006 * np.eye(3)
+        strain = rng.uniform(-0.004, 0.004, (3, 3)) - 0.012 * np.eye(3)
         atoms.set_cell(atoms.cell.array @ (np.eye(3) + strain), scale_atoms=True)
         found = moving.at(atoms.positions, atoms.cell.array, atoms.pbc)
-        assert pairs_of(found, layers) == pairs_of(fresh(atoms, layers), layers)
+        assert_complete(found, atoms, layers)
     assert 1 < moving.renewals < 15
 
 
@@ -101,7 +105,7 @@ CHANGES = {
     "one atom by a lattice vector": lambda a: shift(a, a.cell[0]),
     "one atom less": lambda a: a.__delitem__(0),
     "periodicity": lambda a: a.set_pbc([True, True, False]),
-    "a smaller cell": lambda a: a.set_cell(0.9 * a.cell.array, scale_atoms=True),
+    "a smaller cell": lambda a: a.set_cell(0.85 * a.cell.array, scale_atoms=True),
 }  # fmt: skip
 
 
@@ -115,7 +119,7 @@ def test_large_changes_make_new_lists(change):
     change(atoms)
     found = moving.at(atoms.positions, atoms.cell.array, atoms.pbc)
     assert moving.renewals == 2
-    assert pairs_of(found, 1) == pairs_of(fresh(atoms, 1), 1)
+    assert_complete(found, atoms, 1)
 
 
 def test_without_a_skin_lists_are_always_new():
