@@ -94,7 +94,7 @@ class Potential:
         Raises:
             DataError: the structure has an element that the model does not know.
         """
-        codes = self._codes[atoms.numbers]
+        codes: NDArray[np.int32] = self._codes[atoms.numbers]
         if (codes < 0).any():
             unknown = sorted({chemical_symbols[number] for number in atoms.numbers[codes < 0]})
             raise DataError(
