@@ -247,7 +247,11 @@ def test_two_processes_share_the_work(archive, lmdb, expected, tmp_path) -> None
         start(archive, *words, OMPI_COMM_WORLD_RANK=str(rank), OMPI_COMM_WORLD_SIZE="2")
         for rank in range(2)
     ]
-    texts = [process.communicate(timeout=60) for process in ranks]
+    try:
+        texts = [process.communicate(timeout=200) for process in ranks]
+    finally:
+        for process in ranks:
+            process.kill()
     assert [process.returncode for process in ranks] == [0, 0], texts
     assert [text for text, _ in texts] == [f"{output}: predictions for {COUNT} structures\n", ""]
     with np.load(output) as file:
@@ -275,7 +279,7 @@ def test_ranks_continue_what_one_began(archive, data, expected, tmp_path, monkey
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(200)
     assert sum(calls) == COUNT + 1 and found[1] is None
     assert_same(found[0], expected, ["energies", "forces"])
 
