@@ -218,6 +218,39 @@ def test_a_job_of_submitit(data: Path, scratch: Path, capsys: pytest.CaptureFixt
     assert only("logs/exp/*.log").read_text().count("\n") == 1
 
 
+def test_what_slurm_is_asked_for(
+    data: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With an sbatch that only keeps what it is given."""
+    submitit = pytest.importorskip("submitit")
+    programs = scratch / "bin"
+    programs.mkdir()
+    for name, text in (
+        ("sbatch", f'#!/bin/sh\ncp "$1" {scratch}/job.sh\necho "Submitted batch job 77"\n'),
+        ("srun", "#!/bin/sh\n"),
+        ("squeue", "#!/bin/sh\n"),
+    ):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    configure(data, "is2re", IS2RE_SCHNET, IS2RE_BASE)
+    Path("sweep.yml").write_text("optim:\n  lr_initial: [0.1, 0.01]\n")
+    words = ["--submit", "--sweep-yml", "sweep.yml", "--distributed", "--num-gpus=2"]
+    words += ["--num-nodes", "2", "--slurm-mem", "16", "--slurm-timeout", "2"]
+    run("train", *words, "--slurm-partition", "gpu")
+    assert "submitted jobs: 77_0, 77_1" in capsys.readouterr().out
+    script = Path("job.sh").read_text()
+    for line in ("nodes=2", "ntasks-per-node=2", "time=120", "partition=gpu", "mem=16GB"):
+        assert f"#SBATCH --{line}\n" in script
+    jobs = sorted(Path("logs").glob("*/77_?_submitted.pkl"))
+    jobs = [submitit.core.utils.DelayedSubmission.load(path).function for path in jobs]
+    for number, job in enumerate(jobs):
+        assert job.words[-2] == "--timestamp-id" and job.words[-1].endswith(f"_run{number}")
+        assert f"--optim.lr_initial=0.{'0' * number}1" in job.words
+        assert not {"--submit", "--sweep-yml", "sweep.yml"} & set(job.words)
+    assert len(jobs) == 2 and job.checkpoint().function.resume
+
+
 @pytest.mark.parametrize(
     ("mode", "words", "sentence"),
     [
