@@ -119,8 +119,8 @@ def pair(
 ) -> Iterator[Pair]:
     """Yield configurations with what a file predicts for them, for `evaluate`.
 
-    Structures are found by their ids (`sid_fid`, else `sid`, else `source`) where the file has ids;
-    else the orders must agree.
+    Structures are found by their ids (`sid_fid`, else `sid`, else `source`; places where the data
+    have no ids at all) if the file has ids; else the orders must agree.
 
     Args:
         predicted: the file.
@@ -170,10 +170,10 @@ def _rows_of(
         return range(len(configurations))
     assert predicted.ids is not None
     row_of_id = {id_: row for row, id_ in enumerate(predicted.ids)}
-    found = [
-        next((row_of_id[id_] for id_ in ids_of(configuration) if id_ in row_of_id), -1)
-        for configuration in configurations
-    ]
+    ids = [ids_of(configuration) for configuration in configurations]
+    if not any(ids):  # programs name structures without ids by their places
+        ids = [[str(place)] for place in range(len(configurations))]
+    found = [next((row_of_id[id_] for id_ in each if id_ in row_of_id), -1) for each in ids]
     _check_all_found(predicted, configurations, found, where)
     return found
 

@@ -123,6 +123,28 @@ def test_forces_of_a_calculator_at_relaxed_positions(folder: Path) -> None:
     assert metrics["adwt"] > 0.9
 
 
+def test_files_of_predict_and_of_relax(folder: Path) -> None:
+    words = ["sw.pt", "silicon.extxyz", "--stress"]
+    assert cli.main(["predict", *words, "--output", "predicted.extxyz"]) == 0
+    found = run("predicted.extxyz")
+    assert found["metrics"] == pytest.approx(run("sw.pt", "silicon.extxyz")["metrics"], abs=1e-9)
+    assert found["counts"]["stress_mae"] == 30
+
+    assert cli.main(["relax", "sw.pt", "silicon.extxyz", "--output", "relaxed"]) == 0
+    relaxed = json.loads(Path("relaxed/relaxed_pos_0.json").read_text())
+    configurations = [
+        type(c)(c.numbers, c.positions, c.cell, c.pbc, relaxed_positions=np.array(positions))
+        for c, (_, positions) in zip(silicon(5), sorted(relaxed), strict=True)
+    ]
+    write_extxyz(configurations, folder / "ends.extxyz")
+    for name in ("relaxed_positions.npz", "relaxed_pos_0.json"):
+        found = run(f"relaxed/{name}", "--reference", "ends.extxyz", "--calculator", "sw.pt")
+        metrics = found["metrics"]
+        assert found["task"] == "is2rs"
+        assert metrics["adwt"] == 1 and metrics["distance"] == pytest.approx(0, abs=1e-9)
+        assert metrics["fbt"] == 1 and metrics["afbt"] > 0.95
+
+
 @pytest.mark.parametrize("launcher", ["mpirun", "torchrun"])
 def test_two_ranks_find_what_one_finds(folder: Path, launcher: str) -> None:
     write_predictions(folder)

@@ -63,7 +63,7 @@ class Recipe:
     kinds: Sequence[str] = ("crystals", "slabs", "molecules")
     systems: int = 100
     frames: int = 1
-    rattle: float = 0.1
+    rattle: float = 0.05
     fmax: float = 0.02
     steps: int = 300
     seed: int = 0
