@@ -281,7 +281,7 @@ def _evaluation(
     particle_energies: NDArray[np.float64] | None,
 ) -> Evaluation:
     """Copies, since the arrays are views of those of a whole batch with its ghosts."""
-    volume = volume_of(atoms)
+    volume = None if virial is None else volume_of(atoms)
     return Evaluation(
         energy=energy,
         forces=None if forces is None else forces.copy(),

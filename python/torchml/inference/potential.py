@@ -7,6 +7,7 @@ from typing import Any, Self, Unpack
 
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike, NDArray
 
 from torchml import _core
@@ -51,7 +52,10 @@ class Potential:
 
     def _open(self, path: Path) -> None:
         self._core = _core.Potential(str(path), self._fields, self._device)
-        self._codes = {symbol: code for code, symbol in enumerate(self.spec.species)}
+        self._codes = np.full(len(chemical_symbols), -1, dtype=np.int32)  # by atomic number
+        for code, symbol in enumerate(self.spec.species):
+            if symbol in atomic_numbers:
+                self._codes[atomic_numbers[symbol]] = code
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if key != "_core"}
@@ -90,14 +94,14 @@ class Potential:
         Raises:
             DataError: the structure has an element that the model does not know.
         """
-        symbols = atoms.get_chemical_symbols()
-        unknown = sorted(set(symbols) - set(self._codes))
-        if unknown:
+        codes: NDArray[np.int32] = self._codes[atoms.numbers]
+        if (codes < 0).any():
+            unknown = sorted({chemical_symbols[number] for number in atoms.numbers[codes < 0]})
             raise DataError(
                 f"the structure holds {' '.join(unknown)}, "
                 f"but the model '{self.name}' knows only {' '.join(self.spec.species)}"
             )
-        return np.array([self._codes[symbol] for symbol in symbols], dtype=np.int32)
+        return codes
 
     @property
     def reach(self) -> float:

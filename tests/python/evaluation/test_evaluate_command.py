@@ -72,6 +72,18 @@ def test_units_groups_and_elements(capsys: pytest.CaptureFixture[str]) -> None:
     assert "by group" in lines
 
 
+def test_relaxed_energies_of_initial_structures(folder: Path) -> None:
+    configurations = [
+        type(c)(c.numbers, c.positions, c.cell, c.pbc, relaxed_energy=c.energy - 0.011 * k)
+        for k, c in enumerate(silicon(4))
+    ]
+    write_extxyz(configurations, folder / "is2re.extxyz")
+    found = run("sw.pt", "is2re.extxyz", "--task", "is2re")
+    assert found["metrics"]["energy_mae"] == pytest.approx(0.0165)
+    assert found["metrics"]["ewt"] == 0.5  # 0 and 0.011 eV
+    assert found["counts"] == dict.fromkeys(found["metrics"], 4)
+
+
 def write_predictions(folder: Path) -> list[Any]:
     pairs = labelled_pairs(number=30)
     write_extxyz([c for c, _ in pairs], folder / "labels.extxyz")
