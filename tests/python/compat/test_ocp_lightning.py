@@ -18,7 +18,7 @@ from ase.build import add_adsorbate, fcc111
 from ase.constraints import FixAtoms
 
 from helpers.labelled import labelled
-from torchml import Calculator, TorchMLError
+from torchml import Calculator, TorchMLError, export_model
 from torchml.compat.ocp_lightning import OwnModel, translate
 from torchml.compat.ocp_lightning.command import main
 from torchml.compat.ocp_lightning.configs import Tune
@@ -246,16 +246,19 @@ def test_each_model_takes_a_batch(path, given, name, sizes, lost, here, caplog) 
     assert np.isfinite(run.metrics["train/forces_loss"])
 
 
-def test_the_loss_is_in_units_of_the_standard_deviation(here) -> None:
-    content = config(force_coefficient=3.0)
+def test_the_loss_is_in_units_of_the_standard_deviations(here) -> None:
+    content = config(force_coefficient=3.0, force_loss="MSELoss")
+    std, force_std = 2.0, 0.5
+    values = {"target_mean": 4.0, "target_std": std, "grad_target_std": force_std}
+    content["model"]["normalize_kwargs"] = values
     run = fit(translate("s2ef", content), plots=False)
-    std = content["model"]["normalize_kwargs"]["target_std"]
     energies, forces = [], []
     for source in structures(3, 20):
         atoms = source.to_atoms()
         atoms.calc = Calculator(run.last)
         energies.append(abs(atoms.get_potential_energy() - source.energy) / std)
-        forces.append(abs(atoms.get_forces(apply_constraint=False) - source.forces).mean() / std)
+        errors = atoms.get_forces(apply_constraint=False) - source.forces
+        forces.append(np.square(errors / force_std).mean())
     expected = np.mean(energies) + 3.0 * np.mean(forces)
     assert run.metrics["val/loss"] == pytest.approx(expected, rel=1e-4)
 
@@ -356,10 +359,12 @@ def test_a_model_of_the_user_trains_with_forces_and_runs_as_an_archive(own) -> N
     assert isinstance(run.task.model, OwnModel)
     assert isinstance(run.task.model.network.model.act, torch.nn.SiLU)
     done = predict("run/config.yaml", data={"test": "test"}, trainer={"logger": False})
+    exported = export_model(run.best, output="models").folder
+    assert exported.name.startswith("Pairs_HCu")
     for atoms, source in zip(ase.io.read(done.folder / "predictions.extxyz", ":"),
                              structures(2, 40), strict=True):  # fmt: skip
         forces = atoms.arrays["predicted_forces"]
-        atoms.calc = Calculator(run.best)  # the engine runs the trace of the checkpoint
+        atoms.calc = Calculator(exported)
         assert atoms.get_potential_energy() == pytest.approx(
             float(atoms.info["predicted_energy"]), abs=2e-5
         )
@@ -568,7 +573,7 @@ ERRORS = [
     ("model.class_path", "IS2RELitModule", "but the task is s2ef"),
     ("model.normalize_kwargs.target_standard", 1, "did you mean 'target_std'"),
     ("model.normalize_kwargs.target_std", 0, "expected a positive number"),
-    ("model.normalize_kwargs.grad_target_std", 1.5, "forces are derivatives of the energy"),
+    ("model.normalize_kwargs.grad_target_std", 1.5, "expected the same with torch.nn.HuberLoss"),
     ("model.normalize_kwargs.grad_target_mean", 0.1, "add up to zero"),
     ("data.class_path", "DGLDatamodule", "did you mean 'DGLDataModule'"),
     ("data.class_path", "IS2REDGLDataModule", "but the task is s2ef"),
@@ -590,6 +595,8 @@ ERRORS = [
 @pytest.mark.parametrize(("key", "value", "reason"), ERRORS)
 def test_wrong_keys_and_values_are_one_sentence(key, value, reason) -> None:
     content = having(key, value)
+    if key == "model.normalize_kwargs.grad_target_std":
+        content["model"]["force_loss"] = "HuberLoss"
     if key == "trainer.gpus":
         content["data"]["init_args"]["num_gpus"] = 1
     if key == "model.class_path":

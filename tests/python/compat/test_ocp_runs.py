@@ -23,7 +23,7 @@ from helpers.ocp_data import frames, starts
 from torchml import Potential, TorchMLError
 from torchml.compat.ocp.command import main
 from torchml.data import read, write_aselmdb, write_lmdb
-from torchml.training.settings import from_mapping
+from torchml.training import fit
 
 TRAIN, VAL, TEST = range(6), range(6, 8), range(8, 11)
 
@@ -92,7 +92,6 @@ def test_is2re(data: Path, scratch: Path, capfd: pytest.CaptureFixture[str]) -> 
     output = capfd.readouterr().out
     assert "# version of OCP: 2021" in output and "in TorchML: torchml fit --config FILE" in output
     printed = yaml.safe_load(output[output.index("seed_everything") :].split("\n\n")[0])
-    assert from_mapping("fit", printed, {}).folder == only("checkpoints/*-alone")
     assert only("logs/tensorboard/*-alone/events*")
     checkpoint, results = only("checkpoints/*-alone/checkpoint.pt"), only("results/*-alone")
     with np.load(results / "is2re_predictions.npz") as file:
@@ -107,15 +106,17 @@ def test_is2re(data: Path, scratch: Path, capfd: pytest.CaptureFixture[str]) -> 
     assert json.loads((results / "predictions.json").read_text()) == pytest.approx(
         [energies[str(start.sid)] for start in starts(TEST)]
     )
+    same = fit(printed, trainer__default_root_dir="same", trainer__logger=False, plots=False)
     two = ("--identifier", "two", "--distributed", "--num-gpus", "2", "--optim.batch_size=2")
     run("train", *two, test)
     assert capfd.readouterr().out.count("# version of OCP") == 1
-    states = [
-        torch.load(only(f"checkpoints/*-{name}/checkpoints/last.ckpt"), weights_only=True)
-        for name in ("alone", "two")
-    ]
-    for name, value in states[0]["state_dict"].items():
-        torch.testing.assert_close(states[1]["state_dict"][name], value, rtol=1e-4, atol=1e-6)
+    lasts = [only(f"checkpoints/*-{name}/checkpoints/last.ckpt") for name in ("alone", "two")]
+    alone, both, printed_one = (
+        torch.load(path, weights_only=True)["state_dict"] for path in (*lasts, same.last)
+    )
+    for name, value in alone.items():
+        torch.testing.assert_close(both[name], value, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(printed_one[name], value, rtol=0, atol=0)
     with np.load(only("results/*-two/is2re_predictions.npz")) as file:
         assert dict(zip(file["ids"].tolist(), file["energy"].tolist(), strict=True)) == (
             pytest.approx(energies, rel=1e-4)
@@ -217,6 +218,39 @@ def test_a_job_of_submitit(data: Path, scratch: Path, capsys: pytest.CaptureFixt
     assert only("logs/exp/*.log").read_text().count("\n") == 1
 
 
+def test_what_slurm_is_asked_for(
+    data: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With an sbatch that only keeps what it is given."""
+    submitit = pytest.importorskip("submitit")
+    programs = scratch / "bin"
+    programs.mkdir()
+    for name, text in (
+        ("sbatch", f'#!/bin/sh\ncp "$1" {scratch}/job.sh\necho "Submitted batch job 77"\n'),
+        ("srun", "#!/bin/sh\n"),
+        ("squeue", "#!/bin/sh\n"),
+    ):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    configure(data, "is2re", IS2RE_SCHNET, IS2RE_BASE)
+    Path("sweep.yml").write_text("optim:\n  lr_initial: [0.1, 0.01]\n")
+    words = ["--submit", "--sweep-yml", "sweep.yml", "--distributed", "--num-gpus=2"]
+    words += ["--num-nodes", "2", "--slurm-mem", "16", "--slurm-timeout", "2"]
+    run("train", *words, "--slurm-partition", "gpu")
+    assert "submitted jobs: 77_0, 77_1" in capsys.readouterr().out
+    script = Path("job.sh").read_text()
+    for line in ("nodes=2", "ntasks-per-node=2", "time=120", "partition=gpu", "mem=16GB"):
+        assert f"#SBATCH --{line}\n" in script
+    jobs = sorted(Path("logs").glob("*/77_?_submitted.pkl"))
+    jobs = [submitit.core.utils.DelayedSubmission.load(path).function for path in jobs]
+    for number, job in enumerate(jobs):
+        assert job.words[-2] == "--timestamp-id" and job.words[-1].endswith(f"_run{number}")
+        assert f"--optim.lr_initial=0.{'0' * number}1" in job.words
+        assert not {"--submit", "--sweep-yml", "sweep.yml"} & set(job.words)
+    assert len(jobs) == 2 and job.checkpoint().function.resume
+
+
 @pytest.mark.parametrize(
     ("mode", "words", "sentence"),
     [
@@ -226,6 +260,11 @@ def test_a_job_of_submitit(data: Path, scratch: Path, capsys: pytest.CaptureFixt
         ("run-relaxations", ("--checkpoint", "no.pt"), r"no\.pt: no such file"),
         ("train", ("--dataset.train.src=absent.lmdb",), r"absent\.lmdb does not exist"),
         ("train", ("--trainer=energy",), "has no 'y_relaxed'"),
+        (
+            "train",
+            ("--dataset.train.src={data}/is2re/train.lmdb",),
+            "none of 6 configurations has an energy",
+        ),
     ],
 )
 def test_errors_are_one_sentence(
@@ -233,7 +272,7 @@ def test_errors_are_one_sentence(
 ) -> None:
     configure(data, "s2ef", S2EF_SCHNET + RELAXATIONS, S2EF_BASE)
     with pytest.raises(TorchMLError, match=sentence):
-        run(mode, *words)
+        run(mode, *(word.format(data=data) for word in words))
     assert not list(Path().glob("checkpoints/*/checkpoint.pt"))
 
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from torchml.compat.ocp import versions
 from torchml.compat.ocp.flags import Flags
-from torchml.compat.ocp.folders import BEST
 from torchml.compat.ocp.relaxations import relax
 from torchml.compat.ocp.trained import model_of, use_network
 from torchml.compat.ocp.translation import Translation
@@ -37,18 +35,18 @@ def train(flags: Flags, translation: Translation) -> None:
     try:
         if is_first():
             folders.link(latest=translation.version.name != "2021")
-        fit(configuration, **resume)
+        finished = fit(configuration, **resume)
     finally:
         if is_first():
             folders.unlink()
     if is_first():
         folders.complete()
         say(f"{folders.checkpoints / 'checkpoint.pt'}: checkpoint of TorchML, under OCP's name")
-    best = str(folders.checkpoints / BEST)
+    best = finished.best if finished.best.exists() else finished.last
     if translation.test is not None:
-        _predict(best, flags, translation)
+        _predict(str(best), flags, translation)
     if translation.config.task.eval_relaxations and translation.relax is not None:
-        relax(str(Path(best).resolve()), device(flags), translation)
+        relax(str(best), device(flags), translation)
 
 
 def validate(flags: Flags, translation: Translation) -> None:
@@ -132,7 +130,7 @@ def _predict(model: str, flags: Flags, translation: Translation) -> None:
     path = results / f"{name}_predictions.npz"
     results.mkdir(parents=True, exist_ok=True)
     predictions = predict_to_file(
-        str(Path(model).resolve()) if Path(model).is_file() else model,
+        model,
         translation.test,  # type: ignore[arg-type]
         path,
         leaderboard=version,

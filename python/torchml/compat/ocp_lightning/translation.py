@@ -69,6 +69,8 @@ METRICS = {
     "val_loss": "val/loss",
     "test_loss": "test/loss",
 }
+# Powers of a common factor of prediction and label that a loss is proportional to.
+_POWERS = {"torch.nn.L1Loss": 1, "torch.nn.MSELoss": 2}
 DTYPES = {"32": "float32", "32-true": "float32", "64": "float64", "64-true": "float64"}
 
 # Arguments of Lightning 1.6's trainer that 2 has no more, and their names now.
@@ -220,11 +222,26 @@ def _loss(model: Task, kind: str) -> dict[str, Any]:
         return made
     if model.regress_forces is False:
         return made | {"force_coefficient": 0.0}
+    loss = _loss_class(model.force_loss, "force_loss")
     return made | {
-        "force_coefficient": model.force_coefficient,
-        "force_loss": _loss_class(model.force_loss, "force_loss"),
+        "force_coefficient": model.force_coefficient * _force_factor(model, loss["class_path"]),
+        "force_loss": loss,
         "free_atoms_only": False,
     }
+
+
+def _force_factor(model: Task, loss: str) -> float:
+    """The factor of the force loss, whose unit is that of the energies: forces are derivatives."""
+    values = model.normalize_kwargs or Normalizers()
+    if values.grad_target_std == values.target_std:
+        return 1.0
+    if loss not in _POWERS:
+        raise TorchMLError(
+            f"model.normalize_kwargs.grad_target_std is {values.grad_target_std} and target_std "
+            f"{values.target_std}, expected the same with {loss}, or one of {', '.join(_POWERS)}"
+        )
+    factor: float = (values.target_std / values.grad_target_std) ** _POWERS[loss]
+    return factor
 
 
 def _loss_class(value: Class | None, key: str) -> dict[str, Any]:
@@ -240,18 +257,12 @@ def _normalizers(model: Task, kind: str) -> Normalizers:
                 f"model.normalize_kwargs.{key} is {getattr(values, key)}, expected a positive "
                 "number"
             )
-    if kind == "s2ef" and model.regress_forces is not False:
-        if values.grad_target_mean != 0:
-            raise TorchMLError(
-                f"model.normalize_kwargs.grad_target_mean is {values.grad_target_mean}, expected "
-                "0: the forces on a structure add up to zero"
-            )
-        if values.grad_target_std != values.target_std:
-            raise TorchMLError(
-                f"model.normalize_kwargs.grad_target_std is {values.grad_target_std}, but "
-                f"target_std is {values.target_std}, expected the same: forces are derivatives of "
-                "the energy; force_coefficient changes their weight"
-            )
+    learns_forces = kind == "s2ef" and model.regress_forces is not False
+    if learns_forces and values.grad_target_mean != 0:
+        raise TorchMLError(
+            f"model.normalize_kwargs.grad_target_mean is {values.grad_target_mean}, expected 0: "
+            "the forces on a structure add up to zero"
+        )
     return values
 
 

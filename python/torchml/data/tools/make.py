@@ -177,7 +177,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="s2ef: energies and forces; is2re, is2rs: initial structures, with the energy and "
         "the positions at the end of a relaxation (default s2ef)",
     )
-    parser.add_argument("--potential", choices=tuple(POTENTIALS), default=default.potential)
+    parser.add_argument(
+        "--potential",
+        choices=tuple(POTENTIALS),
+        default=default.potential,
+        help="emt: effective medium theory; sw: Stillinger and Weber's silicon (default emt)",
+    )
     parser.add_argument(
         "--kinds",
         nargs="+",
