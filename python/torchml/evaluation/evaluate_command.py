@@ -110,7 +110,12 @@ class _Inputs:
             raise DataError(
                 f"both DATA ({' '.join(options.data)}) and --reference are given, expected one"
             )
-        if options.reference or (not options.data and is_predictions(options.model)):
+        if options.data and is_predictions(options.model):
+            raise DataError(
+                f"{options.model} is a file of predictions and not a model, expected --reference "
+                "before the labelled data"
+            )
+        if options.reference or is_predictions(options.model):
             self.predicted = read_predictions(options.model, options.split, self.keys)
         self.configurations = self._read(paths)
         self.paths = paths or [options.model]
@@ -196,9 +201,12 @@ def print_summary(summary: Summary, title: str) -> None:
     """Print the metrics, and tables by group and by element."""
     from rich.console import Console
 
-    console = Console(soft_wrap=True, highlight=False)
+    # Names of files and groups are no markup of rich's.
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     console.print(f"{title}: {summary.structures} structures, {summary.atoms} atoms")
     console.print(metrics_table(f"task {summary.task}", summary.metrics, components=True))
+    if summary.notice:
+        console.print(summary.notice)
     for first, parts in (("group", summary.groups), ("element", summary.elements)):
         table = {name: sums.values() for name, sums in sorted(parts.items())[:_MOST_ROWS]}
         if len(parts) > 1:

@@ -57,9 +57,13 @@ def as_mapping(summary: Summary, origin: Origin) -> dict[str, Any]:
         "atoms": summary.atoms,
         "free_atoms_only": summary.free_atoms_only,
         "labels": dict(summary.labels),
+        "not_finite": dict(summary.not_finite),
         "units": "eV, Å; shares between 0 and 1",
         **_errors(summary.sums),
-        "groups": {name: _errors(sums) for name, sums in sorted(summary.groups.items())},
+        "groups": {
+            name: {"structures": summary.structures_of_groups[name], **_errors(sums)}
+            for name, sums in sorted(summary.groups.items())
+        },
         "elements": {name: _errors(sums) for name, sums in sorted(summary.elements.items())},
         "worst": {
             quantity: [_worst(entry) for entry in entries]

@@ -9,6 +9,9 @@ from torchml.data.ranks import Ranks
 from torchml.errors import TorchMLError
 from torchml.evaluation.evaluate_summary import Summary
 
+# Scripts of clusters often set the address alone.
+_OF_TORCHRUN = {"RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+
 
 def merge_ranks(summary: Summary, ranks: Ranks) -> Summary | None:
     """Return the summary of all ranks on the first rank, None on the others.
@@ -23,7 +26,8 @@ def merge_ranks(summary: Summary, ranks: Ranks) -> Summary | None:
     """
     if ranks.size == 1:
         return summary
-    parts = _by_torch(summary, ranks) if "MASTER_ADDR" in os.environ else _by_mpi(summary, ranks)
+    is_torchrun = os.environ.keys() >= _OF_TORCHRUN
+    parts = _by_torch(summary, ranks) if is_torchrun else _by_mpi(summary, ranks)
     if parts is None:
         return None
     first, *others = parts

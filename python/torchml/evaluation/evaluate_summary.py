@@ -51,8 +51,10 @@ class Summary:
         structures: number of them.
         atoms: number of all their atoms.
         labels: number of structures by label.
+        not_finite: number of structures by quantity, whose prediction is compared but not finite.
         sums: of each metric.
         groups: sums by group.
+        structures_of_groups: number of structures by group.
         elements: sums by element, of metrics of atoms.
         parity: labels and predictions by quantity: energy (eV per atom), forces (eV/Å) and stress
             (eV/Å³) components.
@@ -67,8 +69,10 @@ class Summary:
     structures: int = 0
     atoms: int = 0
     labels: Counter[str] = field(default_factory=Counter)
+    not_finite: Counter[str] = field(default_factory=Counter)
     sums: Sums = field(init=False)
     groups: dict[str, Sums] = field(default_factory=dict)
+    structures_of_groups: Counter[str] = field(default_factory=Counter)
     elements: dict[str, Sums] = field(default_factory=dict)
     parity: dict[str, Parity] = field(default_factory=dict)
     errors: dict[str, LogHistogram] = field(default_factory=dict)
@@ -82,6 +86,17 @@ class Summary:
     def metrics(self) -> dict[str, float]:
         """The metrics that have errors, in eV and Å; shares between 0 and 1."""
         return self.sums.values()
+
+    @property
+    def notice(self) -> str:
+        """A sentence about predictions that are not finite; empty if all are."""
+        if not self.not_finite:
+            return ""
+        numbers = ", ".join(f"{name} of {n:,}" for name, n in self.not_finite.items())
+        return (
+            f"Predictions are not finite ({numbers} of {self.structures:,} structures): means over "
+            "them are no numbers."
+        )
 
     def sums_of_group(self, group: str) -> Sums:
         return self.groups.setdefault(group, Sums(means_of(self.task)))
@@ -111,6 +126,8 @@ class Summary:
         self.structures += other.structures
         self.atoms += other.atoms
         self.labels += other.labels
+        self.not_finite += other.not_finite
+        self.structures_of_groups += other.structures_of_groups
         self.sums.merge(other.sums)
         for group, sums in other.groups.items():
             self.sums_of_group(group).merge(sums)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -45,12 +46,14 @@ def evaluate(
         _check_shapes(part)
         summary.structures += len(part)
         summary.atoms += sum(len(c) for c, _ in part)
+        summary.structures_of_groups.update(c.group for c, _ in part if c.group is not None)
         if task == "is2rs":
             for configuration, prediction in part:
                 assert isinstance(prediction, Relaxed)
                 _add_positions(summary, configuration, prediction)
         comparison = _compare(part, summary)
         _add_comparison(summary, comparison, [c for c, _ in part])
+        _count_not_finite(summary, comparison)
     return summary
 
 
@@ -209,6 +212,18 @@ def _add_elements(summary: Summary, comparison: Comparison, numbers: NDArray[np.
             summary.add_element_errors(symbol, forces_difference(of_element).numpy())
 
 
+def _count_not_finite(summary: Summary, c: Comparison) -> None:
+    """Count the structures of which a prediction is compared but not finite."""
+    wrong = {"energy": c.energy_counts & ~c.predicted_energy.isfinite()}
+    if c.predicted_forces is not None:
+        atoms = c.force_counts & ~c.predicted_forces.isfinite().all(dim=1)
+        wrong["forces"] = torch.zeros_like(c.energy_counts)
+        wrong["forces"][c.configuration_of_atom[atoms]] = True
+    if c.predicted_stress is not None:
+        wrong["stress"] = c.stress_counts & ~c.predicted_stress.isfinite().all(dim=1)
+    summary.not_finite += Counter({name: int(flags.sum()) for name, flags in wrong.items()})
+
+
 def _add_points(summary: Summary, c: Comparison) -> None:
     """Add points of the parity plots, which need a prediction for each label."""
     rows: dict[str, tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]] = {
@@ -274,9 +289,11 @@ def _add_positions(summary: Summary, configuration: Configuration, relaxed: Rela
         sums.add("positions_mae", np.abs(vectors[rows]))
         sums.add("positions_mse", vectors[rows])
         summary.add_element_errors(symbol, distances[rows])
-    mean = float(distances[free].mean())
+    of_atoms = _counting(distances, free)
+    mean = float(of_atoms[free].mean())
+    if np.isinf(mean):
+        summary.not_finite["positions"] += 1
     summary.add_errors("distance", np.array([mean]))
-    of_atoms = np.where(free, distances, np.nan)
     summary.add_worst(
         "distance", [Worst(mean, configuration, _energy_error(configuration, relaxed), of_atoms)]
     )

@@ -153,9 +153,11 @@ def _once(ids: list[str], predictions: Predictions, task: Task) -> list[int]:
             and (split is None or _equal(split[place], split[other]))
         )
         if not same:
+            frames = task == "s2ef" and predictions.fids[place] != predictions.fids[other]
+            hint = ", as the leaderboards of 2021 and 2024 join from sid and fid" if frames else ""
             raise DataError(
                 f"{predictions.names[place]} and {predictions.names[other]} have the id '{id}' and "
-                "different predictions, expected one for each id"
+                f"different predictions, expected one for each{hint}"
             )
     return list(first.values())
 

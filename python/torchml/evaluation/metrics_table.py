@@ -39,7 +39,7 @@ DEFINITIONS = {
     "forces_y_mae": "mean |F − F_label| of the y components",
     "forces_z_mae": "mean |F − F_label| of the z components",
     "forces_difference": "mean length of the vector F − F_label of an atom",
-    "forces_cosine": "mean cosine of the angle between F and F_label of an atom",
+    "forces_cosine": "mean cosine of the angle between F and F_label of an atom; 0 for zero forces",
     "forces_magnitude": "mean difference of the lengths of F and F_label of an atom",
     "efwt": "structures with |E − E_label| < 0.02 eV and all |F − F_label| < 0.03 eV/Å",
     "stress_mae": "mean |s − s_label| of the six components",

@@ -12,6 +12,7 @@ from torchml.data.checks import structure_digest
 from torchml.data.configuration import Configuration
 from torchml.data.files import find_files
 from torchml.data.keys import Keys
+from torchml.data.notices import notify
 from torchml.data.progress import track
 from torchml.data.ranks import Ranks
 from torchml.data.reading import Broken
@@ -119,6 +120,8 @@ def predict_to_file(
     parts = {name: configurations_of(part, keys, format, broken) for name, part in splits.items()}
     configurations = Joined(list(parts.values()))
     potential = model if isinstance(model, Potential) else Potential(model, device)
+    if particle_energies and potential.energy_kind == "total":
+        notify(f"{potential.name} returns the total energy alone: no energies of atoms are written")
     run = {
         "model": _model_digest(potential.name),
         "data set": _data_digest(splits, parts, format),

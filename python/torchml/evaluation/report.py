@@ -92,6 +92,8 @@ def _page(summary: Summary, origin: Origin, title: str) -> Iterator[str]:
         f'<header>\n<h1>{escape(title)}</h1>\n<p class="soft">{summary.structures:,} structures, '
         f"{summary.atoms:,} atoms · {_NAMES[summary.task]} · {atoms}</p>"
     )
+    if summary.notice:
+        yield f"<p>{summary.notice}</p>"
     yield _key_figures(summary)
     links = "".join(f'<a href="#{id_}">{heading}</a>' for id_, heading, _ in sections)
     yield f"<nav>{links}</nav>\n</header>\n<main>"
@@ -189,7 +191,7 @@ def _elements(summary: Summary) -> str:
         cells = [
             _cell(symbol, kind="name"),
             _cell(f"{errors.counts.sum():,}", "atoms"),
-            _cell(f"{mean * factor:.3g}", f"mean, {unit}"),
+            _cell(_value(name, mean)[0], f"mean, {unit}"),
             _cell(_two_digits(errors.quantile(0.95) * factor), f"95 % below, {unit}"),
             _cell(strip, kind="full"),
         ]
@@ -213,8 +215,7 @@ def _groups(summary: Summary) -> str:
     }
     rows = []
     for group, errors in groups.items():
-        counts = summary.groups[group].counts
-        number = max(counts.get(name, 0) for name in ("energy_mae", "fbt"))
+        number = summary.structures_of_groups[group]
         cells = [_cell(escape(group), kind="name"), _cell(f"{number:,}", "structures")]
         for name, heading in columns.items():
             value, unit = _value(name, errors.get(name, float("nan")))

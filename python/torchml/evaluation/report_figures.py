@@ -142,14 +142,27 @@ def ticks(low: float, high: float, most: int = 6) -> list[tuple[float, str]]:
 
 
 def _limits(parity: Parity) -> tuple[float, float]:
-    """The range of labels and predictions, but not far beyond that of the labels."""
+    """The range of labels and predictions, without outliers far beyond that of the labels."""
     low, high = parity.range
     span = high - low
     predictions = parity.cells[:, 1] * parity.side if len(parity.counts) else parity.points[:, 1]
-    near = np.clip(predictions, low - 0.25 * span, high + 0.25 * span)
+    least, most = _fences(predictions, parity.counts if len(parity.counts) else None)
+    near = np.clip(predictions, min(low - 0.25 * span, least), max(high + 0.25 * span, most))
     low, high = min(low, float(near.min())), max(high, float(near.max()))
     margin = 0.04 * (high - low) or 0.5
     return low - margin, high + margin
+
+
+def _fences(values: NDArray[np.float64], counts: NDArray[np.int64] | None) -> tuple[float, float]:
+    """The limits beyond which values are outliers: J. W. Tukey, Exploratory Data Analysis (1977).
+
+    Predictions that are all far from the labels, by another zero of energy, are none.
+    """
+    order = np.argsort(values)
+    ends = np.cumsum(np.ones(len(values)) if counts is None else counts[order])
+    first, third = values[order][np.searchsorted(ends, ends[-1] * np.array([0.25, 0.75]))]
+    reach = 1.5 * (third - first)
+    return float(first - reach), float(third + reach)
 
 
 # --- Parts ---------------------------------------------------------------------------------------

@@ -25,7 +25,8 @@ def print_report(command: str, trainer: L.Trainer, results: Collectors, best: Pa
     """
     if not trainer.is_global_zero:
         return
-    console = Console(soft_wrap=True, highlight=False)
+    # Names of files and groups are no markup of rich's.
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     for part in _parts(command, trainer, results, best):
         console.print(part)
 

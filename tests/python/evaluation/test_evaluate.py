@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from helpers.evaluated import labelled_pairs
+from helpers.evaluated import labelled_pairs, relaxed_configurations
 from torchml.data.configuration import Configuration
 from torchml.errors import DataError
-from torchml.evaluation import Summary, evaluate
+from torchml.evaluation import Relaxed, Summary, evaluate
 from torchml.evaluation.evaluating import check_labels
 from torchml.inference.evaluation import Evaluation
 
@@ -112,6 +112,8 @@ def assert_same(first: Summary, second: Summary) -> None:
     assert first.sums.counts == second.sums.counts
     assert (first.structures, first.atoms) == (second.structures, second.atoms)
     assert first.labels == second.labels
+    assert first.not_finite == second.not_finite
+    assert first.structures_of_groups == second.structures_of_groups
     for name in ("groups", "elements"):
         parts, others = getattr(first, name), getattr(second, name)
         assert parts.keys() == others.keys()
@@ -215,3 +217,31 @@ def test_another_number_of_atoms_is_an_error() -> None:
     c = Configuration([1, 1], [[0, 0, 0], [0, 0, 1]], forces=np.zeros((2, 3)), source="a.xyz")
     with pytest.raises(DataError, match=r"a.xyz, configuration 0: the predicted forces .*\[1, 3\]"):
         evaluate([(c, Evaluation(energy=0.0, forces=np.zeros((1, 3))))])
+
+
+def test_predictions_that_are_not_finite_are_counted() -> None:
+    pairs = labelled_pairs()
+    free = {k for k, (c, _) in enumerate(pairs) if c.fixed is None or not c.fixed.all()}
+    for k, (_, prediction) in enumerate(pairs):
+        if k % 3 == 0:
+            prediction.forces[:] = np.nan
+        if k % 4 == 0:
+            prediction.stress[2] = np.inf
+    counted = {k for k in free if pairs[k][0].forces is not None and k % 3 == 0} - {4}
+    stressed = {k for k in range(40) if pairs[k][0].stress is not None and k % 4 == 0}
+    summary = evaluate(pairs)
+    assert summary.not_finite == {"forces": len(counted), "stress": len(stressed)}
+    assert f"forces of {len(counted)}, stress of {len(stressed)} of 40 structures" in summary.notice
+    assert np.isnan(summary.metrics["forces_mae"]) and np.isfinite(summary.metrics["energy_mae"])
+    assert evaluate(labelled_pairs()).notice == ""
+
+
+def test_structures_of_groups_are_counted_whatever_is_labelled() -> None:
+    pairs = [(c, Relaxed(c.positions)) for c in relaxed_configurations(number=5)]
+    pairs[1][1].positions[:] = np.nan
+    summary = evaluate(pairs, "is2rs")
+    assert summary.structures_of_groups == {"even": 3, "odd": 2}
+    assert summary.not_finite == {"positions": 1}
+    worst = summary.worst["distance"]
+    assert worst[0].configuration is pairs[1][0] and worst[0].error == np.inf
+    assert np.isfinite([entry.error for entry in worst[1:]]).all()

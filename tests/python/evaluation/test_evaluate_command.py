@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,16 @@ def test_units_groups_and_elements(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     assert any(line.split() == ["energy_per_atom_mae", "100", "meV/atom"] for line in lines)
     assert "by group" in lines
+
+
+def test_names_of_groups_are_no_markup(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["[red]", "[/x]", ":smile:", "a<b>&", "plain"]
+    configurations = [replace(c, group=g) for c, g in zip(silicon(5), names, strict=True)]
+    write_extxyz(configurations, folder / "[x] groups.extxyz")
+    assert set(run("sw.pt", "[x] groups.extxyz")["groups"]) == set(names)
+    shown = capsys.readouterr().out
+    assert shown.startswith("sw.pt on [x] groups.extxyz: 5 structures")
+    assert {line.split()[0] for line in shown.splitlines() if line} >= set(names)
 
 
 def test_relaxed_energies_of_initial_structures(folder: Path) -> None:
@@ -161,11 +172,13 @@ def test_files_of_predict_and_of_relax(folder: Path) -> None:
 def test_two_ranks_find_what_one_finds(folder: Path, launcher: str) -> None:
     write_predictions(folder)
     words = ["evaluate", "p.npz", "--reference", "labels.extxyz"]
+    address = {}
     if launcher == "mpirun":
         if not shutil.which("mpirun"):
             pytest.skip("no mpirun")
         words = ["evaluate", "sw.pt", "silicon.extxyz", "wrong.extxyz"]
         start = ["mpirun", "-n", "2", sys.executable]
+        address = {"MASTER_ADDR": "127.0.0.1"}  # as scripts of clusters set it
     else:
         start = [
             sys.executable,
@@ -181,7 +194,7 @@ def test_two_ranks_find_what_one_finds(folder: Path, launcher: str) -> None:
         capture_output=True,
         text=True,
         timeout=120,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | address,
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Metrics are in out.json") == 1  # one rank prints
@@ -213,6 +226,10 @@ def test_two_ranks_find_what_one_finds(folder: Path, launcher: str) -> None:
         (["absent.npz", "--reference", "silicon.extxyz"], "absent.npz does not exist"),
         (["sw.pt", "absent.extxyz"], "absent.extxyz"),
         (["absent.pt", "silicon.extxyz"], "absent.pt"),
+        (
+            ["silicon.extxyz", "silicon.extxyz"],
+            "a file of predictions and not a model, expected --",
+        ),
         (["sw.pt", "copper.extxyz"], "copper.extxyz, configuration 0"),
     ],
 )

@@ -167,6 +167,12 @@ def test_duplicates_that_differ_are_one_sentence(what, tmp_path) -> None:
         write_leaderboard(twice, tmp_path / "a.npz", 2021)
 
 
+def test_frames_of_one_system_have_no_ids_of_their_own_today(tmp_path) -> None:
+    """Sids 9 of SIDS."""
+    with pytest.raises(DataError, match=r"have the id '9' .* 2021 and 2024 join from sid and fid"):
+        write_leaderboard(predictions(), tmp_path / "a.npz", 2026)
+
+
 def test_a_structure_without_an_id_is_named(tmp_path) -> None:
     p = predictions(("1", "2", None, "4", "5"))
     for version in (2021, 2024, 2026):

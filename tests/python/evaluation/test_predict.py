@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 
+from helpers import portable
 from helpers.labelled import structures
 from torchml import Potential, cli
 from torchml.contract import metadata
@@ -25,7 +26,7 @@ from torchml.data.ranks import Ranks
 from torchml.data.sequences import Selection
 from torchml.errors import FileError
 from torchml.evaluation import Predictions, predict, predict_to_file, predicting, work_folder
-from torchml.inference.many import ManyStructures
+from torchml.inference.many import MOST_EDGES, ManyStructures
 from torchml.models import SchNet, describe, script
 
 COUNT = 24
@@ -395,6 +396,17 @@ def test_a_structure_without_an_id_is_named(archive, data, tmp_path, capsys) -> 
     assert f"{source}, configuration 1 has no id" in shown
 
 
+def test_a_model_of_totals_is_named_where_energies_of_atoms_are_requested(tmp_path, caplog) -> None:
+    body = "    return (self.scale * coords.square().sum(1))[contributing == 0].sum()\n"
+    portable.save_graph_model(body, tmp_path / "total.pt")
+    facts = {"species": ["Si"], "cutoff": 4.0, "layers": 1, "convention": "graph"}
+    total = Potential(tmp_path / "total.pt", **facts)
+    silicon = [Configuration([14, 14], [[0, 0, 0], [0, 0, 2.3]])]
+    predict_to_file(total, silicon, tmp_path / "a.extxyz", particle_energies=True)
+    assert "total.pt returns the total energy alone: no energies of atoms" in caplog.text
+    assert "predicted_forces" in (tmp_path / "a.extxyz").read_text()
+
+
 def test_a_configuration_means_the_command_of_a_training(capsys) -> None:
     for words in (["--config", "absent.yaml"], ["--ckpt_path=best.ckpt"], ["-c", "absent.yaml"]):
         assert cli._is_training(["predict", *words])
@@ -403,3 +415,5 @@ def test_a_configuration_means_the_command_of_a_training(capsys) -> None:
         cli.main(["predict", "--help"])
     shown = capsys.readouterr().out
     assert "MODEL" in shown.upper() and "--batch-edges" in shown and "--config" in shown
+    of_cpu, of_gpu = MOST_EDGES["cpu"], MOST_EDGES["cuda"]
+    assert f"{of_cpu} on a CPU, {of_gpu} on a GPU" in " ".join(shown.split())

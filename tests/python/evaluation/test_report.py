@@ -20,8 +20,8 @@ from torchml.data.configuration import Configuration
 from torchml.evaluation import Relaxed, Summary, evaluate, write_report
 from torchml.evaluation.drawing import MOST_ATOMS, atoms_to_draw, draw_structure
 from torchml.evaluation.evaluate_json import Origin
-from torchml.evaluation.metrics_distributions import MOST_POINTS
-from torchml.evaluation.report_figures import ticks
+from torchml.evaluation.metrics_distributions import MOST_POINTS, Parity
+from torchml.evaluation.report_figures import parity_figure, ticks
 from torchml.inference.evaluation import Evaluation
 
 ORIGIN = Origin("model & co.ckpt", ["data/<test>.extxyz"], {"device": "cpu"}, {"torchml": "1.2.3"})
@@ -210,3 +210,32 @@ def test_ticks_are_round() -> None:
         "−4.6306",
         "−4.6304",
     ]
+
+
+@pytest.mark.parametrize("copies", [1, 200])
+def test_outliers_lie_outside_of_a_plot_but_not_all_predictions(copies: int) -> None:
+    """As points, and counted in cells."""
+    labels = np.repeat(np.linspace(-4.1, -4.0, 150), copies)
+    outliers = np.where(np.arange(len(labels)) % 10 == 0, 1e5, 0.0)
+    for offset in (0.0, 6.0, -1e4):  # 6 eV per atom: another zero of energy
+        parity = Parity()
+        parity.add(labels, labels + offset + outliers)
+        assert bool(len(parity.counts)) == (len(labels) > MOST_POINTS)
+        outside = parity_figure(parity, 1.0, "eV/atom", "a title")[1]
+        assert outside == 15 * copies
+
+
+def test_a_page_of_predictions_that_are_not_finite(tmp_path: Path) -> None:
+    pairs = labelled_pairs(number=12)
+    pairs[0][1].forces[:] = np.nan
+    write_report(evaluate(pairs), ORIGIN, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert "not finite (forces of 1 of 12 structures)" in text
+    assert ">nan<" not in text
+
+
+def test_groups_of_a_page_show_their_structures(tmp_path: Path) -> None:
+    pairs = [(c, Relaxed(c.positions)) for c in relaxed_configurations(number=5)]
+    write_report(evaluate(pairs, "is2rs"), ORIGIN, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert re.findall(r'data-label="structures">(\d+)<', text) == ["3", "2"]
