@@ -34,7 +34,7 @@ demo: setup ## train a potential for silicon and run it in LAMMPS: data, trainin
 # Both suites run even if the first fails; the last lines say how each ended. CMake's cache goes,
 # because another clone may have used this prefix.
 test: ## set up, then run the C++ and the Python tests
-	@$(setup_command) --with-kliff --with-mace
+	@$(setup_command) --with-kliff --with-mace --with-browser
 	@$(in_environment) \
 	cpp=failed; python=failed; \
 	rm -f "$(PREFIX)/build/cpp/CMakeCache.txt"; \

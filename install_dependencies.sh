@@ -36,6 +36,7 @@ env.sh: `. ./env.sh` makes all of it available in a shell.
   --with-pyg-ops           also torch-scatter and torch-sparse, built from source (20 minutes)
   --with-kliff             also KLIFF and what its graph trainer needs (for the tests)
   --with-mace              also MACE, to export its models (and for the tests)
+  --with-browser           also Chromium, in which the tests open HTML reports
   --no-system-packages     install no system packages; say what is missing instead
   --kim-api-source SOURCE  build KIM-API from this archive (a path or URL of a .tar.gz or .tar.xz)
                            into DIR instead of using the system's
@@ -120,7 +121,7 @@ parse_options() {
     python=
     kim_source=
     jobs=$(nproc)
-    cuda=false pyg_ops=false kliff=false mace=false may_install=true
+    cuda=false pyg_ops=false kliff=false mace=false browser=false may_install=true
     while (($#)); do
         case $1 in
             --prefix | --python | --kim-api-source | --jobs)
@@ -134,6 +135,7 @@ parse_options() {
             --with-pyg-ops) pyg_ops=true ;;
             --with-kliff) kliff=true ;;
             --with-mace) mace=true ;;
+            --with-browser) browser=true ;;
             --no-system-packages) may_install=false ;;
             --help | -h) usage && exit ;;
             *) die "unknown option '$1'; see --help." ;;
@@ -200,6 +202,12 @@ as_root() {
     if [[ $(id -u) == 0 ]]; then env "$@"; else sudo -n env "$@"; fi
 }
 
+can_be_root() { [[ $(id -u) == 0 ]] || sudo -n true 2>/dev/null; }
+
+apt_get() {
+    as_root DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 "$@"
+}
+
 install_system_packages() {
     local package missing=()
     if ! $may_install; then
@@ -218,16 +226,32 @@ install_system_packages() {
         say "system packages: all there"
         return
     fi
-    if [[ $(id -u) != 0 ]] && ! sudo -n true 2>/dev/null; then
+    if ! can_be_root; then
         say "system packages: left alone (not root, and sudo asks for a password)"
         return
     fi
     say "system packages: installing ${missing[*]}"
     need "apt-get could not update its package lists; check the network, or use \
---no-system-packages" as_root apt-get -o DPkg::Lock::Timeout=300 update
+--no-system-packages" apt_get update
     need "apt-get could not install ${missing[*]}; install them by hand, or use \
---no-system-packages" as_root DEBIAN_FRONTEND=noninteractive apt-get \
-        -o DPkg::Lock::Timeout=300 install -y --no-install-recommends "${missing[@]}"
+--no-system-packages" apt_get install -y --no-install-recommends "${missing[@]}"
+}
+
+# The tests look for these names, too. Some distributions have no such package; it is not necessary.
+install_browser() {
+    local name
+    for name in chromium chromium-browser google-chrome; do
+        if has "$name"; then
+            say "Chromium: kept, $(command -v "$name")"
+            return
+        fi
+    done
+    if $may_install && has apt-get && can_be_root; then
+        say "Chromium: installing it"
+        attempt apt_get update &&
+            attempt apt_get install -y --no-install-recommends chromium && return
+    fi
+    warn "Chromium is missing (package chromium): tests of HTML reports are left out."
 }
 
 find_python() {
@@ -622,6 +646,9 @@ main() {
     parse_options "$@"
     prepare_prefix
     timed "system packages" install_system_packages
+    if $browser; then
+        timed "Chromium" install_browser
+    fi
     check_tools
     timed "Python environment" make_environment
     timed "torch" install_torch

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 import tempfile
 import traceback
@@ -22,12 +23,22 @@ _MODEL_COMMANDS = {
     "export": "torchml.export.command",
     "check": "torchml.validation.command",
     "validate": "torchml.validation.command",  # the older name of check
+    "evaluate": "torchml.evaluation.evaluate_command",
     "inspect": "torchml.inference.inspection",
     "predict": "torchml.evaluation.predict_command",
     "relax": "torchml.relaxation.command",
 }
-_DATA_COMMANDS = {"inspect": "torchml.data.inspect"}
-_NAMES = "fit, validate, test, predict, submit, export, check, inspect, relax, data inspect"
+_DATA_COMMANDS = {
+    name: f"torchml.data.tools.{name.replace('-', '_')}"
+    for name in ("inspect", "make", "split", "subsample", "convert", "lmdb-check")
+}
+_NAMES = ", ".join(
+    [
+        *("fit", "validate", "test", "predict", "submit", "export", "evaluate", "check"),
+        *("inspect", "relax"),
+        *(f"data {name}" for name in _DATA_COMMANDS),
+    ]
+)
 _HELP = """\
 training:
   fit                train a potential: torchml fit --config silicon.yaml
@@ -37,9 +48,15 @@ training:
 
 data:
   data inspect       print what is understood of data files: keys, units, distributions
+  data make          make a data set of a classical potential
+  data split         divide configurations into train, val and test
+  data subsample     write some of the configurations
+  data convert       write configurations in another format
+  data lmdb-check    open every row of LMDB files and report faults
 
 models:
   export             write a KIM portable model of a checkpoint or a TorchScript archive
+  evaluate           report the errors of a model or of predictions on a data set
   check              compare a model in Python, C++, KIM-API, ASE and LAMMPS
   inspect            print metadata and files of a model without loading it
   predict            write energies, forces and stress of a data set; --config: of a training
@@ -119,9 +136,14 @@ def guarded(program: str, run: Callable[[], int]) -> int:
     from torchml.errors import TorchMLError
 
     try:
-        return int(run())
+        status = int(run())
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # `| head` has read enough; what is left must not be flushed at the end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except Exception as error:
         if os.environ.get("TORCHML_DEBUG") == "1":
             raise

@@ -20,10 +20,16 @@ COMMANDS = (
     "predict",
     "submit",
     "export",
+    "evaluate",
     "check",
     "inspect",
     "relax",
     "data inspect",
+    "data make",
+    "data split",
+    "data subsample",
+    "data convert",
+    "data lmdb-check",
 )
 
 

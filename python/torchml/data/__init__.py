@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torchml.data.references import fit_references, reference_energy
     from torchml.data.splits import Split
     from torchml.data.weights import apply_weights, read_weights
-    from torchml.data.writing import write_extxyz, write_lmdb, write_parquet
+    from torchml.data.writing import write_aselmdb, write_extxyz, write_lmdb, write_parquet
 
 # Where each public name lives; it is imported on demand.
 _HOMES = {
@@ -35,6 +35,7 @@ _HOMES = {
     "read": "torchml.data.reading",
     "read_weights": "torchml.data.weights",
     "reference_energy": "torchml.data.references",
+    "write_aselmdb": "torchml.data.writing",
     "write_extxyz": "torchml.data.writing",
     "write_lmdb": "torchml.data.writing",
     "write_parquet": "torchml.data.writing",
@@ -57,6 +58,7 @@ __all__ = [
     "read",
     "read_weights",
     "reference_energy",
+    "write_aselmdb",
     "write_extxyz",
     "write_lmdb",
     "write_parquet",

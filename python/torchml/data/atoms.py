@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from torchml.data.labels import configuration_of
 # Arrays of Atoms that are structure, or that ASE derives; everything else may be a label.
 _STRUCTURE = {"numbers", "positions", "tags"}
 # Results of calculators with a row for each atom.
-_PER_ATOM = {"forces", "energies", "stresses", "charges", "magmoms"}
+PER_ATOM = {"forces", "energies", "stresses", "charges", "magmoms"}
 
 
 def to_atoms(configuration: Configuration) -> Atoms:
@@ -77,7 +78,7 @@ def labels_of(atoms: Atoms) -> tuple[dict[str, Any], dict[str, Any]]:
     results = {} if atoms.calc is None else atoms.calc.results
     for name, value in results.items():
         if value is not None:
-            (columns if name in _PER_ATOM else labels)[name] = value
+            (columns if name in PER_ATOM else labels)[name] = value
     return labels, columns
 
 
@@ -89,10 +90,13 @@ def lift_user_values(atoms: Atoms) -> None:
 
 def fixed_of(atoms: Atoms) -> NDArray[np.bool_] | None:
     """Return the atoms that constraints fix in all directions, bool[N]; None if unconstrained."""
-    if not atoms.constraints:
-        return None
-    fixed = np.zeros(len(atoms), dtype=bool)
-    for constraint in atoms.constraints:
+    return fixed_by(atoms.constraints, len(atoms)) if atoms.constraints else None
+
+
+def fixed_by(constraints: Iterable[Any], atoms: int) -> NDArray[np.bool_]:
+    """Return which of so many atoms constraints of ASE fix in all directions, bool[atoms]."""
+    fixed = np.zeros(atoms, dtype=bool)
+    for constraint in constraints:
         if isinstance(constraint, FixAtoms) or (
             isinstance(constraint, FixCartesian) and np.all(constraint.mask)
         ):

@@ -94,6 +94,9 @@ class GraphDataset(Dataset[GraphBatch]):
         """
         if unit == "configurations" and self.samples is None:
             return np.ones(len(self))
+        known = getattr(self.configurations, "known_sizes", None)
+        if unit == "atoms" and self.samples is None and known is not None:
+            return np.asarray(known, dtype=np.float64)
         samples: Iterable[Sample] = (
             self.samples if self.samples is not None else map(self.sample, self._indices(unit))
         )

@@ -105,4 +105,7 @@ def _inside(folder: Path) -> list[Path]:
 
 
 def _hidden(file: Path, folder: Path) -> bool:
+    """Hidden files, and what belongs to the files of a data set: sizes, locks of LMDB."""
+    if file.name == "metadata.npz" or file.name.endswith("-lock"):
+        return True
     return any(part.startswith(".") for part in file.relative_to(folder).parts)

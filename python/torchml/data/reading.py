@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
 from torchml.data.configuration import Configuration
 from torchml.data.files import find_files
 from torchml.data.formats import dft_outputs
+from torchml.data.formats.sizes import read_sizes
 from torchml.data.keys import AUTO, Keys, unused_labels
 from torchml.data.labels import check_named_keys
 from torchml.data.notices import notify
 from torchml.data.progress import track
-from torchml.data.sequences import Joined
+from torchml.data.sequences import Joined, LazyConfigurations
 from torchml.errors import DataError, FileError
 
 Broken = Literal["error", "skip", "keep"]
@@ -69,12 +71,29 @@ def read(
     contents = list(read_files(paths, keys or Keys(), format, broken))
     for sentence in notices(contents):
         notify(sentence)
+    attach_sizes(contents)
     parts = [file.configurations for file in contents]
     if len(parts) == 1:
         return parts[0]
     if all(isinstance(part, list) for part in parts):
         return [configuration for part in parts for configuration in part]
     return Joined(parts)
+
+
+def attach_sizes(contents: Sequence[Contents]) -> None:
+    """Tell sequences that are read on demand the sizes that metadata.npz of their folder lists."""
+    folders: dict[Path, list[LazyConfigurations]] = {}
+    for file in contents:
+        if file.format in ("lmdb", "aselmdb") and isinstance(
+            file.configurations, LazyConfigurations
+        ):
+            folders.setdefault(file.path.parent, []).append(file.configurations)
+    for folder, parts in folders.items():
+        sizes = read_sizes(folder, sum(map(len, parts)))
+        if sizes is None:
+            continue
+        for part, end in zip(parts, accumulate(map(len, parts)), strict=True):
+            part.known_sizes = sizes[end - len(part) : end]
 
 
 def notices(contents: Sequence[Contents]) -> list[str]:

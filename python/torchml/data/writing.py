@@ -6,13 +6,11 @@ Files are written under another name and then renamed: a crash leaves no half-wr
 from __future__ import annotations
 
 import json
-import os
 import pickle
 import re
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -21,7 +19,10 @@ from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
 from torchml.data.extras import IDS, extras_of
+from torchml.data.formats.lmdb_file import writing_lmdb
+from torchml.data.formats.sizes import forget_sizes, write_sizes
 from torchml.data.keys import RELAXED_POSITIONS, WEIGHTS
+from torchml.data.output import written_then_renamed
 from torchml.errors import DataError
 
 _TERMS = ("energy", "forces", "stress")
@@ -46,7 +47,7 @@ def write_extxyz(configurations: Iterable[Configuration], path: str | Path) -> N
         configurations: any number.
         path: of the file, which is replaced.
     """
-    with _written_then_renamed(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+    with written_then_renamed(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         for configuration in configurations:
             file.write(_frame(configuration))
 
@@ -63,19 +64,68 @@ def write_lmdb(configurations: Iterable[Configuration], path: str | Path) -> Non
         configurations: any number.
         path: of the file, which is replaced.
     """
-    import lmdb
+    _write_rows(configurations, path)
 
-    with _written_then_renamed(path) as temporary:
-        environment = lmdb.open(
-            str(temporary), subdir=False, lock=False, map_size=1 << 26, sync=False, meminit=False
-        )
-        count = 0
+
+def write_lmdb_part(
+    configurations: Iterable[Configuration],
+    indices: Sequence[int],
+    path: str | Path,
+    origin: str,
+) -> None:
+    """Write a part of a data set as `write_lmdb` does, and where its rows come from.
+
+    The keys `origin_file` and `origin_indices` hold the data set and the places in it, pickled, as
+    in the sub-splits of the Open MatSci ML toolkit.
+
+    Args:
+        configurations: those of the part.
+        indices: their places in the data set.
+        path: of the file, which is replaced.
+        origin: name of the data set.
+    """
+    _write_rows(configurations, path, {"origin_file": origin, "origin_indices": list(indices)})
+
+
+def write_aselmdb(configurations: Iterable[Configuration], path: str | Path) -> None:
+    """Write a database of ASE in an LMDB file (.aselmdb), and metadata.npz beside it.
+
+    The package ase-db-backends and fairchem read it. `data` of a row holds ids, charge, spin,
+    source, group, weights, the end of a relaxation, and targets. metadata.npz holds the number of
+    atoms of each row; it describes a whole folder, so there is none where the folder has other
+    .aselmdb files.
+
+    Args:
+        configurations: any number.
+        path: of the file, which is replaced.
+    """
+    from torchml.data.formats.aselmdb import encoded, row_of
+
+    sizes = []
+    with written_then_renamed(path) as temporary:
+        with writing_lmdb(temporary) as put:
+            for number, c in enumerate(configurations, start=1):
+                put(b"%d" % number, encoded(row_of(c, number, _weights(c) | _targets(c))))
+                sizes.append(len(c))
+            put(b"nextid", encoded(len(sizes) + 1))
+            put(b"deleted_ids", encoded([]))
+            put(b"metadata", encoded({}))
+        forget_sizes(path)
+    write_sizes(path, sizes)
+
+
+def _write_rows(
+    configurations: Iterable[Configuration],
+    path: str | Path,
+    more: Mapping[str, Any] = MappingProxyType({}),
+) -> None:
+    count = 0
+    with written_then_renamed(path) as temporary, writing_lmdb(temporary) as put:
         for count, configuration in enumerate(configurations, start=1):
             row = _row(configuration, count - 1)
-            _put(environment, b"%d" % (count - 1), pickle.dumps(row, protocol=4))
-        _put(environment, b"length", pickle.dumps(count, protocol=4))
-        environment.sync(True)
-        environment.close()
+            put(b"%d" % (count - 1), pickle.dumps(row, protocol=4))
+        for name, value in {"length": count, **more}.items():
+            put(name.encode(), pickle.dumps(value, protocol=4))
 
 
 def write_parquet(configurations: Iterable[Configuration], path: str | Path) -> None:
@@ -103,22 +153,12 @@ def write_parquet(configurations: Iterable[Configuration], path: str | Path) -> 
     table = pyarrow.table(
         {name: values for name, values in columns.items() if any(v is not None for v in values)}
     )
-    with _written_then_renamed(path) as temporary:
+    with written_then_renamed(path) as temporary:
         parquet.write_table(table, temporary)
 
 
 def _rows(values: NDArray[np.float64] | None) -> list[NDArray[np.float64]] | None:
     return None if values is None else list(values)
-
-
-@contextmanager
-def _written_then_renamed(path: str | Path) -> Iterator[Path]:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
-        temporary = Path(scratch) / path.name
-        yield temporary
-        os.replace(temporary, path)
 
 
 def _weights(configuration: Configuration) -> dict[str, float]:
@@ -231,16 +271,3 @@ def _row(c: Configuration, index: int) -> dict[str, Any]:
 def _id(text: str) -> int | str:
     """An id as OCP has it, a number where the text is that of one."""
     return int(text) if re.fullmatch(r"0|-?[1-9][0-9]{0,17}", text) else text
-
-
-def _put(environment: Any, key: bytes, value: bytes) -> None:
-    """Store a row; the map, which limits how large the file may get, grows when it is full."""
-    import lmdb
-
-    while True:
-        try:
-            with environment.begin(write=True) as transaction:
-                transaction.put(key, value)
-            return
-        except lmdb.MapFullError:
-            environment.set_mapsize(2 * environment.info()["map_size"])

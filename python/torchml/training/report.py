@@ -9,8 +9,8 @@ from typing import Any
 import lightning.pytorch as L
 from rich.console import Console
 
+from torchml.evaluation.metrics_table import groups_table, metrics_table
 from torchml.training.callbacks.parity import metrics_of
-from torchml.training.outputs.tables import groups_table, metrics_table
 from torchml.training.trainer import Collectors
 
 

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import lmdb
 import numpy as np
 import pytest
 from ase.db.row import AtomsRow
-from ase.io.jsonio import encode
+from ase.io.jsonio import decode, encode
 from torch.utils.data import DataLoader
 
 from helpers.labelled import assert_equal, configurations, structures
 from torchml import TorchMLError
-from torchml.data import Keys, Weights, read
+from torchml.data import (
+    Configuration,
+    GraphBuilder,
+    Keys,
+    Weights,
+    apply_weights,
+    read,
+    write_aselmdb,
+)
+from torchml.data.dataset import GraphDataset
+from torchml.data.formats.aselmdb import AseLmdbConfigurations
 
 
 def put(entries: dict[str, object], path: str = "a.aselmdb") -> None:
@@ -61,6 +72,67 @@ def test_rows_come_back_exactly(database):
     first = read(database, Keys(targets=["dipole"]))[0]
     assert first.targets["dipole"].tolist() == [1, 2, 3] and first.weights == Weights(*[0.5] * 3)
     assert sorted(path.name for path in Path().iterdir()) == ["a.aselmdb"]  # no lock file
+
+
+def test_what_is_written_comes_back_exactly():
+    some = configurations()
+    some[2] = replace(some[2], fixed=np.zeros(len(some[2]), dtype=bool), weights=Weights(2, 1, 0))
+    write_aselmdb(some, "set/a.aselmdb")
+    assert sorted(path.name for path in Path("set").iterdir()) == ["a.aselmdb", "metadata.npz"]
+    for before, after in zip(some, read("set"), strict=True):
+        assert_equal(before, after)
+
+
+def test_rows_are_those_of_ase():
+    """As ase-db-backends stores them: the same keys, and rows that ASE turns into atoms."""
+    slab = replace(configurations()[1], sid="random1", info={"charge": 1})
+    write_aselmdb([slab], "a.aselmdb")
+    with (
+        lmdb.open("a.aselmdb", subdir=False, readonly=True, lock=False) as environment,
+        environment.begin() as transaction,
+    ):
+        found = {
+            key.decode(): decode(zlib.decompress(value).decode())
+            for key, value in transaction.cursor()
+        }
+    assert found.keys() == {"1", "nextid", "deleted_ids", "metadata"} and found["nextid"] == 2
+    stored = AtomsRow({**found["1"], "id": 1})
+    assert stored.data == {"sid": "random1", "charge": 1} and len(stored.unique_id) == 32
+    assert stored.toatoms() == slab.to_atoms()
+    np.testing.assert_array_equal(stored.constraints[0].index, np.flatnonzero(slab.fixed))
+    assert stored.energy == slab.energy
+
+
+def test_sizes_are_read_of_metadata(monkeypatch):
+    """Of the whole folder, in the order of the names; without them rows are read."""
+    some = configurations()
+    write_aselmdb(some, "set/b.aselmdb")
+    write_aselmdb(some[:1], "set/a.aselmdb")
+    assert not Path("set/metadata.npz").exists()  # the sizes of one file are not those of both
+    counts = [len(c) for c in [some[0], *some]]
+    builder = GraphBuilder(sorted({s for c in some for s in c.to_atoms().symbols}), 3.0, 1)
+    assert GraphDataset(read("set"), builder).sizes("atoms").tolist() == counts
+    np.savez("set/metadata.npz", natoms=counts)
+    found = read("set")
+    monkeypatch.setattr(AseLmdbConfigurations, "read", None)
+    assert GraphDataset(found, builder).sizes("atoms").tolist() == counts
+    weighted = apply_weights(found, 2.0)
+    assert GraphDataset(weighted, builder).sizes("atoms").tolist() == counts
+    assert GraphDataset(found[1::2], builder).sizes("atoms").tolist() == counts[1::2]
+    assert read("set/a.aselmdb").known_sizes is None  # 4 sizes are not those of one row
+    for wrong in (np.array([1.5] * 4), np.zeros(4, dtype=int), np.ones((2, 2), dtype=int)):
+        np.savez("set/metadata.npz", natoms=wrong)
+        assert read("set").known_sizes is None
+    Path("set/metadata.npz").write_bytes(b"nonsense")
+    assert read("set").known_sizes is None
+
+
+def test_a_failure_leaves_the_file_of_before():
+    write_aselmdb(configurations(), "a.aselmdb")
+    bad = Configuration([1], [[0, 0, 0]], targets={"forces": 1.0})
+    with pytest.raises(TorchMLError, match="the target 'forces' cannot be written"):
+        write_aselmdb([bad], "a.aselmdb")
+    assert len(read("a.aselmdb")) == 3
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])

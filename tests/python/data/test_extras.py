@@ -15,7 +15,15 @@ from ase.db import connect
 
 from helpers.labelled import assert_equal, configurations
 from torchml import TorchMLError
-from torchml.data import Configuration, Keys, read, write_extxyz, write_lmdb, write_parquet
+from torchml.data import (
+    Configuration,
+    Keys,
+    read,
+    write_aselmdb,
+    write_extxyz,
+    write_lmdb,
+    write_parquet,
+)
 
 SLAB = 1
 
@@ -41,7 +49,12 @@ def complete() -> list[Configuration]:
 
 @pytest.mark.parametrize(
     ("write", "path"),
-    [(write_extxyz, "a.extxyz"), (write_lmdb, "a.lmdb"), (write_parquet, "a.parquet")],
+    [
+        (write_extxyz, "a.extxyz"),
+        (write_lmdb, "a.lmdb"),
+        (write_aselmdb, "a.aselmdb"),
+        (write_parquet, "a.parquet"),
+    ],
 )
 def test_every_writer_keeps_what_its_reader_finds(write, path):
     some = complete()

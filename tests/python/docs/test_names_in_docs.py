@@ -45,6 +45,7 @@ def test_commands_exist(capsys) -> None:
         "predict",
         "submit",
         "export",
+        "evaluate",
         "check",
         "inspect",
     }

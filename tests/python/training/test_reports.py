@@ -16,11 +16,11 @@ from rich.table import Table
 
 from helpers.batches import some_batch
 from torchml.errors import TorchMLError
+from torchml.evaluation.metrics_table import groups_table, metrics_table, with_unit
 from torchml.training.callbacks import parity
 from torchml.training.launchers import Ranks, cluster_environment, launched_ranks
 from torchml.training.loop.prediction import Prediction
 from torchml.training.outputs.plots import plot_learning_curves, plot_parity, read_curves
-from torchml.training.outputs.tables import groups_table, metrics_table, with_unit
 from torchml.training.parse_errors import one_line
 
 

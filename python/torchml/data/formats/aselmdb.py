@@ -1,49 +1,84 @@
 """ASE's databases in LMDB files (.aselmdb), as fairchem distributes data sets.
 
 Each row is JSON of ASE, compressed by zlib, under its number; `nextid` and `deleted_ids` give the
-numbers that exist. The format is that of the package ase-db-backends 0.11.0.
+numbers that exist. The format is that of the package ase-db-backends 0.11.0, which reads what is
+written here.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from ase.calculators.calculator import all_properties
-from ase.db.row import AtomsRow
-from ase.io.jsonio import decode
+from ase.constraints import dict2constraint
+from ase.db.core import now
+from ase.io.jsonio import decode, encode, numpyfy, object_hook
+from numpy.typing import NDArray
 
-from torchml.data.atoms import from_atoms, labels_of, lift_user_values
+from torchml.data.atoms import PER_ATOM, fixed_by
+from torchml.data.checks import structure_digest
 from torchml.data.configuration import Configuration
+from torchml.data.extras import extras_of
 from torchml.data.formats.lmdb_file import LmdbFile
 from torchml.data.keys import Keys, collect
+from torchml.data.labels import configuration_of
 from torchml.data.sequences import LazyConfigurations
-from torchml.errors import DataError, FileError
+from torchml.errors import DataError, FileError, TorchMLError
 
+# As ASE's own, but for whole numbers as keys of dictionaries, of which rows have none.
+_JSON = json.JSONDecoder(object_hook=object_hook)
 _OTHERS = (b"nextid", b"deleted_ids", b"metadata")  # keys that are no rows
 
 
 class AseLmdbConfigurations(LazyConfigurations):
-    """The rows of a file, each read on demand."""
+    """The rows of a file, each read on demand.
 
-    def __init__(self, path: Path, keys: Keys, names: dict[str, str]) -> None:
+    The names of the first row are added to `names`; None leaves that row alone.
+    """
+
+    def __init__(self, path: Path, keys: Keys, names: dict[str, str] | None) -> None:
         self.path = path
         self.keys = keys
         self._file = LmdbFile(path)
         self._ids = self._find_ids()
         if not self._ids:
             raise DataError(f"{path} is empty, expected rows in a database of ASE")
-        collect(names, *labels_of(self._atoms(0)))
+        if names is not None:
+            collect(names, *_labels_of(self._row(0)))
 
     def __len__(self) -> int:
         return len(self._ids)
 
     def read(self, index: int) -> Configuration:
-        return from_atoms(self._atoms(index), self.keys, str(self.path), index)
+        where = f"{self.path}, configuration {index}"
+        row = self._row(index)
+        labels, columns = _labels_of(row)
+        try:
+            return configuration_of(
+                row["numbers"],
+                row["positions"],
+                row.get("cell"),
+                row.get("pbc", False),
+                labels,
+                self.keys,
+                str(self.path),
+                index,
+                fixed=_fixed(row),
+                tags=row.get("tags"),
+                columns=columns,
+            )
+        except TorchMLError:
+            raise
+        except Exception as error:  # rows that lack what a structure needs
+            raise FileError(f"{where} cannot be read: {type(error).__name__}: {error}") from None
 
-    def _find_ids(self) -> list[int]:
+    def _find_ids(self) -> Sequence[int]:
         """The numbers of the rows; no row is read."""
         with self._file.transaction() as transaction:
             following = self._decoded(transaction, b"nextid") or 1
@@ -51,38 +86,85 @@ class AseLmdbConfigurations(LazyConfigurations):
             others = sum(transaction.get(key) is not None for key in _OTHERS)
             rows = transaction.stat()["entries"] - others
         gone = set() if deleted is None else set(np.ravel(deleted).tolist())
-        ids = [number for number in range(1, following) if number not in gone]
+        ids: Sequence[int] = range(1, following)
+        if gone:
+            ids = [number for number in ids if number not in gone]
         if len(ids) != rows:
             raise DataError(
                 f"{self.path} has {rows} rows and announces {len(ids)}, expected equal numbers"
             )
         return ids
 
-    def _atoms(self, index: int) -> Any:
+    def _row(self, index: int) -> dict[str, Any]:
         with self._file.transaction() as transaction:
             row = self._decoded(transaction, b"%d" % self._ids[index])
-        where = f"{self.path}, configuration {index}"
         if not isinstance(row, dict):
-            raise DataError(f"{where}: row {self._ids[index]} is missing")
-        for name in all_properties:
-            if isinstance(row.get(name), list):
-                row[name] = np.array(row[name])
-        try:
-            atoms = AtomsRow({**row, "id": self._ids[index]}).toatoms(
-                add_additional_information=True
+            raise DataError(
+                f"{self.path}, configuration {index}: row {self._ids[index]} is missing"
             )
-        except Exception as error:  # rows that lack what a structure needs
-            raise FileError(f"{where} cannot be read: {type(error).__name__}: {error}") from None
-        lift_user_values(atoms)
-        return atoms
+        return row
 
     def _decoded(self, transaction: Any, key: bytes) -> Any:
         data = transaction.get(key)
         if data is None:
             return None
         try:
-            return decode(zlib.decompress(data).decode())
+            return numpyfy(_JSON.decode(zlib.decompress(data).decode()))
         except (zlib.error, ValueError, TypeError, KeyError) as error:
             raise FileError(
                 f"{self.path}, key '{key.decode()}' cannot be read: {type(error).__name__}: {error}"
             ) from None
+
+
+# Values of atoms, which are columns; the rest of a row are labels of the structure, or structure.
+_COLUMNS = ("initial_magmoms", "initial_charges", "masses", "momenta")
+
+
+def _labels_of(row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What may be a label, of the structure and of its atoms: the user's values, and results."""
+    labels: dict[str, Any] = {}
+    for inner in ("key_value_pairs", "data"):
+        if isinstance(row.get(inner), dict):
+            labels |= row[inner]
+    columns = {name: row[name] for name in _COLUMNS if row.get(name) is not None}
+    for name in all_properties:
+        if row.get(name) is not None:
+            (columns if name in PER_ATOM else labels)[name] = np.asarray(row[name])[()]
+    return labels, columns
+
+
+def _fixed(row: Mapping[str, Any]) -> NDArray[np.bool_] | None:
+    """The fixed atoms, bool[N]; None if there are no constraints."""
+    constraints = row.get("constraints")
+    if isinstance(constraints, str):
+        constraints = decode(constraints)
+    if constraints is None or len(constraints) == 0:
+        return None
+    made = [dict2constraint(constraint) for constraint in constraints]
+    return fixed_by(made, len(row["numbers"]))
+
+
+def row_of(c: Configuration, number: int, more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of a configuration, which is the `number`-th of its file.
+
+    Args:
+        c: the configuration.
+        number: from 1.
+        more: weights and targets, which go into `data`.
+    """
+    name = hashlib.blake2b(structure_digest(c) + b"%d" % number, digest_size=16).hexdigest()
+    row: dict[str, Any] = {"numbers": c.numbers, "positions": c.positions}
+    row |= {"cell": c.cell, "pbc": c.pbc, "unique_id": name}
+    row |= {"ctime": now(), "mtime": now(), "user": "", "tags": c.tags}
+    row |= {"energy": c.energy, "forces": c.forces, "stress": c.stress}
+    if c.fixed is not None:
+        indices = np.flatnonzero(c.fixed).tolist()
+        row["constraints"] = [{"name": "FixAtoms", "kwargs": {"indices": indices}}]
+    group = {} if c.group is None else {"group": c.group}
+    row = {name: value for name, value in row.items() if value is not None}
+    return row | {"key_value_pairs": {}, "data": extras_of(c) | group | dict(more)}
+
+
+def encoded(value: Any) -> bytes:
+    """Return a value as it is stored: compressed JSON of ASE."""
+    return zlib.compress(encode(value).encode())

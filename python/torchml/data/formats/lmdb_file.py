@@ -1,8 +1,8 @@
-"""LMDB files, opened for reading: once in a process, and without a lock file."""
+"""LMDB files: opened for reading once in a process and without a lock file, and written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -79,3 +79,48 @@ class LmdbFile:
                 f"{file} has {file.stat().st_size} bytes, expected {expected}: it has been cut "
                 "short"
             )
+
+
+_BATCH = 1 << 24  # bytes of entries that are stored at once
+
+
+@contextmanager
+def writing_lmdb(path: Path) -> Iterator[Callable[[bytes, bytes], None]]:
+    """Make a file and yield a function that stores a key and its value; there is no lock file."""
+    import lmdb
+
+    environment = lmdb.open(
+        str(path), subdir=False, lock=False, map_size=1 << 26, sync=False, meminit=False
+    )
+    waiting: dict[bytes, bytes] = {}
+    size = 0
+
+    def put(key: bytes, value: bytes) -> None:
+        nonlocal size
+        waiting[key] = value
+        size += len(value)
+        if size > _BATCH:
+            _store(environment, waiting)
+            waiting.clear()
+            size = 0
+
+    try:
+        yield put
+        _store(environment, waiting)
+        environment.sync(True)
+    finally:
+        environment.close()
+
+
+def _store(environment: Any, entries: dict[bytes, bytes]) -> None:
+    """Store entries; the map, which limits how large the file may get, grows when it is full."""
+    import lmdb
+
+    while True:
+        try:
+            with environment.begin(write=True) as transaction:
+                for key, value in entries.items():
+                    transaction.put(key, value)
+            return
+        except lmdb.MapFullError:
+            environment.set_mapsize(2 * environment.info()["map_size"])

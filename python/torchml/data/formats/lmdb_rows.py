@@ -30,13 +30,17 @@ class LmdbConfigurations(LazyConfigurations):
     Rows are pickled mappings or torch_geometric's Data, under the keys "0", "1", ...; a key
     "length" may hold their number. Energies are called y, forces force, as OCP does, or by
     the usual names. The sequence can be handed to other processes, which open the file again.
+
+    The names of the first row are added to `names`; None leaves that row alone.
     """
 
-    def __init__(self, path: Path, keys: Keys, names: dict[str, str]) -> None:
+    def __init__(self, path: Path, keys: Keys, names: dict[str, str] | None) -> None:
         self.path = path
         self.keys = keys
         self._file = LmdbFile(path)
         self._rows = self._find_rows()
+        if names is None:
+            return
         first = self._fields(0)
         names |= {name: "structure" if name in {*_STRUCTURE, *_NUMBERS} else "" for name in first}
         if (energy := _with_energy(keys, first).energy) != keys.energy and energy in first:

@@ -35,7 +35,7 @@ def read_parquet(path: Path, keys: Keys, names: dict[str, str]) -> list[Configur
         check_named_keys(keys, names, str(path))  # before the rows, which may be many
         configurations = [
             _configuration(row, keys, path, index)
-            for index, row in enumerate(track(_rows(file), f"reading {path.name}", rows))
+            for index, row in enumerate(track(_rows(file, keys), f"reading {path.name}", rows))
         ]
     except TorchMLError:
         raise
@@ -47,9 +47,13 @@ def read_parquet(path: Path, keys: Keys, names: dict[str, str]) -> list[Configur
     return configurations
 
 
-def _rows(file: Any) -> Iterator[dict[str, Any]]:
+def _rows(file: Any, keys: Keys) -> Iterator[dict[str, Any]]:
     for batch in file.iter_batches(batch_size=1000):
-        columns = {name: _arrays(batch.column(name)) for name in batch.schema.names}
+        columns = {
+            # Targets may have any shape, which flat arrays do not show.
+            name: column.to_pylist() if name in keys.targets else _arrays(column)
+            for name, column in zip(batch.schema.names, batch.columns, strict=True)
+        }
         for index in range(batch.num_rows):
             yield {name: values[index] for name, values in columns.items()}
 

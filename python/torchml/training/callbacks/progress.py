@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Callback, ProgressBar, RichProgressBar
 from lightning.pytorch.callbacks.progress.rich_progress import RichProgressBarTheme
 from rich.console import Console
 
-from torchml.training.outputs.tables import with_unit
+from torchml.evaluation.metrics_table import with_unit
 
 _LINES = 100
 _SHOWN = ("energy_per_atom_mae", "energy_mae", "forces_mae", "stress_mae")

@@ -11,7 +11,7 @@ from ase import units
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from torchml.training.outputs.tables import with_unit
+from torchml.evaluation.metrics_table import with_unit
 
 # Of each panel of the parity plot: title, unit, factor to the unit, and metrics to quote.
 PANELS: dict[str, tuple[str, str, float, tuple[str, str]]] = {

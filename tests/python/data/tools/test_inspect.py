@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.image
+import numpy as np
 import pytest
+from ase import Atoms
+from ase.build import bulk
 
 from helpers.labelled import configurations
 from torchml import cli
-from torchml.data import Keys, Weights, write_extxyz, write_lmdb, write_parquet
-from torchml.data.inspect import keys_of, statistics
+from torchml.data import Configuration, Keys, Weights, write_extxyz, write_lmdb, write_parquet
+from torchml.data.tools.arguments import keys_of
+from torchml.data.tools.statistics import nearest_distances, statistics
 
 
 def run(*words: str) -> int:
@@ -37,6 +44,7 @@ def test_what_was_understood(capsys):
         "read as energy eV, length Å, forces eV/Å, stress eV/Å³",
         "energy per atom (eV): 3 values",
         "force components (eV/Å): 63 values",
+        "distance to the nearest atom, up to 4 Å (Å): 21 values",
     ):
         assert line in shown
     assert matplotlib.image.imread("a.png").ndim == 3
@@ -88,3 +96,30 @@ def test_values_of_equal_configurations():
     one = configurations()[2]
     found = statistics([one])
     assert found.configurations == 1 and found.values["energy per atom (eV)"].shape == (1,)
+
+
+def test_distances_are_those_of_nearest_atoms_and_images():
+    atoms = bulk("Cu", a=3.6)
+    atoms.cell[2] *= 3  # in a chain of planes; the nearest atom is an image
+    far = Atoms("H2", [[0, 0, 0], [0, 0, 5.0]])
+    one = Atoms("HeNeAr", [[0, 0, 0], [0, 0, 1.0], [0, 1.5, 1.0]])
+    found = [nearest_distances(Configuration.from_atoms(a)) for a in (atoms, far, one)]
+    np.testing.assert_allclose(found[0], [3.6 / np.sqrt(2)])
+    assert len(found[1]) == 0
+    np.testing.assert_allclose(found[2], [1.0, 1.0, 1.5])
+
+
+def test_ids_and_relaxations_are_counted(capsys):
+    c = replace(configurations()[2], energy=None, forces=None, sid="7", relaxed_energy=1.0)
+    write_extxyz([c, replace(c, initial_energy=1.5, index=1)], "a.xyz")
+    assert run("a.xyz") == 0
+    shown = capsys.readouterr().out
+    assert "labels      ids: 2, relaxed: 2" in shown
+    assert "y_relaxed as relaxed energy" in shown and "energy of relaxation (eV): 1 value" in shown
+
+
+def test_a_reader_that_stops_early_ends_without_a_traceback():
+    write_extxyz(configurations(), "a.xyz")
+    command = f"{sys.executable} -m torchml data inspect a.xyz | true"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")

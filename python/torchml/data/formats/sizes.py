@@ -1,0 +1,43 @@
+"""metadata.npz: the numbers of atoms of the configurations in a folder of LMDB files.
+
+fairchem and OCP put it beside the files of a data set; `natoms` lists them in the order of the
+names of the files. With it, batches by atoms need no look into the files.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from torchml.data.output import written_then_renamed
+
+NAME = "metadata.npz"
+
+
+def read_sizes(folder: Path, rows: int) -> NDArray[np.int64] | None:
+    """Return the sizes that a folder lists, i64[rows]; None unless it lists as many."""
+    try:
+        with np.load(folder / NAME, allow_pickle=False) as file:
+            sizes = np.asarray(file["natoms"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    if sizes.shape != (rows,) or sizes.dtype.kind not in "iu" or (sizes < 1).any():
+        return None
+    return sizes.astype(np.int64)
+
+
+def write_sizes(path: str | Path, sizes: Sequence[int]) -> None:
+    """List the sizes of the rows of a file, if it is the only one in its folder."""
+    path = Path(path)
+    if set(path.parent.glob("*.aselmdb")) <= {path}:
+        with written_then_renamed(path.parent / NAME) as temporary:
+            np.savez(temporary, natoms=np.array(sizes, dtype=np.int64))
+
+
+def forget_sizes(path: str | Path) -> None:
+    """Remove the sizes of a folder in which a file is to be written: they will be wrong."""
+    (Path(path).parent / NAME).unlink(missing_ok=True)
