@@ -2,13 +2,14 @@
 
     python benchmarks/relax.py [--model MODEL --data FILE...] [--optimizers lbfgs fire]
 
-Without a model it is Stillinger-Weber silicon, and without data rattled crystals with vacancies,
-slabs with fixed layers and clusters of 30 to 60 atoms. ASE's own optimisers move each structure
-with our Calculator, with the same settings: steps and energies must be equal, or the benchmark
-fails. Both run in turn, round after round, on one thread; times are CPU times of this process.
+Rattled silicon of 30 to 60 atoms: crystals with vacancies, slabs with fixed layers, and clusters.
+Three models: Stillinger-Weber, which relaxes them; and a SchNet with random weights, as it is and
+compressed, in ten steps. ASE's own optimisers move each structure with our Calculator, with the
+same settings: steps and energies must be equal, or the benchmark fails. Both run in turn, round
+after round, on one thread; times are CPU times of this process.
 
-torch-sim relaxes the same structures with the same network where it is installed; it needs
-Python 3.12.
+Where torch-sim 0.3 is installed (newer versions need Python 3.12), its FIRE relaxes the crystals
+with the same network, beside ours.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -39,10 +40,11 @@ from rich.console import Console
 from torchml import Calculator, Potential, TorchMLError, relax
 from torchml.contract import metadata
 from torchml.data import read
-from torchml.models import StillingerWeber, describe, script
+from torchml.export.compression import compress
+from torchml.models import EdgeModel, Scaled, SchNet, StillingerWeber, describe, script
 from torchml.relaxation import RelaxOptions
 
-ROUNDS, STRUCTURES = 3, 64
+ROUNDS, STRUCTURES, RANDOM_STEPS = 3, 64, 10
 OPTIMIZERS = {"lbfgs": LBFGS, "fire": FIRE}
 SAME_ENERGY = {"float64": 1e-6, "float32": 1e-3}  # eV
 
@@ -78,11 +80,20 @@ def silicon(count: int) -> list[Atoms]:
     return structures
 
 
-def stillinger_weber(folder: Path) -> Path:
-    """Write the archive of a Stillinger-Weber model."""
-    model = StillingerWeber()
-    metadata.save(script(model, "edges"), folder / "sw.pt", describe(model, "edges"))
-    return folder / "sw.pt"
+def models() -> dict[str, EdgeModel]:
+    """Return the models by name."""
+    torch.manual_seed(0)
+    network = SchNet(["Si"], cutoff=5.0, layers=3, features=64, gaussians=32)
+    compressed = compress(Scaled(network)).model
+    return {"Stillinger-Weber": StillingerWeber(), "SchNet": network, "compressed": compressed}
+
+
+def opened(network: EdgeModel) -> Potential:
+    """Return the potential of a network."""
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "model.pt"
+        metadata.save(script(network, "edges"), path, describe(network, "edges"))
+        return Potential(path)
 
 
 def timed(work: Callable[[], tuple[list[int], list[float]]]) -> Run:
@@ -144,11 +155,9 @@ def edges_per_atom(structures: Sequence[Atoms], model: Potential) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", help="any model (default: Stillinger-Weber silicon)")
-    parser.add_argument("--data", nargs="+", help="structures (default: silicon)")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", help="a model instead of the three")
+    parser.add_argument("--data", nargs="+", help="structures instead of silicon")
     parser.add_argument("--structures", type=int, default=STRUCTURES)
     parser.add_argument("--optimizers", nargs="+", choices=OPTIMIZERS, default=["lbfgs", "fire"])
     parser.add_argument("--fmax", type=float, default=0.02, help="eV/Å (default: %(default)s)")
@@ -156,74 +165,116 @@ def main() -> None:
     options = parse_with_common_options(parser, rounds=ROUNDS, result="relax.json")
     torch.set_num_threads(1)
     console = Console()
+    structures = silicon(options.structures)
     if options.data:
         structures = [c.to_atoms() for c in read(options.data)[: options.structures]]
-    else:
-        structures = silicon(options.structures)
     for atoms in structures:
         atoms.calc = None
-    with tempfile.TemporaryDirectory() as scratch:
-        model = Potential(options.model or stillinger_weber(Path(scratch)))
-    dtype = model.spec.dtype
     sizes = [len(atoms) for atoms in structures]
-    edges = edges_per_atom(structures, model)
     console.print(
-        f"{Path(model.name).name}: {len(structures)} structures of {min(sizes)} to {max(sizes)} "
-        f"atoms (mean {np.mean(sizes):.1f}), {edges:.1f} edges per atom, {dtype}, one thread"
+        f"{len(structures)} structures of {min(sizes)} to {max(sizes)} atoms (mean "
+        f"{np.mean(sizes):.1f}), one thread"
     )
     records = []
     with progress_bar(console) as bar:
-        task = bar.add_task("relaxing", total=2 * options.rounds * len(options.optimizers))
-        for optimizer in options.optimizers:
-            settings = RelaxOptions(optimizer=optimizer, fmax=options.fmax, steps=options.steps)
-            runs: dict[str, list[Run]] = {"batched": [], "ASE": []}
-            for _ in range(options.rounds):
-                for name, run in (("batched", batched), ("ASE", one_by_one)):
-                    runs[name].append(run(structures, model, settings))
-                    bar.advance(task)
-                compare(runs["batched"][-1], runs["ASE"][-1], dtype)
-            records.append(record(optimizer, runs))
+        task = bar.add_task("relaxing", total=None)
+        for name, model, fmax, steps in cases(options):
+            for optimizer in options.optimizers:
+                bar.update(task, description=f"{name}, {optimizer}")
+                settings = RelaxOptions(optimizer=optimizer, fmax=fmax, steps=steps)
+                runs = rounds(structures, model, settings, options.rounds)
+                facts = {"model": name, "optimizer": optimizer, "dtype": model.spec.dtype}
+                facts["edges_per_atom"] = edges_per_atom(structures, model)
+                records.append({**facts, **figures(runs)})
     table = new_table(
         "relaxations",
-        ["optimiser"],
-        ["steps, mean", "batched\nstructures/s", "ASE\nstructures/s", "ratio"],
-        f"CPU time, median of {options.rounds} rounds in turn; steps and energies are equal",
+        ["model", "optimiser", "dtype"],
+        ["edges\nper atom", "steps\nmean", "at once\n1/s", "ASE\n1/s", "ratio"],
+        f"structures per second of CPU time, median of {options.rounds} rounds in turn; steps and "
+        "energies are equal",
     )
     for row in records:
-        table.add_row(
-            row["optimizer"],
-            f"{row['steps']:.1f}",
-            f"{row['batched']:.1f}",
-            f"{row['ASE']:.2f}",
-            f"{row['ratio']:.1f}",
-        )
+        rates = (f"{row['batched']:.1f}", f"{row['ASE']:.2f}", f"{row['ratio']:.1f}")
+        words = (row["model"], row["optimizer"], row["dtype"])
+        table.add_row(*words, f"{row['edges_per_atom']:.1f}", f"{row['steps']:.1f}", *rates)
     console.print(table)
-    if sys.version_info < (3, 12):
-        console.print("torch-sim is left out: it needs Python 3.12, and this is 3.11")
+    torch_sim = beside_torch_sim(options, console)
     write_json(
-        {
-            "machine": machine(),
-            "model": Path(model.name).name,
-            "atoms": sizes,
-            "edges_per_atom": edges,
-            "dtype": dtype,
-            "runs": records,
-        },
+        {"machine": machine(), "atoms": sizes, "runs": records, "torch_sim": torch_sim},
         options.output / "relax.json",
     )
 
 
-def record(optimizer: str, runs: dict[str, list[Run]]) -> dict[str, Any]:
+def cases(options: argparse.Namespace) -> list[tuple[str, Potential, float, int]]:
+    """Return name, model, fmax (eV/Å) and steps; random weights have no minima to reach."""
+    if options.model:
+        model = Potential(options.model)
+        return [(Path(options.model).name, model, options.fmax, options.steps)]
+    return [
+        (name, opened(network), options.fmax, options.steps)
+        if isinstance(network, StillingerWeber)
+        else (name, opened(network), 0.0, RANDOM_STEPS)
+        for name, network in models().items()
+    ]
+
+
+def rounds(
+    structures: Sequence[Atoms], model: Potential, settings: RelaxOptions, count: int
+) -> dict[str, list[Run]]:
+    """Relax in both ways, in turn."""
+    batched(structures[:2], model, replace(settings, steps=1))  # what the first call prepares
+    runs: dict[str, list[Run]] = {"batched": [], "ASE": []}
+    for _ in range(count):
+        runs["batched"].append(batched(structures, model, settings))
+        runs["ASE"].append(one_by_one(structures, model, settings))
+        compare(runs["batched"][-1], runs["ASE"][-1], model.spec.dtype)
+    return runs
+
+
+def beside_torch_sim(options: argparse.Namespace, console: Console) -> dict[str, Any] | None:
+    """Compare FIRE with that of torch-sim on crystals of Stillinger-Weber silicon."""
+    try:
+        from common.torch_sim_fire import STEPS_BETWEEN_SWAPS
+        from common.torch_sim_fire import relax as relax_with_torch_sim
+    except ImportError:
+        newer = "; newer ones need Python 3.12" if sys.version_info < (3, 12) else ""
+        console.print(f"torch-sim is left out: version 0.3 is not installed{newer}")
+        return None
+    crystals = [atoms for atoms in silicon(3 * options.structures) if atoms.pbc.all()]
+    settings = RelaxOptions(optimizer="fire", fmax=options.fmax, steps=options.steps)
+    network = StillingerWeber()
+    model = opened(network)
+
+    def work() -> tuple[list[int], list[float]]:
+        limits = {"fmax": settings.fmax, "maxstep": settings.maxstep, "steps": settings.steps}
+        return [], relax_with_torch_sim(crystals, network, **limits)
+
+    runs: dict[str, list[Run]] = {"batched": [], "torch-sim": []}
+    for _ in range(options.rounds):
+        runs["batched"].append(batched(crystals, model, settings))
+        runs["torch-sim"].append(timed(work))
+        difference = np.abs(np.subtract(*(several[-1].energies for several in runs.values()))).max()
+        if difference > 1e-2:  # torch-sim tests the forces after some steps only
+            raise TorchMLError(f"torch-sim's energies differ by up to {difference:.2g} eV")
+    rates = {
+        name: len(crystals) / median(run.seconds for run in several)
+        for name, several in runs.items()
+    }
+    console.print(
+        f"fire, {len(crystals)} crystals: {rates['batched']:.1f} structures/s beside "
+        f"{rates['torch-sim']:.2f} of torch-sim, ratio "
+        f"{rates['batched'] / rates['torch-sim']:.1f} (it tests forces every "
+        f"{STEPS_BETWEEN_SWAPS} steps; energies within {difference:.1g} eV)"
+    )
+    return rates
+
+
+def figures(runs: dict[str, list[Run]]) -> dict[str, float]:
     """Return rates in structures per second, and their ratio in the median round."""
     count = len(runs["ASE"][0].steps)
     rates = {name: count / median(run.seconds for run in several) for name, several in runs.items()}
     ratio = median(a.seconds / b.seconds for a, b in zip(runs["ASE"], runs["batched"], strict=True))
-    return {
-        "optimizer": optimizer,
-        "steps": float(np.mean(runs["ASE"][0].steps)),
-        **rates,
-        "ratio": ratio,
-    }
+    return {"steps": float(np.mean(runs["ASE"][0].steps)), **rates, "ratio": ratio}
 
 
 if __name__ == "__main__":

@@ -41,6 +41,41 @@ void check_system(System const& system, ModelSpec const& spec) {
                   " is not finite, expected numbers of Å");
 }
 
+void check_owners(System const& system) {
+  if (system.owners.empty()) return;
+  auto const particles = system.size();
+  if (system.owners.size() != particles)
+    throw Error("there are owners of " + std::to_string(system.owners.size()) +
+                " particles, expected those of all " + std::to_string(particles));
+  for (std::size_t i = 0; i < particles; ++i) {
+    int const owner = system.owners[i];
+    bool const exists = owner >= 0 && static_cast<std::size_t>(owner) < particles;
+    if (exists && system.contributing[owner] != 0 && system.species[owner] == system.species[i] &&
+        (system.contributing[i] == 0 || static_cast<std::size_t>(owner) == i))
+      continue;
+    throw Error("particle " + std::to_string(i) + " is given as an image of particle " +
+                std::to_string(owner) +
+                ", expected a contributing particle of the same species, and itself for one that "
+                "contributes");
+  }
+}
+
+/// Adds the results of images to those of their owners.
+void give_to_owners(std::span<int const> owners, Request const& request, Result& result) {
+  auto const give = [&](std::vector<double>& values, std::size_t width) {
+    for (std::size_t i = 0; i < owners.size(); ++i) {
+      auto const owner = static_cast<std::size_t>(owners[i]);
+      if (owner == i) continue;
+      for (std::size_t c = 0; c < width; ++c) {
+        values[width * owner + c] += values[width * i + c];
+        values[width * i + c] = 0.0;
+      }
+    }
+  };
+  if (request.forces) give(result.forces, 3);
+  if (request.particle_virials) give(result.kim_particle_virials, 6);
+}
+
 /// Whether KLIFF's save_kim_model() wrote the model and forward takes KLIFF's own codes of species.
 bool takes_codes_of_kliff(std::vector<Declaration> const& declared, InputSettings const& settings) {
   return settings.spec.convention == Convention::graph &&
@@ -245,6 +280,7 @@ void Evaluator::evaluate(System const& system, Request const& request, Result& r
   ThreadScope const threads(at::get_num_threads());
   CachingAllocator::Scope const memory;
   check_system(system, spec);
+  check_owners(system);
   if (opened_.kliff && !warned_)
     if (auto const sentence = contradiction_of_kliff(system, opened_.settings); !sentence.empty()) {
       TORCH_WARN(sentence);
@@ -261,6 +297,7 @@ void Evaluator::evaluate(System const& system, Request const& request, Result& r
   if ((request.forces && !all_finite(result.forces)) ||
       (request.gradient() && !all_finite(result.kim_virial)))
     throw Error("the model's forces are not all finite, expected numbers");
+  give_to_owners(system.owners, request, result);
 }
 
 }  // namespace torchml

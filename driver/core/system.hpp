@@ -24,6 +24,12 @@ struct System {
   std::span<int const> contributing;    ///< [N] 1 for a contributing particle, 0 for a ghost
   NeighborSource const* neighbors;      ///< lists of every particle the model reaches
 
+  /// [N] the contributing particle of which each is an image, itself where it contributes; empty
+  /// where that is not known, as in KIM-API. Where it is known, results of images are given to
+  /// their owners, lists are taken to be complete, and the convention `edges` needs only those of
+  /// the contributing particles.
+  std::span<int const> owners = {};
+
   [[nodiscard]] std::size_t size() const { return species.size(); }
 };
 

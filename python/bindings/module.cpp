@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "arrays.hpp"
@@ -104,11 +105,13 @@ class PyPotential {
 
   py::dict evaluate(Array<int> const& species, Array<double> const& coordinates,
                     Array<int> const& contributing, Array<std::int64_t> const& offsets,
-                    Array<int> const& list, Request const& request) {
+                    Array<int> const& list, std::optional<Array<int>> const& image_of,
+                    Request const& request) {
     if (species.size() != contributing.size())
       throw Error("species has " + std::to_string(species.size()) + " elements and contributing " +
                   std::to_string(contributing.size()) + ", expected one each per particle");
-    ArraySystem const arrays(span_of(species), coordinates, contributing, offsets, list);
+    ArraySystem arrays(span_of(species), coordinates, contributing, offsets, list);
+    if (image_of) arrays.system.owners = span_of(*image_of);
     Result result;
     {
       py::gil_scoped_release const release;
@@ -184,7 +187,7 @@ ShellGraph shell_graph(Array<double> const& coordinates, Array<int> const& contr
   CachedNeighbors lists;
   lists.rebuild(arrays.system, cutoff, layers);
   ShellGraph graph;
-  graph.build(arrays.system, lists, cutoff);
+  graph.build(arrays.system, lists, cutoff, layers);
   return graph;
 }
 
@@ -290,17 +293,18 @@ PYBIND11_MODULE(_core, module) {
           "evaluate",
           [](PyPotential& p, Array<int> const& species, Array<double> const& coordinates,
              Array<int> const& contributing, Array<std::int64_t> const& offsets,
-             Array<int> const& list, bool energy, bool particle_energies, bool forces, bool virial,
-             bool particle_virials, bool edge_terms) {
+             Array<int> const& list, std::optional<Array<int>> const& image_of, bool energy,
+             bool particle_energies, bool forces, bool virial, bool particle_virials,
+             bool edge_terms) {
             return p.evaluate(
-                species, coordinates, contributing, offsets, list,
+                species, coordinates, contributing, offsets, list, image_of,
                 {energy, particle_energies, forces, virial, particle_virials, edge_terms});
           },
           py::arg("species"), py::arg("coordinates"), py::arg("contributing"),
           py::arg("neighbor_offsets"), py::arg("neighbors"), py::kw_only(),
-          py::arg("energy") = true, py::arg("particle_energies") = false, py::arg("forces") = true,
-          py::arg("virial") = false, py::arg("particle_virials") = false,
-          py::arg("edge_terms") = false);
+          py::arg("image_of") = py::none(), py::arg("energy") = true,
+          py::arg("particle_energies") = false, py::arg("forces") = true, py::arg("virial") = false,
+          py::arg("particle_virials") = false, py::arg("edge_terms") = false);
 
   module.def(
       "shell_graph",

@@ -5,7 +5,13 @@ from typing import TYPE_CHECKING
 from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from torchml.errors import DataError, FileError, ModelError, TorchMLError
+    from torchml.errors import (
+        DataError,
+        FileError,
+        ModelError,
+        StructureError,
+        TorchMLError,
+    )
     from torchml.export.pipeline import export_model
     from torchml.inference.calculator import Calculator, TorchMLCalculator
     from torchml.inference.evaluation import Evaluation
@@ -23,6 +29,7 @@ _HOMES = {
     "FileError": "torchml.errors",
     "ModelError": "torchml.errors",
     "Potential": "torchml.inference.potential",
+    "StructureError": "torchml.errors",
     "TorchMLCalculator": "torchml.inference.calculator",
     "TorchMLError": "torchml.errors",
     "export_model": "torchml.export.pipeline",
@@ -38,6 +45,7 @@ __all__ = [
     "FileError",
     "ModelError",
     "Potential",
+    "StructureError",
     "TorchMLCalculator",
     "TorchMLError",
     "__version__",

@@ -64,6 +64,7 @@ class Potential:
         neighbor_offsets: npt.ArrayLike,
         neighbors: npt.ArrayLike,
         *,
+        image_of: npt.ArrayLike | None = None,
         energy: bool = True,
         particle_energies: bool = False,
         forces: bool = True,

@@ -6,7 +6,7 @@ is one sentence: what was wrong, where, and what was expected.
 
 from torchml._descriptors import Error as TorchMLError
 
-__all__ = ["DataError", "FileError", "ModelError", "TorchMLError"]
+__all__ = ["DataError", "FileError", "ModelError", "StructureError", "TorchMLError"]
 
 
 class FileError(TorchMLError):
@@ -19,3 +19,18 @@ class ModelError(TorchMLError):
 
 class DataError(TorchMLError):
     """Structures or labels are wrong, or do not fit the model."""
+
+
+class StructureError(DataError):
+    """One of many structures cannot be evaluated.
+
+    Attributes:
+        index: its position among them.
+    """
+
+    def __init__(self, message: str, index: int) -> None:
+        super().__init__(message)
+        self.index = index
+
+    def __reduce__(self) -> tuple[type, tuple[str, int]]:
+        return type(self), (str(self), self.index)

@@ -63,6 +63,8 @@ bool CachedNeighbors::needs_rebuild(System const& system) const {
 
 /// Whether there are any.
 bool CachedNeighbors::leave_out_excluded(System const& system, double cutoff) {
+  // No simulator: the lists are complete, and particles of other structures may be in between.
+  if (!system.owners.empty()) return false;
   auto const contributing = reached_within(0);
   auto const ends = std::span(source_ends_).first(contributing);
   auto const lists = std::span(source_).first(ends.empty() ? 0 : ends.back());

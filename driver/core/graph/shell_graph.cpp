@@ -3,7 +3,7 @@
 namespace torchml {
 
 void ShellGraph::build(System const& system, CachedNeighbors const& lists, double cutoff,
-                       std::span<int const> owners) {
+                       int layers, std::span<int const> owners) {
   auto const particles = static_cast<std::int64_t>(system.size());
   nodes.clear();
   sources.clear();
@@ -29,7 +29,7 @@ void ShellGraph::build(System const& system, CachedNeighbors const& lists, doubl
   double const cutoff_squared = cutoff * cutoff;
   double const* const x = system.coordinates.data();
   std::int64_t target = 0;
-  for (int shell = 0; shell < lists.layers(); ++shell) {
+  for (int shell = 0; shell < layers; ++shell) {
     for (; target < node_counts.back(); ++target) {
       auto const i = nodes[target];
       double const* const xi = x + 3 * i;

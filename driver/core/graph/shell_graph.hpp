@@ -27,10 +27,10 @@ struct ShellGraph {
   std::vector<std::int64_t> node_counts;  ///< [n + 1] nodes in shells 0..k
   std::vector<std::int64_t> edge_counts;  ///< [n] edges into shells 0..k
 
-  /// Rebuilds the graph of lists.layers() shells with the pairs closer than `cutoff` (Å), which
-  /// `lists` must hold; reads each list once and takes time linear in their lengths. `owners` [N]
-  /// may be empty: each particle owns itself.
-  void build(System const& system, CachedNeighbors const& lists, double cutoff,
+  /// Rebuilds the graph of `layers` shells with the pairs closer than `cutoff` (Å), which `lists`
+  /// must hold for all nodes but those of the last shell; reads each list once and takes time
+  /// linear in their lengths. `owners` [N] may be empty: each particle owns itself.
+  void build(System const& system, CachedNeighbors const& lists, double cutoff, int layers,
              std::span<int const> owners = {});
 
  private:

@@ -29,11 +29,13 @@ class EdgeInputs final : public InputBuilder {
 
   ModelInputs build(System const& given, bool gradient) override {
     auto const& spec = settings_.spec;
-    bool const renewed = lists_.rebuild(given, spec.cutoff, spec.layers);
+    bool const known = !given.owners.empty();  // then all nodes are contributing particles
+    bool const renewed = lists_.rebuild(given, spec.cutoff, known ? 1 : spec.layers);
     if (lists_.reached_within(0) == 0) return {};
     System const system = lists_.present(given);
-    auto const owners = folding_.owners(system, lists_, renewed, spec.cutoff);
-    graph_.build(system, lists_, spec.cutoff, owners);
+    auto const owners =
+        known ? system.owners : folding_.owners(system, lists_, renewed, spec.cutoff);
+    graph_.build(system, lists_, spec.cutoff, spec.layers, owners);
     auto const nodes = static_cast<std::int64_t>(graph_.nodes.size());
     auto const edges = static_cast<std::int64_t>(graph_.sources.size());
     auto const& device = settings_.device;

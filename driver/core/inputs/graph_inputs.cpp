@@ -20,7 +20,7 @@ class GraphInputs final : public ParticleInputs {
     lists_.rebuild(given, settings_.spec.cutoff, settings_.spec.layers);
     if (lists_.reached_within(0) == 0) return inputs;
     System const system = lists_.present(given);
-    graph_.build(system, lists_, settings_.spec.cutoff);
+    graph_.build(system, lists_, settings_.spec.cutoff, settings_.spec.layers);
     // Networks that squeeze() their outputs fail on a single particle; the original driver gave
     // them a second one that no edge reaches, and models rely on it.
     begin(system, graph_.nodes, gradient, graph_.nodes.size() == 1 ? 1 : 0, inputs);

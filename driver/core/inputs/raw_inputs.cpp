@@ -24,7 +24,7 @@ class RawInputs final : public ParticleInputs {
     all_.resize(system.size());
     std::iota(all_.begin(), all_.end(), 0);
     begin(system, all_, gradient, 0, inputs);
-    graph_.build(system, lists_, settings_.spec.cutoff);
+    graph_.build(system, lists_, settings_.spec.cutoff, 1);
     counts_.assign(inputs.contributing, 0);
     list_.clear();
     for (std::size_t e = 0; e < graph_.sources.size(); ++e) {

@@ -193,9 +193,8 @@ class Configuration:
         vectors = self.cell[self.pbc]
         if len(vectors) == 0:
             return
-        gram = vectors @ vectors.T
         # Squared volume that unit vectors along them span; 1e-6 rad is flatter than any real cell.
-        if np.linalg.det(gram) <= 1e-12 * np.prod(np.diagonal(gram)):
+        if _squared_volume(vectors) <= 1e-12 * float((vectors * vectors).sum(axis=1).prod()):
             raise DataError(
                 f"{self.name}: the periodic cell vectors {vectors.tolist()} are zero or linearly "
                 "dependent, expected vectors that span a volume"
@@ -238,6 +237,16 @@ def extent(cell: NDArray[np.float64], pbc: ArrayLike) -> float | None:
     if len(vectors) == 0:
         return None
     return float(np.sqrt(max(np.linalg.det(vectors @ vectors.T), 0.0))) or None
+
+
+def _squared_volume(vectors: NDArray[np.float64]) -> float:
+    """The square of the volume, area or length that one to three vectors span."""
+    if len(vectors) < 3:
+        return float(np.linalg.det(vectors @ vectors.T))
+    # By hand: numpy takes ten times as long for a matrix of this size.
+    (a, b, c), (d, e, f), (g, h, i) = vectors.tolist()
+    volume: float = a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+    return volume * volume
 
 
 def _conversion() -> Any:

@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from ase import units
@@ -248,6 +249,7 @@ def is_virial(name: str) -> bool:
     return "virial" in name.lower()
 
 
+@cache
 def _plain(unit: str) -> str:
     """One spelling of each unit: the ångström sign and raised digits have several."""
     return unicodedata.normalize("NFKC", unit).strip().lower()

@@ -130,6 +130,7 @@ class _Weighted(LazyConfigurations):
 
     def __init__(self, whole: Sequence[Configuration], weights: Sequence[Weights]) -> None:
         self.whole = whole
+        self.known_sizes = getattr(whole, "known_sizes", None)
         self.weights = weights
 
     def __len__(self) -> int:

@@ -12,9 +12,9 @@ import torchml
 from torchml.data.configuration import Configuration
 from torchml.data.keys import Keys
 from torchml.data.progress import track
-from torchml.data.ranks import Ranks, launched_rank
+from torchml.data.ranks import Ranks, device_of_rank, launched_rank
 from torchml.data.reading import read
-from torchml.data.tools.arguments import keys_of
+from torchml.data.tools.arguments import add_reading_options, keys_of
 from torchml.errors import DataError
 from torchml.evaluation.evaluate_files import PredictedFile, is_predictions, pair, read_predictions
 from torchml.evaluation.evaluate_json import Origin, write_json
@@ -72,17 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", metavar="FILE", help="write a page with plots and tables")
     parser.add_argument("--title", help="title of the page (default: names of model and data)")
     parser.add_argument("--device", default="cpu", help="cpu (default), cuda or cuda:K")
-    parser.add_argument(
-        "--keys",
-        nargs="+",
-        default=[],
-        metavar="NAME=VALUE",
-        help="names and units of the labels, as data.keys: energy=REF_energy length_unit=Bohr",
-    )
-    parser.add_argument("--format", help="format of the data, as data.format")
-    parser.add_argument(
-        "--broken", choices=("error", "skip", "keep"), default="error", help="as data.broken"
-    )
+    add_reading_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -123,7 +113,8 @@ class _Inputs:
         if options.reference or (not options.data and is_predictions(options.model)):
             self.predicted = read_predictions(options.model, options.split, self.keys)
         self.configurations = self._read(paths)
-        self.where = ", ".join(paths) or options.model
+        self.paths = paths or [options.model]
+        self.where = ", ".join(self.paths)
         self.task = self._task()
 
     def _read(self, paths: Sequence[str]) -> Sequence[Configuration]:
@@ -160,7 +151,7 @@ class _Inputs:
                 self.configurations,
                 forces=quantities,
                 stress=quantities,
-                device=options.device,
+                device=device_of_rank(options.device),
                 ranks=ranks,
             )
             return
@@ -177,7 +168,9 @@ class _Inputs:
             from torchml.evaluation.evaluate_relaxed import with_forces
             from torchml.inference.potential import Potential
 
-            pairs = with_forces(Potential(options.calculator, options.device), pairs)
+            pairs = with_forces(
+                Potential(options.calculator, device_of_rank(options.device)), pairs
+            )
         yield from track(pairs, "evaluating", len(places))
 
     def origin(self) -> Origin:
@@ -189,7 +182,7 @@ class _Inputs:
         packages = ("torch", "numpy", "ase")
         return Origin(
             options.model,
-            [self.where],
+            self.paths,
             {name: value for name, value in facts.items() if value},
             {
                 "torchml": torchml.__version__,

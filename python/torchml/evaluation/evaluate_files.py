@@ -119,8 +119,8 @@ def pair(
 ) -> Iterator[Pair]:
     """Yield configurations with what a file predicts for them, for `evaluate`.
 
-    Structures are found by their ids (`sid_fid`, else `sid`, else `source`) where the file has ids;
-    else the orders must agree.
+    Structures are found by their ids (`sid_fid`, else `sid`, else `source`; places where the data
+    have no ids at all) if the file has ids; else the orders must agree.
 
     Args:
         predicted: the file.
@@ -131,7 +131,8 @@ def pair(
         free_atoms_only: whether forces on fixed atoms may be missing.
 
     Raises:
-        DataError: ids or numbers of structures or of atoms do not match.
+        DataError: ids, or numbers of structures or of atoms do not match, or some predictions are
+            missing.
     """
     rows = _rows_of(predicted, configurations, where)
     for place in range(len(configurations)) if places is None else places:
@@ -139,6 +140,7 @@ def pair(
         row = predicted.rows[rows[place]]
         name = f"{predicted.path}, {_describe(predicted, rows[place])}"
         _check_numbers(row, configuration, name)
+        _check_quantities(row, predicted.rows[0], configuration, name)
         if task == "is2rs":
             if row.positions is None:
                 raise DataError(
@@ -170,10 +172,10 @@ def _rows_of(
         return range(len(configurations))
     assert predicted.ids is not None
     row_of_id = {id_: row for row, id_ in enumerate(predicted.ids)}
-    found = [
-        next((row_of_id[id_] for id_ in ids_of(configuration) if id_ in row_of_id), -1)
-        for configuration in configurations
-    ]
+    ids = [ids_of(configuration) for configuration in configurations]
+    if not any(ids):  # programs name structures without ids by their places
+        ids = [[str(place)] for place in range(len(configurations))]
+    found = [next((row_of_id[id_] for id_ in each if id_ in row_of_id), -1) for each in ids]
     _check_all_found(predicted, configurations, found, where)
     return found
 
@@ -236,6 +238,21 @@ def _check_numbers(row: Row, configuration: Configuration, name: str) -> None:
             f"{name} has other atoms than {configuration.name}, expected the same elements in the "
             "same order"
         )
+
+
+def _check_quantities(row: Row, first: Row, configuration: Configuration, name: str) -> None:
+    """Raise DataError if a labelled quantity is predicted for this structure or the first alone."""
+    for quantity in ("energy", "forces"):
+        if getattr(configuration, quantity) is None:
+            continue
+        is_missing = getattr(row, quantity) is None
+        if is_missing != (getattr(first, quantity) is None):
+            where = "here, but not for the first structure"
+            if not is_missing:
+                where = "for the first structure, but not here"
+            raise DataError(
+                f"{name}: predictions of {quantity} are missing {where}, expected all or none"
+            )
 
 
 def _check_count(

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from torchml.data.writing import written_then_renamed
+from torchml.data.output import written_then_renamed
 from torchml.evaluation.evaluate_summary import Summary, Worst
 from torchml.evaluation.metrics_sums import Sums
 from torchml.evaluation.metrics_table import in_order

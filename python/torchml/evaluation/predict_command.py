@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from torchml.data.ranks import device_of_rank, launched_rank
-from torchml.data.tools.arguments import keys_of
+from torchml.data.tools.arguments import add_reading_options, keys_of
 from torchml.errors import DataError
 from torchml.evaluation.leaderboard import DTYPES, TASKS, VERSIONS
 from torchml.evaluation.prediction_run import FORMATS, predict_to_file
@@ -85,21 +85,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--workers",
         type=int,
-        default=1,
         metavar="N",
-        help="threads that read ahead (default: 1; 0 reads between the batches)",
+        help="threads that read ahead (default: 1 on a GPU, 0 on a CPU)",
     )
-    parser.add_argument(
-        "--keys",
-        nargs="+",
-        default=[],
-        metavar="NAME=VALUE",
-        help="names and units of the labels, as data.keys: energy=REF_energy length_unit=Bohr",
-    )
-    parser.add_argument("--format", help="format of the data, as data.format")
-    parser.add_argument(
-        "--broken", choices=("error", "skip", "keep"), default="error", help="as data.broken"
-    )
+    add_reading_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -15,9 +16,9 @@ from torchml.data.keys import Keys
 from torchml.data.progress import Progress
 from torchml.data.ranks import Ranks
 from torchml.data.reading import Broken, read
-from torchml.errors import DataError, TorchMLError
+from torchml.errors import DataError, StructureError
 from torchml.inference.evaluation import Evaluation
-from torchml.inference.many import evaluate_many
+from torchml.inference.many import ManyStructures
 from torchml.inference.potential import Potential
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def predict(
     particle_energies: bool = False,
     device: str = "cpu",
     batch_edges: int | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     ranks: Ranks | None = None,
     keys: Keys | None = None,
     format: str | None = None,
@@ -83,7 +84,8 @@ def predict(
         device: "cpu", "cuda" or "cuda:K"; not used for an opened model.
         batch_edges: pairs of neighbours in one call of the model, about; the default depends on the
             device.
-        workers: threads that read ahead; 0 reads between the batches.
+        workers: threads that read ahead; 0 reads between the batches. The default is 1 on a GPU, 0
+            on a CPU, where a thread takes time from the model.
         ranks: yield the structures of one rank only (`Ranks.share`); all by default.
         keys: names and units of labels in the files.
         format: of the files; by default that of their names.
@@ -134,7 +136,7 @@ def batches(
     places: Sequence[int],
     wanted: Quantities,
     batch_edges: int | None = None,
-    workers: int = 1,
+    workers: int | None = None,
 ) -> Iterator[Batch]:
     """Evaluate the configurations at some places, in their order.
 
@@ -146,8 +148,11 @@ def batches(
         places: in the data set.
         wanted: what to compute.
         batch_edges: pairs of neighbours in one call of the model, about.
-        workers: threads that read ahead.
+        workers: threads that read ahead; by default 1 on a GPU, 0 on a CPU.
     """
+    if workers is None:
+        workers = 0 if potential.device == "cpu" else 1
+    many = ManyStructures(potential, skin=0.0, most_edges=batch_edges)
     size = _CHUNK
     waiting: list[Placed] = []
     with Progress("predicting", len(places)) as bar:
@@ -157,7 +162,7 @@ def batches(
                 continue
             start = time.monotonic()
             found = [configuration for _, configuration in waiting]
-            evaluations = _evaluate(potential, found, wanted, batch_edges)
+            evaluations = _evaluate(many, found, wanted)
             duration = max(time.monotonic() - start, 1e-6)
             yield Batch([place for place, _ in waiting], list(zip(found, evaluations, strict=True)))
             bar.advance(len(waiting))
@@ -198,19 +203,12 @@ def _read_ahead(
 
 
 def _evaluate(
-    potential: Potential,
-    configurations: list[Configuration],
-    wanted: Quantities,
-    batch_edges: int | None,
+    many: ManyStructures, configurations: list[Configuration], wanted: Quantities
 ) -> list[Evaluation]:
-    """Evaluate together; errors name the configuration."""
+    """Evaluate together; an error names the configuration instead of its number."""
     structures = [configuration.to_atoms() for configuration in configurations]
     try:
-        return evaluate_many(potential, structures, **vars(wanted))
-    except TorchMLError:
-        for configuration, atoms in zip(configurations, structures, strict=True):
-            try:
-                evaluate_many(potential, [atoms], **vars(wanted))
-            except TorchMLError as error:
-                raise DataError(f"{configuration.name}: {error}") from None
-        raise
+        return many.evaluate(structures, **vars(wanted))
+    except StructureError as error:
+        reason = re.sub(r"^structure \d+ \([^()]*\): ", "", str(error))
+        raise DataError(f"{configurations[error.index].name}: {reason}") from None

@@ -61,7 +61,7 @@ def predict_to_file(
     particle_energies: bool = False,
     device: str = "cpu",
     batch_edges: int | None = None,
-    workers: int = 1,
+    workers: int | None = None,
     ranks: Ranks | None = None,
     keys: Keys | None = None,
     format: str | None = None,
@@ -89,7 +89,7 @@ def predict_to_file(
         device: "cpu", "cuda" or "cuda:K"; not used for an opened model.
         batch_edges: pairs of neighbours in one call of the model, about; the default depends on the
             device.
-        workers: threads that read ahead.
+        workers: threads that read ahead; by default 1 on a GPU, 0 on a CPU.
         ranks: rank of this process among those that share the work (`launched_rank`); alone by
             default. Each structure is computed by one rank; all must call this function with the
             same arguments and see the same folder.

@@ -13,7 +13,7 @@ import numpy as np
 from ase import units
 from ase.data import chemical_symbols
 
-from torchml.data.writing import written_then_renamed
+from torchml.data.output import written_then_renamed
 from torchml.evaluation.drawing import MOST_ATOMS, draw_structure
 from torchml.evaluation.evaluate_json import Origin
 from torchml.evaluation.evaluate_summary import Summary, Worst
@@ -26,7 +26,6 @@ from torchml.evaluation.report_figures import (
     parity_figure,
     strip_axis,
     strip_figure,
-    two_digits,
 )
 
 # Quantities of parity plots and histograms: title, unit, factor to it, and their metrics.
@@ -155,7 +154,9 @@ def _histograms(summary: Summary) -> str:
         if quantity == "energy":
             unit, factor = "meV/atom", 1e3
         text = f"{title}: distribution of {errors.counts.sum():,} absolute errors"
-        figures.append(_figure(title, histogram_figure(errors, factor, unit, text), []))
+        half, most = (_two_digits(errors.quantile(share) * factor) for share in (0.5, 0.95))
+        caption = f"50% of the errors are below {half} {unit}, 95% below {most} {unit}"
+        figures.append(_figure(title, histogram_figure(errors, factor, unit, text), [caption]))
     return _grid(figures)
 
 
@@ -189,7 +190,7 @@ def _elements(summary: Summary) -> str:
             _cell(symbol, kind="name"),
             _cell(f"{errors.counts.sum():,}", "atoms"),
             _cell(f"{mean * factor:.3g}", f"mean, {unit}"),
-            _cell(two_digits(errors.quantile(0.95) * factor), f"95 % below, {unit}"),
+            _cell(_two_digits(errors.quantile(0.95) * factor), f"95 % below, {unit}"),
             _cell(strip, kind="full"),
         ]
         rows.append("".join(cells))
@@ -214,7 +215,7 @@ def _groups(summary: Summary) -> str:
     for group, errors in groups.items():
         counts = summary.groups[group].counts
         number = max(counts.get(name, 0) for name in ("energy_mae", "fbt"))
-        cells = [_cell(escape(group), kind="name"), _cell(f"{number:,}", "labelled structures")]
+        cells = [_cell(escape(group), kind="name"), _cell(f"{number:,}", "structures")]
         for name, heading in columns.items():
             value, unit = _value(name, errors.get(name, float("nan")))
             is_worst = len(groups) > 1 and errors.get(name) == largest[name] and "adwt" not in name
@@ -273,7 +274,7 @@ def _worst_structures(summary: Summary) -> str:
     return (
         "<p>Left: elements, in the colours of ASE. Right, where forces or positions are compared: "
         'the error of each atom, from 0 <span class="scale"></span> to the largest of the '
-        "structure; grey atoms do not count.</p>" + "".join(parts)
+        "structure, whose atom is named; grey atoms do not count.</p>" + "".join(parts)
     )
 
 
@@ -292,7 +293,7 @@ def _worst_card(worst: Worst, error: str, summary: Summary) -> str:
         atom = int(np.nanargmax(worst.of_atoms))
         unit = "Å" if summary.task == "is2rs" else "eV/Å"
         where = f"atom {atom} ({chemical_symbols[c.numbers[atom]]})"
-        facts["largest of an atom"] = f"{worst.of_atoms[atom]:.3g} {unit}, {where}"
+        facts[where] = f"{worst.of_atoms[atom]:.3g} {unit}"
     facts |= {name: value for name, value in (("id", c.sid), ("group", c.group)) if value}
     if len(c) > MOST_ATOMS:
         facts["drawn"] = f"{MOST_ATOMS:,} atoms around it"
@@ -352,3 +353,8 @@ def _named(name: str, metrics: dict[str, float]) -> str:
     value, unit = _value(name, metrics[name])
     kind = name.rpartition("_")[2]
     return f"{kind.upper() if kind in ('mae', 'rmse') else 'mean'} {value} {unit}"
+
+
+def _two_digits(value: float) -> str:
+    """A number with two digits and without exponent, unless it is tiny."""
+    return f"{float(f'{value:.2g}'):,.0f}" if abs(value) >= 10 else f"{value:.2g}"

@@ -68,11 +68,10 @@ def parity_figure(parity: Parity, factor: float, unit: str, title: str) -> tuple
 
 def histogram_figure(errors: LogHistogram, factor: float, unit: str, title: str) -> str:
     """Return the distribution of errors over a logarithmic axis, with median and 95 %."""
-    width, height, left, top, across, up = 360, 210, 12, 34, 336, 120
+    width, height, left, top, across, up = 360, 212, 14, 36, 332, 120
     begin, end = occupied(errors)
-    counts = errors.counts[begin:end].copy()
-    counts[0] += errors.counts[:begin].sum()
-    parts = [_bars(counts, left, top, across, up)]
+    parts = [_bars(_visible(errors, begin, end), left, top, across, up)]
+    smaller = "; smaller ones in the first bar" if errors.counts[:begin].any() else ""
     edges = np.log10(errors.edges[[begin, end]] * factor)
     scale = across / (edges[1] - edges[0])
     base = top + up
@@ -83,26 +82,22 @@ def histogram_figure(errors: LogHistogram, factor: float, unit: str, title: str)
             f'<path class="axis" d="M{place:.1f} {base}v5"/>'
             f'<text x="{place:.1f}" y="{base + 20}" text-anchor="middle">{text}</text>'
         )
-    for share, name, row in ((0.5, "half below", 0), (0.95, "95 % below", 1)):
-        value = errors.quantile(share) * factor
-        place = left + (np.log10(value) - edges[0]) * scale
-        anchor = "end" if place > left + across / 2 else "start"
-        shift = -5 if anchor == "end" else 5
+    for share, row in ((0.5, 0), (0.95, 1)):
+        place = left + (np.log10(errors.quantile(share) * factor) - edges[0]) * scale
         parts.append(
-            f'<path class="mark" d="M{place:.1f} {base}V{12 + 16 * row}"/>'
-            f'<text x="{place + shift:.1f}" y="{14 + 16 * row}" text-anchor="{anchor}">'
-            f"{name} {two_digits(value)}</text>"
+            f'<path class="mark" d="M{place:.1f} {base}V{18 + 15 * row}"/>'
+            f'<text x="{place:.1f}" y="{14 + 15 * row}" text-anchor="middle">{share:.0%}</text>'
         )
     parts.append(
         f'<text class="label" x="{left + across / 2}" y="{height - 8}" text-anchor="middle">'
-        f"error ({escape(unit)}, logarithmic)</text>"
+        f"error ({escape(unit)}, logarithmic{smaller})</text>"
     )
     return _svg(width, height, title, parts)
 
 
 def strip_figure(errors: LogHistogram, begin: int, end: int, title: str) -> str:
     """Return a small histogram without axis, of the bins of a range that several share."""
-    return _svg(240, 36, title, [_bars(errors.counts[begin:end], 0, 2, 240, 33)])
+    return _svg(240, 36, title, [_bars(_visible(errors, begin, end), 0, 2, 240, 33)])
 
 
 def strip_axis(begin: int, end: int, factor: float, unit: str) -> str:
@@ -121,13 +116,13 @@ def strip_axis(begin: int, end: int, factor: float, unit: str) -> str:
 
 
 def occupied(*histograms: LogHistogram) -> tuple[int, int]:
-    """Return the range of bins in which the histograms have values, one decade at least.
+    """Return the range of bins in which the histograms have values: one to four decades.
 
-    The smallest errors, one in 500, lie before the range: exact zeros would extend it far.
+    Smaller errors, such as zeros of symmetric structures, are counted in the first bar.
     """
-    counts = sum((histogram.counts for histogram in histograms), start=np.zeros(1, np.int64))
-    begin = int(np.searchsorted(np.cumsum(counts), counts.sum() / 500, side="right"))
-    end = int(np.flatnonzero(counts)[-1]) + 1
+    bins = np.flatnonzero(np.sum([histogram.counts for histogram in histograms], axis=0))
+    end = int(bins[-1]) + 1
+    begin = max(int(bins[0]), end - 4 * LogHistogram.PER_DECADE)
     missing = max(LogHistogram.PER_DECADE + 1 - (end - begin), 0)
     begin = max(begin - missing // 2, 0)
     return begin, min(max(end, begin + LogHistogram.PER_DECADE + 1), len(histograms[0].counts))
@@ -194,6 +189,13 @@ def _cells(
     return paths
 
 
+def _visible(errors: LogHistogram, begin: int, end: int) -> NDArray[np.int64]:
+    """The counts of a range of bins, with all smaller errors in the first."""
+    counts = errors.counts[begin:end].copy()
+    counts[0] += errors.counts[:begin].sum()
+    return counts
+
+
 def _bars(counts: NDArray[np.int64], left: float, top: float, width: float, height: float) -> str:
     """Bars of equal width that fill a rectangle."""
     bar = width / len(counts)
@@ -204,11 +206,6 @@ def _bars(counts: NDArray[np.int64], left: float, top: float, width: float, heig
         if h > 0
     )
     return f'<path class="bars" d="{path}"/>'
-
-
-def two_digits(value: float) -> str:
-    """A number with two digits and without exponent, unless it is tiny."""
-    return f"{float(f'{value:.2g}'):,.0f}" if abs(value) >= 10 else f"{value:.2g}"
 
 
 def _log_ticks(low: float, high: float) -> list[tuple[float, str]]:

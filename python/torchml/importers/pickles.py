@@ -39,6 +39,26 @@ def foreign_names(path: Path) -> list[str]:
     return [name for name in dict.fromkeys(names) if name.rpartition(".")[0] not in _PLAIN_MODULES]
 
 
+def texts_of(path: Path) -> set[str]:
+    """The texts in a pickle, among them the keys of its mappings; none for other files.
+
+    Args:
+        path: any file.
+    """
+    texts: set[str] = set()
+    for stream in _pickles(path):
+        for _ in range(_PICKLES_IN_FILE):
+            try:
+                texts.update(
+                    value
+                    for code, value, _ in pickletools.genops(stream)
+                    if isinstance(value, str) and "GLOBAL" not in code.name
+                )
+            except Exception:  # damaged, at its end, or no pickle at all
+                break
+    return texts
+
+
 def _pickles(path: Path) -> Iterator[IO[bytes]]:
     """The pickle in a zip file of torch.save, or the file itself."""
     try:

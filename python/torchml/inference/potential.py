@@ -7,6 +7,7 @@ from typing import Any, Self, Unpack
 
 import numpy as np
 from ase import Atoms
+from ase.data import atomic_numbers, chemical_symbols
 from numpy.typing import ArrayLike, NDArray
 
 from torchml import _core
@@ -51,7 +52,10 @@ class Potential:
 
     def _open(self, path: Path) -> None:
         self._core = _core.Potential(str(path), self._fields, self._device)
-        self._codes = {symbol: code for code, symbol in enumerate(self.spec.species)}
+        self._codes = np.full(len(chemical_symbols), -1, dtype=np.int32)  # by atomic number
+        for code, symbol in enumerate(self.spec.species):
+            if symbol in atomic_numbers:
+                self._codes[atomic_numbers[symbol]] = code
 
     def __getstate__(self) -> dict[str, Any]:
         return {key: value for key, value in vars(self).items() if key != "_core"}
@@ -90,17 +94,29 @@ class Potential:
         Raises:
             DataError: the structure has an element that the model does not know.
         """
-        symbols = atoms.get_chemical_symbols()
-        unknown = sorted(set(symbols) - set(self._codes))
-        if unknown:
+        codes: NDArray[np.int32] = self._codes[atoms.numbers]
+        if (codes < 0).any():
+            unknown = sorted({chemical_symbols[number] for number in atoms.numbers[codes < 0]})
             raise DataError(
                 f"the structure holds {' '.join(unknown)}, "
                 f"but the model '{self.name}' knows only {' '.join(self.spec.species)}"
             )
-        return np.array([self._codes[symbol] for symbol in symbols], dtype=np.int32)
+        return codes
+
+    @property
+    def reach(self) -> float:
+        """Distance (Å) to which `evaluate_particles` needs ghosts where it is given `image_of`.
+
+        Models of the convention `edges` read the features of a ghost from its atom.
+        """
+        spec = self.spec
+        return spec.cutoff if spec.convention == "edges" else spec.influence_distance
 
     def particles(self, atoms: Atoms) -> ParticleSystem:
-        """Return the atoms, their ghosts within the influence distance, and neighbour lists."""
+        """Return the atoms, their ghosts within the influence distance, and neighbour lists.
+
+        These are the particles of a simulator, which states no images.
+        """
         return periodic_particles(
             atoms.positions,
             atoms.cell.array,
@@ -122,7 +138,8 @@ class Potential:
     ) -> Evaluation:
         """Evaluate a structure; only requested quantities are computed.
 
-        Contributions of ghosts are added to the atoms of which they are images.
+        The features of ghosts are those of the atoms of which they are images, and what they
+        contribute is added to these.
 
         Args:
             atoms: the structure, periodic in any number of directions.
@@ -142,13 +159,17 @@ class Potential:
         volume = volume_of(atoms)
         if stress and volume is None:
             raise DataError(no_volume(atoms))
-        codes, particles = self.codes(atoms), self.particles(atoms)
+        codes = self.codes(atoms)
+        particles = periodic_particles(
+            atoms.positions, atoms.cell.array, atoms.pbc, self.spec.cutoff, self.reach
+        )
         results = self.evaluate_particles(
             codes[particles.image_of],
             particles.coordinates,
             particles.contributing,
             particles.neighbor_offsets,
             particles.neighbors,
+            image_of=particles.image_of,
             energy=energy,
             forces=forces,
             virial=virial or stress,
@@ -157,7 +178,7 @@ class Potential:
         )
         for key in ("forces", "particle_energies", "particle_virials"):
             if key in results:
-                results[key] = particles.fold(results[key])
+                results[key] = results[key][: len(atoms)].copy()  # the rest are zeros of ghosts
         if "virial" in results and volume is not None:
             results["stress"] = results["virial"] / volume
         return Evaluation(**results)
@@ -169,9 +190,16 @@ class Potential:
         contributing: ArrayLike,
         neighbor_offsets: ArrayLike,
         neighbors: ArrayLike,
+        *,
+        image_of: ArrayLike | None = None,
         **requested: bool,
     ) -> dict[str, Any]:
         """Evaluate particles as a simulator gives them, ghosts included, in any order.
+
+        A simulator does not state which ghost is an image of which atom. With `image_of`, the
+        results of images are given to their atoms and are zero for the images themselves, and
+        models of the convention `edges` compute the features of each atom once; they then need
+        ghosts within the cutoff, and lists of the contributing particles, alone.
 
         Args:
             species: [N], species codes of the model.
@@ -179,6 +207,8 @@ class Potential:
             contributing: [N], 1 for contributing particles, 0 for ghosts.
             neighbor_offsets: [N + 1], particle i has neighbors[offsets[i]:offsets[i + 1]].
             neighbors: full lists, which may hold pairs beyond the cutoff.
+            image_of: [N], the contributing particle of which each is an image, itself for one that
+                contributes.
             requested: which of energy, forces, virial, particle_energies, particle_virials and
                 edge_terms to return.
 
@@ -191,6 +221,7 @@ class Potential:
             np.ascontiguousarray(contributing, dtype=np.int32),
             np.ascontiguousarray(neighbor_offsets, dtype=np.int64),
             np.ascontiguousarray(neighbors, dtype=np.int32),
+            image_of=None if image_of is None else np.ascontiguousarray(image_of, dtype=np.int32),
             **requested,
         )
 

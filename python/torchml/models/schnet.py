@@ -21,10 +21,10 @@ from torchml.models.radial import EnvelopedGaussians, RadialFunction, lengths
 class Filters(RadialFunction):
     """A network of Gaussians, times the envelope."""
 
-    def __init__(self, features: int, gaussians: int) -> None:
+    def __init__(self, filters: int, gaussians: int) -> None:
         super().__init__()
-        self.filter_in = torch.nn.Linear(gaussians, features)
-        self.filter_out = torch.nn.Linear(features, features)
+        self.filter_in = torch.nn.Linear(gaussians, filters)
+        self.filter_out = torch.nn.Linear(filters, filters)
 
     def forward(self, expansion: Tensor) -> Tensor:
         # The shift of the activation is part of the bias: that saves one pass over the edges.
@@ -37,12 +37,12 @@ class Filters(RadialFunction):
 class Interaction(torch.nn.Module):
     """One continuous-filter convolution and the update of the nodes it reaches."""
 
-    def __init__(self, features: int, gaussians: int) -> None:
+    def __init__(self, features: int, filters: int, gaussians: int) -> None:
         super().__init__()
-        self.filters = Filters(features, gaussians)
+        self.filters = Filters(filters, gaussians)
         keep_names(self, "filters")
-        self.message = torch.nn.Linear(features, features, bias=False)
-        self.update_in = torch.nn.Linear(features, features)
+        self.message = torch.nn.Linear(features, filters, bias=False)
+        self.update_in = torch.nn.Linear(filters, features)
         self.update_out = torch.nn.Linear(features, features)
 
     def forward(
@@ -72,6 +72,7 @@ class SchNet(FeatureModel):
         features: width of the atomic features.
         gaussians: number of Gaussians that expand a distance, centred on 0 .. cutoff.
         dtype: float type of the weights, float32 or float64.
+        filters: width of the convolutions; None for that of the features.
     """
 
     radial = True
@@ -85,11 +86,15 @@ class SchNet(FeatureModel):
         features: int = 64,
         gaussians: int = 32,
         dtype: str = "float64",
+        filters: int | None = None,
     ) -> None:
-        super().__init__(species, cutoff, layers, features=features, gaussians=gaussians)
+        filters = features if filters is None else filters
+        super().__init__(
+            species, cutoff, layers, features=features, gaussians=gaussians, filters=filters
+        )
         self.embedding = torch.nn.Embedding(len(species), features)
         self.interactions = torch.nn.ModuleList(
-            Interaction(features, gaussians) for _ in range(layers)
+            Interaction(features, filters, gaussians) for _ in range(layers)
         )
         self.readout_in = torch.nn.Linear(features, max(features // 2, 1))
         self.readout_out = torch.nn.Linear(max(features // 2, 1), 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -32,12 +33,14 @@ class StagedModel(torch.nn.Module):
 
     Attributes:
         needs_script: whether a checkpoint must contain the network as TorchScript.
+        has_normalization: whether `set_normalization` has an effect; else energies are in eV.
         scale: energy (eV) in whose units losses are.
         details: plain values that a checkpoint contains about the network.
     """
 
     needs_script: ClassVar[bool] = True
-    scale: float = 1.0
+    has_normalization: ClassVar[bool] = False
+    scale: Tensor | float = 1.0
     details: dict[str, Any]
 
     def __init__(
@@ -79,6 +82,10 @@ class StagedModel(torch.nn.Module):
         """Return the energies of a batch: of its configurations, its atoms, or its nodes."""
         assert batch.coordinates is not None and batch.contributing is not None
         return self(batch.species, batch.coordinates, batch.stages, batch.contributing)  # type: ignore[no-any-return]
+
+    def set_normalization(self, references: Mapping[str, float], scale: float) -> None:
+        """Set the energies of the elements and the scale, as `Scaled` does."""
+        raise NotImplementedError
 
     def compiled(self) -> torch.jit.ScriptModule:
         """Return the network as TorchScript, as a simulator calls it.

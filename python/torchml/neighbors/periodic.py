@@ -26,6 +26,8 @@ class ParticleSystem:
         image_of: [N], int64, the atom of which a particle is an image; its own index for an atom.
         neighbor_offsets: [N + 1], int64, particle i has neighbors[offsets[i]:offsets[i + 1]].
         neighbors: int32, full lists: every particle within the cutoff.
+        shifts: [N, 3], lattice vectors, whole numbers of each, from an atom as it was given to
+            this particle.
     """
 
     coordinates: NDArray[np.float64]
@@ -33,6 +35,7 @@ class ParticleSystem:
     image_of: NDArray[np.int64]
     neighbor_offsets: NDArray[np.int64]
     neighbors: NDArray[np.int32]
+    shifts: NDArray[np.float64]
 
     @property
     def atoms(self) -> int:
@@ -66,17 +69,18 @@ def periodic_particles(
     Raises:
         DataError: positions or cell are not finite, or the cell has no volume.
     """
-    positions = np.array(positions, dtype=np.float64).reshape(-1, 3)
+    given: NDArray[np.float64] = np.array(positions, dtype=np.float64).reshape(-1, 3)
     periodic = np.broadcast_to(np.asarray(pbc, dtype=bool), 3)
-    if not np.isfinite(positions).all():
-        atom = int(np.argmin(np.isfinite(positions).all(axis=1)))
-        raise DataError(f"atom {atom} is at {positions[atom]}, expected finite coordinates")
+    if not np.isfinite(given).all():
+        atom = int(np.argmin(np.isfinite(given).all(axis=1)))
+        raise DataError(f"atom {atom} is at {given[atom]}, expected finite coordinates")
     basis = _complete_basis(np.asarray(cell, dtype=np.float64).reshape(3, 3), periodic)
 
-    positions = _wrap(positions, basis, periodic)
-    ghosts, owners = _images(positions, basis, periodic, influence_distance)
-    atoms = len(positions)
-    coordinates = np.concatenate([positions, ghosts])
+    wraps = -np.floor(given @ np.linalg.inv(basis)) * periodic
+    wrapped = given + wraps @ basis  # atoms inside the cell keep their bits
+    ghosts, owners, shifts = _images(wrapped, basis, periodic, influence_distance)
+    atoms = len(wrapped)
+    coordinates = np.concatenate([wrapped, ghosts])
     contributing = np.zeros(len(coordinates), dtype=np.int32)
     contributing[:atoms] = 1
     listed = len(coordinates) if influence_distance > cutoff else atoms
@@ -87,6 +91,7 @@ def periodic_particles(
         image_of=np.concatenate([np.arange(atoms), owners]),
         neighbor_offsets=offsets,
         neighbors=neighbors,
+        shifts=np.concatenate([wraps, shifts + wraps[owners]]),
     )
 
 
@@ -113,23 +118,15 @@ def _complete_basis(cell: NDArray[np.float64], periodic: NDArray[np.bool_]) -> N
     return basis
 
 
-def _wrap(
-    positions: NDArray[np.float64], basis: NDArray[np.float64], periodic: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """Move positions into the cell along periodic directions; those inside keep their bits."""
-    shifts = np.floor(positions @ np.linalg.inv(basis)) * periodic
-    return positions - shifts @ basis
-
-
 def _images(
     positions: NDArray[np.float64],
     basis: NDArray[np.float64],
     periodic: NDArray[np.bool_],
     distance: float,
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Return coordinates and owners of all periodic images within `distance` of any atom."""
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
+    """Return coordinates, owners and shifts of all images within `distance` of any atom."""
     if not periodic.any() or len(positions) == 0:
-        return np.empty((0, 3)), np.empty(0, dtype=np.int64)
+        return np.empty((0, 3)), np.empty(0, dtype=np.int64), np.empty((0, 3))
     inverse = np.linalg.inv(basis)
     # A sphere of this radius reaches as far in fractional coordinates: columns of the inverse are
     # the reciprocal vectors, their lengths the inverse distances of lattice planes.
@@ -143,18 +140,19 @@ def _images(
     shifts = np.stack(np.meshgrid(*spans, indexing="ij"), axis=-1).reshape(-1, 3)
     shifts = shifts[(shifts != 0).any(axis=1)]
 
-    owners, coordinates = [], []
+    owners, coordinates, lattice = [], [], []
     block = 1 + 1_000_000 // len(positions)  # bounds the memory, and keeps small cells in one block
     for start in range(0, len(shifts), block):
         shifts_of_block = shifts[start : start + block]
         images = fractional + shifts_of_block[:, None]
         shift, atom = np.nonzero(((images >= low) & (images <= high)).all(axis=2))
         owners.append(atom)
-        coordinates.append(positions[atom] + shifts_of_block[shift] @ basis)
+        lattice.append(shifts_of_block[shift])
+        coordinates.append(positions[atom] + lattice[-1] @ basis)
     owner, candidates = np.concatenate(owners), np.concatenate(coordinates)
     nearest, _ = cKDTree(positions).query(candidates, distance_upper_bound=distance)
     near = np.isfinite(nearest)
-    return candidates[near], owner[near]
+    return candidates[near], owner[near], np.concatenate(lattice)[near]
 
 
 def _neighbor_lists(

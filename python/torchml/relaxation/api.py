@@ -62,12 +62,12 @@ def relax(
         raise TypeError(
             f"'{next(iter(settings))}' is given beside options, expected it among these"
         )
-    files = files or Files()
+    files, limits = files or Files(), limits or Limits()
     session = Session(
         Structures(structures, ids),
-        new_evaluator(model, device),
+        new_evaluator(model, device, limits.edges),
         options or RelaxOptions(**settings),
-        limits or Limits(),
+        limits,
         launched_rank(),
     )
     if output is None:

@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:K (default: cpu)")
     _add_relaxation(parser.add_argument_group("relaxation"))
     _add_cell(parser.add_argument_group("cell"))
-    _add_batches(parser.add_argument_group("batches (what fits is relaxed together)"))
+    _add_batches(parser.add_argument_group("batches"))
     _add_output(parser.add_argument_group("output"))
 
 
@@ -114,14 +114,22 @@ def _add_cell(group: argparse._ArgumentGroup) -> None:
 
 def _add_batches(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
+        "--max-atoms",
+        type=int,
+        default=10_000,
+        metavar="N",
+        help="most atoms of structures that are under way together (default: %(default)s)",
+    )
+    group.add_argument(
+        "--max-structures", type=int, metavar="N", help="most structures under way together"
+    )
+    group.add_argument(
         "--max-edges",
         type=int,
-        default=100_000,
         metavar="N",
-        help="most edges of a batch (default: %(default)s)",
+        help="most neighbours of all atoms in one call of the model (default: 20,000 on a CPU, "
+        "2,000,000 on a GPU; fewer when memory runs out)",
     )
-    group.add_argument("--max-atoms", type=int, metavar="N", help="most atoms of a batch")
-    group.add_argument("--max-structures", type=int, metavar="N", help="most structures of a batch")
 
 
 def _add_output(group: argparse._ArgumentGroup) -> None:
@@ -164,11 +172,11 @@ def run(options: argparse.Namespace) -> int:
 
     relaxation = relax_options(options)
     files = Files(options.trajectories, options.extxyz)
-    limits = Limits(options.max_edges, options.max_atoms, options.max_structures)
+    limits = Limits(options.max_atoms, options.max_structures, options.max_edges)
     structures = Structures(read(options.data, Keys(), options.format))
     if options.ids:
         structures.select(options.ids)
-    evaluator = new_evaluator(options.model, device_of_rank(options.device))
+    evaluator = new_evaluator(options.model, device_of_rank(options.device), limits.edges)
     session = Session(structures, evaluator, relaxation, limits, launched_rank())
     records = session.into_folder(options.output, files)
     return _report(records, len(structures), relaxation, options.output)

@@ -9,10 +9,10 @@ from typing import Protocol
 from ase import Atoms
 from ase.calculators.abc import GetPropertiesMixin
 
-from torchml.errors import DataError, TorchMLError
+from torchml.errors import DataError, StructureError
 from torchml.inference.calculator import Calculator
 from torchml.inference.evaluation import Evaluation
-from torchml.inference.many import evaluate_many
+from torchml.inference.many import ManyStructures
 from torchml.inference.potential import Potential, no_volume, volume_of
 
 Model = str | Path | Potential | GetPropertiesMixin
@@ -32,28 +32,26 @@ class Evaluator(Protocol):
     def check(self, atoms: Atoms) -> None:
         """Raise DataError if the structure has elements that the model does not know."""
 
-    def size(self, atoms: Atoms) -> int:
-        """Return the number of edges, the work of an evaluation."""
-
     def evaluate(
         self, structures: Mapping[str, Atoms], stress: bool
     ) -> dict[str, Evaluation | str]:
         """Return energy, forces and stress of each, by id; a text says why there is no result."""
 
 
-def new_evaluator(model: Model, device: str) -> Evaluator:
+def new_evaluator(model: Model, device: str, most_edges: int | None = None) -> Evaluator:
     """Return the evaluator of a model.
 
     Args:
         model: what `Potential` opens, a `Potential`, or a calculator of ASE.
         device: "cpu", "cuda" or "cuda:K", for a model that is opened here.
+        most_edges: neighbours of all atoms in one call of the model.
     """
     if isinstance(model, Calculator):
         model = model.potential
     if isinstance(model, str | Path):
         model = Potential(model, device)
     if isinstance(model, Potential):
-        return PotentialEvaluator(model)
+        return PotentialEvaluator(model, most_edges)
     return CalculatorEvaluator(model)
 
 
@@ -64,39 +62,31 @@ def check_volume(atoms: Atoms) -> None:
 
 
 class PotentialEvaluator:
-    """Evaluates many structures in one call."""
+    """Evaluates many structures in one call, and keeps their neighbour lists while they fit."""
 
     together = True
 
-    def __init__(self, potential: Potential) -> None:
+    def __init__(self, potential: Potential, most_edges: int | None = None) -> None:
         self.name = potential.name
         self._potential = potential
+        self._many = ManyStructures(potential, most_edges=most_edges)
 
     def check(self, atoms: Atoms) -> None:
         self._potential.codes(atoms)
 
-    def size(self, atoms: Atoms) -> int:
-        try:
-            particles = self._potential.particles(atoms)
-        except TorchMLError:
-            return len(atoms)  # the evaluation will fail, and say why
-        return int(particles.neighbor_offsets[particles.atoms])
-
     def evaluate(
         self, structures: Mapping[str, Atoms], stress: bool
     ) -> dict[str, Evaluation | str]:
-        ids = list(structures)
-        try:
-            results = evaluate_many(self._potential, list(structures.values()), stress=stress)
-        except (TorchMLError, RuntimeError) as error:
-            if len(ids) == 1:
-                return {ids[0]: " ".join(str(error).split())}
-        else:
-            return dict(zip(ids, results, strict=True))
-        # One of them is the cause; the others must not suffer from it.
         found: dict[str, Evaluation | str] = {}
-        for id, atoms in structures.items():
-            found |= self.evaluate({id: atoms}, stress)
+        while ids := [id for id in structures if id not in found]:
+            try:
+                results = self._many.evaluate(
+                    [structures[id] for id in ids], keys=ids, stress=stress
+                )
+            except StructureError as error:  # the others must not suffer from it
+                found[ids[error.index]] = str(error).partition(": ")[2]
+            else:
+                found |= zip(ids, results, strict=True)
         return found
 
 
@@ -112,9 +102,6 @@ class CalculatorEvaluator:
 
     def check(self, atoms: Atoms) -> None:
         """Calculators do not say which elements they know."""
-
-    def size(self, atoms: Atoms) -> int:
-        return len(atoms)
 
     def evaluate(
         self, structures: Mapping[str, Atoms], stress: bool

@@ -29,11 +29,6 @@ class Group:
         self._last_move = False
         self._restart()
 
-    @property
-    def size(self) -> int:
-        """The work of an evaluation."""
-        return sum(system.size for system in self.systems)
-
     def advance(self, evaluations: Sequence[Evaluation | str]) -> list[Relaxed]:
         """Move the structures.
 

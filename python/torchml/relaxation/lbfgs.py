@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg.lapack import dtrtrs
 
-from torchml.relaxation.optimizer import Optimizer, Rows
+from torchml.relaxation.optimizer import Optimizer, Rows, longest_row
 
 
 class LBFGS(Optimizer):
@@ -77,9 +77,10 @@ class LBFGS(Optimizer):
 
     def _limited(self, move: Rows) -> Rows:
         """Scale the move of each structure so that no row moves farther than maxstep."""
-        longest = np.zeros(len(self._sizes))
-        np.maximum.at(longest, self._owner, np.sqrt(np.einsum("ij,ij->i", move, move)))
-        if (longest < self._maxstep).all():
-            return move
-        scale = self._maxstep / np.maximum(longest, self._maxstep)
-        return move * scale[self._owner, None]
+        if len(self._sizes) == 1:
+            longest = longest_row(move)
+            return move if longest < self._maxstep else move * (self._maxstep / longest)
+        lengths = np.sqrt(np.einsum("ij,ij->i", move, move))
+        most = np.full(len(self._sizes), self._maxstep)
+        np.maximum.at(most, self._owner, lengths)
+        return move * (self._maxstep / most)[self._owner, None]

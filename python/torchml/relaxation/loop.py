@@ -17,30 +17,28 @@ from torchml.relaxation.system import System
 
 @dataclass(frozen=True)
 class Limits:
-    """How much is evaluated together; a structure alone may exceed a limit.
+    """How much is under way together; a structure alone may exceed a limit.
 
     Attributes:
-        edges: largest number of edges in a batch.
-        atoms: largest number of atoms; no limit if None.
-        structures: largest number of structures; no limit if None.
+        atoms: largest number of atoms in a batch.
+        structures: largest number of structures in a batch; no limit if None.
+        edges: largest number of neighbours in one call of the model, in which a batch is evaluated
+            in parts; 20,000 on a CPU and 2,000,000 on a GPU if None.
     """
 
-    edges: int = 100_000
-    atoms: int | None = None
+    atoms: int = 10_000
     structures: int | None = None
+    edges: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("edges", "atoms", "structures"):
+        for name in ("atoms", "structures", "edges"):
             if (value := getattr(self, name)) is not None and value < 1:
                 raise DataError(f"the limit of {name} is {value}, expected 1 or more")
 
-    def permit(self, systems: list[System]) -> bool:
-        """Whether these structures may be one batch."""
-        return len(systems) < 2 or (
-            sum(system.size for system in systems) <= self.edges
-            and (self.atoms is None or sum(len(s.atoms) for s in systems) <= self.atoms)
-            and (self.structures is None or len(systems) <= self.structures)
-        )
+    def permit(self, structures: int, atoms: int) -> bool:
+        """Whether so many structures with so many atoms may be one batch."""
+        few = self.structures is None or structures <= self.structures
+        return structures < 2 or (few and atoms <= self.atoms)
 
 
 def relax_all(
@@ -59,7 +57,7 @@ def relax_all(
         limits: of a batch.
         every: steps from one frame of a trajectory to the next; 0 keeps none.
     """
-    new = (System(i, a, evaluator.size(a), options, every) for i, a in structures)
+    new = (System(id, atoms, options, every) for id, atoms in structures)
     waiting = _Waiting(new, limits, shared=options.history == "shared")
     active: list[Group] = []
     while True:
@@ -87,9 +85,13 @@ class _Waiting:
         if self._shared and active:
             return []
         batch = [system for group in active for system in group.systems]
+        count, atoms = len(batch), sum(len(system.atoms) for system in batch)
         taken: list[System] = []
-        while self._next is not None and self._limits.permit([*batch, *taken, self._next]):
-            taken.append(self._next)
+        while (new := self._next) is not None:
+            count, atoms = count + 1, atoms + len(new.atoms)
+            if not self._limits.permit(count, atoms):
+                break
+            taken.append(new)
             self._next = next(self._systems, None)
         if self._shared:
             return [taken] if taken else []

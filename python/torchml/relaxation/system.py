@@ -21,15 +21,12 @@ class System:
     Args:
         id: of the structure.
         atoms: the structure.
-        size: the work that it is, in the unit of the limits of a batch.
         options: of the relaxation.
         every: steps from one frame to the next; 0 keeps none.
     """
 
-    def __init__(
-        self, id: str, atoms: Atoms, size: int, options: RelaxOptions, every: int = 0
-    ) -> None:
-        self.id, self.size = id, size
+    def __init__(self, id: str, atoms: Atoms, options: RelaxOptions, every: int = 0) -> None:
+        self.id = id
         self.atoms = atoms.copy()
         self.coordinates: Coordinates = (
             AtomsAndCell(self.atoms, options.cell) if options.cell else FreeAtoms(self.atoms)

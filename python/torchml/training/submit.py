@@ -9,7 +9,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ class Job:
         """Train, and return the path of the best checkpoint."""
         from torchml.training.cli import run
 
-        _announce_ranks()
+        announce_ranks()
         # Without a checkpoint yet, there is nothing that a new start could overwrite.
         resumed = ("--ckpt_path", str(self.last)) if self.resume and self.last.exists() else ()
         return str(run([*self.arguments, *resumed]).best)
@@ -57,7 +57,7 @@ class Job:
         return DelayedSubmission(replace(self, resume=True))
 
 
-def _announce_ranks() -> None:
+def announce_ranks() -> None:
     """Set torch's variables for executors that Lightning does not know; it knows Slurm."""
     from submitit import JobEnvironment
     from submitit.helpers import TorchDistributedEnvironment
@@ -123,11 +123,62 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _submit(options: argparse.Namespace, words: list[str]) -> int:
+def submit_jobs(
+    jobs: Sequence[Any],
+    folder: Path,
+    cluster: str | None,
+    restarts: int,
+    settings: Mapping[str, Any],
+) -> list[Any]:
+    """Submit functions without arguments, several as an array, and return submitit's jobs.
+
+    Args:
+        jobs: objects that can be called and pickled.
+        folder: of the output; %j is the number of the job.
+        cluster: slurm, local (processes of this machine), or None for slurm if sbatch is found.
+        restarts: how often a job that reached its time limit is queued again.
+        settings: parameters of submitit's executor; None leaves one out.
+
+    Raises:
+        TorchMLError: submitit is missing, or a job was refused.
+    """
     try:
         import submitit
     except ImportError:
-        raise TorchMLError("torchml submit needs submitit: pip install submitit") from None
+        raise TorchMLError("jobs are submitted by submitit: pip install submitit") from None
+    try:
+        executor = submitit.AutoExecutor(
+            folder,
+            cluster=cluster,
+            slurm_max_num_timeout=restarts,
+            local_max_num_timeout=restarts,
+        )
+        executor.update_parameters(
+            **{key: value for key, value in settings.items() if value is not None}
+        )
+        if len(jobs) == 1:
+            return [executor.submit(jobs[0])]
+        with executor.batch():
+            return [executor.submit(job) for job in jobs]
+    except (ValueError, RuntimeError) as error:
+        raise TorchMLError(f"the job was not submitted: {' '.join(str(error).split())}") from error
+
+
+def wait_for(job: Any) -> Any:
+    """Wait until a job has ended, and return the result of its first task.
+
+    Raises:
+        TorchMLError: the job failed.
+    """
+    import submitit
+
+    try:
+        return job.results()[0]
+    except submitit.core.utils.FailedJobError as error:
+        raise TorchMLError(f"job {job.job_id} failed: {_reason(str(error))}") from None
+
+
+def _submit(options: argparse.Namespace, words: list[str]) -> int:
     from torchml.training.settings import from_words
 
     words = ["fit", *words]
@@ -150,25 +201,11 @@ def _submit(options: argparse.Namespace, words: list[str]) -> int:
         "slurm_account": options.account,
         "slurm_additional_parameters": further or None,
     }
-    try:
-        executor = submitit.AutoExecutor(
-            folder / "jobs",
-            cluster=options.cluster,
-            slurm_max_num_timeout=options.restarts,
-            local_max_num_timeout=options.restarts,
-        )
-        executor.update_parameters(
-            **{key: value for key, value in settings.items() if value is not None}
-        )
-        job = executor.submit(Job(tuple(words), folder / "checkpoints" / "last.ckpt"))
-    except (ValueError, RuntimeError) as error:
-        raise TorchMLError(f"the job was not submitted: {' '.join(str(error).split())}") from error
+    wanted = Job(tuple(words), folder / "checkpoints" / "last.ckpt")
+    (job,) = submit_jobs([wanted], folder / "jobs", options.cluster, options.restarts, settings)
     print(f"submitted job {job.job_id}; its output goes to {job.paths.stdout}")
     if options.wait:
-        try:
-            print(f"The model is in {job.results()[0]}")
-        except submitit.core.utils.FailedJobError as error:
-            raise TorchMLError(f"job {job.job_id} failed: {_reason(str(error))}") from None
+        print(f"The model is in {wait_for(job)}")
     return 0
 
 

@@ -32,6 +32,9 @@ struct PeriodicSystem : NeighborSource {
     return std::span(lists).subspan(starts[particle], starts[particle + 1] - starts[particle]);
   }
   [[nodiscard]] System view() const { return {species, coordinates, contributing, this}; }
+  [[nodiscard]] System view_with_owners() const {
+    return {species, coordinates, contributing, this, image_of};
+  }
 
   /// Chooses the ghosts within `reach` of the box and makes the lists out to `range` (Å).
   void surround(double reach, double range) {
@@ -123,11 +126,20 @@ struct PeriodicSystem : NeighborSource {
     place();
   }
 
-  /// Sums of per-particle vectors over the images of each atom: [3 N] -> [3 n].
-  [[nodiscard]] std::vector<double> reduced(std::vector<double> const& values) const {
-    std::vector<double> sums(atoms.size(), 0.0);
+  /// As where owners are known: without the lists of ghosts.
+  void forget_lists_of_ghosts() {
+    lists.resize(starts[atom_species.size()]);
+    std::fill(starts.begin() + static_cast<std::ptrdiff_t>(atom_species.size()), starts.end(),
+              lists.size());
+  }
+
+  /// Sums of per-particle vectors over the images of each atom: [width N] -> [width n].
+  [[nodiscard]] std::vector<double> reduced(std::vector<double> const& values,
+                                            std::size_t width = 3) const {
+    std::vector<double> sums(width * atom_species.size(), 0.0);
     for (std::size_t p = 0; p < image_of.size(); ++p)
-      for (int axis = 0; axis < 3; ++axis) sums[3 * image_of[p] + axis] += values[3 * p + axis];
+      for (std::size_t c = 0; c < width; ++c)
+        sums[width * image_of[p] + c] += values[width * p + c];
     return sums;
   }
 };

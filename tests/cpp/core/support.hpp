@@ -103,7 +103,7 @@ inline ShellGraph shell_graph(System const& system, double cutoff, int layers) {
   CachedNeighbors lists;
   lists.rebuild(system, cutoff, layers);
   ShellGraph graph;
-  graph.build(system, lists, cutoff);
+  graph.build(system, lists, cutoff, layers);
   return graph;
 }
 

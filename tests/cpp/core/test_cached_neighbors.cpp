@@ -52,7 +52,7 @@ TEST(CachedNeighbors, GiveTheGraphOfTheSimulatorsOwnLists) {
     system.move(0.02, static_cast<unsigned>(step));
     rebuilt += kept.rebuild(system.view(), cutoff, layers) ? 1 : 0;
     ShellGraph cached;
-    cached.build(system.view(), kept, cutoff);
+    cached.build(system.view(), kept, cutoff, layers);
     auto const direct = shell_graph(system.view(), cutoff, layers);
     ASSERT_EQ(cached.nodes, direct.nodes);
     ASSERT_EQ(cached.sources, direct.sources);

@@ -57,7 +57,7 @@ std::size_t folded_nodes(PeriodicSystem& system, Folding folding, int steps) {
     if (step > 0) system.move(0.003, static_cast<unsigned>(step));
     bool const renewed = lists.rebuild(system.view(), cutoff, layers);
     auto const owners = ghosts.owners(system.view(), lists, renewed, cutoff);
-    graph.build(system.view(), lists, cutoff, owners);
+    graph.build(system.view(), lists, cutoff, layers, owners);
   }
   return graph.nodes.size();
 }
@@ -102,6 +102,38 @@ class FoldedForces : public testing::Test {
       for (std::size_t i = 0; i < found.kim_particle_virials.size(); ++i)
         sum[i % 6] += found.kim_particle_virials[i];
       for (int c = 0; c < 6; ++c) ASSERT_NEAR(sum[c], expected.kim_virial[c], 1e-10);
+    }
+  }
+
+  /// The same with owners that are given and ghosts within one cutoff, in the first evaluation too.
+  void expect_same_with_owners(PeriodicSystem system, int steps,
+                               std::function<void(PeriodicSystem&, int)> const& change) {
+    auto const plain = potential(Folding::off);
+    auto const sparing = potential(Folding::one_rank);
+    Evaluator one(plain);
+    Evaluator other(sparing);
+    Request const request{.particle_energies = true, .virial = true, .particle_virials = true};
+    Result expected;
+    Result found;
+    for (int step = 0; step <= steps; ++step) {
+      SCOPED_TRACE("step " + std::to_string(step));
+      if (step > 0) change(system, step);
+      auto near = system;
+      near.surround(cutoff, cutoff);
+      near.forget_lists_of_ghosts();
+      one.evaluate(system.view(), request, expected);
+      other.evaluate(near.view_with_owners(), request, found);
+      ASSERT_NEAR(found.energy, expected.energy, 1e-10);
+      for (int c = 0; c < 6; ++c) ASSERT_NEAR(found.kim_virial[c], expected.kim_virial[c], 1e-10);
+      auto const energies = system.reduced(expected.particle_energies, 1);
+      auto const forces = system.reduced(expected.forces);
+      auto const virials = system.reduced(expected.kim_particle_virials, 6);
+      for (std::size_t i = 0; i < energies.size(); ++i)
+        ASSERT_NEAR(found.particle_energies[i], energies[i], 1e-12);
+      for (std::size_t i = 0; i < forces.size(); ++i)
+        ASSERT_NEAR(found.forces[i], forces[i], 1e-10);
+      for (std::size_t i = 0; i < virials.size(); ++i)
+        ASSERT_NEAR(found.kim_particle_virials[i], virials[i], 1e-10);
     }
   }
 
@@ -153,6 +185,53 @@ TEST(GhostFolding, KeepsFoldingWhenListsAreRenewed) {
     ASSERT_FALSE(owners.empty()) << "step " << step;
     for (int const particle : lists.reached())
       EXPECT_EQ(owners[particle], system.image_of[particle]);
+  }
+}
+
+TEST(GhostFolding, OwnersThatAreGivenLeaveTheAtomsAlone) {
+  auto system = rattled();
+  system.surround(cutoff, cutoff);
+  system.forget_lists_of_ghosts();
+  CachedNeighbors lists;
+  lists.rebuild(system.view_with_owners(), cutoff, 1);
+  ShellGraph graph;
+  graph.build(system.view_with_owners(), lists, cutoff, layers, system.image_of);
+  EXPECT_EQ(graph.node_counts, std::vector<std::int64_t>(layers + 1, 64));
+  EXPECT_EQ(graph.edge_counts, std::vector<std::int64_t>(layers, graph.edge_counts.front()));
+  EXPECT_EQ(graph.edge_counts.front(), static_cast<std::int64_t>(graph.sources.size()));
+}
+
+TEST_F(FoldedForces, WithOwnersThatAreGiven) {
+  expect_same_with_owners(rattled(), 3, move);
+}
+
+TEST_F(FoldedForces, WithOwnersInACellSmallerThanTheCutoff) {
+  PeriodicSystem system;
+  system.box = {{{2.9, 0.0, 0.0}, {0.0, 3.4, 0.0}, {0.0, 0.0, 7.1}}};
+  system.atoms = {0.1, 0.2, 0.3, 1.4, 1.9, 2.6};
+  system.atom_species = {0, 1};
+  for (bool const periodic : {true, false}) {
+    system.periodic[2] = periodic;
+    system.surround(layers * cutoff, cutoff);
+    expect_same_with_owners(system, 2, move);
+  }
+}
+
+TEST_F(FoldedForces, WithOwnersInOneEvaluationAndWithoutInTheNext) {
+  auto const sparing = potential(Folding::one_rank);
+  Evaluator evaluator(sparing);
+  auto system = rattled();
+  Result expected;
+  Result found;
+  for (int step = 0; step < 6; ++step) {
+    SCOPED_TRACE("step " + std::to_string(step));
+    move(system, step);
+    Evaluator(sparing).evaluate(system.view(), {}, expected);
+    evaluator.evaluate(step % 2 == 0 ? system.view_with_owners() : system.view(), {}, found);
+    ASSERT_NEAR(found.energy, expected.energy, 1e-10);
+    auto const forces = system.reduced(found.forces);
+    auto const right = system.reduced(expected.forces);
+    for (std::size_t i = 0; i < right.size(); ++i) ASSERT_NEAR(forces[i], right[i], 1e-10);
   }
 }
 

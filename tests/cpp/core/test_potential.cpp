@@ -3,6 +3,7 @@
 #include <array>
 #include <thread>
 
+#include "periodic.hpp"
 #include "support.hpp"
 
 namespace torchml::test {
@@ -179,6 +180,41 @@ TEST_P(Conventions, HalvesOfADomainAddUpToTheWhole) {
                 1e-11);
 }
 
+/// Three atoms in a box that is smaller than the cutoff along one axis.
+PeriodicSystem small_box(bool slab) {
+  PeriodicSystem system;
+  system.box = {{{1.7, 0.0, 0.0}, {0.0, 3.1, 0.0}, {0.0, 0.0, 2.6}}};
+  system.periodic[2] = !slab;
+  system.atoms = {0.2, 0.3, 0.1, 1.0, 1.4, 0.9, 0.5, 2.5, 1.8};
+  system.atom_species = {0, 1, 0};
+  system.surround(4.0, 2.5);
+  return system;
+}
+
+TEST_P(Conventions, ResultsOfImagesAreGivenToTheirOwners) {
+  TemporaryFolder const folder;
+  Potential const potential(
+      {.model = write_model(folder, GetParam().forward, GetParam().metadata)});
+  for (bool const slab : {false, true}) {
+    auto const system = small_box(slab);
+    Result separate;
+    Result given;
+    Evaluator(potential).evaluate(system.view(), everything, separate);
+    Evaluator(potential).evaluate(system.view_with_owners(), everything, given);
+    EXPECT_NEAR(given.energy, separate.energy, 1e-11);
+    for (int c = 0; c < 6; ++c) EXPECT_NEAR(given.kim_virial[c], separate.kim_virial[c], 1e-10);
+    auto const expect_reduced = [&](std::vector<double> values, std::vector<double> const& sums,
+                                    std::size_t width) {
+      auto right = system.reduced(sums, width);
+      right.resize(values.size(), 0.0);
+      for (std::size_t i = 0; i < right.size(); ++i) EXPECT_NEAR(values[i], right[i], 1e-10);
+    };
+    expect_reduced(given.particle_energies, separate.particle_energies, 1);
+    expect_reduced(given.forces, separate.forces, 3);
+    expect_reduced(given.kim_particle_virials, separate.kim_particle_virials, 6);
+  }
+}
+
 TEST_P(Conventions, EmptyAndLonelySystemsAreNormal) {
   TemporaryFolder const folder;
   auto const model = write_model(folder, GetParam().forward, GetParam().metadata);
@@ -231,6 +267,35 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"descriptor", descriptor_alone, descriptor},
                     Case{"descriptor_of_species", descriptor_with_species, descriptor}),
     [](auto const& info) { return info.param.name; });
+
+TEST(Potential, OwnersMustBeContributingParticlesOfTheSameSpecies) {
+  TemporaryFolder const folder;
+  Potential const potential({.model = write_model(folder, edge_layers, edges)});
+  Evaluator evaluator(potential);
+  auto const system = small_box(false);
+  auto const error = [&](std::size_t particle, int owner) {
+    auto owners = system.image_of;
+    owners[particle] = owner;
+    auto view = system.view();
+    view.owners = owners;
+    Result result;
+    return error_of([&] { evaluator.evaluate(view, {}, result); });
+  };
+  auto const last = system.species.size() - 1;
+  EXPECT_EQ(error(last, system.image_of[last]), "");
+  for (int const owner : {-1, static_cast<int>(last) + 1, 3, 1 - system.species[last]})
+    EXPECT_EQ(error(last, owner), "particle " + std::to_string(last) +
+                                      " is given as an image of particle " + std::to_string(owner) +
+                                      ", expected a contributing particle of the same species, "
+                                      "and itself for one that contributes");
+  EXPECT_TRUE(contains(error(0, 2), "itself for one that contributes"));
+  auto view = system.view();
+  std::vector<int> const few(4, 0);
+  view.owners = few;
+  Result result;
+  EXPECT_TRUE(contains(error_of([&] { evaluator.evaluate(view, {}, result); }),
+                       "there are owners of 4 particles, expected those of all"));
+}
 
 TEST(Potential, GraphAndEdgesAgree) {
   TemporaryFolder const first;

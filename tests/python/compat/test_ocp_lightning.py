@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,13 @@ from ase.build import add_adsorbate, fcc111
 from ase.constraints import FixAtoms
 
 from helpers.labelled import labelled
-from torchml import Calculator, TorchMLError
+from torchml import Calculator, TorchMLError, export_model
 from torchml.compat.ocp_lightning import OwnModel, translate
 from torchml.compat.ocp_lightning.command import main
 from torchml.compat.ocp_lightning.configs import Tune
 from torchml.compat.ocp_lightning.documents import merged, put
 from torchml.compat.ocp_lightning.translation import parse, tuning
-from torchml.data import Configuration, write_lmdb
+from torchml.data import Configuration, write_aselmdb, write_lmdb
 from torchml.importers.checkpoint import load_model
 from torchml.training import fit, predict, validate
 
@@ -95,21 +96,20 @@ def structures(count: int, seed: int) -> list[Configuration]:
 
 
 def relaxed(configurations: list[Configuration]) -> list[Configuration]:
-    """With the name of the label of relaxed energies."""
-    return [
-        Configuration(**(vars(c) | {"energy": None, "targets": {"y_relaxed": c.energy}}))
-        for c in configurations
-    ]
+    """With relaxed energies alone."""
+    return [replace(c, energy=None, relaxed_energy=c.energy) for c in configurations]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with LMDB folders as OCP has them, for S2EF and IS2RE."""
+    """A folder with data sets as OCP has them, then and today, for S2EF and IS2RE."""
     folder = tmp_path_factory.mktemp("data")
     for part, count, seed in (("train", 8, 0), ("val", 3, 20), ("test", 2, 40)):
         made = structures(count, seed)
         write_lmdb(made, folder / part / "data.0000.lmdb")
         write_lmdb(relaxed(made), folder / f"is2re-{part}" / "data.0000.lmdb")
+        write_aselmdb(made, folder / f"today-{part}" / "data.0000.aselmdb")
+        write_aselmdb(relaxed(made), folder / f"today-is2re-{part}" / "data.0000.aselmdb")
     return folder
 
 
@@ -232,6 +232,7 @@ MODELS = [
 )
 def test_each_model_takes_a_batch(path, given, name, sizes, lost, here, caplog) -> None:
     content = config(gnn={"class_path": path, "init_args": given})
+    content["data"]["init_args"]["train_path"] = ["train", "today-train"]
     content["trainer"]["fast_dev_run"] = True
     translated = translate("s2ef", content)
     network = translated["model"]["init_args"]["model"]
@@ -239,30 +240,35 @@ def test_each_model_takes_a_batch(path, given, name, sizes, lost, here, caplog) 
     assert network["init_args"] == {"species": [], "dtype": "float32", **sizes}
     assert lost in caplog.text
     run = fit(translated, plots=False)
+    assert len(run.data.configurations("train")) == 16
     assert run.trainer.global_step == 1
     assert type(run.task.model.network).__name__ == name
     assert np.isfinite(run.metrics["train/forces_loss"])
 
 
-def test_the_loss_is_in_units_of_the_standard_deviation(here) -> None:
-    content = config(force_coefficient=3.0)
+def test_the_loss_is_in_units_of_the_standard_deviations(here) -> None:
+    content = config(force_coefficient=3.0, force_loss="MSELoss")
+    std, force_std = 2.0, 0.5
+    values = {"target_mean": 4.0, "target_std": std, "grad_target_std": force_std}
+    content["model"]["normalize_kwargs"] = values
     run = fit(translate("s2ef", content), plots=False)
-    std = content["model"]["normalize_kwargs"]["target_std"]
     energies, forces = [], []
     for source in structures(3, 20):
         atoms = source.to_atoms()
         atoms.calc = Calculator(run.last)
         energies.append(abs(atoms.get_potential_energy() - source.energy) / std)
-        forces.append(abs(atoms.get_forces(apply_constraint=False) - source.forces).mean() / std)
+        errors = atoms.get_forces(apply_constraint=False) - source.forces
+        forces.append(np.square(errors / force_std).mean())
     expected = np.mean(energies) + 3.0 * np.mean(forces)
     assert run.metrics["val/loss"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_relaxed_energies_are_learned_by_is2re(here) -> None:
+@pytest.mark.parametrize("of", ["is2re", "today-is2re"])
+def test_relaxed_energies_are_learned_by_is2re(of, here) -> None:
     content = config(regress_forces=False)
     content["data"] = {
         "class_path": "IS2REDGLDataModule",
-        "init_args": {"train_path": "is2re-train", "val_path": "is2re-val", "batch_size": 4},
+        "init_args": {"train_path": f"{of}-train", "val_path": f"{of}-val", "batch_size": 4},
     }
     content["model"] = {"class_path": "IS2RELitModule", "init_args": content["model"]}
     run = fit(translate(None, content), plots=False)
@@ -351,12 +357,14 @@ def test_a_model_of_the_user_trains_with_forces_and_runs_as_an_archive(own) -> N
     run = fit(of_own(f"{own}.Pairs", activation="torch.nn.SiLU"))
     assert "ocpmodels" not in sys.modules
     assert isinstance(run.task.model, OwnModel)
-    assert isinstance(run.task.model.network.act, torch.nn.SiLU)
+    assert isinstance(run.task.model.network.model.act, torch.nn.SiLU)
     done = predict("run/config.yaml", data={"test": "test"}, trainer={"logger": False})
+    exported = export_model(run.best, output="models").folder
+    assert exported.name.startswith("Pairs_HCu")
     for atoms, source in zip(ase.io.read(done.folder / "predictions.extxyz", ":"),
                              structures(2, 40), strict=True):  # fmt: skip
         forces = atoms.arrays["predicted_forces"]
-        atoms.calc = Calculator(run.best)  # the engine runs the trace of the checkpoint
+        atoms.calc = Calculator(exported)
         assert atoms.get_potential_energy() == pytest.approx(
             float(atoms.info["predicted_energy"]), abs=2e-5
         )
@@ -371,17 +379,23 @@ def test_a_model_of_the_user_trains_with_forces_and_runs_as_an_archive(own) -> N
         assert len(atoms) == len(source)
 
 
-def test_mean_and_standard_deviation_are_those_of_the_energies(own) -> None:
+def test_energies_of_the_elements_and_the_scale_are_those_of_the_data(own) -> None:
     values = {"target_mean": 3.0, "target_std": 2.0, "grad_target_std": 2.0}
     content = config(gnn={"class_path": f"{own}.Pairs", "init_args": {"width": 6}},
                      normalize_kwargs=values)  # fmt: skip
     content["trainer"]["fast_dev_run"] = True
-    task = fit(translate("s2ef", content), plots=False).task
-    with torch.no_grad():
-        for parameter in task.model.network.out.parameters():
-            parameter.zero_()
-    batch = task.trainer.datamodule.dataset("val")[[0, 1]]
-    assert task.forward(batch).energy.tolist() == [3.0, 3.0]
+    run = fit(translate("s2ef", content), plots=False)
+    batch = run.data.dataset("train")[[0, 1]]
+    energies = []
+    for bias in (1.0, 0.0):  # of the 9 atoms of each structure
+        with torch.no_grad():
+            for parameter in run.task.model.network.model.out.parameters():
+                parameter.fill_(0.0)
+            run.task.model.network.model.out.bias.fill_(bias)
+        energies.append(run.task.forward(batch).energy)
+    assert (energies[0] - energies[1]).tolist() == pytest.approx([18.0, 18.0])
+    mean = np.mean([c.energy for c in structures(8, 0)])
+    assert energies[1].tolist() == pytest.approx([mean, mean])
 
 
 def test_a_model_that_no_simulator_can_run_trains_and_says_why(own) -> None:
@@ -477,6 +491,7 @@ def test_arguments_of_lightning_1_choose_what_is_tuned() -> None:
 
     assert tune() == Tune(batch_size=True, lr=True, mode="power")
     assert tune(auto_lr_find=True) == Tune(batch_size=False, lr=True)
+    assert tune(auto_lr_find=False, auto_scale_batch_size=False) == tune()
     binsearch = tune(auto_scale_batch_size="binsearch")
     assert binsearch == Tune(batch_size=True, lr=False, mode="binsearch")
 
@@ -518,6 +533,8 @@ CASES: list[tuple[str, Any, str, Any]] = [
     ("trainer.precision", 64, "model.init_args.model.init_args.dtype", "float64"),
     ("trainer.gradient_clip_val", 2.0, "trainer.gradient_clip_val", 2.0),
     ("trainer.resume_from_checkpoint", "a.ckpt", "ckpt_path", "a.ckpt"),
+    ("trainer", {"weights_summary": "top", "gpus": None, "devices": None, "auto_lr_find": False,
+                 "track_grad_norm": -1}, "trainer", {"gradient_clip_val": None}),
     ("trainer.logger", [{"class_path": "pytorch_lightning.loggers.CSVLogger",
                          "init_args": {"save_dir": "logs"}}],
      "trainer.logger", [{"class_path": "lightning.pytorch.loggers.CSVLogger",
@@ -556,7 +573,7 @@ ERRORS = [
     ("model.class_path", "IS2RELitModule", "but the task is s2ef"),
     ("model.normalize_kwargs.target_standard", 1, "did you mean 'target_std'"),
     ("model.normalize_kwargs.target_std", 0, "expected a positive number"),
-    ("model.normalize_kwargs.grad_target_std", 1.5, "forces are derivatives of the energy"),
+    ("model.normalize_kwargs.grad_target_std", 1.5, "expected the same with torch.nn.HuberLoss"),
     ("model.normalize_kwargs.grad_target_mean", 0.1, "add up to zero"),
     ("data.class_path", "DGLDatamodule", "did you mean 'DGLDataModule'"),
     ("data.class_path", "IS2REDGLDataModule", "but the task is s2ef"),
@@ -565,6 +582,7 @@ ERRORS = [
     ("data.init_args.train_path", None, "data.train_path is None"),
     ("data.batch_size", 3, "data.batch_size stands beside class_path"),
     ("trainer.max_epoch", 3, "did you mean 'max_epochs'"),
+    ("trainer.weights_summary", "full", "Lightning 2 has no such argument"),
     ("trainer.gpus", 2, "trainer.gpus is 2 and data.num_gpus is 1, expected the same"),
     ("trainer.plugins", [{"class_path": "ocpmodels.lightning.ddp.X"}], "no counterpart"),
     ("optimizer", "Adamm", "did you mean 'Adam'"),
@@ -577,6 +595,8 @@ ERRORS = [
 @pytest.mark.parametrize(("key", "value", "reason"), ERRORS)
 def test_wrong_keys_and_values_are_one_sentence(key, value, reason) -> None:
     content = having(key, value)
+    if key == "model.normalize_kwargs.grad_target_std":
+        content["model"]["force_loss"] = "HuberLoss"
     if key == "trainer.gpus":
         content["data"]["init_args"]["num_gpus"] = 1
     if key == "model.class_path":

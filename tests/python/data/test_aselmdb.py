@@ -15,7 +15,15 @@ from torch.utils.data import DataLoader
 
 from helpers.labelled import assert_equal, configurations, structures
 from torchml import TorchMLError
-from torchml.data import Configuration, GraphBuilder, Keys, Weights, read, write_aselmdb
+from torchml.data import (
+    Configuration,
+    GraphBuilder,
+    Keys,
+    Weights,
+    apply_weights,
+    read,
+    write_aselmdb,
+)
 from torchml.data.dataset import GraphDataset
 from torchml.data.formats.aselmdb import AseLmdbConfigurations
 
@@ -108,6 +116,8 @@ def test_sizes_are_read_of_metadata(monkeypatch):
     found = read("set")
     monkeypatch.setattr(AseLmdbConfigurations, "read", None)
     assert GraphDataset(found, builder).sizes("atoms").tolist() == counts
+    weighted = apply_weights(found, 2.0)
+    assert GraphDataset(weighted, builder).sizes("atoms").tolist() == counts
     assert GraphDataset(found[1::2], builder).sizes("atoms").tolist() == counts[1::2]
     assert read("set/a.aselmdb").known_sizes is None  # 4 sizes are not those of one row
     for wrong in (np.array([1.5] * 4), np.zeros(4, dtype=int), np.ones((2, 2), dtype=int)):

@@ -72,6 +72,18 @@ def test_units_groups_and_elements(capsys: pytest.CaptureFixture[str]) -> None:
     assert "by group" in lines
 
 
+def test_relaxed_energies_of_initial_structures(folder: Path) -> None:
+    configurations = [
+        type(c)(c.numbers, c.positions, c.cell, c.pbc, relaxed_energy=c.energy - 0.011 * k)
+        for k, c in enumerate(silicon(4))
+    ]
+    write_extxyz(configurations, folder / "is2re.extxyz")
+    found = run("sw.pt", "is2re.extxyz", "--task", "is2re")
+    assert found["metrics"]["energy_mae"] == pytest.approx(0.0165)
+    assert found["metrics"]["ewt"] == 0.5  # 0 and 0.011 eV
+    assert found["counts"] == dict.fromkeys(found["metrics"], 4)
+
+
 def write_predictions(folder: Path) -> list[Any]:
     pairs = labelled_pairs(number=30)
     write_extxyz([c for c, _ in pairs], folder / "labels.extxyz")
@@ -121,6 +133,28 @@ def test_forces_of_a_calculator_at_relaxed_positions(folder: Path) -> None:
     assert metrics["afbt"] == np.mean([f < t for f in largest for t in thresholds])
     assert metrics["fbt"] == np.mean([f < 0.05 for f in largest])
     assert metrics["adwt"] > 0.9
+
+
+def test_files_of_predict_and_of_relax(folder: Path) -> None:
+    words = ["sw.pt", "silicon.extxyz", "--stress"]
+    assert cli.main(["predict", *words, "--output", "predicted.extxyz"]) == 0
+    found = run("predicted.extxyz")
+    assert found["metrics"] == pytest.approx(run("sw.pt", "silicon.extxyz")["metrics"], abs=1e-9)
+    assert found["counts"]["stress_mae"] == 30
+
+    assert cli.main(["relax", "sw.pt", "silicon.extxyz", "--output", "relaxed"]) == 0
+    relaxed = json.loads(Path("relaxed/relaxed_pos_0.json").read_text())
+    configurations = [
+        type(c)(c.numbers, c.positions, c.cell, c.pbc, relaxed_positions=np.array(positions))
+        for c, (_, positions) in zip(silicon(5), sorted(relaxed), strict=True)
+    ]
+    write_extxyz(configurations, folder / "ends.extxyz")
+    for name in ("relaxed_positions.npz", "relaxed_pos_0.json"):
+        found = run(f"relaxed/{name}", "--reference", "ends.extxyz", "--calculator", "sw.pt")
+        metrics = found["metrics"]
+        assert found["task"] == "is2rs"
+        assert metrics["adwt"] == 1 and metrics["distance"] == pytest.approx(0, abs=1e-9)
+        assert metrics["fbt"] == 1 and metrics["afbt"] > 0.95
 
 
 @pytest.mark.parametrize("launcher", ["mpirun", "torchrun"])

@@ -187,6 +187,18 @@ def test_numbers_that_differ_are_named(tmp_path: Path) -> None:
         scored(path, task="is2rs")
 
 
+@pytest.mark.parametrize(("place", "where"), [(4, "here, but not"), (0, "for the first structure")])
+def test_predictions_of_some_structures_alone(tmp_path: Path, place: int, where: str) -> None:
+    path = tmp_path / "predictions.json"
+    rows = [{"energy": p.energy, "forces": p.forces.tolist()} for _, p in PAIRS]
+    del rows[place]["forces"]
+    path.write_text(json.dumps(rows))
+    with pytest.raises(
+        DataError, match=rf"structure \d: predictions of forces are missing {where}"
+    ):
+        scored(path)
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -25,6 +25,8 @@ from torchml.export import Export, aoti, export
 from torchml.export.checks.check import failed
 from torchml.export.checks.parity import check_parity
 from torchml.export.compression import compress
+from torchml.inference.many import evaluate_many
+from torchml.inference.separable import is_separable
 from torchml.models import SchNet, describe, script
 from torchml.reference.model import ReferenceModel
 
@@ -75,6 +77,22 @@ def test_same_numbers_as_torchscript_from_one_atom_on(convention, source, archiv
         assert found.energy == pytest.approx(expected.energy, rel=1e-12, abs=1e-12)
         assert np.abs(found.forces - expected.forces).max() < 1e-12
         assert np.abs(found.virial - expected.virial).max() < 1e-11
+
+
+@pytest.mark.parametrize("convention", ["edges", "graph", "none"])
+def test_many_structures_share_a_call(convention, archives):
+    plain, compiled = archives(convention, "model")
+    potential, reference = Potential(compiled), Potential(plain)
+    assert is_separable(potential)
+    slab = structure()
+    slab.pbc = [True, True, False]
+    together = [Atoms("Si"), structure(), slab, portable.cluster(), portable.dense()]
+    found = evaluate_many(potential, together, stress=True, particle_energies=True)
+    for one, atoms in zip(found, together, strict=True):
+        expected = reference.evaluate(atoms, virial=True, particle_energies=True)
+        assert one.energy == pytest.approx(expected.energy, rel=1e-12, abs=1e-12)
+        for name in ("forces", "virial", "particle_energies"):
+            assert np.abs(getattr(one, name) - getattr(expected, name)).max() < 1e-11
 
 
 def structure() -> Atoms:

@@ -50,6 +50,16 @@ def test_energies_and_forces_are_those_of_the_network(name, structure):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-7 * float(other.abs().max()))
 
 
+def test_filters_of_a_width_of_their_own_become_splines(structure):
+    torch.manual_seed(1)
+    model = SchNet(SPECIES, CUTOFF, layers=2, features=8, gaussians=8, filters=6)
+    made = compress(model, 1e-10)
+    for one, other in zip(
+        evaluate(made.model, *structure), evaluate(model, *structure), strict=True
+    ):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-7 * float(other.abs().max()))
+
+
 @WITH_SEAM
 def test_accuracy_is_what_was_asked_for(name):
     model = make(name)

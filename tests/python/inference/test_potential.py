@@ -58,6 +58,43 @@ def test_agrees_with_the_model_in_python_on_minimum_image_edges(model, name):
     assert relative(found.virial, expected.virial) < 1e-10
 
 
+@pytest.mark.parametrize("name", PARITY)
+def test_images_that_are_known_change_no_result(model, name):
+    """As in a simulator, which states no images: all ghosts are computed."""
+    atoms = PARITY[name]
+    potential = Potential(model.archive)
+    particles = potential.particles(atoms)
+    separate = potential.evaluate_particles(
+        potential.codes(atoms)[particles.image_of],
+        particles.coordinates,
+        particles.contributing,
+        particles.neighbor_offsets,
+        particles.neighbors,
+        virial=True,
+        particle_energies=True,
+        particle_virials=True,
+    )
+    found = everything(potential, atoms)
+    assert found.energy == pytest.approx(separate["energy"], rel=1e-12)
+    assert relative(found.virial, separate["virial"]) < 1e-10
+    for quantity in ("forces", "particle_energies", "particle_virials"):
+        expected = particles.fold(separate[quantity])
+        assert relative(getattr(found, quantity), expected) < 1e-10
+
+
+def test_a_wrong_image_is_refused(example):
+    potential = Potential(example("binary", "edges").archive)
+    positions = np.array([[0, 0, 0], [2.0, 0, 0], [0, 2.0, 0]])
+    lists = [0, 2, 2, 2], [1, 2]
+    species, contributing = [0, 1, 0], [1, 1, 0]
+    potential.evaluate_particles(species, positions, contributing, *lists, image_of=[0, 1, 0])
+    for owner in (1, 2, 3, -1):  # of another element, a ghost, and not there
+        with pytest.raises(TorchMLError, match=f"2 is given as an image of particle {owner}, exp"):
+            potential.evaluate_particles(
+                species, positions, contributing, *lists, image_of=[0, 1, owner]
+            )
+
+
 def test_conventions_of_a_model_give_the_same_results(example):
     for kind, conventions in (("sw", ("none", "graph", "edges")), ("schnet", ("graph", "edges"))):
         found = [

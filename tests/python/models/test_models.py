@@ -248,3 +248,29 @@ def test_scaled_energies():
     assert (facts.dtype, facts.radial, facts.species) == ("float32", False, ("Si",))
     with pytest.raises(TorchMLError, match="no reference energy of Si"):
         model.set_normalization({"O": 1.0}, 1.0)
+
+
+def test_schnet_with_narrow_filters_is_one_with_channels_that_carry_nothing() -> None:
+    torch.manual_seed(0)
+    wide = SchNet(["Si", "O"], 3.0, layers=2, features=6, gaussians=5)
+    narrow = SchNet(["Si", "O"], 3.0, layers=2, features=6, gaussians=5, filters=4)
+    assert narrow.arguments["filters"] == 4 and wide.arguments["filters"] is None
+    with torch.no_grad():
+        for layer in wide.interactions:
+            layer.message.weight[4:] = 0  # the last two channels of the convolution
+            layer.filters.filter_out.weight[:4, 4:] = 0
+    state = wide.state_dict()
+    for name, value in narrow.state_dict().items():
+        state[name] = state[name][tuple(slice(length) for length in value.shape)]
+    narrow.load_state_dict(state)
+    positions, codes = torch.tensor(cluster()), torch.arange(20) % 2
+    expected = free_energies(wide, codes, positions)
+    torch.testing.assert_close(free_energies(narrow, codes, positions), expected)
+    index = torch.tensor([[1, 0], [0, 1]])
+    vectors = torch.tensor([[1.5, 0.0, 0.0], [-1.5, 0.0, 0.0]], dtype=torch.float64)
+    codes = torch.tensor([0, 1])
+    scripted = torch.jit.script(narrow)
+    torch.testing.assert_close(
+        scripted(codes, vectors, index, [2, 2, 2], [2, 2]),
+        narrow(codes, vectors, index, [2, 2, 2], [2, 2]),
+    )

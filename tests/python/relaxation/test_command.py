@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -65,21 +66,19 @@ def test_an_unknown_element_is_found_before_the_first_step(model, tmp_path, caps
 
 
 def test_a_structure_that_explodes_is_counted(data, model, monkeypatch, capsys):
-    from dataclasses import replace
+    from torchml.inference.many import ManyStructures
 
-    from torchml.relaxation import evaluators
+    evaluate = ManyStructures.evaluate
 
-    evaluate_many = evaluators.evaluate_many
-
-    def exploding(potential, structures, **keywords):
-        results = evaluate_many(potential, structures, **keywords)
+    def exploding(self, structures, **keywords):
+        results = evaluate(self, structures, **keywords)
         bad = [atoms.info["sid"] == "random4" for atoms in structures]
         return [
             replace(result, forces=result.forces * np.nan) if explodes else result
             for result, explodes in zip(results, bad, strict=True)
         ]
 
-    monkeypatch.setattr(evaluators, "evaluate_many", exploding)
+    monkeypatch.setattr(ManyStructures, "evaluate", exploding)
     assert cli.main(["relax", model, data, "--output", "out", "--steps", "1"]) == 1
     shown = capsys.readouterr()
     assert "failed: structure 'random4': after 0 steps the energy is" in shown.err

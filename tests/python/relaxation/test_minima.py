@@ -14,6 +14,7 @@ from ase.optimize import LBFGS
 import torchml
 from helpers.relaxing import metals, silicon
 from torchml import Calculator, DataError
+from torchml.inference.many import ManyStructures
 from torchml.relaxation import CellOptions, Files, Limits, Relaxed, RelaxOptions
 
 SETTINGS = {"maxstep": 0.2, "memory": 100, "damping": 1.2, "alpha": 80.0}
@@ -41,7 +42,7 @@ def assert_same(found: Relaxed, expected: Atoms) -> None:
 def test_a_hundred_structures_of_silicon_end_at_the_minima_of_ase(model):
     structures = silicon(100)
     assert len({len(atoms) for atoms in structures}) > 10
-    results = torchml.relax(structures, model, limits=Limits(edges=3000))
+    results = torchml.relax(structures, model, limits=Limits(atoms=300))
     calculator = Calculator(model)
     for atoms, found in zip(structures, results, strict=True):
         expected, steps = relaxed_by_ase(atoms, calculator, 0.02)
@@ -71,7 +72,7 @@ def test_a_calculator_of_ase(model):
 def test_results_do_not_depend_on_the_batch(model):
     structures = silicon(9)
     alone = [torchml.relax([atoms], model)[0] for atoms in structures]
-    for limits in (Limits(edges=300), Limits()):
+    for limits in (Limits(atoms=40), Limits(edges=150), Limits()):
         for found, expected in zip(
             torchml.relax(structures, model, limits=limits), alone, strict=True
         ):
@@ -81,16 +82,14 @@ def test_results_do_not_depend_on_the_batch(model):
 
 
 def test_batches_stay_within_their_limits(model, monkeypatch):
-    from torchml.relaxation import evaluators
-
     sizes = []
+    evaluate = ManyStructures.evaluate
 
-    def counted(potential, structures, **keywords):
+    def counted(self, structures, **keywords):
         sizes.append([len(atoms) for atoms in structures])
-        return evaluate_many(potential, structures, **keywords)
+        return evaluate(self, structures, **keywords)
 
-    evaluate_many = evaluators.evaluate_many
-    monkeypatch.setattr(evaluators, "evaluate_many", counted)
+    monkeypatch.setattr(ManyStructures, "evaluate", counted)
     results = torchml.relax(silicon(9), model, limits=Limits(atoms=40, structures=4))
     assert all(found.converged for found in results)
     assert max(sum(batch) for batch in sizes) <= 40
@@ -110,6 +109,24 @@ def test_the_energy_and_the_forces_belong_to_the_positions(model):
     assert np.abs(forces[fixed]).max() > 1e-3
     free = np.delete(forces, fixed, axis=0)
     assert found.fmax == pytest.approx(np.linalg.norm(free, axis=1).max())
+
+
+def test_a_structure_that_cannot_be_evaluated_fails_alone(model):
+    structures = silicon(4)
+    structures[1].positions[0] = np.nan
+    found = torchml.relax(structures, model)
+    assert [relaxed.state for relaxed in found] == ["converged", "failed", "converged", "converged"]
+    assert found[1].reason.startswith("atom 0 is at [nan nan nan], expected finite coordinates")
+    assert (found[1].steps, found[1].energies) == (0, ())
+    alone = torchml.relax(structures[3:], model)[0]
+    np.testing.assert_allclose(found[3].atoms.positions, alone.atoms.positions, atol=1e-8)
+
+
+def test_settings_are_given_once(model):
+    with pytest.raises(TypeError, match="'fmax' is given beside options"):
+        torchml.relax(silicon(1), model, RelaxOptions(), fmax=0.1)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'fmx'"):
+        torchml.relax(silicon(1), model, fmx=0.1)
 
 
 def test_structures_without_free_atoms_are_relaxed_already(model):

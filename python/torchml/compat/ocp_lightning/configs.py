@@ -16,7 +16,8 @@ class Tune:
     Attributes:
         batch_size: find the largest number of configurations per batch.
         lr: find a learning rate.
-        mode: power doubles the size until memory is short; binsearch then searches between.
+        mode: power doubles the size until memory is short; binsearch then searches between, and
+            keeps 5 % in reserve.
         steps_per_trial: steps with each size.
         init_val: first size.
         max_trials: largest number of sizes to try.

@@ -49,8 +49,9 @@ class AbstractEnergyModel(AbstractTask):
     def forward(self, graph: Graph) -> Tensor:
         """Return the energies [G, 1] of the G structures of a graph.
 
-        They are in eV, or in units of the mean and standard deviation of normalize_kwargs. Forces
-        are their derivatives, so they must depend smoothly on the positions.
+        They are in units of the standard deviation of normalize_kwargs (else in eV), and without
+        energies of the elements that replace its mean. Forces are their derivatives, so they must
+        depend smoothly on the positions.
         """
         raise NotImplementedError
 

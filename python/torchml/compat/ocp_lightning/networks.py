@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from torchml.compat.ocp_lightning import configs
-from torchml.compat.ocp_lightning.configs import Normalizers
 from torchml.compat.ocp_lightning.documents import class_and_arguments
 from torchml.compat.typed import from_mapping
 from torchml.data.notices import notify
@@ -139,13 +138,12 @@ COUNTERPARTS = {
 }
 
 
-def network(gnn: Any, dtype: str, normalizers: Normalizers) -> tuple[dict[str, Any], bool]:
-    """Return the model of a section `model.gnn`, and whether it is one of the user.
+def network(gnn: Any, dtype: str) -> dict[str, Any]:
+    """Return the model of a section `model.gnn`, {class_path, init_args}.
 
     Args:
-        gnn: {class_path, init_args}.
+        gnn: the section.
         dtype: float32 or float64.
-        normalizers: of the energies; a model of the user takes them as arguments.
 
     Raises:
         TorchMLError: the class or one of its arguments is unknown.
@@ -155,20 +153,18 @@ def network(gnn: Any, dtype: str, normalizers: Normalizers) -> tuple[dict[str, A
         raise TorchMLError("model.gnn lacks class_path, expected one beside init_args")
     module, _, name = path.rpartition(".")
     if module == "" or module.split(".")[0] == "ocpmodels":
-        return _of_ocp(name, path, arguments, dtype), False
+        return _of_ocp(name, path, arguments, dtype)
     if path.startswith(_OURS):
-        return _of_this_package(path, arguments, dtype), False
+        return _of_this_package(path, arguments, dtype)
     return {
         "class_path": OWN_MODEL,
         "init_args": {
             "species": [],
             "network": path,
             "arguments": dict(arguments),
-            "mean": normalizers.target_mean,
-            "std": normalizers.target_std,
             "dtype": dtype,
         },
-    }, True
+    }
 
 
 def _of_ocp(name: str, path: str, content: Any, dtype: str) -> dict[str, Any]:

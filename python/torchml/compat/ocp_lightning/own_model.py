@@ -10,12 +10,12 @@ from __future__ import annotations
 import copy
 import json
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from ase.data import atomic_numbers
+from ase.data import atomic_numbers, chemical_symbols
 from torch import Tensor
 
 from torchml.compat.ocp_lightning.energy_models import AbstractEnergyModel, build
@@ -32,17 +32,38 @@ from torchml.models.staged import StagedModel
 _TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-9}
 
 
+class Normalized(torch.nn.Module):
+    """Energies of the elements of a structure + scale * model, in float64."""
+
+    references: Tensor
+    scale: Tensor
+
+    def __init__(self, model: AbstractEnergyModel) -> None:
+        super().__init__()
+        self.model = model
+        self.register_buffer("references", torch.zeros(len(chemical_symbols), dtype=torch.float64))
+        self.register_buffer("scale", torch.ones((), dtype=torch.float64))
+
+    def forward(self, graph: Graph) -> Tensor:
+        """Return the energies [G] (eV) of the structures of a graph."""
+        references = self.references.index_select(0, graph.ndata["atomic_numbers"])
+        output, expected = self.model(graph), (graph.batch_size, 1)
+        if not isinstance(output, Tensor) or tuple(output.shape) != expected:
+            shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise ModelError(
+                f"forward of {type(self.model).__name__} returned {shape}, expected energies "
+                f"{list(expected)}"
+            )
+        return graph.pool(references) + self.scale * output.squeeze(1).to(torch.float64)
+
+
 class OwnModel(StagedModel):
     """A subclass of AbstractEnergyModel, named by its class path.
-
-    The energy of a structure is mean + std * network.
 
     Args:
         species: chemical symbols of the elements.
         network: class path of the model, "module.Class".
         arguments: of the model.
-        mean: energy (eV) at which the output of the network is zero.
-        std: energy (eV) per unit of its output.
         dtype: float type of the weights, float32 or float64.
 
     Raises:
@@ -50,37 +71,42 @@ class OwnModel(StagedModel):
     """
 
     needs_script = False
-    network: AbstractEnergyModel
+    has_normalization = True
+    network: Normalized
 
     def __init__(
         self,
         species: list[str],
         network: str,
         arguments: dict[str, Any] | None = None,
-        mean: float = 0.0,
-        std: float = 1.0,
         dtype: str = "float32",
     ) -> None:
         # The base class would check the arguments of another kind of forward.
         torch.nn.Module.__init__(self)
-        self.network = build(network, arguments or {}).to(float_type(dtype))
+        self.network = Normalized(build(network, arguments or {}).to(float_type(dtype)))
         self.species = list(species)
-        self.cutoff = float(self.network.cutoff)
+        self.cutoff = float(self.network.model.cutoff)
         self.layers = 1  # training needs the neighbours of the atoms alone
         self.species_input = "atomic_number"
-        self.mean, self.scale = float(mean), float(std)
-        self.details = {
-            "network": network,
-            "arguments": json.dumps(arguments or {}),
-            "mean": self.mean,
-            "std": self.scale,
-        }
+        self.details = {"network": network, "arguments": json.dumps(arguments or {})}
         self._trace: list[torch.jit.ScriptModule | ModelError] = []  # a list is no child
 
     @property
     def exported_layers(self) -> int:
         """Number of times that values pass along edges."""
-        return int(self.network.layers)
+        return int(self.network.model.layers)
+
+    @property
+    def scale(self) -> Tensor:  # type: ignore[override]
+        """Energy (eV) per unit of the output of the network."""
+        return self.network.scale
+
+    def set_normalization(self, references: Mapping[str, float], scale: float) -> None:
+        """Set the energies of the elements (eV) by symbol, and the scale (eV)."""
+        with torch.no_grad():
+            self.network.scale.fill_(scale)
+            for symbol, energy in references.items():
+                self.network.references[atomic_numbers[symbol]] = energy
 
     def of_batch(self, batch: GraphBatch) -> Tensor:
         """Return the energies [G] (eV) of the structures of a batch.
@@ -106,7 +132,8 @@ class OwnModel(StagedModel):
             batch.configuration_of_atom,
             len(batch),
         )
-        return self._energies(graph)
+        energies: Tensor = self.network(graph)
+        return energies
 
     def of_particles(
         self, numbers: Tensor, coordinates: Tensor, edges: Tensor, flag: Tensor
@@ -115,7 +142,8 @@ class OwnModel(StagedModel):
         vectors = coordinates.index_select(0, edges[0]) - coordinates.index_select(0, edges[1])
         fields = {"pos": coordinates, "atomic_numbers": numbers}
         graph = Graph(fields, edges, vectors, flag, 2, reason=", which no simulator has")
-        return self._energies(graph)[:1]
+        energy: Tensor = self.network(graph)[:1]
+        return energy
 
     def compiled(self) -> torch.jit.ScriptModule:
         """Return the network as a simulator calls it, traced once, with the weights of now.
@@ -152,7 +180,7 @@ class OwnModel(StagedModel):
         with torch.no_grad():
             expected = model.of_batch(other)
         close = _TOLERANCE[network_dtype(model) or torch.float64]
-        if not torch.allclose(found, expected, rtol=close, atol=close * self.scale):
+        if not torch.allclose(found, expected, rtol=close, atol=close * float(self.scale)):
             raise ModelError(
                 f"{name} has the energy {float(found):.6g} eV in a simulator where training has "
                 f"{float(expected):.6g} eV: its attribute layers ({self.exported_layers}) must be "
@@ -161,17 +189,6 @@ class OwnModel(StagedModel):
             )
         module: torch.jit.ScriptModule = traced
         return module
-
-    def _energies(self, graph: Graph) -> Tensor:
-        output = self.network(graph)
-        expected = (graph.batch_size, 1)
-        if not isinstance(output, Tensor) or tuple(output.shape) != expected:
-            shape = list(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise ModelError(
-                f"forward of {type(self.network).__name__} returned {shape}, expected energies "
-                f"{list(expected)}"
-            )
-        return self.mean + self.scale * output.squeeze(1).to(torch.float64)
 
 
 def _wrapper(model: OwnModel) -> torch.nn.Module:
@@ -188,7 +205,8 @@ def _wrapper(model: OwnModel) -> torch.nn.Module:
         f"    return energy(z, coords, {last}, contributing)\n"
     )
     exec(text, {"energy": model.of_particles}, names)
-    root: torch.nn.Module = type("InSimulator", (torch.nn.Module,), dict(names))()
+    cls = type(model.network.model).__name__  # an exported model is named after its class
+    root: torch.nn.Module = type(cls, (torch.nn.Module,), dict(names))()
     for name, tensor in _tensors(model.network):
         *path, leaf = name.split(".")
         parent = root

@@ -69,12 +69,37 @@ METRICS = {
     "val_loss": "val/loss",
     "test_loss": "test/loss",
 }
+# Powers of a common factor of prediction and label that a loss is proportional to.
+_POWERS = {"torch.nn.L1Loss": 1, "torch.nn.MSELoss": 2}
 DTYPES = {"32": "float32", "32-true": "float32", "64": "float64", "64-true": "float64"}
 
 # Arguments of Lightning 1.6's trainer that 2 has no more, and their names now.
 _DEVICES = ("gpus", "num_gpus", "num_processes")
 _TUNING = {"auto_scale_batch_size": "batch_size", "auto_lr_find": "lr"}
-_TRAINER = (*inspect.signature(L.Trainer).parameters, *_DEVICES, *_TUNING, "resume_from_checkpoint")
+_RENAMED = (*_DEVICES, *_TUNING, "resume_from_checkpoint")
+# Those without counterpart, with their defaults: each run of Lightning 1 wrote them into a file.
+_REMOVED = {
+    "checkpoint_callback": None,
+    "process_position": 0,
+    "auto_select_gpus": False,
+    "tpu_cores": None,
+    "ipus": None,
+    "log_gpu_memory": None,
+    "progress_bar_refresh_rate": None,
+    "track_grad_norm": -1,
+    "flush_logs_every_n_steps": None,
+    "weights_summary": "top",
+    "weights_save_path": None,
+    "replace_sampler_ddp": True,
+    "prepare_data_per_node": None,
+    "amp_backend": "native",
+    "amp_level": None,
+    "move_metrics_to_cpu": False,
+    "multiple_trainloader_mode": "max_size_cycle",
+    "stochastic_weight_avg": False,
+    "terminate_on_nan": None,
+}
+_TRAINER = tuple(inspect.signature(L.Trainer).parameters)
 
 
 def translate(
@@ -120,16 +145,14 @@ def translated(task: str | None, config: Configuration, command: Command) -> dic
     dtype = DTYPES.get(str(trainer.get("precision") or 32))
     if dtype is not None:
         trainer.pop("precision", None)
-    normalizers = _normalizers(model, kind)
-    net, own = network(model.gnn, dtype or "float32", normalizers)
     result = {
         "seed_everything": config.seed_everything,
         "model": {
             "class_path": _OURS[kind],
             "init_args": {
-                "model": net,
+                "model": network(model.gnn, dtype or "float32"),
                 **_loss(model, kind),
-                "normalization": _normalization(normalizers, own),
+                "normalization": _normalization(_normalizers(model, kind)),
                 **_optimization(config, model),
             },
         },
@@ -145,12 +168,10 @@ def translated(task: str | None, config: Configuration, command: Command) -> dic
 
 def tuning(config: Configuration) -> Tune:
     """Return what `tune` looks for; Lightning 1.6 has arguments of the trainer for that."""
-    asked = {
-        ours: config.trainer[theirs] for theirs, ours in _TUNING.items() if theirs in config.trainer
-    }
-    if not asked:
+    asked = {ours: config.trainer.get(theirs) for theirs, ours in _TUNING.items()}
+    if not any(asked.values()):
         return config.tune
-    values = vars(config.tune) | {name: bool(asked.get(name)) for name in _TUNING.values()}
+    values = vars(config.tune) | {name: bool(value) for name, value in asked.items()}
     if isinstance(asked.get("batch_size"), str):
         values["mode"] = asked["batch_size"]
     return from_mapping(Tune, values, "tune")
@@ -201,11 +222,26 @@ def _loss(model: Task, kind: str) -> dict[str, Any]:
         return made
     if model.regress_forces is False:
         return made | {"force_coefficient": 0.0}
+    loss = _loss_class(model.force_loss, "force_loss")
     return made | {
-        "force_coefficient": model.force_coefficient,
-        "force_loss": _loss_class(model.force_loss, "force_loss"),
+        "force_coefficient": model.force_coefficient * _force_factor(model, loss["class_path"]),
+        "force_loss": loss,
         "free_atoms_only": False,
     }
+
+
+def _force_factor(model: Task, loss: str) -> float:
+    """The factor of the force loss, whose unit is that of the energies: forces are derivatives."""
+    values = model.normalize_kwargs or Normalizers()
+    if values.grad_target_std == values.target_std:
+        return 1.0
+    if loss not in _POWERS:
+        raise TorchMLError(
+            f"model.normalize_kwargs.grad_target_std is {values.grad_target_std} and target_std "
+            f"{values.target_std}, expected the same with {loss}, or one of {', '.join(_POWERS)}"
+        )
+    factor: float = (values.target_std / values.grad_target_std) ** _POWERS[loss]
+    return factor
 
 
 def _loss_class(value: Class | None, key: str) -> dict[str, Any]:
@@ -221,25 +257,17 @@ def _normalizers(model: Task, kind: str) -> Normalizers:
                 f"model.normalize_kwargs.{key} is {getattr(values, key)}, expected a positive "
                 "number"
             )
-    if kind == "s2ef" and model.regress_forces is not False:
-        if values.grad_target_mean != 0:
-            raise TorchMLError(
-                f"model.normalize_kwargs.grad_target_mean is {values.grad_target_mean}, expected "
-                "0: the forces on a structure add up to zero"
-            )
-        if values.grad_target_std != values.target_std:
-            raise TorchMLError(
-                f"model.normalize_kwargs.grad_target_std is {values.grad_target_std}, but "
-                f"target_std is {values.target_std}, expected the same: forces are derivatives of "
-                "the energy; force_coefficient changes their weight"
-            )
+    learns_forces = kind == "s2ef" and model.regress_forces is not False
+    if learns_forces and values.grad_target_mean != 0:
+        raise TorchMLError(
+            f"model.normalize_kwargs.grad_target_mean is {values.grad_target_mean}, expected 0: "
+            "the forces on a structure add up to zero"
+        )
     return values
 
 
-def _normalization(values: Normalizers, own: bool) -> dict[str, Any]:
-    """Translate mean and standard deviation; a model of the user has its own."""
-    if own:
-        return {"references": "none", "scale": "none"}
+def _normalization(values: Normalizers) -> dict[str, Any]:
+    """Translate mean and standard deviation."""
     if values.target_mean != 0:
         notify(
             f"normalize_kwargs.target_mean is {values.target_mean:g} eV per structure, but an "
@@ -342,14 +370,21 @@ def _data(data: Data, kind: str) -> dict[str, Any]:
 def _trainer(config: Configuration, data: Data) -> dict[str, Any]:
     """Return Lightning's arguments of today."""
     given = config.trainer
-    for key in given:
-        if key not in _TRAINER:
+    for key, value in given.items():
+        if key in _REMOVED and value not in (None, _REMOVED[key]):
+            raise TorchMLError(
+                f"trainer.{key} is {value!r}, but Lightning 2 has no such argument, expected it to "
+                "be left out"
+            )
+        if key not in (*_TRAINER, *_RENAMED, *_REMOVED):
             raise TorchMLError(f"trainer.{key} is an unknown key; {_nearest(key, _TRAINER)}")
-    dropped = {*_DEVICES, *_TUNING, "resume_from_checkpoint"}
-    made = {key: _today(value, f"trainer.{key}") for key, value in given.items()}
-    made = {key: value for key, value in made.items() if key not in dropped}
-    if "strategy" in made and made["strategy"] is None:
-        made["strategy"] = "auto"
+    made = {
+        key: _today(value, f"trainer.{key}")
+        for key, value in given.items()
+        if key in _TRAINER and (value is not None or key == "check_val_every_n_epoch")
+    }
+    if "strategy" in given:
+        made.setdefault("strategy", "auto")
     made.setdefault("gradient_clip_val", None)  # that of `torchml fit` is 10
     return made | _devices(given, data)
 

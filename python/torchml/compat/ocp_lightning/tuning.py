@@ -59,7 +59,7 @@ def tune(configuration: Mapping[str, Any], wanted: Tune, keys: Mapping[str, Sequ
     return _write(settings.folder, found)
 
 
-# A trainer that takes steps and leaves no files.
+# A trainer that takes steps, does not validate, and leaves no files.
 _ONLY_STEPS = {
     "logger": False,
     "callbacks": None,
@@ -68,6 +68,9 @@ _ONLY_STEPS = {
     "max_epochs": -1,
     "max_steps": -1,
     "fast_dev_run": False,
+    "check_val_every_n_epoch": 1_000_000_000,
+    "val_check_interval": None,
+    "num_sanity_val_steps": 0,
 }
 
 

@@ -8,6 +8,7 @@ written here.
 from __future__ import annotations
 
 import hashlib
+import json
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from ase.calculators.calculator import all_properties
 from ase.constraints import dict2constraint
 from ase.db.core import now
-from ase.io.jsonio import decode, encode
+from ase.io.jsonio import decode, encode, numpyfy, object_hook
 from numpy.typing import NDArray
 
 from torchml.data.atoms import PER_ATOM, fixed_by
@@ -30,6 +31,8 @@ from torchml.data.labels import configuration_of
 from torchml.data.sequences import LazyConfigurations
 from torchml.errors import DataError, FileError, TorchMLError
 
+# As ASE's own, but for whole numbers as keys of dictionaries, of which rows have none.
+_JSON = json.JSONDecoder(object_hook=object_hook)
 _OTHERS = (b"nextid", b"deleted_ids", b"metadata")  # keys that are no rows
 
 
@@ -106,7 +109,7 @@ class AseLmdbConfigurations(LazyConfigurations):
         if data is None:
             return None
         try:
-            return decode(zlib.decompress(data).decode())
+            return numpyfy(_JSON.decode(zlib.decompress(data).decode()))
         except (zlib.error, ValueError, TypeError, KeyError) as error:
             raise FileError(
                 f"{self.path}, key '{key.decode()}' cannot be read: {type(error).__name__}: {error}"

@@ -30,6 +30,11 @@ _IN_FOLDER = "data.0000"  # the name of the file in a folder, as OCP has it
 def add_source(parser: argparse.ArgumentParser) -> None:
     """Add the files to read, and how they are read."""
     parser.add_argument("files", nargs="+", metavar="FILE", help="files, folders or wildcards")
+    add_reading_options(parser)
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of how files are read: keys, format, and what becomes of damaged ones."""
     parser.add_argument(
         "--keys",
         nargs="+",

@@ -63,7 +63,7 @@ class Recipe:
     kinds: Sequence[str] = ("crystals", "slabs", "molecules")
     systems: int = 100
     frames: int = 1
-    rattle: float = 0.1
+    rattle: float = 0.05
     fmax: float = 0.02
     steps: int = 300
     seed: int = 0
@@ -177,7 +177,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="s2ef: energies and forces; is2re, is2rs: initial structures, with the energy and "
         "the positions at the end of a relaxation (default s2ef)",
     )
-    parser.add_argument("--potential", choices=tuple(POTENTIALS), default=default.potential)
+    parser.add_argument(
+        "--potential",
+        choices=tuple(POTENTIALS),
+        default=default.potential,
+        help="emt: effective medium theory; sw: Stillinger and Weber's silicon (default emt)",
+    )
     parser.add_argument(
         "--kinds",
         nargs="+",

@@ -45,7 +45,8 @@ def split_by_groups(
 ) -> dict[str, NDArray[np.int64]]:
     """Divide configurations so that no group is in two parts.
 
-    Groups go, in random order and large ones first, to the part that lacks most of its share.
+    Groups go, in random order and large ones first, to the part that lacks most of its share. A
+    part that is left without any gets the smallest of another one.
 
     Args:
         names: the group of each configuration.
@@ -56,7 +57,7 @@ def split_by_groups(
         Indices in ascending order, i64[n], by part.
 
     Raises:
-        DataError: a part gets no configuration.
+        DataError: there are fewer groups than parts.
     """
     groups: dict[str, list[int]] = {}
     for index, name in enumerate(names):
@@ -64,16 +65,24 @@ def split_by_groups(
     order = np.random.default_rng(seed).permutation(len(groups))
     members = [list(groups.values())[k] for k in order]
     members.sort(key=len, reverse=True)  # stable: equal sizes stay in random order
-    parts: dict[str, list[int]] = {part: [] for part in PARTS}
+    wanted = [part for part in PARTS if fractions[part] > 0]
+    if len(groups) < len(wanted):
+        raise DataError(
+            f"there are {len(groups)} groups for {', '.join(wanted)}, expected at least one for "
+            "each"
+        )
+    parts: dict[str, list[list[int]]] = {part: [] for part in PARTS}
     for group in members:
-        lacking = {p: fractions[p] * len(names) - len(parts[p]) for p in PARTS if fractions[p] > 0}
-        parts[max(lacking, key=lacking.__getitem__)] += group
-    for part, chosen in parts.items():
-        if fractions[part] > 0 and not chosen:
-            raise DataError(
-                f"the split leaves none of {len(groups)} groups to {part}, expected at least one"
-            )
-    return {part: np.sort(np.array(chosen, dtype=np.int64)) for part, chosen in parts.items()}
+        lacking = {p: fractions[p] * len(names) - sum(map(len, parts[p])) for p in wanted}
+        parts[max(lacking, key=lacking.__getitem__)].append(group)
+    for part in wanted:
+        if not parts[part]:
+            donors = [several for several in parts.values() if len(several) > 1]
+            parts[part].append(min(donors, key=lambda several: len(several[-1])).pop())
+    return {
+        part: np.sort(np.array([k for group in several for k in group], dtype=np.int64))
+        for part, several in parts.items()
+    }
 
 
 def at_random(count: int, size: int, seed: int) -> NDArray[np.int64]:

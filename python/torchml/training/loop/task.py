@@ -167,7 +167,7 @@ class Task(L.LightningModule):
 
     def normalize(self, configurations: Sequence[Configuration]) -> None:
         """Set reference energies and scale from the training configurations."""
-        if isinstance(self.model, Scaled):
+        if isinstance(self.model, Scaled) or self.model.has_normalization:
             rule = self.normalization
             if "energy" not in self.terms and all(c.energy is None for c in configurations):
                 rule = rule.without_energies()

@@ -156,7 +156,10 @@ def test_groups_of_unequal_size():
     found = selection.split_by_groups(names, {"train": 0.8, "val": 0.1, "test": 0.1}, seed=0)
     assert found["train"].tolist() == list(range(8))
     assert sorted([*found["val"], *found["test"]]) == [8, 9]
-    with pytest.raises(TorchMLError, match="none of 1 groups to val"):
+    few = ["a"] * 9 + ["b"] * 8 + ["c"] * 7
+    found = selection.split_by_groups(few, {"train": 0.9, "val": 0.05, "test": 0.05}, seed=0)
+    assert [len(found[part]) for part in PARTS] == [9, 7, 8]
+    with pytest.raises(TorchMLError, match="there are 1 groups for train, val, expected"):
         selection.split_by_groups(["x"] * 5, {"train": 0.5, "val": 0.5, "test": 0.0}, seed=0)
 
 
