@@ -153,7 +153,9 @@ def _limits(parity: Parity) -> tuple[float, float]:
     return low - margin, high + margin
 
 
-def _fences(values: NDArray[np.float64], counts: NDArray[np.int64] | None) -> tuple[float, float]:
+def _fences(
+    values: NDArray[np.floating[Any]], counts: NDArray[np.int64] | None
+) -> tuple[float, float]:
     """The limits beyond which values are outliers: J. W. Tukey, Exploratory Data Analysis (1977).
 
     Predictions that are all far from the labels, by another zero of energy, are none.
