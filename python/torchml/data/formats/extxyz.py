@@ -10,6 +10,7 @@ import bz2
 import gzip
 import itertools
 import lzma
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -88,7 +89,8 @@ def _frames(file: Iterator[str], path: Path) -> Iterator[tuple[str, list[str], i
             return
         where = f"{path}, configuration {index}"
         try:
-            atoms = int(head)
+            if not 0 <= (atoms := int(head)) <= sys.maxsize:
+                raise ValueError
         except ValueError:
             raise DataError(
                 f"{where}: line {line} is {head.strip()!r:.40}, expected the number of atoms"
@@ -251,7 +253,7 @@ _CONVERSIONS: dict[str, Any] = {
 
 def _fits(word: str, kind: str) -> bool:
     try:
-        _CONVERSIONS[kind](word)
+        np.asarray(_CONVERSIONS[kind](word), dtype=_TYPES[kind])
     except (ValueError, KeyError, OverflowError):
         return False
     return kind not in "RI" or "_" not in word
