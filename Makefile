@@ -32,7 +32,8 @@ demo: setup ## train a potential for silicon and run it in LAMMPS: data, trainin
 	@$(in_environment) python examples/demo.py
 
 # Both suites run even if the first fails; the last lines say how each ended. CMake's cache goes,
-# because another clone may have used this prefix.
+# because another clone may have used this prefix. Tests use one thread each, and a file's tests
+# share what they prepare: files run side by side.
 test: ## set up, then run the C++ and the Python tests
 	@$(setup_command) --with-kliff --with-mace --with-browser
 	@$(in_environment) \
@@ -40,8 +41,9 @@ test: ## set up, then run the C++ and the Python tests
 	rm -f "$(PREFIX)/build/cpp/CMakeCache.txt"; \
 	cmake -S tests/cpp -B "$(PREFIX)/build/cpp" && \
 	cmake --build "$(PREFIX)/build/cpp" --parallel $(JOBS) && \
-	ctest --test-dir "$(PREFIX)/build/cpp" --output-on-failure --no-tests=error && cpp=passed; \
-	python -m pytest tests && python=passed; \
+	ctest --test-dir "$(PREFIX)/build/cpp" --parallel $(JOBS) --output-on-failure \
+		--no-tests=error && cpp=passed; \
+	python -m pytest tests --numprocesses $(JOBS) --dist loadfile && python=passed; \
 	echo "C++ tests (CTest) $$cpp, Python tests (pytest) $$python"; \
 	[[ $$cpp$$python == passedpassed ]]
 

@@ -4,6 +4,8 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include <deque>
+
 #include "operators/convolution.hpp"
 #include "operators/edge_order.hpp"
 #include "operators/segment_sum.hpp"
@@ -298,11 +300,12 @@ void define(torch::Library& library) {
   for (auto const& schema : kSchemas) library.def(schema.text);
 }
 
-torch::Library* library_for(std::optional<c10::DispatchKey> key) {
-  // Leaked on purpose: a library that is destroyed takes its operators away, while models that call
-  // them may live on.
-  return new torch::Library(key ? torch::Library::IMPL : torch::Library::DEF, "torchml", key,
-                            __FILE__, __LINE__);
+torch::Library& library_for(std::optional<c10::DispatchKey> key) {
+  // Never destroyed: a library that is destroyed takes its operators away, while models that call
+  // them may live on. The list keeps them reachable, so that memory checkers report no leak.
+  static auto& libraries = *new std::deque<torch::Library>();
+  return libraries.emplace_back(key ? torch::Library::IMPL : torch::Library::DEF, "torchml", key,
+                                __FILE__, __LINE__);
 }
 
 }  // namespace
@@ -323,29 +326,29 @@ void register_operators() {
       }
       return true;
     }
-    define(*library_for(std::nullopt));
-    auto& cpu = *library_for(c10::DispatchKey::CPU);
+    define(library_for(std::nullopt));
+    auto& cpu = library_for(c10::DispatchKey::CPU);
     cpu.impl("edge_order", edge_order);
     cpu.impl("spline", spline);
     cpu.impl("spline_backward", spline_backward);
     cpu.impl("convolution", convolution_cpu);
     cpu.impl("convolution_backward", convolution_backward_cpu);
     cpu.impl("segment_sum", segment_sum);
-    auto& cuda = *library_for(c10::DispatchKey::CUDA);
+    auto& cuda = library_for(c10::DispatchKey::CUDA);
     cuda.impl("edge_order", no_order);
     cuda.impl("spline", spline_elsewhere);
     cuda.impl("spline_backward", spline_backward_elsewhere);
     cuda.impl("convolution", convolution_elsewhere);
     cuda.impl("convolution_backward", convolution_backward_elsewhere);
     cuda.impl("segment_sum", composite_segment_sum);
-    auto& meta = *library_for(c10::DispatchKey::Meta);
+    auto& meta = library_for(c10::DispatchKey::Meta);
     meta.impl("edge_order", edge_order_shape);
     meta.impl("spline", spline_shape);
     meta.impl("spline_backward", spline_backward_shape);
     meta.impl("convolution", convolution_shape);
     meta.impl("convolution_backward", convolution_backward_shape);
     meta.impl("segment_sum", segment_sum_shape);
-    auto& autograd = *library_for(c10::DispatchKey::Autograd);
+    auto& autograd = library_for(c10::DispatchKey::Autograd);
     autograd.impl("spline", spline_autograd);
     autograd.impl("spline_backward", spline_backward_autograd);
     autograd.impl("convolution", convolution_autograd);
