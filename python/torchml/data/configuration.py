@@ -50,6 +50,7 @@ class Configuration:
     stress     [6], eV/Å³, order xx yy zz yz xz xy, ASE's sign: dE/d(strain)/volume; of slabs and
                wires without a volume per area (eV/Å²) or length (eV/Å), see `extent`
     fixed      [N], atoms that do not move
+    constraint name of another constraint on the atoms, which is not kept; relaxations refuse it
     tags       [N], int64, classes of atoms, chosen by the author (surface, adsorbate, ...)
     targets    further labels by name, float64 of any shape; NaN stands for a missing value
     weights    of the configuration in a loss
@@ -89,6 +90,7 @@ class Configuration:
     relaxed_energy: float | None = None
     initial_energy: float | None = None
     info: dict[str, str | int | float] = field(default_factory=dict)
+    constraint: str | None = None
 
     @property
     def name(self) -> str:
