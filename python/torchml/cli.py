@@ -11,8 +11,10 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -128,7 +130,28 @@ def _run_command(program: str, home: str, words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog=program, **command.texts())
     command.add_arguments(parser)
     options = parser.parse_args(words)
-    return guarded(program, lambda: command.run(options))
+    with _terminated_in_order():
+        return guarded(program, lambda: command.run(options))
+
+
+@contextmanager
+def _terminated_in_order() -> Iterator[None]:
+    """Let SIGTERM (kill, a time limit of Slurm) end the command as Ctrl-C does.
+
+    Files that are half written are then removed.
+    """
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def guarded(program: str, run: Callable[[], int]) -> int:

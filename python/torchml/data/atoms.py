@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def from_atoms(atoms: Atoms, keys: Keys | None, source: str, index: int) -> Conf
     Nothing is computed. Forces are those of the calculator, also on constrained atoms.
     """
     labels, columns = labels_of(atoms)
-    return configuration_of(
+    configuration = configuration_of(
         atoms.numbers,
         atoms.positions,
         atoms.cell.array,
@@ -69,6 +70,8 @@ def from_atoms(atoms: Atoms, keys: Keys | None, source: str, index: int) -> Conf
         tags=atoms.arrays.get("tags"),
         columns=columns,
     )
+    constraint = other_constraint(atoms.constraints)
+    return configuration if constraint is None else replace(configuration, constraint=constraint)
 
 
 def labels_of(atoms: Atoms) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -97,8 +100,18 @@ def fixed_by(constraints: Iterable[Any], atoms: int) -> NDArray[np.bool_]:
     """Return which of so many atoms constraints of ASE fix in all directions, bool[atoms]."""
     fixed = np.zeros(atoms, dtype=bool)
     for constraint in constraints:
-        if isinstance(constraint, FixAtoms) or (
-            isinstance(constraint, FixCartesian) and np.all(constraint.mask)
-        ):
+        if _fixes_atoms(constraint):
             fixed[constraint.index] = True
     return fixed
+
+
+def other_constraint(constraints: Iterable[Any]) -> str | None:
+    """Return the class of the first constraint of ASE that does not just fix atoms, if any."""
+    others = (type(one).__name__ for one in constraints if not _fixes_atoms(one))
+    return next(others, None)
+
+
+def _fixes_atoms(constraint: Any) -> bool:
+    """Whether atoms are fixed in all directions."""
+    whole = isinstance(constraint, FixCartesian) and bool(np.all(constraint.mask))
+    return whole or isinstance(constraint, FixAtoms)

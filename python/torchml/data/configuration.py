@@ -50,6 +50,7 @@ class Configuration:
     stress     [6], eV/Å³, order xx yy zz yz xz xy, ASE's sign: dE/d(strain)/volume; of slabs and
                wires without a volume per area (eV/Å²) or length (eV/Å), see `extent`
     fixed      [N], atoms that do not move
+    constraint name of another constraint on the atoms, which is not kept; relaxations refuse it
     tags       [N], int64, classes of atoms, chosen by the author (surface, adsorbate, ...)
     targets    further labels by name, float64 of any shape; NaN stands for a missing value
     weights    of the configuration in a loss
@@ -89,6 +90,7 @@ class Configuration:
     relaxed_energy: float | None = None
     initial_energy: float | None = None
     info: dict[str, str | int | float] = field(default_factory=dict)
+    constraint: str | None = None
 
     @property
     def name(self) -> str:
@@ -147,7 +149,8 @@ class Configuration:
             if value is not None:
                 put(self, name, self._array(name, value, dtype, shape))
         put(self, "targets", {k: self._target(k, v) for k, v in self.targets.items()})
-        put(self, "info", dict(self.info))
+        info = {k: v.item() if isinstance(v, np.generic) else v for k, v in self.info.items()}
+        put(self, "info", info)
         self._check_numbers()
         self._check_cell()
 
@@ -157,10 +160,10 @@ class Configuration:
         """Convert a value to an array of this type and shape."""
         try:
             array = np.asarray(value)
-            if dtype is np.int64 and array.dtype.kind == "f" and (array % 1 != 0).any():
+            if dtype is np.int64 and array.dtype.kind in "fu" and not _are_int64(array):
                 raise TypeError
             array = np.ascontiguousarray(array, dtype=dtype).reshape(array.shape)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise DataError(
                 f"{self.name}: {name} cannot be read as {np.dtype(dtype).name} numbers"
             ) from None
@@ -237,6 +240,11 @@ def extent(cell: NDArray[np.float64], pbc: ArrayLike) -> float | None:
     if len(vectors) == 0:
         return None
     return float(np.sqrt(max(np.linalg.det(vectors @ vectors.T), 0.0))) or None
+
+
+def _are_int64(values: NDArray[Any]) -> bool:
+    """Whether all values are whole numbers within the range of int64."""
+    return bool((np.isfinite(values) & (np.abs(values) < 2.0**63)).all()) and not (values % 1).any()
 
 
 def _squared_volume(vectors: NDArray[np.float64]) -> float:

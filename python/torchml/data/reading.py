@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
 from torchml.data.configuration import Configuration
 from torchml.data.files import find_files
 from torchml.data.formats import dft_outputs
-from torchml.data.formats.sizes import read_sizes
+from torchml.data.formats.sizes import sizes_of
 from torchml.data.keys import AUTO, Keys, unused_labels
 from torchml.data.labels import check_named_keys
 from torchml.data.notices import notify
@@ -82,18 +81,18 @@ def read(
 
 def attach_sizes(contents: Sequence[Contents]) -> None:
     """Tell sequences that are read on demand the sizes that metadata.npz of their folder lists."""
-    folders: dict[Path, list[LazyConfigurations]] = {}
+    folders: dict[Path, dict[Path, list[LazyConfigurations]]] = {}
     for file in contents:
         if file.format in ("lmdb", "aselmdb") and isinstance(
             file.configurations, LazyConfigurations
         ):
-            folders.setdefault(file.path.parent, []).append(file.configurations)
-    for folder, parts in folders.items():
-        sizes = read_sizes(folder, sum(map(len, parts)))
-        if sizes is None:
-            continue
-        for part, end in zip(parts, accumulate(map(len, parts)), strict=True):
-            part.known_sizes = sizes[end - len(part) : end]
+            files = folders.setdefault(file.path.parent, {})
+            files.setdefault(file.path, []).append(file.configurations)
+    for folder, files in folders.items():
+        several = [files[path] for path in sorted(files)]  # the order of the list
+        for parts, sizes in zip(several, sizes_of(folder, [p[0] for p in several]), strict=True):
+            for part in parts:
+                part.known_sizes = sizes
 
 
 def notices(contents: Sequence[Contents]) -> list[str]:

@@ -151,10 +151,25 @@ def write_parquet(configurations: Iterable[Configuration], path: str | Path) -> 
     names = list(dict.fromkeys(name for row in rows for name in row))
     columns = {name: [row.get(name) for row in rows] for name in names}
     table = pyarrow.table(
-        {name: values for name, values in columns.items() if any(v is not None for v in values)}
+        {
+            name: _column(name, values, path)
+            for name, values in columns.items()
+            if any(value is not None for value in values)
+        }
     )
     with written_then_renamed(path) as temporary:
         parquet.write_table(table, temporary)
+
+
+def _column(name: str, values: list[Any], path: str | Path) -> Any:
+    import pyarrow
+
+    try:
+        return pyarrow.array(values)
+    except (pyarrow.ArrowException, OverflowError) as error:
+        raise DataError(
+            f"{path}: '{name}' cannot be a column, expected texts or numbers of 64 bits: {error}"
+        ) from None
 
 
 def _rows(values: NDArray[np.float64] | None) -> list[NDArray[np.float64]] | None:

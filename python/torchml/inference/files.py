@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -70,6 +71,13 @@ class StoredFiles:
         if path.is_dir():
             paths += [one for one in path.iterdir() if one.suffix in (".param", ".dat")]
         return cls({one.name: one.read_bytes() for one in paths}, path.is_dir())
+
+    def digest(self) -> str:
+        """Return a text that differs for different names or contents."""
+        state = hashlib.sha256()
+        for name, content in sorted(self.contents.items()):
+            state.update(f"{name} {len(content)} ".encode() + content)
+        return state.hexdigest()
 
     @contextmanager
     def on_disk(self) -> Iterator[Path]:

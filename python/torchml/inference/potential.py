@@ -88,6 +88,10 @@ class Potential:
         """What the model returns as energy: total, per_contributing or per_particle."""
         return self._core.energy_kind
 
+    def digest(self) -> str:
+        """Return a text that differs for different contents of the opened files."""
+        return self._files.digest()
+
     def codes(self, atoms: Atoms) -> NDArray[np.int32]:
         """Return the model's species code of every atom: [atoms], int32.
 

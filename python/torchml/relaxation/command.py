@@ -127,7 +127,7 @@ def _add_batches(group: argparse._ArgumentGroup) -> None:
         "--max-edges",
         type=int,
         metavar="N",
-        help="most neighbours of all atoms in one call of the model (default: 20,000 on a CPU, "
+        help="most neighbours of all atoms in one call of the model (default: 5,000 on a CPU, "
         "2,000,000 on a GPU; fewer when memory runs out)",
     )
 
@@ -173,12 +173,22 @@ def run(options: argparse.Namespace) -> int:
     relaxation = relax_options(options)
     files = Files(options.trajectories, options.extxyz)
     limits = Limits(options.max_atoms, options.max_structures, options.max_edges)
-    structures = Structures(read(options.data, Keys(), options.format))
+    # Labels are not used: those that are damaged do not matter.
+    keys = Keys(energy=None, forces=None, stress=None)
+    structures = Structures(read(options.data, keys, options.format))
     if options.ids:
         structures.select(options.ids)
     evaluator = new_evaluator(options.model, device_of_rank(options.device), limits.edges)
     session = Session(structures, evaluator, relaxation, limits, launched_rank())
-    records = session.into_folder(options.output, files)
+    try:
+        records = session.into_folder(options.output, files)
+    except KeyboardInterrupt:
+        print(
+            f"torchml relax: interrupted: {options.output} has the results of the structures that "
+            "ended; the same command continues",
+            file=sys.stderr,
+        )
+        raise
     return _report(records, len(structures), relaxation, options.output)
 
 

@@ -6,9 +6,8 @@ from typing import Protocol
 
 import numpy as np
 from ase import Atoms
-from ase.constraints import FixAtoms, FixCartesian
 
-from torchml.data.atoms import fixed_of
+from torchml.data.atoms import fixed_of, other_constraint
 from torchml.errors import DataError
 from torchml.inference.evaluation import Evaluation
 from torchml.relaxation.optimizer import Rows
@@ -65,12 +64,15 @@ def fixed_atoms(atoms: Atoms) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     Raises:
         DataError: the structure has a constraint of another kind.
     """
-    for constraint in atoms.constraints:
-        whole = isinstance(constraint, FixCartesian) and np.all(constraint.mask)
-        if not (isinstance(constraint, FixAtoms) or whole):
-            raise DataError(
-                f"a structure has the constraint {type(constraint).__name__}, expected FixAtoms: "
-                "atoms that do not move at all"
-            )
+    check_constraint(other_constraint(atoms.constraints))
     fixed = fixed_of(atoms)
     return np.zeros(len(atoms), dtype=bool) if fixed is None else fixed
+
+
+def check_constraint(name: str | None) -> None:
+    """Raise DataError if there is a constraint of another kind than fixed atoms."""
+    if name is not None:
+        raise DataError(
+            f"a structure has the constraint {name}, expected FixAtoms: atoms that do not move at "
+            "all"
+        )

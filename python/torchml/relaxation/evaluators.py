@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +29,9 @@ class Evaluator(Protocol):
 
     name: str
     together: bool
+
+    def digest(self) -> str:
+        """Return a text that differs for different contents of the model; empty if unknown."""
 
     def check(self, atoms: Atoms) -> None:
         """Raise DataError if the structure has elements that the model does not know."""
@@ -71,6 +75,12 @@ class PotentialEvaluator:
         self._potential = potential
         self._many = ManyStructures(potential, most_edges=most_edges)
 
+    def digest(self) -> str:
+        path = Path(self.name)
+        if path.is_file():  # a checkpoint becomes another archive each time it is opened
+            return hashlib.sha256(path.read_bytes()).hexdigest()
+        return self._potential.digest()
+
     def check(self, atoms: Atoms) -> None:
         self._potential.codes(atoms)
 
@@ -99,6 +109,9 @@ class CalculatorEvaluator:
         parameters = dict(getattr(calculator, "parameters", {}))
         self.name = f"{type(calculator).__name__} {parameters or ''}".strip()
         self._calculator = calculator
+
+    def digest(self) -> str:
+        return ""
 
     def check(self, atoms: Atoms) -> None:
         """Calculators do not say which elements they know."""

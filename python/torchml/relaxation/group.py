@@ -58,8 +58,8 @@ class Group:
         self._frames(lagging=False)
         self._move(self._optimizer.step(rows, energy, forces))
         self._steps += 1
-        self._frames(lagging=True)
         self._last_move = small
+        self._frames(lagging=True, last=small or self._steps == self._options.steps)
         return ended
 
     def _restart(self) -> None:
@@ -85,10 +85,10 @@ class Group:
             begin, end = end, end + len(system.rows)
             system.move(rows[begin:end])
 
-    def _frames(self, lagging: bool) -> None:
+    def _frames(self, lagging: bool, last: bool = False) -> None:
         if lagging == (self._options.frames == "lagging"):
             for system in self.systems:
-                system.frame(system.evaluation, self._steps)
+                system.frame(system.evaluation, self._steps, last)
 
     def _end(self) -> list[Relaxed]:
         results = []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -15,6 +14,7 @@ from ase import Atoms
 from torchml.data.output import written_then_renamed
 from torchml.data.writing import write_extxyz
 from torchml.errors import DataError, FileError
+from torchml.relaxation.evaluators import Evaluator
 from torchml.relaxation.journal import (
     Journal,
     digest,
@@ -82,16 +82,18 @@ class Output:
         ids: Sequence[str],
     ) -> None:
         self._folder, self._files, self._rank = folder, files, rank
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise FileError(f"{error.filename} is a file, expected a folder for results") from None
         _check_settings(folder / "settings.json", settings)
+        records = joined(read_journals(folder))
+        self.finished: dict[str, Record] = {
+            id: record for id, record in records.items() if record["state"] != "failed"
+        }
+        self._journal = Journal(journal_path(folder, rank))  # from here on, no other process writes
         for name in (_TRAJECTORIES, _STRUCTURES):
             remove_leftovers(folder / name, ids)
-        self.finished: dict[str, Record] = {
-            id: record
-            for id, record in joined(read_journals(folder)).items()
-            if record["state"] != "failed"
-        }
-        self._journal = Journal(journal_path(folder, rank))
 
     def __enter__(self) -> Self:
         return self
@@ -153,16 +155,15 @@ class Output:
         write_positions_json(good, self._folder / f"relaxed_pos_{rank}.json")
 
 
-def settings_of(model: str, options: RelaxOptions) -> dict[str, Any]:
+def settings_of(evaluator: Evaluator, options: RelaxOptions) -> dict[str, Any]:
     """Return what results depend on besides the structures, as JSON keeps it.
 
     Args:
-        model: its name; of a file, the content counts.
+        evaluator: of the model; of files and folders, the content counts.
         options: of the relaxation.
     """
-    path = Path(model)
-    content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
-    settings = {"model": model, "model_sha256": content, **asdict(options)}
+    content = evaluator.digest()
+    settings = {"model": evaluator.name, "model_sha256": content, **asdict(options)}
     return dict(json.loads(json.dumps(settings)))
 
 
@@ -183,6 +184,11 @@ def _check_settings(path: Path, settings: Mapping[str, Any]) -> None:
         return  # the same file under another name
     if different:
         key = different[0]
+        if key == "model_sha256":
+            raise DataError(
+                f"{path.parent} contains results of {settings['model']} with other contents, "
+                "expected the same model, or another folder"
+            )
         raise DataError(
             f"{path.parent} contains results with {key} {before.get(key)}, but {key} is "
             f"{settings[key]} now, expected the same settings, or another folder"

@@ -56,7 +56,7 @@ class Session:
         Returns:
             The records of all ranks that are there, in the order of the structures.
         """
-        settings = settings_of(self.evaluator.name, self.options)
+        settings = settings_of(self.evaluator, self.options)
         ids = self.structures.ids
         mine = [ids[k] for k in self._mine]
         with Output(folder, files, settings, self.ranks.rank, mine) as output:

@@ -10,7 +10,7 @@ from ase import Atoms
 from torchml.data.configuration import Configuration
 from torchml.data.progress import Progress, track
 from torchml.errors import DataError
-from torchml.relaxation.coordinates import fixed_atoms
+from torchml.relaxation.coordinates import check_constraint, fixed_atoms
 from torchml.relaxation.evaluators import Evaluator, check_volume
 
 
@@ -34,6 +34,10 @@ class Structures:
     def __init__(
         self, entries: Sequence[Atoms] | Sequence[Configuration], ids: Sequence[str] | None = None
     ) -> None:
+        if isinstance(entries, Atoms | Configuration):
+            raise DataError(
+                f"one structure was given ({type(entries).__name__}), expected a list of structures"
+            )
         if not len(entries):
             raise DataError("there are no structures to relax, expected at least one")
         self._entries = entries
@@ -55,7 +59,9 @@ class Structures:
 
     def atoms(self, index: int) -> Atoms:
         """Return a structure."""
-        entry = self._entries[self._places[index]]
+        return self._atoms(self._entries[self._places[index]])
+
+    def _atoms(self, entry: Atoms | Configuration) -> Atoms:
         return entry.to_atoms() if isinstance(entry, Configuration) else entry
 
     def select(self, ids: Sequence[str]) -> None:
@@ -82,14 +88,16 @@ class Structures:
             cell: whether the cell relaxes, which then has to have a volume.
         """
         for k, id in enumerate(track(self.ids, "checking structures", len(self))):
-            atoms = self.atoms(k)
+            entry = self._entries[self._places[k]]
+            atoms = self._atoms(entry)
             try:
+                if isinstance(entry, Configuration):
+                    check_constraint(entry.constraint)
                 fixed_atoms(atoms)
                 evaluator.check(atoms)
                 if cell:
                     check_volume(atoms)
             except DataError as error:
-                entry = self._entries[self._places[k]]
                 source = f" ({entry.name})" if isinstance(entry, Configuration) else ""
                 raise DataError(f"structure '{id}'{source}: {error}") from None
 

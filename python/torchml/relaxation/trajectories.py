@@ -11,6 +11,8 @@ from ase.io.trajectory import Trajectory
 
 from torchml.data.atoms import fixed_of
 from torchml.data.configuration import Configuration
+from torchml.data.extras import IDS, INFO, read_extras
+from torchml.data.keys import Keys
 from torchml.data.output import written_then_renamed
 from torchml.data.writing import write_extxyz
 from torchml.relaxation.results import Relaxed
@@ -55,6 +57,11 @@ def configuration(relaxed: Relaxed) -> Configuration:
     """Return the last structure with its energy, forces, stress and id."""
     atoms = relaxed.atoms
     results = {} if atoms.calc is None else atoms.calc.results
+    kept = {name: value for name, value in atoms.info.items() if name in (*IDS, *INFO)}
+    extras = read_extras(kept, {}, len(atoms), Keys(), f"structure '{relaxed.id}'")
+    sid, fid = extras.get("sid"), extras.get("fid")
+    if relaxed.id not in (sid, f"{sid}_{fid}"):  # another one was given
+        sid, fid = relaxed.id, None
     return Configuration(
         atoms.numbers,
         atoms.positions,
@@ -66,5 +73,8 @@ def configuration(relaxed: Relaxed) -> Configuration:
         fixed=fixed_of(atoms),
         tags=atoms.arrays.get("tags"),
         source="relaxation",
-        sid=relaxed.id,
+        sid=sid,
+        fid=fid,
+        group=None if (group := atoms.info.get("group")) is None else str(group),
+        info=extras.get("info", {}),
     )

@@ -131,6 +131,8 @@ def assemble(
 
 def _seed(options: Namespace) -> None:
     seed = options.seed_everything
+    if seed not in (None, True, False) and not 0 <= seed < 2**32:
+        raise TorchMLError(f"seed_everything is {seed}, expected a number from 0 to 4294967295")
     if seed is not False:
         options.seed_everything = seed_everything(None if seed is True else seed, workers=True)
 

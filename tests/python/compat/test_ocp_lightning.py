@@ -24,6 +24,7 @@ from torchml.compat.ocp_lightning.command import main
 from torchml.compat.ocp_lightning.configs import Tune
 from torchml.compat.ocp_lightning.documents import merged, put
 from torchml.compat.ocp_lightning.translation import parse, tuning
+from torchml.compat.ocp_lightning.tuning import tune
 from torchml.data import Configuration, write_aselmdb, write_lmdb
 from torchml.importers.checkpoint import load_model
 from torchml.training import fit, predict, validate
@@ -332,6 +333,11 @@ class Flat(Pairs):
         return super().forward(graph).squeeze(1)
 
 
+class Still(Pairs):
+    def forward(self, graph):
+        return graph.pool(self.out(self.embedding(graph.ndata["atomic_numbers"].long())))
+
+
 class Slow(Pairs):
     def forward(self, graph):
         graph.update_all(None, None)
@@ -425,6 +431,7 @@ def test_a_trace_is_compared_with_training(name, reason, own) -> None:
     ("path", "arguments", "reason"),
     [
         ("Flat", {}, r"forward of Flat returned \[3\], expected energies \[3, 1\]"),
+        ("Still", {}, "energies of .*Still do not depend on the positions"),
         ("Slow", {}, "the graph has no 'update_all', it has ndata, edata"),
         ("Pairs", {"widht": 5}, "has no argument 'widht'; did you mean 'width'"),
         ("Pairs", {"width": "wide"}, "width"),
@@ -483,6 +490,33 @@ def test_tune_finds_a_batch_size_and_a_learning_rate(here, capsys) -> None:
     assert translated["data"]["batch_size"] == 8
     assert translated["model"]["init_args"]["optimizer"]["class_path"] == "torch.optim.Adam"
     assert translated["model"]["init_args"]["optimizer"]["init_args"]["lr"] == rate
+
+
+def test_a_batch_size_is_kept_if_no_learning_rate_is_found(here, capsys) -> None:
+    Path("a.yml").write_text(yaml.safe_dump(config()))
+    few = ["--tune.num_training", "2", "--tune.max_trials", "1"]
+    assert main(["s2ef", "tune", "--config", "a.yml", *few]) == 1
+    output = capsys.readouterr()
+    assert "batch size: 2 of 8 configurations, in run/tuned.yml" in output.out
+    assert "lowers the loss in 2 steps, expected larger tune.num_training" in output.err
+    assert yaml.safe_load(Path("run/tuned.yml").read_text()) == {
+        "data": {"init_args": {"batch_size": 2}}
+    }
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ({"num_training": 0}, "tune.num_training is 0, expected 1 or more"),
+        ({"init_val": 0}, "tune.init_val is 0"),
+        ({"min_lr": 0.0}, "tune.min_lr is 0 and tune.max_lr 1, expected positive numbers"),
+        ({"min_lr": 1.0, "max_lr": 0.1}, "the second one larger"),
+        ({"lr": False, "batch_size": False}, "expected at least one of them"),
+    ],
+)
+def test_wrong_arguments_of_tune_are_one_sentence(values, reason) -> None:
+    with pytest.raises(TorchMLError, match=reason):
+        tune({}, Tune(**values), {})
 
 
 def test_arguments_of_lightning_1_choose_what_is_tuned() -> None:
@@ -586,6 +620,12 @@ ERRORS = [
     ("trainer.gpus", 2, "trainer.gpus is 2 and data.num_gpus is 1, expected the same"),
     ("trainer.plugins", [{"class_path": "ocpmodels.lightning.ddp.X"}], "no counterpart"),
     ("optimizer", "Adamm", "did you mean 'Adam'"),
+    ("optimizer", {"class_path": "Adam", "init_args": {"learning": 1}},
+     "optimizer.init_args.learning is no argument of Adam"),
+    ("lr_scheduler", "StepLR", "lr_scheduler.init_args lacks step_size"),
+    ("trainer.callbacks", [{"class_path": "EarlyStopping", "init_args": {"monitor": "val_los"}}],
+     r"trainer.callbacks\[0\].init_args.monitor is 'val_los', no metric; did you mean 'val_loss'"),
+    ("data.init_args.transforms", ["torch.nn.Identity"], "data.transforms cannot be honoured"),
     ("lr_scheduler", {"init_args": {"gamma": 1}}, "lr_scheduler lacks class_path"),
     ("optimizer", None, "model.lr is missing"),
     ("tune.lrs", 1, "did you mean 'lr'"),
@@ -652,3 +692,19 @@ def test_files_are_merged_and_words_replace_values() -> None:
     assert content["a"]["init_args"] == {"x": [1, 2], "y": "text"}
     assert content["d"] == {"e": "1e-3"}
     assert content["o"] == {"class_path": "SGD"}
+
+
+def test_another_data_module_or_task_keeps_the_arguments() -> None:
+    one = {
+        "data": {"class_path": "DGLDataModule", "init_args": {"train_path": "a", "batch_size": 2}}
+    }
+    other = {"data": {"class_path": "S2EFDGLDataModule", "init_args": {"batch_size": 3}}}
+    both = {"class_path": "S2EFDGLDataModule", "init_args": {"train_path": "a", "batch_size": 3}}
+    assert merged([one, other]) == {"data": both}
+    content = copy.deepcopy(one)
+    put(content, "data", "IS2REDGLDataModule")
+    put(content, "data.train_path", "b")
+    assert content["data"] == {
+        "class_path": "IS2REDGLDataModule",
+        "init_args": {"train_path": "b", "batch_size": 2},
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from helpers.ocp_data import frames, starts
 from torchml import Potential, TorchMLError
 from torchml.compat.ocp.command import main
 from torchml.data import read, write_aselmdb, write_lmdb
+from torchml.data.writing import write_extxyz
 from torchml.training import fit
 
 TRAIN, VAL, TEST = range(6), range(6, 8), range(8, 11)
@@ -155,7 +157,32 @@ def test_s2ef_trains_validates_and_predicts(
         assert file["forces"].dtype == np.float16 and file["energy"].dtype == np.float64
         assert file["forces"].shape == (5 * len(tested), 3)  # five atoms of each are free
         assert file["chunk_idx"].tolist() == [5 * k for k in range(1, len(tested))]
-    assert len(json.loads(Path("results/second/predictions.json").read_text())) == len(tested)
+    predictions = json.loads(Path("results/second/predictions.json").read_text())
+    assert len(predictions) == len(tested)
+    assert json.loads(Path("predictions.json").read_text()) == predictions  # the place of 2020
+
+
+def test_structures_without_an_id_get_their_number(
+    s2ef: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in OCP's readers of ASE's files; a file of another program at OCP's place stays."""
+    unnamed = [replace(c, sid=None, fid=None) for c in frames(TEST)]
+    write_extxyz(unnamed, "unnamed.extxyz")
+    for folder in ("unnamed", "elsewhere"):
+        Path(folder).mkdir()
+    Path("elsewhere/predictions.json").write_text("theirs")
+    words = ("--dataset.test.src=unnamed.extxyz", "--timestamp-id", "x")
+    for folder in ("unnamed", "elsewhere"):
+        run("predict", "--checkpoint", str(s2ef), "--run-dir", folder, *words)
+        with np.load(f"{folder}/results/x/s2ef_predictions.npz") as file:
+            assert file["ids"].tolist() == sorted(str(k) for k in range(len(unnamed)))
+    output = capsys.readouterr().out
+    assert "has no sid: numbers, from 0, are the ids" in output
+    assert "elsewhere/predictions.json is there and stays" in output
+    assert Path("elsewhere/predictions.json").read_text() == "theirs"
+    assert Path("unnamed/predictions.json").read_text() == (
+        Path("unnamed/results/x/predictions.json").read_text()
+    )
 
 
 @pytest.mark.parametrize("ending", ["lmdb", "aselmdb"])
@@ -180,6 +207,16 @@ def test_relaxations(
         assert 0 < np.linalg.norm(moved, axis=1).max() <= 4 * 0.04 + 1e-6
         np.testing.assert_allclose(listed[str(start.sid)], positions[str(start.sid)])
     assert sorted(p.name for p in Path("trajectories").iterdir()) == ["10.traj", "8.traj", "9.traj"]
+
+
+def test_a_folder_of_structures_is_relaxed(data: Path, s2ef: Path) -> None:
+    """In files of 2020, relax_dataset.src is a folder."""
+    folder = Path("starts")
+    folder.mkdir()
+    write_lmdb(starts(TEST), folder / "data.0000.lmdb")
+    words = ("--task.relax_dataset.src=starts", "--timestamp-id", "folder")
+    run("run_relaxations", "--checkpoint", str(s2ef), *words)
+    assert len(json.loads(Path("results/folder/relaxed_pos_0.json").read_text())) == len(TEST)
 
 
 def test_the_form_of_2024(data: Path, scratch: Path) -> None:

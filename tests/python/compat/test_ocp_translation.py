@@ -62,12 +62,16 @@ CASES_2021: list[tuple[str, Any, Any]] = [
     ("task.label_index", 3, REFUSED),
     ("trainer", "dogss", REFUSED),
     ("optim.batch_size", 7, ("data.batch_size", 7)),
+    ("optim.lr_initial", -0.1, REFUSED),
     ("optim.lr_initial", "1e-4", (f"{TASK}.optimizer.init_args.lr", 1e-4)),
+    ("optim.max_epochs", 0, REFUSED),
+    ("optim.eval_batch_size", 0, REFUSED),
     ("optim.max_epochs", 9, ("trainer.max_epochs", 9)),
     ("optim.lr_gamma", 0.5, (f"{SCHEDULE}.gamma", 0.5)),
     ("optim.lr_gamma", None, REFUSED),
     ("optim.lr_milestones", [2], (f"{SCHEDULE}.milestones", [2])),
     ("optim.warmup_epochs", 1, (f"{SCHEDULE}.warmup", 1)),
+    ("optim.warmup_epochs", -1, (f"{SCHEDULE}.factor", 1.0)),
     ("optim.warmup_steps", 10, REFUSED),
     ("optim.warmup_factor", 0.5, (f"{SCHEDULE}.factor", 0.5)),
     ("optim.update_lr_on_step", True, (f"{TASK}.scheduler_interval", "step")),
@@ -86,6 +90,7 @@ CASES_2021: list[tuple[str, Any, Any]] = [
     ("optim.optimizer", "Adam", (f"{TASK}.optimizer.class_path", "torch.optim.Adam")),
     ("optim.optimizer", "Magic", REFUSED),
     ("optim.optimizer_params", {"amsgrad": True}, (f"{TASK}.optimizer.init_args.amsgrad", True)),
+    ("optim.optimizer_params", {"amsgrd": True}, REFUSED),
     ("optim.weight_decay", 0.1, (f"{TASK}.optimizer.init_args.weight_decay", 0.1)),
     ("optim.scheduler", "Null", (f"{TASK}.scheduler", None)),
     ("optim.scheduler", "Magic", REFUSED),
@@ -114,7 +119,8 @@ ELSEWHERE = {
         "eval_relaxations", "save_full_traj", "set_deterministic_scatter")),
     *(f"task.relax_opt.{key}" for key in (
         "memory", "name", "maxstep", "damping", "alpha", "traj_dir")),
-    *("optim.eval_batch_size", "optim.load_balancing", "optim.scheduler_arguments"),
+    *("optim.load_balancing", "optim.scheduler_arguments", "optim.of_other_schedulers"),
+    "optim.num_gpus",
     *("model.otf_graph", "model.max_neighbors"),
     *(f"outputs.{key}" for key in (
         "level", "shape", "irrep_dim", "train_on_free_atoms", "eval_on_free_atoms",
@@ -276,6 +282,26 @@ def test_schedulers_of_torch_take_their_arguments_from_optim() -> None:
         "init_args": {"mode": "min", "factor": 0.8},
     }
     assert task["monitor"] == "val/forces_mae"
+    mixed = of_2024(optim={"scheduler": "CosineAnnealingLR", "T_max": 9, "mode": "min"})
+    made = translate(mixed)
+    assert made.configuration["model"]["init_args"]["scheduler"]["init_args"] == {"T_max": 9}
+    assert any("optim.mode: no argument of CosineAnnealingLR" in note for note in made.notes)
+    with pytest.raises(TorchMLError, match="optim lacks T_max, which CosineAnnealingLR needs"):
+        translate(of_2024(optim={"scheduler": "CosineAnnealingLR"}))
+
+
+def test_without_warm_up_no_factor_is_needed() -> None:
+    """Files of OCP have a negative number of steps, and no factor."""
+    content = of_2024(optim={"warmup_steps": -1, "warmup_factor": None})
+    arguments = translate(content).configuration["model"]["init_args"]["scheduler"]["init_args"]
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.5)
+    assert WarmupMilestones(optimizer, **arguments).get_last_lr() == [0.5]
+
+
+def test_files_of_2020_name_the_number_of_gpus_in_optim() -> None:
+    notes = translate(of_2021(optim={"num_gpus": 8})).notes
+    assert any("--distributed --num-gpus 8 starts several" in note for note in notes)
+    assert not any("num_gpus" in note for note in translate(of_2021(optim={"num_gpus": 1})).notes)
 
 
 def test_checkpoints_follow_the_primary_metric() -> None:
@@ -450,6 +476,7 @@ def test_values_of_the_command_line_replace_others(scratch: Path) -> None:
         ("--lr_intial=1", "--lr_intial names no key"),
         ("--optim.lr_intial=1", r"optim\.lr_intial is an unknown key"),
         ("--gp-gpus=2", "--gp-gpus splits"),
+        ("--seed=-1", "--seed is -1, expected a number from 0"),
         ("--num-gpus=2", "without --distributed"),
         ("--config-override=[", "--config-override"),
     ],

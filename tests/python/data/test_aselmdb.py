@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import replace
+from multiprocessing import get_context
+from operator import getitem
 from pathlib import Path
 
 import lmdb
@@ -127,6 +129,19 @@ def test_sizes_are_read_of_metadata(monkeypatch):
     assert read("set").known_sizes is None
 
 
+def test_sizes_belong_to_their_files():
+    """Whatever the order in which the files are named; a list of other rows is not used."""
+    some = configurations()
+    write_aselmdb(some[:2], "set/a.aselmdb")
+    write_aselmdb(some[2:], "set/b.aselmdb")
+    np.savez("set/metadata.npz", natoms=[len(c) for c in some])
+    turned = [some[2], *some[:2]]
+    found = read(["set/b.aselmdb", "set/a.aselmdb"])
+    assert found.known_sizes.tolist() == [len(c) for c in turned]
+    np.savez("set/metadata.npz", natoms=[len(c) for c in turned])
+    assert read("set").known_sizes is None
+
+
 def test_a_failure_leaves_the_file_of_before():
     write_aselmdb(configurations(), "a.aselmdb")
     bad = Configuration([1], [[0, 0, 0]], targets={"forces": 1.0})
@@ -135,13 +150,23 @@ def test_a_failure_leaves_the_file_of_before():
     assert len(read("a.aselmdb")) == 3
 
 
-@pytest.mark.parametrize("start", ["fork", "spawn"])
-def test_one_file_in_two_roles_and_two_workers(database, start):
+def test_one_file_in_two_roles_and_two_workers(database):
     train, val = read(database), read([database, database])
     energies = [c.energy for c in train]
     for _ in range(2):
-        loader = DataLoader(val, batch_size=None, num_workers=2, multiprocessing_context=start)
+        loader = DataLoader(val, batch_size=None, num_workers=2, multiprocessing_context="fork")
         assert [c.energy for c in loader] == energies * 2
+    assert [c.energy for c in train] == energies
+
+
+def test_workers_that_are_spawned_open_the_file_again(database):
+    """Without a DataLoader, whose workers import torch; each task has a new copy of both roles."""
+    train, val = read(database), read([database, database])
+    energies = [c.energy for c in train]
+    tasks = [(part, k) for _ in range(2) for part in (train, val) for k in range(len(part))]
+    with get_context("spawn").Pool(2) as pool:
+        found = pool.starmap(getitem, tasks, chunksize=1)
+    assert [c.energy for c in found] == energies * 6
     assert [c.energy for c in train] == energies
 
 

@@ -161,3 +161,11 @@ def test_reading_needs_neither_lightning_nor_torch_geometric():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_numbers_that_do_not_fit():
+    for tags in ([1e30], [2**70], np.array([2**63], dtype=np.uint64)):
+        with pytest.raises(TorchMLError, match="tags cannot be read as int64 numbers"):
+            Configuration([1], [[0, 0, 0]], tags=tags)
+    info = {"charge": np.int64(-1), "spin": np.float64(2)}
+    assert repr(Configuration([1], [[0, 0, 0]], info=info).info) == "{'charge': -1, 'spin': 2.0}"

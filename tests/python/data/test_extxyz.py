@@ -392,3 +392,18 @@ def test_only_the_first_rank_prints_notices(caplog, monkeypatch):
             environment.setenv(name, "1")
             read(path)
     assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("head", "tag", "message"),
+    [
+        ("-3", "0", "line 1 is '-3', expected the number of atoms"),
+        ("9" * 30, "0", "line 1 is '9{30}', expected the number of atoms"),
+        ("1", "9" * 20, "line 3 has '9{20}' as 'tags', expected an integer"),
+    ],
+)
+def test_numbers_that_do_not_fit(head, tag, message):
+    text = f"{head}\nProperties=species:S:1:pos:R:3:tags:I:1\nH 0 0 0 {tag}\n"
+    Path("a.xyz").write_text(text)
+    with pytest.raises(TorchMLError, match=message):
+        read("a.xyz")

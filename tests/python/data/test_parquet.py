@@ -103,3 +103,11 @@ def test_files_that_are_empty_or_cut_short():
         read("b.parquet")
     with pytest.raises(TorchMLError, match=r"no 'E' \(keys.energy\), it has 'energy'"):
         read("b.parquet", Keys(energy="E"))
+
+
+@pytest.mark.parametrize("charge", ["neutral", 2**70])
+def test_columns_that_cannot_be_are_named(charge):
+    some = [Configuration([1], [[0, 0, k]], info={"charge": v}) for k, v in ((0, 1), (1, charge))]
+    with pytest.raises(TorchMLError, match=r"a\.parquet: 'charge' cannot be a column"):
+        write_parquet(some, "a.parquet")
+    assert not Path("a.parquet").exists()

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import zlib
 from dataclasses import replace
 
+import lmdb
 import numpy as np
 import pytest
+from ase.constraints import FixCartesian
+from ase.io import write
 
 from helpers.relaxing import metals, silicon
 from torchml import cli
 from torchml.data import Configuration
-from torchml.data.writing import write_extxyz
-from torchml.relaxation import command
+from torchml.data.writing import write_aselmdb, write_extxyz
+from torchml.inference.many import MOST_EDGES
+from torchml.relaxation import command, session
 
 
 @pytest.fixture
@@ -101,3 +106,65 @@ def test_options_of_flags():
     cell = options("--strains", "xx", "yy", "--scalar-pressure", "0.01").cell
     assert (cell.components, cell.scalar_pressure) == (("xx", "yy"), 0.01)
     assert options("--relax-cell").cell.components == ("xx", "yy", "zz", "yz", "xz", "xy")
+
+
+def test_the_help_has_the_defaults(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["relax", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"{MOST_EDGES['cpu']:,} on a CPU, {MOST_EDGES['cuda']:,} on a GPU" in shown
+
+
+def test_labels_do_not_matter(model, tmp_path, capsys):
+    path = tmp_path / "labelled.extxyz"
+    path.write_text("2\nenergy=nan forces=none\nSi 0 0 0\nSi 0 0 2.2\n")
+    assert cli.main(["relax", model, str(path), "--output", "out"]) == 0
+    assert "1 structures relaxed" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("suffix", ["traj", "extxyz", "aselmdb"])
+def test_constraints_in_files_are_not_lost(suffix, model, tmp_path, capsys):
+    atoms = silicon(1)[0]
+    path = tmp_path / f"constrained.{suffix}"
+    if suffix == "aselmdb":
+        configuration = Configuration.from_atoms(atoms)
+        configuration = replace(configuration, fixed=np.arange(len(atoms)) < 1)
+        write_aselmdb([configuration], path)
+        _constrain_rows(path)
+    else:
+        atoms.set_constraint(FixCartesian([0, 1], (True, False, False)))
+        write(path, atoms)
+    assert cli.main(["relax", model, str(path), "--output", "out"]) == 1
+    shown = capsys.readouterr().err
+    assert f"constrained.{suffix}, configuration 0): a structure has the constraint" in shown
+    assert ("move_mask" if suffix == "extxyz" else "FixCartesian") in shown
+    assert not (tmp_path / "out").exists()
+
+
+def _constrain_rows(path):
+    """Let the first row of a database of ASE have a constraint in one direction."""
+    with lmdb.open(str(path), subdir=False, lock=False) as file, file.begin(write=True) as changes:
+        row = json.loads(zlib.decompress(changes.get(b"1")))
+        kwargs = {"a": [0], "mask": [True, False, False]}
+        row["constraints"] = [{"name": "FixCartesian", "kwargs": kwargs}]
+        changes.put(b"1", zlib.compress(json.dumps(row).encode()))
+
+
+def test_an_interrupt_says_how_to_go_on(data, model, tmp_path, monkeypatch, capsys):
+    relax_all = session.relax_all
+
+    def interrupted(*arguments):
+        yield next(relax_all(*arguments))
+        raise KeyboardInterrupt
+
+    words = ["relax", model, data, "--output", "out", "--fmax", "0.05"]
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "relax_all", interrupted)
+        assert cli.main(words) == 130
+    sentence = "interrupted: out has the results of the structures that ended; the same command"
+    assert sentence in capsys.readouterr().err
+    journal = tmp_path / "out" / "results_0.jsonl"
+    first = journal.read_bytes()
+    assert first.count(b"\n") == 1
+    assert cli.main(words) == 0
+    assert journal.read_bytes().startswith(first) and journal.read_bytes().count(b"\n") == 10

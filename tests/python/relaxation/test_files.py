@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from ase.io import read
 
 import torchml
 from helpers import relax_slowly
-from helpers.relaxing import metals
+from helpers.relaxing import metals, silicon
 from torchml import DataError, FileError
 from torchml.relaxation import Files
 
@@ -222,6 +223,8 @@ def test_ids_must_differ_and_structures_exist():
         torchml.relax(metals(2), EMT(), ids=["a", "a"])
     with pytest.raises(DataError, match="there are no structures to relax"):
         torchml.relax([], EMT())
+    with pytest.raises(DataError, match=r"one structure was given \(Atoms\), expected a list"):
+        torchml.relax(metals(1)[0], EMT())
     frames = metals(1) * 2
     frames[1] = frames[1].copy()
     for k, atoms in enumerate(frames):
@@ -246,3 +249,51 @@ def test_two_processes_do_not_write_into_one_folder(tmp_path):
     with pytest.raises(FileError, match="is in use by another process"):
         torchml.relax(metals(1), EMT(), output=tmp_path)
     journal.close()
+
+
+def test_files_of_a_running_process_are_left_alone(tmp_path):
+    """What a killed process left is removed, what another one writes is not."""
+    from torchml.relaxation.journal import Journal, journal_path
+
+    temporary = tmp_path / "trajectories" / ".slab0.traj.abcdefgh"
+    temporary.mkdir(parents=True)
+    journal = Journal(journal_path(tmp_path, 0))
+    with pytest.raises(FileError, match="is in use by another process"):
+        torchml.relax(metals(1), EMT(), output=tmp_path)
+    assert temporary.exists()
+    journal.close()
+    torchml.relax(metals(1), EMT(), output=tmp_path)
+    assert not temporary.exists()
+
+
+def test_a_file_in_place_of_the_folder(tmp_path):
+    (tmp_path / "out").write_text("")
+    for path in ("out", "out/run1"):
+        with pytest.raises(FileError, match="is a file, expected a folder for results"):
+            torchml.relax(metals(1), EMT(), output=tmp_path / path)
+
+
+def test_another_content_of_the_model_is_noticed(example, tmp_path):
+    folder = tmp_path / "model"
+    shutil.copytree(example("sw", "edges").folder, folder)
+    structures = silicon(1)
+    torchml.relax(structures, folder, output=tmp_path / "out", steps=1)
+    torchml.relax(structures, folder, output=tmp_path / "out", steps=1)
+    (parameters,) = folder.glob("*.param")
+    parameters.write_text(parameters.read_text() + "\n")
+    with pytest.raises(DataError, match=r"results of .*model with other contents, expected the"):
+        torchml.relax(structures, folder, output=tmp_path / "out", steps=1)
+
+
+def test_ids_and_what_data_sets_add_stay_with_the_structures(tmp_path):
+    structures = metals(1) * 2
+    structures[1] = structures[0].copy()
+    for k, atoms in enumerate(structures):
+        atoms.info |= {"fid": k, "group": "slabs", "charge": np.float64(k)}
+    torchml.relax(structures, EMT(), output=tmp_path / "own", steps=1)
+    found = torchml.data.read(tmp_path / "own" / "relaxed.extxyz")
+    assert [(c.sid, c.fid) for c in found] == [("slab0", "0"), ("slab0", "1")]
+    assert [(c.group, c.info["charge"]) for c in found] == [("slabs", 0), ("slabs", 1)]
+    torchml.relax(structures, EMT(), output=tmp_path / "given", ids=["a", "b"], steps=1)
+    found = torchml.data.read(tmp_path / "given" / "relaxed.extxyz")
+    assert [(c.sid, c.fid) for c in found] == [("a", None), ("b", None)]

@@ -223,3 +223,11 @@ def test_lagging_frames_and_the_move_after_convergence(model):
         assert after.evaluation.energy == pytest.approx(before.evaluation.energy)
     for after, before in zip(old.frames, new.frames[1:], strict=False):
         np.testing.assert_allclose(after.positions, before.positions, atol=1e-10)
+    (few,) = torchml.relax(
+        structures,
+        model,
+        RelaxOptions(frames="lagging", check="after_move"),
+        files=Files(trajectories=1000),
+    )
+    (last,) = few.frames
+    np.testing.assert_array_equal(last.positions, few.atoms.positions)

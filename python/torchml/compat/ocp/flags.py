@@ -105,6 +105,8 @@ def parse(arguments: Sequence[str]) -> Flags:
         raise TorchMLError(
             f"--num-gpus is {flags.num_gpus} and --num-nodes {flags.num_nodes}, expected 1 or more"
         )
+    if not 0 <= flags.seed < 2**32:
+        raise TorchMLError(f"--seed is {flags.seed}, expected a number from 0 to 4294967295")
     if flags.num_gpus * flags.num_nodes > 1 and not flags.distributed:
         raise TorchMLError(
             f"--num-gpus {flags.num_gpus} --num-nodes {flags.num_nodes} without --distributed is "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 CHECKPOINT = "checkpoint.pt"
 BEST = "best_checkpoint.pt"
+PREDICTIONS = "predictions.json"
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,21 @@ class Folders:
             new.unlink(missing_ok=True)
             new.symlink_to(target)
             new.replace(link)
+
+    def link_predictions(self) -> bool:
+        """Let run_dir/predictions.json, OCP's place of 2020, mean the predictions of this run.
+
+        Returns:
+            False if a file of this name is there that is no link; it stays as it is.
+        """
+        link = self.run_dir / PREDICTIONS
+        if link.exists() and not link.is_symlink():
+            return False
+        new = link.with_name(f".{PREDICTIONS}.new")
+        new.unlink(missing_ok=True)
+        new.symlink_to(Path("results") / self.name / PREDICTIONS)
+        new.replace(link)
+        return True
 
     def unlink(self) -> None:
         """Remove what `link` made, if no training has begun."""

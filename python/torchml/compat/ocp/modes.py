@@ -10,9 +10,12 @@ import torch
 
 from torchml.compat.ocp import versions
 from torchml.compat.ocp.flags import Flags
+from torchml.compat.ocp.folders import PREDICTIONS, Folders
+from torchml.compat.ocp.ids import Numbered
 from torchml.compat.ocp.relaxations import relax
 from torchml.compat.ocp.trained import model_of, use_network
 from torchml.compat.ocp.translation import Translation
+from torchml.data import read
 from torchml.data.keys import Keys
 from torchml.data.ranks import launched_rank
 from torchml.errors import TorchMLError
@@ -72,6 +75,8 @@ def predict(flags: Flags, translation: Translation) -> None:
     if translation.test is None:
         raise TorchMLError("--mode predict needs test data, expected dataset.test.src")
     _predict(model_of(flags.checkpoint, translation, "predict"), flags, translation)
+    if is_first() and translation.version.name == "2021":
+        _link_predictions(translation.folders)
 
 
 def run_relaxations(flags: Flags, translation: Translation) -> None:
@@ -128,18 +133,36 @@ def _predict(model: str, flags: Flags, translation: Translation) -> None:
     version: Any = int(translation.version.name)
     task: Any = translation.kind
     path = results / f"{name}_predictions.npz"
+    keys = Keys(energy=None, forces=None, stress=None)
     results.mkdir(parents=True, exist_ok=True)
     predictions = predict_to_file(
         model,
-        translation.test,  # type: ignore[arg-type]
+        _structures(translation.test, keys),
         path,
         leaderboard=version,
         task=task,
         dtype=translation.prediction_dtype,  # type: ignore[arg-type]
         device=device(flags),
         ranks=launched_rank(),
-        keys=Keys(energy=None, forces=None, stress=None),
+        keys=keys,
     )
     if predictions is not None:
-        write_json(predictions, results / "predictions.json", translation.kind)
-        say(f"{path}, {results / 'predictions.json'}: {len(predictions)} structures")
+        write_json(predictions, results / PREDICTIONS, translation.kind)
+        say(f"{path}, {results / PREDICTIONS}: {len(predictions)} structures")
+
+
+def _structures(source: Any, keys: Keys) -> Any:
+    """The files of the structures to predict, or what is in them, with numbers as ids."""
+    structures = read(source, keys)
+    if not len(structures) or structures[0].sid is not None:
+        return source
+    say(f"{structures[0].name} has no sid: numbers, from 0, are the ids of the structures")
+    return Numbered(structures)
+
+
+def _link_predictions(folders: Folders) -> None:
+    path = folders.run_dir / PREDICTIONS
+    if folders.link_predictions():
+        say(f"{path}: link to the last predictions, as OCP of 2020 names them")
+    else:
+        say(f"{path} is there and stays: the predictions are in {folders.results / PREDICTIONS}")

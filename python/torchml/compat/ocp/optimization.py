@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from torchml.compat.arguments import check_arguments
 from torchml.compat.ocp import versions
 from torchml.compat.ocp.given import Given
 from torchml.errors import TorchMLError
@@ -23,21 +24,28 @@ def optimizer(given: Given) -> dict[str, Any]:
     arguments = {"lr": optim.lr_initial, **optim.optimizer_params}
     if optim.weight_decay is not None:
         arguments["weight_decay"] = optim.weight_decay
+    class_path = _class_path(torch.optim, optim.optimizer, "optim.optimizer")
+    check_arguments(getattr(torch.optim, optim.optimizer), arguments, "optim.optimizer_params")
     made: dict[str, Any] = {
-        "optimizer": {
-            "class_path": _class_path(torch.optim, optim.optimizer, "optim.optimizer"),
-            "init_args": arguments,
-        },
+        "optimizer": {"class_path": class_path, "init_args": arguments},
         "schedule": "constant",
     }
     if optim.scheduler == "Null":
         return made
     if optim.scheduler in (None, "LambdaLR"):
         return made | _milestones(given)
+    path = _class_path(torch.optim.lr_scheduler, optim.scheduler, "optim.scheduler")
+    kind = getattr(torch.optim.lr_scheduler, optim.scheduler)
+    check_arguments(kind, optim.scheduler_arguments, "optim")
     scheduler = {
-        "class_path": _class_path(torch.optim.lr_scheduler, optim.scheduler, "optim.scheduler"),
+        "class_path": path,
         "init_args": dict(optim.scheduler_arguments),
     }
+    if optim.of_other_schedulers:
+        given.notes.append(
+            f"optim.{', '.join(optim.of_other_schedulers)}: no argument of {optim.scheduler}, not "
+            "used, as in OCP"
+        )
     return made | {
         "scheduler": scheduler,
         "scheduler_interval": "step",
@@ -82,7 +90,9 @@ def _milestones(given: Given) -> dict[str, Any]:
             f"optim.{other} is not read by OCP of {version}, expected {warmup} and lr_milestones "
             f"in {unit}s, or another --version-of-ocp"
         )
-    keys = (warmup, "warmup_factor", "lr_milestones", "lr_gamma")
+    rise = getattr(optim, warmup)
+    without = rise is not None and rise < 0  # in files of OCP, no warm-up
+    keys = (warmup, *(() if without else ("warmup_factor",)), "lr_milestones", "lr_gamma")
     if missing := [key for key in keys if getattr(optim, key) is None]:
         raise TorchMLError(
             f"optim lacks {' and '.join(missing)}, expected a value, or scheduler: 'Null' for a "
@@ -95,8 +105,8 @@ def _milestones(given: Given) -> dict[str, Any]:
             f"numbers below {_FEW}; expected steps, or --version-of-ocp 2021 for epochs"
         )
     arguments = {
-        "warmup": getattr(optim, warmup),
-        "factor": optim.warmup_factor,
+        "warmup": 0 if without else rise,
+        "factor": 1.0 if without else optim.warmup_factor,
         "milestones": milestones,
         "gamma": optim.lr_gamma,
     }

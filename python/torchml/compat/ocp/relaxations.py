@@ -97,8 +97,6 @@ def given_options(translation: Translation) -> dict[str, Any]:
 def _configurations(translation: Translation) -> Sequence[Configuration]:
     part = translation.relax
     assert part is not None
-    if translation.version.name == "2021" and Path(str(part)).is_dir():
-        raise FileError(f"{part} is a folder, expected the file of task.relax_dataset.src")
     # The labels of a relaxation are its end: energies and forces of frames are not needed.
     configurations = read(part, Keys(energy=None, forces=None, stress=None))
     batches = translation.config.task.num_relaxation_batches

@@ -101,6 +101,7 @@ class Optim:
     max_epochs: int
     eval_batch_size: int | None = None
     num_workers: int | None = None
+    num_gpus: int | None = None
     load_balancing: str | bool | None = None
     energy_coefficient: float = 1.0
     force_coefficient: float = 30.0
@@ -112,6 +113,7 @@ class Optim:
     weight_decay: float | None = None
     scheduler: str | None = None
     scheduler_arguments: dict[str, Any] = field(default_factory=dict)
+    of_other_schedulers: list[str] = field(default_factory=list)
     lr_gamma: float | None = None
     lr_milestones: list[int] | None = None
     warmup_epochs: int | None = None
@@ -210,16 +212,26 @@ def parse(content: Mapping[str, Any]) -> Config:
 
 
 def _with_scheduler_arguments(optim: Mapping[str, Any]) -> dict[str, Any]:
-    """Put the arguments of torch's scheduler, which OCP keeps among the keys of optim, together."""
-    name = optim.get("scheduler")
-    kind = getattr(torch.optim.lr_scheduler, str(name), None)
+    """Put the arguments of torch's scheduler, which OCP keeps among the keys of optim, together.
+
+    OCP ignores those of other schedulers of torch, which its own files have too.
+    """
+    schedulers = torch.optim.lr_scheduler
+    kind = getattr(schedulers, str(optim.get("scheduler")), None)
     if not isinstance(kind, type):
         return dict(optim)
-    own = {entry.name for entry in fields(Optim)}
-    arguments = set(signature(kind).parameters) - {"optimizer", "last_epoch", "verbose"}
-    taken = {key: optim[key] for key in optim if key in arguments - own}
-    rest = {key: value for key, value in optim.items() if key not in taken}
-    return rest | {"scheduler_arguments": taken}
+    of_all = (getattr(schedulers, name) for name in schedulers.__all__)
+    others = set[str]().union(*map(_scheduler_arguments, of_all))
+    taken = {key: optim[key] for key in optim if key in _scheduler_arguments(kind)}
+    ignored = [key for key in optim if key in others and key not in taken]
+    rest = {key: value for key, value in optim.items() if key not in (*taken, *ignored)}
+    return rest | {"scheduler_arguments": taken, "of_other_schedulers": ignored}
+
+
+def _scheduler_arguments(kind: type) -> set[str]:
+    """Names of the arguments of a scheduler that are no keys of optim themselves."""
+    own = {"optimizer", "last_epoch", "verbose", *(entry.name for entry in fields(Optim))}
+    return set(signature(kind).parameters) - own
 
 
 def _without_nulls(content: Any) -> Any:

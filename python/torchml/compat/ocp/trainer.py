@@ -26,6 +26,11 @@ def trainer(given: Given) -> dict[str, Any]:
     }
     if (every := eval_every(given)) is not None:
         made |= {"val_check_interval": every, "check_val_every_n_epoch": None}
+    if optim.num_gpus not in (None, flags.ranks):
+        given.notes.append(
+            f"optim.num_gpus {optim.num_gpus}: one process uses one device; --distributed "
+            f"--num-gpus {optim.num_gpus} starts several"
+        )
     if flags.amp:
         given.notes.append("--amp: float32 is used, as half precision is too coarse for forces")
     return made

@@ -162,6 +162,11 @@ def _check_refused(config: Config) -> None:
             "task.tag_specific_weights cannot be honoured: atoms have equal weights; data.weights "
             "weighs configurations"
         )
+    optim = config.optim
+    for key, least in (("max_epochs", 1), ("eval_batch_size", 1), ("lr_initial", 0)):
+        value = getattr(optim, key)
+        if value is not None and value < least:
+            raise TorchMLError(f"optim.{key} is {value:g}, expected {least} or more")
     if task.label_index not in (None, False):
         raise TorchMLError("task.label_index is for QM9, expected data of OCP")
     for name, output in config.outputs.items():

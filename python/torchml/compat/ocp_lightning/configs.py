@@ -91,6 +91,7 @@ class Data:
     num_gpus: int | None = None
     point_cloud_size: int | None = None
     sample_size: int | None = None
+    transforms: list[Any] | None = None
 
 
 @dataclass

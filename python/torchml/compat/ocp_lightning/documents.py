@@ -10,6 +10,7 @@ from typing import Any
 from torchml.errors import FileError, TorchMLError
 
 _OF_CLASS = ("class_path", "init_args")
+_SHARED = ("model", "data")  # sections whose classes have the same arguments
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -31,10 +32,13 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def merged(documents: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return one document; later values replace earlier ones, and another class its arguments."""
+    """Return one document; later values replace earlier ones, and another class its arguments.
+
+    Tasks have the same arguments, and so have data modules: there another class keeps them.
+    """
     result: dict[str, Any] = {}
     for document in documents:
-        result = _merge(result, document)
+        result = _merge(result, _with_arguments(result, document))
     return result
 
 
@@ -58,7 +62,10 @@ def put(content: dict[str, Any], key: str, text: str) -> None:
             raise TorchMLError(f"--{key}: '{name}' is {section!r}, expected keys with values")
     section = _arguments(section, leaf)
     is_class = isinstance(section.get(leaf), dict) and "class_path" in section[leaf]
-    section[leaf] = {"class_path": value} if is_class and isinstance(value, str) else value
+    if is_class and isinstance(value, str):
+        value = {"class_path": value}
+        value = _with_arguments(content, {key: value})[key]
+    section[leaf] = value
 
 
 def class_and_arguments(content: Any, place: str) -> tuple[str | None, Any]:
@@ -80,6 +87,21 @@ def class_and_arguments(content: Any, place: str) -> tuple[str | None, Any]:
             f"{place}.{other[0]} stands beside class_path, expected it in {place}.init_args"
         )
     return str(content["class_path"]), content.get("init_args") or {}
+
+
+def _with_arguments(old: Mapping[str, Any], new: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The new document, with the old arguments where a section that shares them has a new class."""
+    whole = dict(new)
+    for key in _SHARED:
+        before, after = old.get(key), new.get(key)
+        if not (isinstance(before, Mapping) and "class_path" in before):
+            continue
+        if isinstance(after, str):
+            after = {"class_path": after}
+        if isinstance(after, Mapping) and "class_path" in after:
+            arguments = _merge(before.get("init_args") or {}, after.get("init_args") or {})
+            whole[key] = {**after, "init_args": arguments}
+    return whole
 
 
 def _merge(old: Any, new: Any) -> Any:

@@ -89,6 +89,7 @@ class OwnModel(StagedModel):
         self.layers = 1  # training needs the neighbours of the atoms alone
         self.species_input = "atomic_number"
         self.details = {"network": network, "arguments": json.dumps(arguments or {})}
+        self._checked = False  # whether the energies depend on the positions
         self._trace: list[torch.jit.ScriptModule | ModelError] = []  # a list is no child
 
     @property
@@ -133,7 +134,22 @@ class OwnModel(StagedModel):
             len(batch),
         )
         energies: Tensor = self.network(graph)
+        if not self._checked and batch.coordinates.requires_grad and energies.requires_grad:
+            self._check_forces(energies, batch.coordinates)
         return energies
+
+    def _check_forces(self, energies: Tensor, coordinates: Tensor) -> None:
+        """Raise ModelError if the energies of a first batch do not depend on the positions."""
+        (slope,) = torch.autograd.grad(
+            energies.sum(), [coordinates], allow_unused=True, retain_graph=True
+        )
+        if slope is None:
+            raise ModelError(
+                f"the energies of {self.details['network']} do not depend on the positions, so "
+                "that there are no forces, expected a forward that uses distances or vectors of "
+                "the graph"
+            )
+        self._checked = True
 
     def of_particles(
         self, numbers: Tensor, coordinates: Tensor, edges: Tensor, flag: Tensor

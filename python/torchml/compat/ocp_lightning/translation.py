@@ -21,6 +21,7 @@ from typing import Any, Literal
 
 import lightning.pytorch as L
 
+from torchml.compat.arguments import check_arguments
 from torchml.compat.ocp_lightning import documents
 from torchml.compat.ocp_lightning.configs import Class, Configuration, Data, Normalizers, Task, Tune
 from torchml.compat.ocp_lightning.documents import class_and_arguments
@@ -139,7 +140,8 @@ def translated(task: str | None, config: Configuration, command: Command) -> dic
     model = from_mapping(Task, content, "model")
     data_path, data_content = class_and_arguments(config.data, "data")
     data = from_mapping(Data, data_content, "data")
-    _check_data(data_path, data, kind)
+    task_words = f"the task is {kind}" + (f", by model.class_path '{path}'" if path else "")
+    _check_data(data_path, data, kind, task_words)
     _check_parts(data, command)
     trainer = _trainer(config, data)
     dtype = DTYPES.get(str(trainer.get("precision") or 32))
@@ -286,6 +288,8 @@ def _optimization(config: Configuration, model: Task) -> dict[str, Any]:
         made["optimizer"] = _described(path, arguments, "torch.optim", "optimizer")
     elif model.lr is None:
         raise TorchMLError("model.lr is missing, expected a number, or a section optimizer")
+    elif model.lr < 0:
+        raise TorchMLError(f"model.lr is {model.lr:g}, expected 0 or more")
     else:
         made["optimizer"] = {"class_path": "torch.optim.Adam", "init_args": {"lr": model.lr}}
     if config.lr_scheduler is not None:
@@ -298,6 +302,8 @@ def _optimization(config: Configuration, model: Task) -> dict[str, Any]:
         module = "torch.optim.lr_scheduler"
         made["scheduler"] = _described(name, arguments, module, "lr_scheduler")
     elif config.optimizer is None and model.gamma is not None:
+        if not model.gamma > 0:
+            raise TorchMLError(f"model.gamma is {model.gamma:g}, expected a positive number")
         made["scheduler"] = {
             "class_path": "torch.optim.lr_scheduler.ExponentialLR",
             "init_args": {"gamma": model.gamma},
@@ -315,18 +321,23 @@ def _described(path: str | None, arguments: Any, module: str, place: str) -> dic
             names = [name for name in vars(there) if isinstance(getattr(there, name), type)]
             raise TorchMLError(f"{place}.class_path is '{path}', {_nearest(path, names, module)}")
         path = f"{module}.{path}"
+    home, _, name = path.rpartition(".")
+    if home == module and home != "torch.nn" and isinstance(arguments, Mapping):
+        kind = getattr(import_module(home), name, None)
+        if isinstance(kind, type):
+            check_arguments(kind, arguments, f"{place}.init_args")
     return {"class_path": path, **({"init_args": dict(arguments)} if arguments else {})}
 
 
 # --- Data ----------------------------------------------------------------------------------------
 
 
-def _check_data(path: str | None, data: Data, kind: str) -> None:
+def _check_data(path: str | None, data: Data, kind: str, task_words: str) -> None:
     name = "DGLDataModule" if path is None else path.rpartition(".")[2]
     if name not in DATA_MODULES:
         raise TorchMLError(f"data.class_path is '{path}', {_nearest(name, DATA_MODULES)}")
     if DATA_MODULES[name] not in (None, kind):
-        raise TorchMLError(f"data.class_path is '{path}', but the task is {kind}")
+        raise TorchMLError(f"data.class_path is '{path}', but {task_words}")
     if data.dataset_class is not None:
         dataset = data.dataset_class.rpartition(".")[2]
         if dataset not in DATASETS:
@@ -334,9 +345,9 @@ def _check_data(path: str | None, data: Data, kind: str) -> None:
                 f"data.dataset_class is '{data.dataset_class}', {_nearest(dataset, DATASETS)}"
             )
         if DATASETS[dataset] != kind:
-            raise TorchMLError(
-                f"data.dataset_class is '{data.dataset_class}', but the task is {kind}"
-            )
+            raise TorchMLError(f"data.dataset_class is '{data.dataset_class}', but {task_words}")
+    if data.transforms:
+        raise TorchMLError("data.transforms cannot be honoured, expected data as they are learned")
     sampled = [name for name in ("point_cloud_size", "sample_size") if getattr(data, name)]
     if sampled:
         notify(f"data: {' and '.join(sampled)} have no counterpart, all atoms are taken")
@@ -423,6 +434,12 @@ def _today(value: Any, place: str) -> Any:
                 )
             entry = entry.replace("pytorch_lightning.", "lightning.pytorch.", 1)
         elif key == "monitor" and isinstance(entry, str):
+            if entry not in METRICS and (
+                close := difflib.get_close_matches(entry, METRICS, 1, 0.8)
+            ):
+                raise TorchMLError(
+                    f"{place}.monitor is '{entry}', no metric; did you mean '{close[0]}'?"
+                )
             entry = METRICS.get(entry, entry)
         made[key] = _today(entry, f"{place}.{key}")
     return made

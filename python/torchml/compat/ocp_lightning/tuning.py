@@ -38,8 +38,7 @@ def tune(configuration: Mapping[str, Any], wanted: Tune, keys: Mapping[str, Sequ
         TorchMLError: one sentence, for the first value, file or structure that is wrong, or if no
             learning rate lowers the loss.
     """
-    if not (wanted.batch_size or wanted.lr):
-        raise TorchMLError("tune.batch_size and tune.lr are false, expected at least one of them")
+    _check(wanted)
     settings = from_mapping("fit", configuration, {})
     found: dict[str, Any] = {}
     with one_sentence(), tempfile.TemporaryDirectory() as scratch:
@@ -49,14 +48,30 @@ def tune(configuration: Mapping[str, Any], wanted: Tune, keys: Mapping[str, Sequ
         arguments = dict(vars(options.trainer)) | _ONLY_STEPS | {"default_root_dir": scratch}
         if wanted.batch_size:
             size = _batch_size(Tuner(L.Trainer(**arguments)), task, data, wanted)
-            print(f"batch size: {size} of {len(data.dataset('train'))} configurations")
             found |= _section(keys["batch_size"], size)
+            path = _write(settings.folder, found)  # kept also if no learning rate is found
+            print(f"batch size: {size} of {len(data.dataset('train'))} configurations, in {path}")
             data.batch_size = size
         if wanted.lr:
             rate = _learning_rate(Tuner(L.Trainer(**arguments)), task, data, wanted)
             print(f"learning rate: {rate:.3g}")
             found |= _section(keys["lr"], rate)
-    return _write(settings.folder, found)
+        path = _write(settings.folder, found)
+    print(f"Both are in {path}: add --config {path}" if len(found) > 1 else f"It is in {path}")
+    return path
+
+
+def _check(wanted: Tune) -> None:
+    if not (wanted.batch_size or wanted.lr):
+        raise TorchMLError("tune.batch_size and tune.lr are false, expected at least one of them")
+    for key in ("steps_per_trial", "init_val", "max_trials", "num_training"):
+        if getattr(wanted, key) < 1:
+            raise TorchMLError(f"tune.{key} is {getattr(wanted, key)}, expected 1 or more")
+    if not 0 < wanted.min_lr < wanted.max_lr:
+        raise TorchMLError(
+            f"tune.min_lr is {wanted.min_lr:g} and tune.max_lr {wanted.max_lr:g}, expected "
+            "positive numbers, the second one larger"
+        )
 
 
 # A trainer that takes steps, does not validate, and leaves no files.
@@ -121,5 +136,4 @@ def _write(folder: Path, found: Mapping[str, Any]) -> Path:
     new = folder / f".{FILE}.new"
     new.write_text(yaml.safe_dump(dict(found), sort_keys=False), encoding="utf-8")
     new.replace(path)
-    print(f"Both are in {path}: add --config {path}" if len(found) > 1 else f"It is in {path}")
     return path

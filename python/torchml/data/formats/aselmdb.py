@@ -11,6 +11,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,8 @@ from ase.calculators.calculator import all_properties
 from ase.constraints import dict2constraint
 from ase.db.core import now
 from ase.io.jsonio import decode, encode, numpyfy, object_hook
-from numpy.typing import NDArray
 
-from torchml.data.atoms import PER_ATOM, fixed_by
+from torchml.data.atoms import PER_ATOM, fixed_by, other_constraint
 from torchml.data.checks import structure_digest
 from torchml.data.configuration import Configuration
 from torchml.data.extras import extras_of
@@ -60,7 +60,9 @@ class AseLmdbConfigurations(LazyConfigurations):
         row = self._row(index)
         labels, columns = _labels_of(row)
         try:
-            return configuration_of(
+            constraints = _constraints(row)
+            other = other_constraint(constraints)
+            configuration = configuration_of(
                 row["numbers"],
                 row["positions"],
                 row.get("cell"),
@@ -69,10 +71,11 @@ class AseLmdbConfigurations(LazyConfigurations):
                 self.keys,
                 str(self.path),
                 index,
-                fixed=_fixed(row),
+                fixed=fixed_by(constraints, len(row["numbers"])) if constraints else None,
                 tags=row.get("tags"),
                 columns=columns,
             )
+            return configuration if other is None else replace(configuration, constraint=other)
         except TorchMLError:
             raise
         except Exception as error:  # rows that lack what a structure needs
@@ -133,15 +136,12 @@ def _labels_of(row: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return labels, columns
 
 
-def _fixed(row: Mapping[str, Any]) -> NDArray[np.bool_] | None:
-    """The fixed atoms, bool[N]; None if there are no constraints."""
+def _constraints(row: Mapping[str, Any]) -> list[Any]:
+    """The constraints of ASE."""
     constraints = row.get("constraints")
     if isinstance(constraints, str):
         constraints = decode(constraints)
-    if constraints is None or len(constraints) == 0:
-        return None
-    made = [dict2constraint(constraint) for constraint in constraints]
-    return fixed_by(made, len(row["numbers"]))
+    return [dict2constraint(constraint) for constraint in constraints or ()]
 
 
 def row_of(c: Configuration, number: int, more: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,8 +10,10 @@ import bz2
 import gzip
 import itertools
 import lzma
+import sys
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +90,8 @@ def _frames(file: Iterator[str], path: Path) -> Iterator[tuple[str, list[str], i
             return
         where = f"{path}, configuration {index}"
         try:
-            atoms = int(head)
+            if not 0 <= (atoms := int(head)) <= sys.maxsize:
+                raise ValueError
         except ValueError:
             raise DataError(
                 f"{where}: line {line} is {head.strip()!r:.40}, expected the number of atoms"
@@ -134,10 +137,11 @@ def _configuration(
     if numbers is None or positions is None:
         missing = "species" if numbers is None else "pos"
         raise DataError(f"{where}: Properties on line {line - 1} has no '{missing}'")
-    movable = columns.pop("move_mask", None)
+    moves = columns.pop("move_mask", None)
+    moves = None if moves is None else moves.reshape(len(rows), -1)
     tags = columns.pop("tags", None)
     collect(names, labels, columns)
-    return configuration_of(
+    configuration = configuration_of(
         numbers,
         positions,
         cell,
@@ -147,10 +151,13 @@ def _configuration(
         source,
         index,
         # A mask of three columns speaks of directions: fixed is what moves in none of them.
-        fixed=None if movable is None else ~movable.reshape(len(rows), -1).any(axis=1),
+        fixed=None if moves is None else ~moves.any(axis=1),
         tags=tags,
         columns=columns,
     )
+    if moves is not None and (moves.any(axis=1) != moves.all(axis=1)).any():
+        return replace(configuration, constraint="move_mask of single directions")
+    return configuration
 
 
 def _take(labels: dict[str, Any], wanted: str) -> Any:
@@ -251,7 +258,7 @@ _CONVERSIONS: dict[str, Any] = {
 
 def _fits(word: str, kind: str) -> bool:
     try:
-        _CONVERSIONS[kind](word)
+        np.asarray(_CONVERSIONS[kind](word), dtype=_TYPES[kind])
     except (ValueError, KeyError, OverflowError):
         return False
     return kind not in "RI" or "_" not in word

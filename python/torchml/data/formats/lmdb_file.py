@@ -108,6 +108,8 @@ def writing_lmdb(path: Path) -> Iterator[Callable[[bytes, bytes], None]]:
         yield put
         _store(environment, waiting)
         environment.sync(True)
+    except lmdb.Error as error:  # the disk is full, or a quota exceeded
+        raise FileError(f"{path.name} cannot be written: {error}") from None
     finally:
         environment.close()
 

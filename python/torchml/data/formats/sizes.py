@@ -8,18 +8,44 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from torchml.data.configuration import Configuration
 from torchml.data.output import written_then_renamed
+from torchml.errors import TorchMLError
 
 NAME = "metadata.npz"
 
 
-def read_sizes(folder: Path, rows: int) -> NDArray[np.int64] | None:
-    """Return the sizes that a folder lists, i64[rows]; None unless it lists as many."""
+def sizes_of(
+    folder: Path, files: Sequence[Sequence[Configuration]]
+) -> Sequence[NDArray[np.int64] | None]:
+    """Return the sizes of the rows of all files of a folder, i64[n] of each, as the folder lists.
+
+    All are None where the list is of other files: it has another length, or other sizes of the
+    first and the last row of a file.
+    """
+    ends = list(accumulate(map(len, files)))
+    sizes = _read(folder, ends[-1])
+    shares = [] if sizes is None else np.split(sizes, ends[:-1])
+    if not shares or not all(map(_fit, shares, files)):
+        return [None] * len(files)
+    return shares
+
+
+def _fit(sizes: NDArray[np.int64], rows: Sequence[Configuration]) -> bool:
+    try:
+        return len(rows[0]) == sizes[0] and len(rows[-1]) == sizes[-1]
+    except TorchMLError:  # an error of those who read the row
+        return False
+
+
+def _read(folder: Path, rows: int) -> NDArray[np.int64] | None:
+    """The sizes that a folder lists, i64[rows]; None unless it lists as many."""
     try:
         with np.load(folder / NAME, allow_pickle=False) as file:
             sizes = np.asarray(file["natoms"])

@@ -113,7 +113,7 @@ class Destination:
         """Return the file that a path means, which may be a folder to write into.
 
         Raises:
-            DataError: the format is not known.
+            DataError: the format is not known, or not that of the name.
             FileError: the file exists and is not to be replaced, or the folder has other data.
         """
         path = Path(path).expanduser()
@@ -126,6 +126,8 @@ class Destination:
                 )
             path /= f"{_IN_FOLDER}.{format}"
             _check_folder(path)
+        elif format not in (None, named):
+            raise DataError(f"the name {path} shows {named}, expected that, not --to {format}")
         destination = cls(path, format or str(named))
         destination._check(force)
         return destination

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torchml.data.configuration import Configuration
 from torchml.data.files import find_files
 from torchml.data.formats.aselmdb import AseLmdbConfigurations
 from torchml.data.formats.lmdb_file import LmdbFile
@@ -23,6 +22,7 @@ TARGETS = {
     "is2re": {"y_relaxed": "relaxed_energy"},
     "is2rs": {"pos_relaxed": "relaxed_positions"},
 }
+_TARGETS = {name: field for targets in TARGETS.values() for name, field in targets.items()}
 _SHOWN = 20  # faults of a file that are printed
 
 
@@ -47,7 +47,7 @@ def check(path: Path, format: str, task: str | None, keys: Keys) -> Report:
     Args:
         path: of the file.
         format: lmdb or aselmdb.
-        task: s2ef, is2re, is2rs, none, or None to take it from the first good row.
+        task: s2ef, is2re, is2rs or none; None: each row must have the targets that any row has.
         keys: names of the labels.
     """
     report = Report(path)
@@ -58,30 +58,28 @@ def check(path: Path, format: str, task: str | None, keys: Keys) -> Report:
         report.faults.append(str(error))
         return report
     report.rows = len(rows)
+    found: list[tuple[int, str]] = []
+    lacking: dict[str, list[int]] = {name: [] for name in _TARGETS}
+    good = 0
     for index in track(range(len(rows)), f"checking {path.name}", len(rows)):
         try:
             c = rows.read(index)
         except TorchMLError as error:
-            report.faults.append(f"row {index}: {error}")
+            found.append((index, f"row {index}: {error}"))
             continue
-        task = task or _task(c)
-        report.faults += [
-            f"row {index}: {c.name} has no {name}"
-            for name, attribute in TARGETS.get(task, {}).items()
-            if getattr(c, attribute) is None
-        ]
-    if format == "lmdb" and task == "s2ef" and not _has_length(path):
+        good += 1
+        for name, attribute in _TARGETS.items():
+            if getattr(c, attribute) is None:
+                lacking[name].append(index)
+    wanted = [name for name, places in lacking.items() if len(places) < good]
+    if task is not None:
+        wanted = list(TARGETS.get(task, {}))
+    for name in wanted:
+        found += [(k, f"row {k}: {path}, configuration {k} has no {name}") for k in lacking[name]]
+    report.faults += [sentence for _, sentence in sorted(found, key=lambda fault: fault[0])]
+    if format == "lmdb" and "forces" in wanted and not _has_length(path):
         report.faults.append(f"{path} has no key 'length', which OCP needs for S2EF")
     return report
-
-
-def _task(c: Configuration) -> str:
-    """The task for which a row was made; "none" if it has no labels."""
-    if c.energy is not None or c.forces is not None:
-        return "s2ef"
-    if c.relaxed_energy is not None:
-        return "is2re"
-    return "is2rs" if c.relaxed_positions is not None else "none"
 
 
 def _has_length(path: Path) -> bool:
@@ -104,7 +102,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--task",
         choices=(*TARGETS, "none"),
-        help="targets that each row must have; by default those of the first row",
+        help="targets that each row must have; by default those that any row has",
     )
     parser.add_argument("--keys", nargs="+", default=[], metavar="NAME=VALUE", help="as data.keys")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from torchml.data.tools.arguments import (
     read_source,
 )
 from torchml.data.writing import write_lmdb_part
-from torchml.errors import DataError
+from torchml.errors import DataError, FileError
 
 _IN_FOLDERS = ("lmdb", "aselmdb")  # data sets of these formats are folders
 
@@ -63,6 +63,13 @@ def run(options: argparse.Namespace) -> int:
     files, _ = read_source(options)
     configurations = joined(files)
     chosen = divide(configurations, options)
+    _check_others(Path(options.output), destinations.values())
+    for part in destinations:
+        if len(chosen[part]) == 0:
+            raise DataError(
+                f"--{part} leaves none of {len(configurations)} configurations to {part}, expected "
+                "at least one"
+            )
     origin = ", ".join(str(file.path) for file in files)
     for part, destination in destinations.items():
         _write(configurations, chosen[part], destination, origin)
@@ -109,6 +116,17 @@ def _destinations(options: argparse.Namespace) -> dict[str, Destination]:
     return {
         part: Destination.of(folder / name, format, options.force) for part, name in names.items()
     }
+
+
+def _check_others(folder: Path, destinations: Iterable[Destination]) -> None:
+    """Refuse a folder with a part of another split: it may overlap with the new parts."""
+    names = {d.path.relative_to(folder.expanduser()).parts[0] for d in destinations}
+    for path in sorted(folder.expanduser().glob("*")):
+        data = path.suffix.lstrip(".") in WRITERS or any(path.glob("data.*"))
+        if path.stem in PARTS and path.name not in names and data:
+            raise FileError(
+                f"{folder} contains {path.name}, which is of another split, expected another folder"
+            )
 
 
 def _write(

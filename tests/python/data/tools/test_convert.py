@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,3 +105,29 @@ def test_errors_leave_files_as_they_were(capsys):
         assert "a.xyz, configuration 1" in capsys.readouterr().err
     assert Path("b.xyz").read_text() == "precious"
     assert sorted(path.name for path in Path().iterdir()) == ["a.lmdb", "a.xyz", "b.xyz"]
+
+
+def test_the_name_and_the_format_must_agree(capsys):
+    write_extxyz(configurations(), "a.xyz")
+    assert run("a.xyz", "-o", "b.extxyz", "--to", "lmdb") == 1
+    assert "the name b.extxyz shows extxyz, expected that, not --to lmdb" in capsys.readouterr().err
+    assert run("a.xyz", "-o", "b.xyz", "--to", "extxyz") == 0
+
+
+def test_a_command_that_is_terminated_leaves_no_half_file(monkeypatch):
+    """SIGTERM during the writing."""
+
+    def write(configurations, path):
+        def few():
+            yield next(iter(configurations))
+            os.kill(os.getpid(), signal.SIGTERM)
+            yield from configurations
+
+        write_lmdb(few(), path)
+
+    write_extxyz(configurations(), "a.xyz")
+    monkeypatch.setitem(WRITERS, "lmdb", write)
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit, match="143"):
+        run("a.xyz", "-o", "set/b.lmdb")
+    assert list(Path("set").iterdir()) == [] and signal.getsignal(signal.SIGTERM) is before

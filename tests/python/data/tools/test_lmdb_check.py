@@ -96,3 +96,12 @@ def test_other_formats_are_faults(capsys):
     assert "a.xyz is extxyz, expected LMDB" in capsys.readouterr().out
     assert check("none.lmdb") == 1
     assert "none.lmdb does not exist" in capsys.readouterr().err
+
+
+def test_rows_without_a_task_must_have_what_any_row_has(capsys):
+    first, *others = [replace(c, forces=None) for c in configurations()]
+    write_lmdb([first, *others], "a.lmdb")
+    assert check("a.lmdb") == 0  # energies alone are a data set, too
+    write_lmdb([replace(first, energy=None), *others], "a.lmdb")
+    assert check("a.lmdb") == 1
+    assert "row 0: a.lmdb, configuration 0 has no energy" in capsys.readouterr().out

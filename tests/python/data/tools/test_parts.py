@@ -167,3 +167,13 @@ def test_frames_of_a_database_that_is_read_on_demand(data):
     write_aselmdb(data, "set/a.aselmdb")
     assert run("subsample", "set", "-o", "b.aselmdb", "--every", "5") == 0
     assert numbers("b.aselmdb") == [0, 5, 10, 15]
+
+
+def test_no_part_is_empty_and_none_is_of_another_split(data, capsys):
+    for words in (("--val", "5", "--test", "0"), ("--val", "0.2", "--test", "0.0", "--by", "sid")):
+        assert run("split", "a.xyz", "-o", "parts", *words) == 1
+        assert "--test leaves none of 20 configurations to test" in capsys.readouterr().err
+    assert not Path("parts").exists()
+    assert run("split", "a.xyz", "-o", "parts", "--val", "5", "--test", "2") == 0
+    assert run("split", "a.xyz", "-o", "parts", "--val", "5", "--seed", "1", "--force") == 1
+    assert "parts contains test.extxyz, which is of another split" in capsys.readouterr().err
