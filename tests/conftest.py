@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -53,6 +54,14 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Each test has its own working directory, because KIM-API writes kim.log there."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(autouse=True, scope="module")
+def models_end_here() -> Iterator[None]:
+    """End KIM's models with their file of tests: each end is a line in the folder's kim.log."""
+    yield
+    if "kimpy" in sys.modules:
+        gc.collect()
 
 
 @pytest.fixture(scope="session")

@@ -58,7 +58,7 @@ def install(
 ) -> str:
     """One of the models of the tests, for another driver."""
     found = example(kind, convention)
-    name = f"Second_{found.name}"
+    name = f"{driver.partition('__')[0]}_{found.name}"
     files = {
         "model.pt": found.archive,
         "model.param": next(found.folder.glob("*.param")),
