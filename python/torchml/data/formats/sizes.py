@@ -39,7 +39,7 @@ def sizes_of(
 
 def _fit(sizes: NDArray[np.int64], rows: Sequence[Configuration]) -> bool:
     try:
-        return len(rows[0]) == sizes[0] and len(rows[-1]) == sizes[-1]
+        return [len(rows[0]), len(rows[-1])] == [int(sizes[0]), int(sizes[-1])]
     except TorchMLError:  # an error of those who read the row
         return False
 
