@@ -75,70 +75,75 @@ class FoldedForces : public testing::Test {
                                    .job_size = folding == Folding::several_ranks ? 2 : 1}});
   }
 
+  using Change = std::function<void(PeriodicSystem&, int)>;
+
   /// Evaluates a system step after step, with and without folding, and compares everything.
   /// `raw`: forces of each particle, else their sums over the images of each atom.
-  void expect_same(PeriodicSystem system, Folding folding, int steps, bool raw,
-                   std::function<void(PeriodicSystem&, int)> const& change) {
-    auto const plain = potential(Folding::off);
-    auto const sparing = potential(folding);
-    Evaluator one(plain);
-    Evaluator other(sparing);
-    Request const request{.particle_energies = true, .virial = true, .particle_virials = true};
-    Result expected;
-    Result found;
-    for (int step = 0; step <= steps; ++step) {
-      SCOPED_TRACE("step " + std::to_string(step));
-      if (step > 0) change(system, step);
-      one.evaluate(system.view(), request, expected);
-      other.evaluate(system.view(), request, found);
-      ASSERT_NEAR(found.energy, expected.energy, 1e-10);
-      for (int c = 0; c < 6; ++c) ASSERT_NEAR(found.kim_virial[c], expected.kim_virial[c], 1e-10);
-      for (std::size_t i = 0; i < expected.particle_energies.size(); ++i)
-        ASSERT_NEAR(found.particle_energies[i], expected.particle_energies[i], 1e-12);
-      auto const forces = raw ? found.forces : system.reduced(found.forces);
-      auto const right = raw ? expected.forces : system.reduced(expected.forces);
-      for (std::size_t i = 0; i < right.size(); ++i) ASSERT_NEAR(forces[i], right[i], 1e-10);
-      Virial sum{};
-      for (std::size_t i = 0; i < found.kim_particle_virials.size(); ++i)
-        sum[i % 6] += found.kim_particle_virials[i];
-      for (int c = 0; c < 6; ++c) ASSERT_NEAR(sum[c], expected.kim_virial[c], 1e-10);
-    }
+  void expect_same(PeriodicSystem const& system, Folding folding, int steps, bool raw,
+                   Change const& change) {
+    follow(
+        system, folding, steps, change,
+        [](PeriodicSystem const& now, auto const& evaluate) { evaluate(now.view()); },
+        [raw](PeriodicSystem const& now, Result const& found, Result const& expected) {
+          for (std::size_t i = 0; i < expected.particle_energies.size(); ++i)
+            ASSERT_NEAR(found.particle_energies[i], expected.particle_energies[i], 1e-12);
+          auto const forces = raw ? found.forces : now.reduced(found.forces);
+          auto const right = raw ? expected.forces : now.reduced(expected.forces);
+          for (std::size_t i = 0; i < right.size(); ++i) ASSERT_NEAR(forces[i], right[i], 1e-10);
+          Virial sum{};
+          for (std::size_t i = 0; i < found.kim_particle_virials.size(); ++i)
+            sum[i % 6] += found.kim_particle_virials[i];
+          for (int c = 0; c < 6; ++c) ASSERT_NEAR(sum[c], expected.kim_virial[c], 1e-10);
+        });
   }
 
   /// The same with owners that are given and ghosts within one cutoff, in the first evaluation too.
-  void expect_same_with_owners(PeriodicSystem system, int steps,
-                               std::function<void(PeriodicSystem&, int)> const& change) {
-    auto const plain = potential(Folding::off);
-    auto const sparing = potential(Folding::one_rank);
-    Evaluator one(plain);
-    Evaluator other(sparing);
-    Request const request{.particle_energies = true, .virial = true, .particle_virials = true};
-    Result expected;
-    Result found;
-    for (int step = 0; step <= steps; ++step) {
-      SCOPED_TRACE("step " + std::to_string(step));
-      if (step > 0) change(system, step);
-      auto near = system;
-      near.surround(cutoff, cutoff);
-      near.forget_lists_of_ghosts();
-      one.evaluate(system.view(), request, expected);
-      other.evaluate(near.view_with_owners(), request, found);
-      ASSERT_NEAR(found.energy, expected.energy, 1e-10);
-      for (int c = 0; c < 6; ++c) ASSERT_NEAR(found.kim_virial[c], expected.kim_virial[c], 1e-10);
-      auto const energies = system.reduced(expected.particle_energies, 1);
-      auto const forces = system.reduced(expected.forces);
-      auto const virials = system.reduced(expected.kim_particle_virials, 6);
-      for (std::size_t i = 0; i < energies.size(); ++i)
-        ASSERT_NEAR(found.particle_energies[i], energies[i], 1e-12);
-      for (std::size_t i = 0; i < forces.size(); ++i)
-        ASSERT_NEAR(found.forces[i], forces[i], 1e-10);
-      for (std::size_t i = 0; i < virials.size(); ++i)
-        ASSERT_NEAR(found.kim_particle_virials[i], virials[i], 1e-10);
-    }
+  void expect_same_with_owners(PeriodicSystem const& system, int steps, Change const& change) {
+    follow(
+        system, Folding::one_rank, steps, change,
+        [](PeriodicSystem const& now, auto const& evaluate) {
+          auto near = now;
+          near.surround(cutoff, cutoff);
+          near.forget_lists_of_ghosts();
+          evaluate(near.view_with_owners());
+        },
+        [](PeriodicSystem const& now, Result const& found, Result const& expected) {
+          auto const energies = now.reduced(expected.particle_energies, 1);
+          auto const forces = now.reduced(expected.forces);
+          auto const virials = now.reduced(expected.kim_particle_virials, 6);
+          for (std::size_t i = 0; i < energies.size(); ++i)
+            ASSERT_NEAR(found.particle_energies[i], energies[i], 1e-12);
+          for (std::size_t i = 0; i < forces.size(); ++i)
+            ASSERT_NEAR(found.forces[i], forces[i], 1e-10);
+          for (std::size_t i = 0; i < virials.size(); ++i)
+            ASSERT_NEAR(found.kim_particle_virials[i], virials[i], 1e-10);
+        });
   }
 
   static void move(PeriodicSystem& system, int step) {
     system.move(0.003, static_cast<unsigned>(step));
+  }
+
+  /// Moves a system step after step, and hands what a potential that folds finds (`sparing`
+  /// evaluates views of the system) to `compare`, beside the results without folding.
+  void follow(PeriodicSystem system, Folding folding, int steps, Change const& change,
+              auto const& sparing, auto const& compare) {
+    auto const plain = potential(Folding::off);
+    auto const folded = potential(folding);
+    Evaluator one(plain);
+    Evaluator other(folded);
+    Request const request{.particle_energies = true, .virial = true, .particle_virials = true};
+    Result expected;
+    Result found;
+    for (int step = 0; step <= steps; ++step) {
+      SCOPED_TRACE("step " + std::to_string(step));
+      if (step > 0) change(system, step);
+      one.evaluate(system.view(), request, expected);
+      sparing(system, [&](System const& view) { other.evaluate(view, request, found); });
+      ASSERT_NEAR(found.energy, expected.energy, 1e-10);
+      for (int c = 0; c < 6; ++c) ASSERT_NEAR(found.kim_virial[c], expected.kim_virial[c], 1e-10);
+      ASSERT_NO_FATAL_FAILURE(compare(system, found, expected));
+    }
   }
 
   TemporaryFolder folder_;

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import submitit
 import torch
 import yaml
 
+from helpers import slurm
 from helpers.ocp_configs import (
     IS2RE_BASE,
     IS2RE_SCHNET,
@@ -246,7 +248,6 @@ def test_debug_leaves_no_files(data: Path, scratch: Path) -> None:
 
 
 def test_a_job_of_submitit(data: Path, scratch: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("submitit")
     configure(data, "is2re", IS2RE_SCHNET, IS2RE_BASE, "aselmdb")
     words = ("--submit", "--cluster", "local", "--wait", "--identifier", "job")
     run("train", *words, "--optim.max_epochs=1")
@@ -259,17 +260,7 @@ def test_what_slurm_is_asked_for(
     data: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With an sbatch that only keeps what it is given."""
-    submitit = pytest.importorskip("submitit")
-    programs = scratch / "bin"
-    programs.mkdir()
-    for name, text in (
-        ("sbatch", f'#!/bin/sh\ncp "$1" {scratch}/job.sh\necho "Submitted batch job 77"\n'),
-        ("srun", "#!/bin/sh\n"),
-        ("squeue", "#!/bin/sh\n"),
-    ):
-        (programs / name).write_text(text)
-        (programs / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    slurm.stand_in(scratch, monkeypatch)
     configure(data, "is2re", IS2RE_SCHNET, IS2RE_BASE)
     Path("sweep.yml").write_text("optim:\n  lr_initial: [0.1, 0.01]\n")
     words = ["--submit", "--sweep-yml", "sweep.yml", "--distributed", "--num-gpus=2"]

@@ -6,13 +6,13 @@ import pickle
 from pathlib import Path
 
 import pytest
+import submitit
 import torch
 
+from helpers import slurm
 from torchml import cli as commands
 from torchml.training import cli, fit
 from torchml.training.submit import Job, _reason
-
-submitit = pytest.importorskip("submitit")
 
 
 def torchml(*words: object) -> int:
@@ -81,16 +81,7 @@ def test_what_slurm_is_asked_for(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """With an sbatch that only keeps what it is given."""
-    programs = scratch / "bin"
-    programs.mkdir()
-    for name, text in (
-        ("sbatch", f'#!/bin/sh\ncp "$1" {scratch}/job.sh\necho "Submitted batch job 77"\n'),
-        ("srun", "#!/bin/sh\n"),
-        ("squeue", "#!/bin/sh\n"),
-    ):
-        (programs / name).write_text(text)
-        (programs / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(programs), prepend=":")
+    slurm.stand_in(scratch, monkeypatch)
     options = ("--nodes", 2, "--tasks-per-node", 3, "--gpus-per-node", 3, "--time", 90)
     further = ("--partition", "gpu", "--mem", 16, "--slurm", "qos=long", "--data.batch_size", 2)
     assert torchml("submit", "--config", config, *options, *further) == 0

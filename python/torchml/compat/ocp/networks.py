@@ -37,14 +37,10 @@ class SchNet(Common):
 
 
 @dataclass
-class DimeNetPlusPlus(Common):
-    """Keys of dimenetplusplus."""
+class Directional(Common):
+    """Keys of dimenet and of dimenetplusplus."""
 
     hidden_channels: int = 128
-    num_blocks: int = 4
-    int_emb_size: int = 64
-    basis_emb_size: int = 8
-    out_emb_channels: int = 256
     num_spherical: int = 7
     num_radial: int = 6
     envelope_exponent: int = 5
@@ -54,18 +50,21 @@ class DimeNetPlusPlus(Common):
 
 
 @dataclass
-class DimeNet(Common):
+class DimeNetPlusPlus(Directional):
+    """Keys of dimenetplusplus."""
+
+    num_blocks: int = 4
+    int_emb_size: int = 64
+    basis_emb_size: int = 8
+    out_emb_channels: int = 256
+
+
+@dataclass
+class DimeNet(Directional):
     """Keys of dimenet."""
 
-    hidden_channels: int = 128
     num_blocks: int = 6
     num_bilinear: int = 8
-    num_spherical: int = 7
-    num_radial: int = 6
-    envelope_exponent: int = 5
-    num_before_skip: int = 1
-    num_after_skip: int = 2
-    num_output_layers: int = 3
     max_angles_per_image: int | None = None
 
 
