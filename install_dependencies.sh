@@ -237,7 +237,7 @@ install_system_packages() {
 --no-system-packages" apt_get install -y --no-install-recommends "${missing[@]}"
 }
 
-# The tests look for these names, too. Some distributions have no such package; it is not necessary.
+# The tests look for these names, too. Some distributions have no such package; all else goes on.
 install_browser() {
     local name
     for name in chromium chromium-browser google-chrome; do
@@ -251,7 +251,7 @@ install_browser() {
         attempt apt_get update &&
             attempt apt_get install -y --no-install-recommends chromium && return
     fi
-    warn "Chromium is missing (package chromium): tests of HTML reports are left out."
+    warn "Chromium is missing (package chromium): tests of HTML reports fail."
 }
 
 find_python() {

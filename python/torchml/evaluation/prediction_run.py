@@ -36,7 +36,6 @@ from torchml.evaluation.predicting import (
 )
 from torchml.evaluation.predictions import Predictions
 from torchml.evaluation.work_folder import WorkFolder
-from torchml.inference.files import model_files
 from torchml.inference.potential import Potential
 
 FileFormat = Literal["extxyz", "npz", "json"]
@@ -123,7 +122,7 @@ def predict_to_file(
     if particle_energies and potential.energy_kind == "total":
         notify(f"{potential.name} returns the total energy alone: no energies of atoms are written")
     run = {
-        "model": _model_digest(potential.name),
+        "model": potential.digest(),
         "data set": _data_digest(splits, parts, format),
         "choice of options": f"{wanted}; {keys or Keys()}; {format}; {broken}",
     }
@@ -209,21 +208,6 @@ def _split(predictions: Predictions, sizes: Mapping[str, int]) -> dict[str, Pred
         begin, end = end, end + size
         parts[name] = predictions.take(range(begin, end))
     return parts
-
-
-def _model_digest(model: str) -> str:
-    """A digest of the files of a model."""
-    digest = hashlib.sha256()
-    path = Path(model)
-    if path.is_file():
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    with model_files(model) as folder:
-        for file_path in sorted(folder.iterdir()) if folder.is_dir() else [folder]:
-            if file_path.is_file():
-                digest.update(file_path.name.encode() + b"\0")
-                digest.update(hashlib.sha256(file_path.read_bytes()).digest())
-    return digest.hexdigest()
 
 
 def _data_digest(
