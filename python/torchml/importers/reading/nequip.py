@@ -1,0 +1,409 @@
+"""NequIP and Allegro, in checkpoints and packages of nequip.
+
+S. Batzner et al., Nat. Commun. 13, 2453 (2022); A. Musaelian et al., Nat. Commun. 14, 579 (2023);
+C. W. Tan et al., arXiv:2504.16068.
+
+The energies are a function of nequip's own modules: they take edge vectors, from the centre, which
+is row 0 of nequip's edges, to the neighbour. The classes of a package are copies of nequip's, so
+that modules are recognised by the names of their classes.
+"""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .source import EnergyFunction, ReadingError, Results, Source, Structure, Wish
+
+MODULE = "nequip"
+INSTALL = ("nequip==0.19.1", "nequip-allegro==0.8.3")
+
+# Modules that pass features between atoms; the others work on single atoms or single edges.
+_MESSAGES = ("ConvNetLayer",)
+_OF_EDGES = ("Allegro_Module", "EdgewiseReduce", "LennardJones", "SimpleLennardJones", "ZBL")
+_LOCAL = (
+    "AddRadialCutoffToData",
+    "ApplyFactor",
+    "AtomwiseReduce",
+    "BesselEdgeLengthEncoding",
+    "EdgeLengthNormalizer",
+    "NodeTypeEmbed",
+    "PerTypeScaleShift",
+    "ProductTypeEmbedding",
+    "ScalarMLP",
+    "SphericalHarmonicEdgeAttrs",
+    "TwoBodySphericalHarmonicTensorEmbed",
+    "TwoBodySplineScalarEmbed",
+)
+# Modules that stay in float64 in a model of float32, as nequip builds them.
+_DOUBLE = (
+    "BesselEdgeLengthEncoding",
+    "EdgeLengthNormalizer",
+    "PerClassSpline",
+    "PerTypeScaleShift",
+    "ZBL",
+)
+_REOPENED = {"ModelFromPackage": "package_path", "ModelFromCheckpoint": "checkpoint_path"}
+_PREFACTOR = 0.5 * 14.399645  # of nequip's ZBL, in eV Å
+_EDGE_KEYS = (
+    "edge_vectors",
+    "edge_lengths",
+    "normed_edge_lengths",
+    "edge_attrs",
+    "edge_embedding",
+    "edge_cutoff",
+)
+_NODE_KEYS = ("pos", "atom_types", "node_attrs", "node_features")
+
+
+def open_model(wish: Wish) -> Source:
+    """Open a checkpoint or a package of nequip.
+
+    Args:
+        wish: `head` names one of several models in the file.
+    """
+    path = Path(wish.model)
+    models, provenance, notes = _load(path)
+    model = _one(models, wish.head, path).eval().requires_grad_(False)
+    facts = model.metadata
+    types = facts["type_names"].split(" ")
+    species = _species_of(types, wish.species, path)
+    own = facts["model_dtype"]
+    dtype = wish.dtype or own
+    if dtype != own:
+        _cast(model, getattr(torch, dtype))
+
+    parts = list(_parts(getattr(model.model, "func", model.model), path))
+    _check_units(parts, path)
+    kept = [types.index(name) for name in species.values()]
+    cutoff, table = _cutoffs(facts, types, kept)
+    if table:
+        notes.append(f"cutoffs by centre and neighbour (Å): {table}")
+    layers = max(1, sum(_kind(part) in _MESSAGES for part in parts))
+    energies = _energies(parts, layers, kept, len(types))
+    symbols = list(species)
+    return Source(
+        species=symbols,
+        cutoff=cutoff,
+        layers=layers,
+        dtypes=(own, "float32" if own == "float64" else "float64"),
+        own_results=_calculator(model, species),
+        energies=energies,
+        isolated=dict(zip(symbols, _lone_atoms(energies, len(symbols), layers), strict=True)),
+        provenance=provenance
+        | {
+            "model": "Allegro" if any(_kind(p) == "Allegro_Module" for p in parts) else "NequIP",
+            "types": " ".join(f"{name}={symbol}" for symbol, name in species.items()),
+            "own dtype": own,
+        },
+        notes=(
+            *notes,
+            "nequip's files name no units: the energies are taken as eV, the lengths as Å",
+        ),
+    )
+
+
+def _load(path: Path) -> tuple[Mapping[str, Any], dict[str, str], list[str]]:
+    """The models in a file by name, where they come from, and notes."""
+    if not path.is_file():
+        raise ReadingError(f"{path}: no such file, expected a checkpoint or a package of nequip")
+    if path.name.endswith((".nequip.pt2", ".nequip.pth")):
+        raise ReadingError(
+            f"{path} is compiled, and its network cannot be read any more, expected the "
+            "checkpoint (.ckpt) or package (.nequip.zip) that it was compiled from"
+        )
+    package = path.name.endswith(".nequip.zip")
+    provenance, notes = (_facts_of_package if package else _facts_of_checkpoint)(path)
+
+    from nequip.model.saved_models.load_utils import load_saved_model
+    from nequip.utils.global_state import set_global_state
+
+    set_global_state()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        models: Mapping[str, Any] = load_saved_model(str(path), model_key=None)
+    return models, provenance, notes
+
+
+def _facts_of_package(path: Path) -> tuple[dict[str, str], list[str]]:
+    import yaml
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            text = torch.package.PackageImporter(str(path)).load_text(
+                "model", "package_metadata.txt"
+            )
+        except (RuntimeError, OSError) as error:
+            raise ReadingError(
+                f"{path} cannot be read as a package ({_first_line(error)}), expected a file that "
+                "'nequip-package build' wrote"
+            ) from None
+    versions = yaml.safe_load(text).get("versions", {})
+    provenance = {
+        "package": f"nequip {version('nequip')}",
+        "written by": ", ".join(f"{name} {number}" for name, number in versions.items()),
+        "file": "package",
+    }
+    return provenance, []
+
+
+def _facts_of_checkpoint(path: Path) -> tuple[dict[str, str], list[str]]:
+    content = _read_checkpoint(path)
+    try:
+        hyper, state = content["hyper_parameters"], content["state_dict"]
+        config, versions = hyper["model"], hyper["info_dict"]["versions"]
+    except (KeyError, TypeError):
+        raise ReadingError(
+            f"{path} is no checkpoint of nequip: the entries 'state_dict' and 'hyper_parameters' "
+            "with 'model' and 'info_dict' are expected"
+        ) from None
+    for target, other in _targets(config):
+        if (name := target.rpartition(".")[2]) in _REOPENED:
+            raise ReadingError(
+                f"{path} is of a fine-tuning and opens {other.get(_REOPENED[name])} again, whose "
+                "content is not checked, expected a package of it, which holds the whole model: "
+                f"nequip-package build {path} {path.stem}.nequip.zip"
+            )
+        if find_spec(root := target.partition(".")[0]) is None:
+            raise ReadingError(
+                f"{path} needs the Python package of '{root}' ({target}), which this environment "
+                f"does not have, expected one with {' and '.join(INSTALL)}"
+            )
+    weights = "as trained"
+    if (average := state.get("ema._extra_state")) is not None:
+        if not average["is_holding_ema_weights"]:
+            raise ReadingError(
+                f"{path} was written while the averaged weights and the trained ones were "
+                "exchanged ('is_holding_ema_weights' is False), so that it is open which are "
+                "which, expected a checkpoint that was written after a validation"
+            )
+        weights = f"averaged (decay {average['decay']}, {average['num_updates']} updates)"
+    provenance = {
+        "package": f"nequip {version('nequip')}",
+        "written by": ", ".join(f"{name} {number}" for name, number in versions.items()),
+        "file": "checkpoint",
+        "weights": weights,
+    }
+    notes = []
+    if versions.get("nequip") != version("nequip"):
+        notes.append(
+            f"the checkpoint was written by nequip {versions.get('nequip')} and is read by "
+            f"nequip {version('nequip')}, which builds the model again"
+        )
+    return provenance, notes
+
+
+def _read_checkpoint(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        pass  # a configuration with other objects than plain values
+    except (RuntimeError, EOFError) as error:
+        raise ReadingError(f"{path} cannot be read: {_first_line(error)}") from None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=False)
+    except Exception as error:
+        raise ReadingError(f"{path} cannot be read: {_first_line(error)}") from None
+
+
+def _targets(config: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The functions that a configuration names, with their arguments."""
+    if isinstance(config, Mapping):
+        if isinstance(config.get("_target_"), str):
+            yield config["_target_"], config
+        for value in config.values():
+            yield from _targets(value)
+    elif isinstance(config, (list, tuple)):
+        for value in config:
+            yield from _targets(value)
+
+
+def _one(models: Mapping[str, Any], name: str | None, path: Path) -> Any:
+    """The model of that name, or the only one."""
+    names = list(models.keys())
+    if name is None and len(names) == 1:
+        return models[names[0]]
+    if name not in names:
+        given = "the model is not named" if name is None else f"the model is '{name}'"
+        raise ReadingError(f"{path}: {given}, expected --head {' | '.join(names)}")
+    return models[name]
+
+
+def _species_of(types: Sequence[str], wished: Sequence[str] | None, path: Path) -> dict[str, str]:
+    """The names of the kept types by their chemical symbols."""
+    from ase.data import atomic_numbers
+
+    if all(name in atomic_numbers for name in types):
+        if unknown := [symbol for symbol in wished or () if symbol not in types]:
+            raise ReadingError(
+                f"{path} has no type {unknown[0]}, expected species of {' '.join(types)}"
+            )
+        return {symbol: symbol for symbol in wished or types}
+    if wished is None or len(wished) != len(types):
+        raise ReadingError(
+            f"{path}: the types {' '.join(types)} are not all chemical symbols, expected the "
+            f"element of each in this order, {len(types)} symbols after --species"
+        )
+    if len(set(wished)) < len(wished):
+        raise ReadingError(
+            f"{path}: two of the types {' '.join(types)} would be one element, expected a model "
+            "whose types differ by their element: a simulator has no other types"
+        )
+    return dict(zip(wished, types, strict=True))
+
+
+def _cast(model: Any, dtype: torch.dtype) -> None:
+    """Compute in another float type; what nequip always has in float64 stays so."""
+    double = {m for part in model.modules() if _kind(part) in _DOUBLE for m in part.modules()}
+    for module in model.modules():
+        for name in ("_output_dtype", "model_dtype"):
+            if hasattr(module, name):
+                setattr(module, name, dtype)
+        if module in double:
+            continue
+        for tensor in (*module._parameters.values(), *module._buffers.values()):
+            if tensor is not None and tensor.is_floating_point():
+                tensor.data = tensor.data.to(dtype)
+
+
+def _kind(module: Any) -> str:
+    return type(module).__name__
+
+
+def _parts(module: Any, path: Path) -> Iterator[Any]:
+    """The modules that a sequence calls one after the other."""
+    if _kind(module) == "SequentialGraphNetwork":
+        for one in module.children():
+            yield from _parts(one, path)
+        return
+    if _kind(module) not in (*_MESSAGES, *_OF_EDGES, *_LOCAL):
+        raise ReadingError(
+            f"{path} has the part '{_kind(module)}', whose reach is not known, expected the parts "
+            "of NequIP and Allegro alone"
+        )
+    yield module
+
+
+def _check_units(parts: Sequence[Any], path: Path) -> None:
+    for part in parts:
+        if _kind(part) == "ZBL":
+            prefactor = float(part._qqr2exesquare)
+            if abs(prefactor / _PREFACTOR - 1.0) > 1e-6:
+                raise ReadingError(
+                    f"{path}: the ZBL potential is not in eV and Å (its prefactor is {prefactor}, "
+                    f"not {_PREFACTOR}), so neither is the model, expected one of the units 'metal'"
+                )
+
+
+def _cutoffs(facts: Mapping[str, str], types: list[str], kept: list[int]) -> tuple[float, str]:
+    """The largest cutoff among the kept types, and a text of all where they differ."""
+    text = facts.get("per_edge_type_cutoff")
+    if text is None:
+        return float(facts["r_max"]), ""
+    rows = torch.tensor([float(value) for value in text.split()]).view(len(types), len(types))
+    table = {(types[a], types[b]): float(rows[a, b]) for a in kept for b in kept}
+    return max(table.values()), ", ".join(f"{a} {b} {r:g}" for (a, b), r in table.items())
+
+
+def _energies(
+    parts: Sequence[Any], layers: int, kept: Sequence[int], types: int
+) -> EnergyFunction:
+    """The energies as the parts compute them, in float64, with scales and shifts."""
+    type_of = None if list(kept) == list(range(types)) else torch.tensor(kept)
+
+    def energies(
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> Tensor:
+        vectors = edge_vectors.to(torch.float64)
+        data = {
+            "atom_types": species if type_of is None else type_of.index_select(0, species),
+            "edge_index": edge_index.flip(0),
+            "edge_vectors": vectors,
+            "pos": vectors.new_zeros([species.size(0), 3]),
+        }
+        shell = layers
+        for part in parts:
+            if _kind(part) in _MESSAGES:
+                if shell < layers:
+                    _restrict(data, node_counts[shell], edge_counts[shell - 1])
+                shell -= 1
+            data = part(data)
+        found: Tensor = data["atomic_energy"].squeeze(1)
+        return torch.nn.functional.pad(found, [0, species.size(0) - found.size(0)])
+
+    return energies
+
+
+def _restrict(data: dict[str, Tensor], nodes: int, edges: int) -> None:
+    """Leave out nodes and edges that the following layers do not need."""
+    for key in ("feature_norm_factor", "edge_type_flat"):  # which nequip then makes again
+        data.pop(key, None)
+    data["edge_index"] = data["edge_index"][:, :edges].contiguous()
+    for key in _EDGE_KEYS:
+        if key in data:
+            data[key] = data[key][:edges]
+    for key in _NODE_KEYS:
+        data[key] = data[key][:nodes]
+
+
+def _lone_atoms(energies: EnergyFunction, count: int, layers: int) -> list[float]:
+    """Energies of atoms without neighbours (eV)."""
+    nothing = torch.zeros(0, 3, dtype=torch.float64)
+    found = energies(
+        torch.arange(count),
+        nothing,
+        torch.zeros(2, 0, dtype=torch.int64),
+        [count] * (layers + 1),
+        [0] * layers,
+    )
+    return [float(energy) for energy in found]
+
+
+def _calculator(model: Any, species: Mapping[str, str]) -> Any:
+    """nequip's ASE calculator, with nequip's own neighbour list."""
+    from nequip.ase import NequIPCalculator
+    from nequip.integrations.utils import basic_transforms
+
+    if hasattr(model.model, "do_derivatives"):
+        model.model.do_derivatives = True
+    facts = model.metadata
+    calculator = NequIPCalculator(
+        model,
+        "cpu",
+        transforms=basic_transforms(
+            facts, float(facts["r_max"]), facts["type_names"].split(" "), dict(species)
+        ),
+    )
+
+    def own_results(structure: Structure) -> Results:
+        from ase import Atoms
+
+        atoms = Atoms(
+            structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc
+        )
+        atoms.calc = calculator
+        return Results(
+            energy=float(atoms.get_potential_energy()),
+            forces=atoms.get_forces(),
+            stress=atoms.get_stress() if all(structure.pbc) else None,
+            energies=atoms.get_potential_energies(),
+        )
+
+    return own_results
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), _kind(error))
