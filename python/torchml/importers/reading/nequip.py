@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import pickle
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +24,7 @@ from torch import Tensor
 from .source import EnergyFunction, ReadingError, Results, Source, Structure, Wish
 
 MODULE = "nequip"
-INSTALL = ("nequip==0.19.1", "nequip-allegro==0.8.3")
+INSTALL = ("torch==2.13.0", "nequip==0.19.1", "nequip-allegro==0.8.3")
 
 # Modules that pass features between atoms; the others work on single atoms or single edges.
 _MESSAGES = ("ConvNetLayer",)
@@ -68,11 +68,13 @@ def open_model(wish: Wish) -> Source:
     """Open a checkpoint or a package of nequip.
 
     Args:
-        wish: `head` names one of several models in the file.
+        wish: `head` names one of several models in the file, and gives the numbers of fields of
+            the whole structure that the model takes, such as charge=0; separated by commas.
     """
     path = Path(wish.model)
     models, provenance, notes = _load(path)
-    model = _one(models, wish.head, path).eval().requires_grad_(False)
+    name, given = _head(wish.head)
+    model = _one(models, name, path).eval().requires_grad_(False)
     facts = model.metadata
     types = facts["type_names"].split(" ")
     species = _species_of(types, wish.species, path)
@@ -83,26 +85,28 @@ def open_model(wish: Wish) -> Source:
 
     parts = list(_parts(getattr(model.model, "func", model.model), path))
     _check_units(parts, path)
+    fields = _fields(parts, given, path)
     kept = [types.index(name) for name in species.values()]
     cutoff, table = _cutoffs(facts, types, kept)
     if table:
         notes.append(f"cutoffs by centre and neighbour (Å): {table}")
     layers = max(1, sum(_kind(part) in _MESSAGES for part in parts))
-    energies = _energies(parts, layers, kept, len(types))
+    energies = _energies(parts, layers, kept, len(types), fields)
     symbols = list(species)
     return Source(
         species=symbols,
         cutoff=cutoff,
         layers=layers,
         dtypes=(own, "float32" if own == "float64" else "float64"),
-        own_results=_calculator(model, species),
+        own_results=_calculator(model, species, fields),
         energies=energies,
-        isolated=dict(zip(symbols, _lone_atoms(energies, len(symbols), layers), strict=True)),
+        isolated=dict(zip(symbols, _lone_atoms(energies, len(symbols), layers, path), strict=True)),
         provenance=provenance
         | {
             "model": "Allegro" if any(_kind(p) == "Allegro_Module" for p in parts) else "NequIP",
             "types": " ".join(f"{name}={symbol}" for symbol, name in species.items()),
             "own dtype": own,
+            **{name: str(value) for name, value in fields.items()},
         },
         notes=(
             *notes,
@@ -176,7 +180,7 @@ def _facts_of_checkpoint(path: Path) -> tuple[dict[str, str], list[str]]:
         if find_spec(root := target.partition(".")[0]) is None:
             raise ReadingError(
                 f"{path} needs the Python package of '{root}' ({target}), which this environment "
-                f"does not have, expected one with {' and '.join(INSTALL)}"
+                f"does not have, expected one with {' '.join(INSTALL)}"
             )
     weights = "as trained"
     if (average := state.get("ema._extra_state")) is not None:
@@ -225,6 +229,18 @@ def _targets(config: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
     elif isinstance(config, (list, tuple)):
         for value in config:
             yield from _targets(value)
+
+
+def _head(text: str | None) -> tuple[str | None, dict[str, str]]:
+    """The name of a model and the values of fields, of `--head`."""
+    name, fields = None, {}
+    for word in text.split(",") if text else []:
+        key, sign, value = word.partition("=")
+        if sign:
+            fields[key] = value
+        else:
+            name = word
+    return name, fields
 
 
 def _one(models: Mapping[str, Any], name: str | None, path: Path) -> Any:
@@ -304,6 +320,28 @@ def _check_units(parts: Sequence[Any], path: Path) -> None:
                 )
 
 
+def _fields(parts: Sequence[Any], given: Mapping[str, str], path: Path) -> dict[str, int]:
+    """The numbers that hold for a whole structure, such as its charge, and select an embedding."""
+    wanted = {}
+    for part in parts:
+        embeddings = getattr(part, "categorical_graph_field_embed_modules", {})
+        for name, embedding in embeddings.items():
+            least = part.categorical_graph_field_embed_shifts[name]
+            wanted[name] = range(least, least + embedding.num_embeddings)
+    texts = [f"{name}={one[0]}...{one[-1]}" for name, one in wanted.items()]
+    fields = {name: int(value) for name, value in given.items() if value.lstrip("-").isdigit()}
+    if fields.keys() != given.keys() or fields.keys() != wanted.keys():
+        raise ReadingError(
+            f"{path} takes {', '.join(wanted) or 'no fields of a whole structure'}, but the head "
+            f"names {', '.join(given) or 'none'}, expected "
+            f"{'--head ' + ','.join(texts) if texts else 'none'}"
+        )
+    for name, value in fields.items():
+        if value not in wanted[name]:
+            raise ReadingError(f"{path}: {name} is {value}, expected --head {','.join(texts)}")
+    return fields
+
+
 def _cutoffs(facts: Mapping[str, str], types: list[str], kept: list[int]) -> tuple[float, str]:
     """The largest cutoff among the kept types, and a text of all where they differ."""
     text = facts.get("per_edge_type_cutoff")
@@ -315,10 +353,15 @@ def _cutoffs(facts: Mapping[str, str], types: list[str], kept: list[int]) -> tup
 
 
 def _energies(
-    parts: Sequence[Any], layers: int, kept: Sequence[int], types: int
+    parts: Sequence[Any],
+    layers: int,
+    kept: Sequence[int],
+    types: int,
+    fields: Mapping[str, int],
 ) -> EnergyFunction:
     """The energies as the parts compute them, in float64, with scales and shifts."""
     type_of = None if list(kept) == list(range(types)) else torch.tensor(kept)
+    constants = {name: torch.tensor([value]) for name, value in fields.items()}
 
     def energies(
         species: Tensor,
@@ -333,6 +376,7 @@ def _energies(
             "edge_index": edge_index.flip(0),
             "edge_vectors": vectors,
             "pos": vectors.new_zeros([species.size(0), 3]),
+            **constants,
         }
         shell = layers
         for part in parts:
@@ -359,20 +403,36 @@ def _restrict(data: dict[str, Tensor], nodes: int, edges: int) -> None:
         data[key] = data[key][:nodes]
 
 
-def _lone_atoms(energies: EnergyFunction, count: int, layers: int) -> list[float]:
+def _lone_atoms(
+    energies: EnergyFunction, count: int, layers: int, path: Path
+) -> list[float]:
     """Energies of atoms without neighbours (eV)."""
     nothing = torch.zeros(0, 3, dtype=torch.float64)
-    found = energies(
-        torch.arange(count),
-        nothing,
-        torch.zeros(2, 0, dtype=torch.int64),
-        [count] * (layers + 1),
-        [0] * layers,
-    )
+    edges = torch.zeros(2, 0, dtype=torch.int64)
+    nodes = [count] * (layers + 1)
+    try:
+        found = energies(torch.arange(count), nothing, edges, nodes, [0] * layers)
+    except Exception as error:  # whatever the modules of another version raise
+        raise ReadingError(
+            f"{path}: nequip's own modules stop at lone atoms ({_first_line(error)})"
+        ) from error
     return [float(energy) for energy in found]
 
 
-def _calculator(model: Any, species: Mapping[str, str]) -> Any:
+class _Fields(torch.nn.Module):
+    """Adds the numbers that hold for a whole structure to nequip's data."""
+
+    def __init__(self, fields: Mapping[str, int]) -> None:
+        super().__init__()
+        self.fields = dict(fields)
+
+    def forward(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
+        return data | {name: torch.tensor([[value]]) for name, value in self.fields.items()}
+
+
+def _calculator(
+    model: Any, species: Mapping[str, str], fields: Mapping[str, int]
+) -> Callable[[Structure], Results]:
     """nequip's ASE calculator, with nequip's own neighbour list."""
     from nequip.ase import NequIPCalculator
     from nequip.integrations.utils import basic_transforms
@@ -380,13 +440,13 @@ def _calculator(model: Any, species: Mapping[str, str]) -> Any:
     if hasattr(model.model, "do_derivatives"):
         model.model.do_derivatives = True
     facts = model.metadata
-    calculator = NequIPCalculator(
-        model,
-        "cpu",
-        transforms=basic_transforms(
-            facts, float(facts["r_max"]), facts["type_names"].split(" "), dict(species)
-        ),
+    transforms = basic_transforms(
+        facts,
+        float(facts["r_max"]),
+        facts["type_names"].split(" "),
+        dict(species),
     )
+    calculator = NequIPCalculator(model, "cpu", transforms=[_Fields(fields), *transforms])
 
     def own_results(structure: Structure) -> Results:
         from ase import Atoms
