@@ -86,6 +86,7 @@ class Layer(torch.nn.Module):
     Args:
         up: maps of the features before they are sent.
         sends: the block of the features that each of `up` takes.
+        factors: of what is sent, by the element of the sender, [Z].
         convolution: sums of messages.
         down: maps of the sums.
         arrives: the block before the gate that each of `down` adds to.
@@ -94,6 +95,10 @@ class Layer(torch.nn.Module):
         stays: the block before the gate that each of `keep` adds to.
         gate: makes the features of the blocks.
     """
+
+    factors: Tensor
+
+    __constants__ = ("has_factors",)
 
     def __init__(
         self,
@@ -106,8 +111,11 @@ class Layer(torch.nn.Module):
         kept: list[int],
         stays: list[int],
         gate: Gate,
+        factors: Tensor | None = None,
     ) -> None:
         super().__init__()
+        self.has_factors = factors is not None
+        self.register_buffer("factors", torch.ones(1) if factors is None else factors)
         self.up = torch.nn.ModuleList(up)
         self.sends = sends
         self.convolution = convolution
@@ -134,7 +142,10 @@ class Layer(torch.nn.Module):
         """Features of the first `n_out` nodes; the arguments are those of `Convolution`."""
         sent: list[Tensor] = []
         for k, linear in enumerate(self.up):
-            sent.append(linear(features[self.sends[k]], species))
+            one = linear(features[self.sends[k]], species)
+            if self.has_factors:
+                one = one * self.factors.index_select(0, species).view(-1, 1, 1)
+            sent.append(one)
         sums = self.convolution(
             sent, harmonics, expansion, edge_index, order, slot, width, n_out
         )
@@ -178,6 +189,53 @@ class Readout(torch.nn.Module):
         return energies
 
 
+class ScreenedRepulsion(torch.nn.Module):
+    """Half of the screened repulsion of two nuclei for each edge, at its target.
+
+    J. F. Ziegler, J. P. Biersack and U. Littmark, The Stopping and Range of Ions in Matter, vol. 1,
+    Pergamon (1985).
+
+    Args:
+        charges: of the elements, in units in which half of the energy is q q' / r (eV Å)^(1/2).
+        screening: by element (1/Å); the inverse length of a pair is the sum.
+        weights: of the exponentials.
+        decays: of the exponentials.
+        envelope: of the distance in units in which all pairs end at the cutoff.
+    """
+
+    charges: Tensor
+    screening: Tensor
+
+    def __init__(
+        self,
+        charges: Tensor,
+        screening: Tensor,
+        weights: list[float],
+        decays: list[float],
+        envelope: torch.nn.Module,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("charges", charges)
+        self.register_buffer("screening", screening)
+        self.weights = weights
+        self.decays = decays
+        self.envelope = envelope
+
+    def forward(
+        self, r: Tensor, stretched: Tensor, species: Tensor, edge_index: Tensor, n_out: int
+    ) -> Tensor:
+        """Energies [n_out, 1] of the first nodes; shapes: r and stretched [E], species [M]."""
+        one = species.index_select(0, edge_index[0])
+        two = species.index_select(0, edge_index[1])
+        x = r * (self.screening.index_select(0, one) + self.screening.index_select(0, two))
+        screened = torch.zeros_like(x)
+        for k, weight in enumerate(self.weights):
+            screened = screened + weight * torch.exp(-self.decays[k] * x)
+        charges = self.charges.index_select(0, one) * self.charges.index_select(0, two)
+        energies = (charges * screened / r).unsqueeze(1) * self.envelope(stretched.unsqueeze(1))
+        return energies.new_zeros([n_out, 1]).index_add(0, edge_index[1], energies)
+
+
 class NequIP(EdgeModel):
     """Energies of a network of NequIP's type without the shifts of the elements.
 
@@ -191,12 +249,17 @@ class NequIP(EdgeModel):
         normalized: of unit vectors; without, Y_l grows with the l-th power of the distance.
         readout: energies of the last layer's scalars.
         scales: factors of the energies, by element (eV).
+        stretches: cutoff over the cutoff of a pair, row of the target and column of the source,
+            [Z, Z]; None where all pairs have one cutoff.
+        repulsion: is added to the scaled energies.
     """
 
     embedding: Tensor
     scales: Tensor
+    stretches: Tensor
 
     exact_distances = True
+    __constants__ = ("has_repulsion", "has_stretches")
 
     def __init__(
         self,
@@ -209,6 +272,8 @@ class NequIP(EdgeModel):
         normalized: bool,
         readout: Readout,
         scales: Tensor,
+        stretches: Tensor | None = None,
+        repulsion: ScreenedRepulsion | None = None,
     ) -> None:
         super().__init__(species, cutoff, len(blocks))
         self.blocks = torch.nn.ModuleList(blocks)
@@ -218,6 +283,11 @@ class NequIP(EdgeModel):
         self.readout = readout
         self.register_buffer("embedding", embedding)
         self.register_buffer("scales", scales)
+        self.has_stretches = stretches is not None
+        one = torch.ones(1, 1, dtype=torch.float64)
+        self.register_buffer("stretches", one if stretches is None else stretches)
+        self.has_repulsion = repulsion is not None
+        self.repulsion: torch.nn.Module = repulsion or torch.nn.Identity()
 
     def forward(
         self,
@@ -230,7 +300,12 @@ class NequIP(EdgeModel):
         r = lengths(edge_vectors)
         vectors = edge_vectors / r.unsqueeze(1) if self.normalized else edge_vectors
         harmonics = self.harmonics(vectors.to(self.embedding.dtype))
-        expansion = self.basis(r)
+        stretched = r
+        if self.has_stretches:
+            pair = species.index_select(0, edge_index[1]) * self.stretches.size(0)
+            pair = pair + species.index_select(0, edge_index[0])
+            stretched = r * self.stretches.flatten().index_select(0, pair)
+        expansion = self.basis(stretched)
         order = self.basis.order(edge_index, species.size(0))
         slot, width = edge_index[1], 0
         if not self.basis.compressed and scripting():
@@ -255,6 +330,10 @@ class NequIP(EdgeModel):
             )
             own = own[:n_out]
         energies = self.readout(features[0][:, 0]) * self.scales.index_select(0, own).unsqueeze(1)
+        if self.has_repulsion:
+            n, n_out, dtype = edge_counts[0], node_counts[0], energies.dtype
+            near, index = (r[:n].to(dtype), stretched[:n].to(dtype)), edge_index[:, :n]
+            energies = energies + self.repulsion(near[0], near[1], species, index, n_out)
         return per_node(energies, species)
 
 
@@ -283,5 +362,6 @@ _PARTS: dict[str, Any] = {
     "PolynomialEnvelope": radial.PolynomialEnvelope,
     "RadialWeights": radial.RadialWeights,
     "Readout": Readout,
+    "ScreenedRepulsion": ScreenedRepulsion,
     "XPLOREnvelope": radial.XPLOREnvelope,
 }

@@ -3,9 +3,10 @@
 S. Batzner et al., Nat. Commun. 13, 2453 (2022); A. Musaelian et al., Nat. Commun. 14, 579 (2023);
 C. W. Tan et al., arXiv:2504.16068.
 
-The energies are a function of nequip's own modules: they take edge vectors, from the centre, which
-is row 0 of nequip's edges, to the neighbour. The classes of a package are copies of nequip's, so
-that modules are recognised by the names of their classes.
+A NequIP becomes a network of torchml; an Allegro, and a NequIP with unusual parts, is traced: nequip's
+modules take edge vectors, from the centre, which is row 0 of nequip's edges, to the neighbour. The
+classes of a package are copies of nequip's, so that modules are recognised by the names of their
+classes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .nequip_network import network_of
 from .source import EnergyFunction, ReadingError, Results, Source, Structure, Wish
 
 MODULE = "nequip"
@@ -79,34 +81,42 @@ def open_model(wish: Wish) -> Source:
     types = facts["type_names"].split(" ")
     species = _species_of(types, wish.species, path)
     own = facts["model_dtype"]
-    dtype = wish.dtype or own
-    if dtype != own:
-        _cast(model, getattr(torch, dtype))
-
     parts = list(_parts(getattr(model.model, "func", model.model), path))
     _check_units(parts, path)
     fields = _fields(parts, given, path)
     kept = [types.index(name) for name in species.values()]
-    cutoff, table = _cutoffs(facts, types, kept)
-    if table:
-        notes.append(f"cutoffs by centre and neighbour (Å): {table}")
+    cutoffs = _cutoffs(facts, len(types))[kept][:, kept]
+    if bool((cutoffs != cutoffs.max()).any()):
+        notes.append(f"cutoffs by centre and neighbour (Å): {_table(cutoffs, list(species))}")
     layers = max(1, sum(_kind(part) in _MESSAGES for part in parts))
     energies = _energies(parts, layers, kept, len(types), fields)
+
+    _cast(model, torch.float64)
     symbols = list(species)
+    isolated = _lone_atoms(energies, symbols, layers, path)
+    network = None
+    is_allegro = any(_kind(part) == "Allegro_Module" for part in parts)
+    if not is_allegro:
+        try:
+            network = network_of(parts, symbols, kept, cutoffs, fields)
+        except ReadingError as error:
+            notes.append(f"nequip's own modules are traced, because of this model: {error}")
+    _cast(model, getattr(torch, wish.dtype or own))
     return Source(
         species=symbols,
-        cutoff=cutoff,
+        cutoff=float(cutoffs.max()),
         layers=layers,
         dtypes=(own, "float32" if own == "float64" else "float64"),
         own_results=_calculator(model, species, fields),
-        energies=energies,
-        isolated=dict(zip(symbols, _lone_atoms(energies, len(symbols), layers, path), strict=True)),
+        energies=None if network else energies,
+        network=network,
+        isolated=isolated,
         provenance=provenance
         | {
-            "model": "Allegro" if any(_kind(p) == "Allegro_Module" for p in parts) else "NequIP",
+            "model": "Allegro" if is_allegro else "NequIP",
             "types": " ".join(f"{name}={symbol}" for symbol, name in species.items()),
             "own dtype": own,
-            **{name: str(value) for name, value in fields.items()},
+            **{name: str(int(value)) for name, value in fields.items()},
         },
         notes=(
             *notes,
@@ -320,7 +330,7 @@ def _check_units(parts: Sequence[Any], path: Path) -> None:
                 )
 
 
-def _fields(parts: Sequence[Any], given: Mapping[str, str], path: Path) -> dict[str, int]:
+def _fields(parts: Sequence[Any], given: Mapping[str, str], path: Path) -> dict[str, Tensor]:
     """The numbers that hold for a whole structure, such as its charge, and select an embedding."""
     wanted = {}
     for part in parts:
@@ -339,17 +349,22 @@ def _fields(parts: Sequence[Any], given: Mapping[str, str], path: Path) -> dict[
     for name, value in fields.items():
         if value not in wanted[name]:
             raise ReadingError(f"{path}: {name} is {value}, expected --head {','.join(texts)}")
-    return fields
+    return {name: torch.tensor([value]) for name, value in fields.items()}
 
 
-def _cutoffs(facts: Mapping[str, str], types: list[str], kept: list[int]) -> tuple[float, str]:
-    """The largest cutoff among the kept types, and a text of all where they differ."""
-    text = facts.get("per_edge_type_cutoff")
-    if text is None:
-        return float(facts["r_max"]), ""
-    rows = torch.tensor([float(value) for value in text.split()]).view(len(types), len(types))
-    table = {(types[a], types[b]): float(rows[a, b]) for a in kept for b in kept}
-    return max(table.values()), ", ".join(f"{a} {b} {r:g}" for (a, b), r in table.items())
+def _cutoffs(facts: Mapping[str, str], types: int) -> Tensor:
+    """Row of the centre, column of the neighbour (Å)."""
+    text = facts.get("per_edge_type_cutoff") or facts["r_max"]
+    values = torch.tensor([float(value) for value in text.split()], dtype=torch.float64)
+    return values.expand(types**2).view(types, types)
+
+
+def _table(cutoffs: Tensor, symbols: Sequence[str]) -> str:
+    return ", ".join(
+        f"{one} {other} {float(cutoffs[a, b]):g}"
+        for a, one in enumerate(symbols)
+        for b, other in enumerate(symbols)
+    )
 
 
 def _energies(
@@ -357,11 +372,10 @@ def _energies(
     layers: int,
     kept: Sequence[int],
     types: int,
-    fields: Mapping[str, int],
+    fields: Mapping[str, Tensor],
 ) -> EnergyFunction:
     """The energies as the parts compute them, in float64, with scales and shifts."""
     type_of = None if list(kept) == list(range(types)) else torch.tensor(kept)
-    constants = {name: torch.tensor([value]) for name, value in fields.items()}
 
     def energies(
         species: Tensor,
@@ -376,7 +390,7 @@ def _energies(
             "edge_index": edge_index.flip(0),
             "edge_vectors": vectors,
             "pos": vectors.new_zeros([species.size(0), 3]),
-            **constants,
+            **fields,
         }
         shell = layers
         for part in parts:
@@ -404,9 +418,10 @@ def _restrict(data: dict[str, Tensor], nodes: int, edges: int) -> None:
 
 
 def _lone_atoms(
-    energies: EnergyFunction, count: int, layers: int, path: Path
-) -> list[float]:
+    energies: EnergyFunction, symbols: Sequence[str], layers: int, path: Path
+) -> dict[str, float]:
     """Energies of atoms without neighbours (eV)."""
+    count = len(symbols)
     nothing = torch.zeros(0, 3, dtype=torch.float64)
     edges = torch.zeros(2, 0, dtype=torch.int64)
     nodes = [count] * (layers + 1)
@@ -416,22 +431,22 @@ def _lone_atoms(
         raise ReadingError(
             f"{path}: nequip's own modules stop at lone atoms ({_first_line(error)})"
         ) from error
-    return [float(energy) for energy in found]
+    return dict(zip(symbols, found.tolist(), strict=True))
 
 
 class _Fields(torch.nn.Module):
     """Adds the numbers that hold for a whole structure to nequip's data."""
 
-    def __init__(self, fields: Mapping[str, int]) -> None:
+    def __init__(self, fields: Mapping[str, Tensor]) -> None:
         super().__init__()
         self.fields = dict(fields)
 
     def forward(self, data: dict[str, Tensor]) -> dict[str, Tensor]:
-        return data | {name: torch.tensor([[value]]) for name, value in self.fields.items()}
+        return data | {name: value.view(1, 1) for name, value in self.fields.items()}
 
 
 def _calculator(
-    model: Any, species: Mapping[str, str], fields: Mapping[str, int]
+    model: Any, species: Mapping[str, str], fields: Mapping[str, Tensor]
 ) -> Callable[[Structure], Results]:
     """nequip's ASE calculator, with nequip's own neighbour list."""
     from nequip.ase import NequIPCalculator
