@@ -27,6 +27,8 @@ from .source import EnergyFunction, ReadingError, Results, Source, Structure, Wi
 
 MODULE = "nequip"
 INSTALL = ("torch==2.13.0", "nequip==0.19.1", "nequip-allegro==0.8.3")
+READS = "checkpoints and packages (.nequip.zip) of NequIP and Allegro"
+WAY = "network"
 
 # Modules that pass features between atoms; the others work on single atoms or single edges.
 _MESSAGES = ("ConvNetLayer",)
@@ -101,12 +103,14 @@ def open_model(wish: Wish) -> Source:
             network = network_of(parts, symbols, kept, cutoffs, fields)
         except ReadingError as error:
             notes.append(f"nequip's own modules are traced, because of this model: {error}")
-    _cast(model, getattr(torch, wish.dtype or own))
+    # A network of torchml is made and compared in float64, from which others follow.
+    dtype = "float64" if network else wish.dtype or own
+    _cast(model, getattr(torch, dtype))
     return Source(
         species=symbols,
         cutoff=float(cutoffs.max()),
         layers=layers,
-        dtypes=(own, "float32" if own == "float64" else "float64"),
+        dtypes=(dtype, "float32" if dtype == "float64" else "float64"),
         own_results=_calculator(model, species, fields),
         energies=None if network else energies,
         network=network,

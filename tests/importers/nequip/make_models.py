@@ -1,10 +1,13 @@
-"""Write models of nequip with random weights, and one of a short training: FOLDER.
+"""Make models of nequip, and read them as `torchml_export --from nequip` does: FOLDER READER.
 
-It runs in an environment that has nequip and nequip-allegro, without TorchML.
+The weights are random, but for one short training. It runs in an environment that has nequip and
+nequip-allegro, without TorchML; READER is the zip file that reads models. Each reading leaves a file
+NAME.content, or NAME.error with one sentence.
 """
 
 from __future__ import annotations
 
+import importlib
 import logging
 import sys
 import warnings
@@ -17,6 +20,7 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.data import chemical_symbols, covalent_radii
 from ase.io import write
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import ModelCheckpoint
@@ -60,22 +64,52 @@ ALLEGRO = COMMON | {
     "readout_mlp_hidden_layers_width": 4,
 }
 DIRECTED = {"per_edge_type_cutoff": {"Na": {"Cl": 3.0}}}
+NAMES = {
+    "num_layers": 1,
+    "l_max": 1,
+    "type_names": ["anion", "cation"],
+    "avg_num_neighbors": 9.0,
+    "per_type_energy_scales": 0.7,
+    "per_type_energy_shifts": None,
+    "readout_mlp_hidden_layers_depth": 1,
+    "readout_mlp_nonlinearity": "mish",
+}
+CHARGE = {
+    "num_layers": 1,
+    "l_max": 1,
+    "categorical_graph_field_embed": [{"field": "charge", "num_features": 3, "min": -1, "max": 2}],
+}
 MODELS: dict[str, dict[str, Any]] = {
-    "nequip": NEQUIP,
-    "allegro": ALLEGRO,
-    "nequip-directed": NEQUIP | DIRECTED | {"pair_potential": ZBL},
-    "allegro-directed": ALLEGRO | DIRECTED | {"pair_potential": ZBL},
-    "nequip-float32": NEQUIP | {"model_dtype": "float32", "parity": False, "num_features": [6, 4, 2]},
-    "nequip-names": NEQUIP
-    | {
-        "num_layers": 1,
-        "l_max": 1,
-        "type_names": ["anion", "cation"],
-        "avg_num_neighbors": 9.0,
-        "per_type_energy_scales": 0.7,
-        "per_type_energy_shifts": None,
-    },
-    "nequip-kcal": NEQUIP | {"num_layers": 1, "pair_potential": ZBL | {"units": "real"}},
+    "three-layers": NEQUIP | {"num_layers": 3, "model_dtype": "float32", "num_features": [6, 4, 2]},
+    "directed": NEQUIP | DIRECTED | {"pair_potential": ZBL},
+    "allegro": ALLEGRO | DIRECTED | {"pair_potential": ZBL},
+    "names": NEQUIP | NAMES,
+    "kcal": NEQUIP | {"num_layers": 1, "pair_potential": ZBL | {"units": "real"}},
+    "charge": NEQUIP | CHARGE,
+}
+# Name of the reading: file, and fields of its wish.
+READINGS: dict[str, tuple[str, dict[str, Any]]] = {
+    "three-layers": ("three-layers.ckpt", {}),
+    "directed": ("directed.ckpt", {}),
+    "other-order": ("directed.ckpt", {"species": ["Na", "Cl"]}),
+    "one-species": ("directed.ckpt", {"species": ["Na"]}),
+    "allegro": ("allegro.ckpt", {}),
+    "allegro-single": ("allegro.ckpt", {"dtype": "float32"}),
+    "charge": ("charge.ckpt", {"head": "charge=1"}),
+    "names": ("names.ckpt", {"species": ["F", "Li"]}),
+    "trained": ("trained.ckpt", {}),
+    "package": ("trained.nequip.zip", {}),
+    # Refused:
+    "no-charge": ("charge.ckpt", {}),
+    "no-symbols": ("names.ckpt", {}),
+    "no-such-species": ("directed.ckpt", {"species": ["Na", "K"]}),
+    "no-such-head": ("directed.ckpt", {"head": "forces"}),
+    "kcal": ("kcal.ckpt", {}),
+    "swapped": ("swapped.ckpt", {}),
+    "fine-tuned": ("fine-tuned.ckpt", {}),
+    "compiled": ("model.nequip.pt2", {}),
+    "not-here": ("elsewhere.ckpt", {}),
+    "other-file": ("data.xyz", {}),
 }
 
 
@@ -165,26 +199,45 @@ def damage(folder: Path) -> None:
     torch.save(content, folder / "swapped.ckpt")
 
 
-def main(folder: Path) -> None:
+def fine_tune(folder: Path) -> None:
+    """Write the package of the training, and the checkpoint of a training that starts from it."""
+    target = folder / "trained.nequip.zip"
+    package.main(["build", str(folder / "trained.ckpt"), str(target)])
+    opened = {"_target_": "nequip.model.ModelFromPackage", "package_path": str(target)}
+    shifts = {"modifier": "modify_PerTypeScaleShift", "shifts": {"Na": -7.0}}
+    model = {"_target_": "nequip.model.modify", "model": opened, "modifiers": [shifts]}
+    save(folder, "fine-tuned", model)
+
+
+def read_all(folder: Path, reader: Path) -> None:
+    sys.path.insert(0, str(reader))
+    main = importlib.import_module("torchml_reading.__main__")
+    errors = importlib.import_module("torchml_reading.source").ReadingError
+    wish = {"species": None, "head": None, "dtype": None}
+    for name, (file, fields) in READINGS.items():
+        options = {
+            "kind": "nequip",
+            "wish": wish | {"model": str(folder / file)} | fields,
+            "radii": dict(zip(chemical_symbols, covalent_radii.tolist(), strict=False)),
+        }
+        try:
+            torch.save(main.read(options), folder / f"{name}.content")
+        except errors as error:
+            (folder / f"{name}.error").write_text(str(error), encoding="utf-8")
+
+
+def main(folder: Path, reader: Path) -> None:
     set_global_state()
     for name, model in MODELS.items():
         save(folder, name, model)
     train(folder)
     damage(folder)
-    package.main(["build", str(folder / "trained.ckpt"), str(folder / "trained.nequip.zip")])
-    package_config = {
-        "_target_": "nequip.model.ModelFromPackage",
-        "package_path": str(folder / "trained.nequip.zip"),
-    }
-    shifts = {"modifier": "modify_PerTypeScaleShift", "shifts": {"Na": -7.0}}
-    save(
-        folder,
-        "fine-tuned",
-        {"_target_": "nequip.model.modify", "model": package_config, "modifiers": [shifts]},
-    )
+    fine_tune(folder)
+    (folder / "model.nequip.pt2").touch()
+    read_all(folder, reader)
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:]))
