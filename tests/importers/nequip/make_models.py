@@ -1,8 +1,8 @@
 """Make models of nequip, and read them as `torchml_export --from nequip` does: FOLDER READER.
 
-The weights are random, but for one short training. It runs in an environment that has nequip and
-nequip-allegro, without TorchML; READER is the zip file that reads models. Each reading leaves a file
-NAME.content, or NAME.error with one sentence.
+The weights are random, but for one short training. The program runs in an environment that has
+nequip and nequip-allegro, without TorchML; READER is the zip file that reads models. Each reading
+leaves a file NAME.content, or NAME.error with one sentence.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.kim import KIM
+from torchml.importers.foreign import write_reader
+from torchml.importers.imported import Imported, imported
 
 from helpers import portable
 from helpers.portable import relative
@@ -21,8 +23,6 @@ from torchml import Potential, kim
 from torchml.contract import metadata, param_file
 from torchml.export.compression import compress
 from torchml.importers import parity
-from torchml.importers.foreign import write_reader
-from torchml.importers.imported import Imported, imported
 from torchml.models import describe, script
 from torchml.validation.lammps import evaluate_with_lammps
 
@@ -168,7 +168,11 @@ def test_every_interface_on_one_and_two_ranks(installed):
         )
         own = parity.results(installed.network, structure)
         virial = own.stress * atoms.get_volume()
-        results = [Potential(installed.folder).evaluate(atoms, virial=True), ranks[1][k], ranks[2][k]]
+        results = [
+            Potential(installed.folder).evaluate(atoms, virial=True),
+            ranks[1][k],
+            ranks[2][k],
+        ]
         for found in results:
             assert found.energy == pytest.approx(own.energy, rel=1e-10)
             assert relative(found.forces, own.forces) < 1e-10

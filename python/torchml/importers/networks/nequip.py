@@ -232,7 +232,8 @@ class ScreenedRepulsion(torch.nn.Module):
         for k, weight in enumerate(self.weights):
             screened = screened + weight * torch.exp(-self.decays[k] * x)
         charges = self.charges.index_select(0, one) * self.charges.index_select(0, two)
-        energies = (charges * screened / r).unsqueeze(1) * self.envelope(stretched.unsqueeze(1))
+        envelope: Tensor = self.envelope(stretched.unsqueeze(1))
+        energies = (charges * screened / r).unsqueeze(1) * envelope
         return energies.new_zeros([n_out, 1]).index_add(0, edge_index[1], energies)
 
 

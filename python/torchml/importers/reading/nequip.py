@@ -3,10 +3,10 @@
 S. Batzner et al., Nat. Commun. 13, 2453 (2022); A. Musaelian et al., Nat. Commun. 14, 579 (2023);
 C. W. Tan et al., arXiv:2504.16068.
 
-A NequIP becomes a network of torchml; an Allegro, and a NequIP with unusual parts, is traced: nequip's
-modules take edge vectors, from the centre, which is row 0 of nequip's edges, to the neighbour. The
-classes of a package are copies of nequip's, so that modules are recognised by the names of their
-classes.
+A NequIP becomes a network of torchml. An Allegro, and a NequIP with unusual parts, is traced:
+nequip's modules take edge vectors, from the centre, which is row 0 of nequip's edges, to the
+neighbour. The classes of a package are copies of nequip's, so that modules are recognised by the
+names of their classes.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import import_module
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .elements import SYMBOLS
 from .nequip_network import network_of
 from .source import EnergyFunction, ReadingError, Results, Source, Structure, Wish
 
@@ -141,31 +143,26 @@ def _load(path: Path) -> tuple[Mapping[str, Any], dict[str, str], list[str]]:
     package = path.name.endswith(".nequip.zip")
     provenance, notes = (_facts_of_package if package else _facts_of_checkpoint)(path)
 
-    from nequip.model.saved_models.load_utils import load_saved_model
-    from nequip.utils.global_state import set_global_state
-
-    set_global_state()
+    import_module("nequip.utils.global_state").set_global_state()
+    loading = import_module("nequip.model.saved_models.load_utils")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        models: Mapping[str, Any] = load_saved_model(str(path), model_key=None)
+        models: Mapping[str, Any] = loading.load_saved_model(str(path), model_key=None)
     return models, provenance, notes
 
 
 def _facts_of_package(path: Path) -> tuple[dict[str, str], list[str]]:
-    import yaml
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            text = torch.package.PackageImporter(str(path)).load_text(
-                "model", "package_metadata.txt"
-            )
+            archive = import_module("torch.package").PackageImporter(str(path))
+            text = archive.load_text("model", "package_metadata.txt")
         except (RuntimeError, OSError) as error:
             raise ReadingError(
                 f"{path} cannot be read as a package ({_first_line(error)}), expected a file that "
                 "'nequip-package build' wrote"
             ) from None
-    versions = yaml.safe_load(text).get("versions", {})
+    versions = import_module("yaml").safe_load(text).get("versions", {})
     provenance = {
         "package": f"nequip {version('nequip')}",
         "written by": ", ".join(f"{name} {number}" for name, number in versions.items()),
@@ -270,9 +267,7 @@ def _one(models: Mapping[str, Any], name: str | None, path: Path) -> Any:
 
 def _species_of(types: Sequence[str], wished: Sequence[str] | None, path: Path) -> dict[str, str]:
     """The names of the kept types by their chemical symbols."""
-    from ase.data import atomic_numbers
-
-    if all(name in atomic_numbers for name in types):
+    if all(name in SYMBOLS[1:] for name in types):
         if unknown := [symbol for symbol in wished or () if symbol not in types]:
             raise ReadingError(
                 f"{path} has no type {unknown[0]}, expected species of {' '.join(types)}"
@@ -453,24 +448,21 @@ def _calculator(
     model: Any, species: Mapping[str, str], fields: Mapping[str, Tensor]
 ) -> Callable[[Structure], Results]:
     """nequip's ASE calculator, with nequip's own neighbour list."""
-    from nequip.ase import NequIPCalculator
-    from nequip.integrations.utils import basic_transforms
-
     if hasattr(model.model, "do_derivatives"):
         model.model.do_derivatives = True
     facts = model.metadata
-    transforms = basic_transforms(
+    transforms = import_module("nequip.integrations.utils").basic_transforms(
         facts,
         float(facts["r_max"]),
         facts["type_names"].split(" "),
         dict(species),
     )
-    calculator = NequIPCalculator(model, "cpu", transforms=[_Fields(fields), *transforms])
+    calculator = import_module("nequip.ase").NequIPCalculator(
+        model, "cpu", transforms=[_Fields(fields), *transforms]
+    )
 
     def own_results(structure: Structure) -> Results:
-        from ase import Atoms
-
-        atoms = Atoms(
+        atoms = import_module("ase").Atoms(
             structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc
         )
         atoms.calc = calculator

@@ -115,7 +115,9 @@ def _layer(
     conv, gate = module.conv, module.equivariant_nonlin
     if module.resnet or type(gate).__name__ != "Gate":
         raise ReadingError("a layer adds to its input or has no gate, expected a gate alone")
-    up, down = (linear(one, one.irreps_in, one.irreps_out) for one in (conv.linear_1, conv.linear_2))
+    up, down = (
+        linear(one, one.irreps_in, one.irreps_out) for one in (conv.linear_1, conv.linear_2)
+    )
     keep = {}
     if conv.sc is not None:
         keep = linear_by_element(conv.sc, attributes, conv.sc.irreps_in1, conv.sc.irreps_out)
