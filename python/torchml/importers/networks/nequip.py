@@ -28,7 +28,7 @@ def build(network: Mapping[str, Any]) -> Scaled:
         network: `network`, the part `NequIP` with all of its parts; `references`, energies (eV)
             by symbol.
     """
-    potential = Scaled(_built(network["network"]))
+    potential = Scaled(built(network["network"], _PARTS))
     potential.set_normalization(network["references"], 1.0)
     return potential
 
@@ -237,6 +237,19 @@ class ScreenedRepulsion(torch.nn.Module):
         return energies.new_zeros([n_out, 1]).index_add(0, edge_index[1], energies)
 
 
+def stretched(r: Tensor, stretches: Tensor, species: Tensor, edge_index: Tensor) -> Tensor:
+    """Distances [E] in units in which the cutoffs of all pairs are the same.
+
+    Args:
+        stretches: row of the target and column of the source, [Z, Z]; [0, 0] changes nothing.
+    """
+    if stretches.size(0) == 0:
+        return r
+    pair = species.index_select(0, edge_index[1]) * stretches.size(0)
+    pair = pair + species.index_select(0, edge_index[0])
+    return r * stretches.flatten().index_select(0, pair)
+
+
 class NequIP(EdgeModel):
     """Energies of a network of NequIP's type without the shifts of the elements.
 
@@ -260,7 +273,7 @@ class NequIP(EdgeModel):
     stretches: Tensor
 
     exact_distances = True
-    __constants__ = ("has_repulsion", "has_stretches")
+    __constants__ = ("has_repulsion",)
 
     def __init__(
         self,
@@ -284,9 +297,7 @@ class NequIP(EdgeModel):
         self.readout = readout
         self.register_buffer("embedding", embedding)
         self.register_buffer("scales", scales)
-        self.has_stretches = stretches is not None
-        one = torch.ones(1, 1, dtype=torch.float64)
-        self.register_buffer("stretches", one if stretches is None else stretches)
+        self.register_buffer("stretches", torch.ones(0, 0) if stretches is None else stretches)
         self.has_repulsion = repulsion is not None
         self.repulsion: torch.nn.Module = repulsion or torch.nn.Identity()
 
@@ -301,12 +312,8 @@ class NequIP(EdgeModel):
         r = lengths(edge_vectors)
         vectors = edge_vectors / r.unsqueeze(1) if self.normalized else edge_vectors
         harmonics = self.harmonics(vectors.to(self.embedding.dtype))
-        stretched = r
-        if self.has_stretches:
-            pair = species.index_select(0, edge_index[1]) * self.stretches.size(0)
-            pair = pair + species.index_select(0, edge_index[0])
-            stretched = r * self.stretches.flatten().index_select(0, pair)
-        expansion = self.basis(stretched)
+        distances = stretched(r, self.stretches, species, edge_index)
+        expansion = self.basis(distances)
         order = self.basis.order(edge_index, species.size(0))
         slot, width = edge_index[1], 0
         if not self.basis.compressed and scripting():
@@ -333,20 +340,19 @@ class NequIP(EdgeModel):
         energies = self.readout(features[0][:, 0]) * self.scales.index_select(0, own).unsqueeze(1)
         if self.has_repulsion:
             n, n_out, dtype = edge_counts[0], node_counts[0], energies.dtype
-            near, index = (r[:n].to(dtype), stretched[:n].to(dtype)), edge_index[:, :n]
-            energies = energies + self.repulsion(near[0], near[1], species, index, n_out)
+            near, far = r[:n].to(dtype), distances[:n].to(dtype)
+            energies = energies + self.repulsion(near, far, species, edge_index[:, :n], n_out)
         return per_node(energies, species)
 
 
-def _built(value: Any) -> Any:
+def built(value: Any, parts: Mapping[str, Any]) -> Any:
     """Parts as modules, within lists and other parts."""
     if isinstance(value, list):
-        return [_built(one) for one in value]
+        return [built(one, parts) for one in value]
     if not isinstance(value, Mapping):
         return value
-    name = value["part"]
-    arguments = {key: _built(one) for key, one in value["arguments"].items()}
-    return _PARTS[name](**arguments)
+    arguments = {key: built(one, parts) for key, one in value["arguments"].items()}
+    return parts[value["part"]](**arguments)
 
 
 _PARTS: dict[str, Any] = {

@@ -23,8 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import allegro_network, nequip_network
 from .elements import SYMBOLS
-from .nequip_network import network_of
 from .source import EnergyFunction, ReadingError, Results, Source, Structure, Wish
 
 MODULE = "nequip"
@@ -98,13 +98,15 @@ def open_model(wish: Wish) -> Source:
     _cast(model, torch.float64)
     symbols = list(species)
     isolated = _lone_atoms(energies, symbols, layers, path)
-    network = None
     is_allegro = any(_kind(part) == "Allegro_Module" for part in parts)
-    if not is_allegro:
-        try:
-            network = network_of(parts, symbols, kept, cutoffs, fields)
-        except ReadingError as error:
-            notes.append(f"nequip's own modules are traced, because of this model: {error}")
+    network = None
+    try:
+        if is_allegro:
+            network = allegro_network.network_of(parts, symbols, kept, cutoffs)
+        else:
+            network = nequip_network.network_of(parts, symbols, kept, cutoffs, fields)
+    except ReadingError as error:
+        notes.append(f"nequip's own modules are traced, because of this model: {error}")
     # A network of torchml is made and compared in float64, from which others follow.
     dtype = "float64" if network else wish.dtype or own
     _cast(model, getattr(torch, dtype))
