@@ -135,9 +135,7 @@ class Layer(torch.nn.Module):
         sent: list[Tensor] = []
         for k, linear in enumerate(self.up):
             sent.append(linear(features[self.sends[k]], species))
-        sums = self.convolution(
-            sent, harmonics, expansion, edge_index, order, slot, width, n_out
-        )
+        sums = self.convolution(sent, harmonics, expansion, edge_index, order, slot, width, n_out)
         own = species[:n_out]
         parts: list[list[Tensor]] = []
         for _ in range(self.blocks):
@@ -165,9 +163,7 @@ class Readout(torch.nn.Module):
 
     bias: Tensor
 
-    def __init__(
-        self, weights: list[Tensor], activation: str, bias: Tensor | None = None
-    ) -> None:
+    def __init__(self, weights: list[Tensor], activation: str, bias: Tensor | None = None) -> None:
         super().__init__()
         self.network = radial.Perceptron(weights, activation)
         zero = torch.zeros(1, dtype=torch.float64)

@@ -3,7 +3,7 @@
 Y. Park, J. Kim, S. Hwang and S. Han, J. Chem. Theory Comput. 20, 4857 (2024).
 
 A checkpoint holds plain values and tensors: it is read as such, no code in it runs. All that the
-network computes is read from the modules that sevenn itself builds of the checkpoint's own settings.
+network computes is read from the modules that sevenn builds of the checkpoint's own settings.
 """
 
 from __future__ import annotations
@@ -102,9 +102,7 @@ def _built(path: Path) -> tuple[Any, dict[str, Any]]:
             config = checkpoint.config
             if not config or "_type_map" not in config:
                 raise ReadingError(f"{path}: not a checkpoint of SevenNet, it has no settings")
-            model = checkpoint.build_model(
-                enable_cueq=False, enable_flash=False, enable_oeq=False
-            )
+            model = checkpoint.build_model(enable_cueq=False, enable_flash=False, enable_oeq=False)
     except ReadingError:
         raise
     except Exception as error:  # sevenn and torch raise many kinds
@@ -223,7 +221,7 @@ def _calculator(
             else:
                 own.calculate(atoms)
                 found = own.results
-        periodic = bool(np.all(structure.pbc))
+        periodic = bool(np.any(structure.pbc))
         return Results(
             float(found["energy"]),
             np.asarray(found["forces"], dtype=np.float64),
