@@ -15,7 +15,7 @@ from torchml.models.base import EdgeModel, per_node
 from torchml.models.radial import RadialFunction, cosine_envelope, lengths
 from torchml.models.scaled import Scaled
 
-BOHR = 1.0 / 1.8897261258369282  # Å, CODATA 2014, as in torchani
+_BOHR = 1.0 / 1.8897261258369282  # Å, CODATA 2014, as in torchani
 
 
 class CosineCutoff(torch.nn.Module):
@@ -300,15 +300,15 @@ class Repulsion(torch.nn.Module):
         self, charges: Tensor, alpha: Tensor, powers: Tensor, cutoff: torch.nn.Module
     ) -> None:
         super().__init__()
-        self.elements = charges.size(0)
         self.cutoff = cutoff
+        self.bohr = _BOHR
         self.register_buffer("charges", charges.double().flatten())
         self.register_buffer("alpha", alpha.double().flatten())
         self.register_buffer("powers", powers.double().flatten())
 
     def forward(self, r: Tensor, pair: Tensor) -> Tensor:
         """Energies [E] of distances [E] (Å) and pairs of elements `one * S + other`, i64[E]."""
-        distance = r * (1.0 / BOHR)
+        distance = r / self.bohr
         exponent = self.alpha.index_select(0, pair) * distance.pow(
             self.powers.index_select(0, pair)
         )

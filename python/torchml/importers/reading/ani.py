@@ -114,7 +114,7 @@ def _own_results(model: Any) -> Callable[[Structure], Results]:
 
     def own_results(structure: Structure) -> Results:
         atoms = Atoms(
-            structure.symbols, structure.positions, cell=structure.cell, pbc=structure.pbc
+            structure.symbols, _inside(structure), cell=structure.cell, pbc=structure.pbc
         )
         stress = None
         wanted = ["energy", "forces", *(["stress"] if any(structure.pbc) else [])]
@@ -126,6 +126,20 @@ def _own_results(model: Any) -> Callable[[Structure], Results]:
         return Results(float(found["energy"]), np.array(found["forces"], dtype=float), stress)
 
     return own_results
+
+
+def _inside(structure: Structure) -> np.ndarray:
+    """Positions inside the cell, in the middle of it where it is not periodic.
+
+    Where some directions are not periodic, torchani's wrapping is right only for such positions: it
+    restores Cartesian coordinates in place of those along the cell's vectors.
+    """
+    if not any(structure.pbc):
+        return structure.positions
+    places = structure.positions @ np.linalg.inv(structure.cell)
+    middle = 0.5 * (places.min(0) + places.max(0))
+    places = np.where(structure.pbc, places % 1.0, places - middle + 0.5)
+    return np.asarray(places @ structure.cell)
 
 
 def _of_neurochem(files: neurochem.Files) -> dict[str, Any]:
