@@ -54,7 +54,8 @@ class RadialTerms(RadialFunction):
 
     def forward(self, expansion: Tensor) -> Tensor:
         r = expansion.to(self.shifts.dtype).unsqueeze(1)
-        return torch.exp(-self.eta * (r - self.shifts).square()) * (0.25 * self.cutoff(r))
+        envelope: Tensor = 0.25 * self.cutoff(r)
+        return torch.exp(-self.eta * (r - self.shifts).square()) * envelope
 
 
 class AngularTerms(torch.nn.Module):
@@ -96,7 +97,7 @@ class AngularTerms(torch.nn.Module):
             one, other: edges of the pairs, i64[B, W].
             used: 1, or 0 for pairs that do not count, [B, W].
         """
-        blocks, width = one.size(0), one.size(1)
+        table = [one.size(0), one.size(1)]
         one, other = one.flatten(), other.flatten()
         x, y, z = units[0], units[1], units[2]
         cosine = x.gather(0, one) * x.gather(0, other)
@@ -110,8 +111,8 @@ class AngularTerms(torch.nn.Module):
         mean = half.gather(0, one) + half.gather(0, other)
         weight = envelope.gather(0, one) * envelope.gather(0, other) * (2.0 * used.flatten())
         radial = torch.exp(-self.eta * (mean.unsqueeze(1) - self.shifts).square())
-        radial = (radial * weight.unsqueeze(1)).view(blocks, width, -1)
-        return torch.bmm(radial.transpose(1, 2), angular.view(blocks, width, -1)).flatten(1)
+        radial = (radial * weight.unsqueeze(1)).unflatten(0, table)
+        return torch.bmm(radial.transpose(1, 2), angular.unflatten(0, table)).flatten(1)
 
 
 class Pairs(torch.nn.Module):
@@ -206,7 +207,9 @@ class Environment(torch.nn.Module):
         sums = self.angular(units.to(dtype), r.to(dtype), one, other, used.to(dtype))
         slots = sums.new_zeros([nodes * self.pairs.count, self.angular.count])
         angular = slots.index_add(0, owner, sums)
-        return torch.cat([radial.view(nodes, -1), angular.view(nodes, -1)], 1)
+        radial = radial.view(nodes, self.elements * radial.size(1))
+        angular = angular.view(nodes, self.pairs.count * angular.size(1))
+        return torch.cat([radial, angular], 1)
 
 
 class Activation(torch.nn.Module):
@@ -313,7 +316,8 @@ class Repulsion(torch.nn.Module):
             self.powers.index_select(0, pair)
         )
         energy = self.charges.index_select(0, pair) / distance * torch.exp(-exponent)
-        return 0.5 * energy * self.cutoff(r)
+        envelope: Tensor = 0.5 * self.cutoff(r)
+        return energy * envelope
 
 
 class ANI(EdgeModel):
@@ -357,10 +361,10 @@ class ANI(EdgeModel):
         node_counts: list[int],
         edge_counts: list[int],
     ) -> Tensor:
-        energies = self.member_energies(
+        members: Tensor = self.member_energies(
             species, edge_vectors, edge_index, node_counts, edge_counts
-        ).mean(0)
-        return per_node(energies[: node_counts[0]].unsqueeze(1), species)
+        )
+        return per_node(members.mean(0).unsqueeze(1), species)
 
     @torch.jit.export
     def member_energies(
@@ -377,9 +381,7 @@ class ANI(EdgeModel):
         own = species[:nodes]
         # Rows are sorted by element, so that each network takes a part of the table.
         order = torch.argsort(own, stable=True)
-        row = torch.empty_like(order).index_copy(
-            0, order, torch.arange(nodes, device=order.device)
-        )
+        row = torch.empty_like(order).index_copy(0, order, torch.arange(nodes, device=order.device))
         counts: list[int] = torch.bincount(own, minlength=self.elements).tolist()
         source = species.index_select(0, edge_index[0])
         place = row.index_select(0, edge_index[1]) * self.elements + source
@@ -396,7 +398,7 @@ class ANI(EdgeModel):
             energies = torch.cat(parts, 1).index_select(1, row)
         if self.has_repulsion:
             pair = own.index_select(0, edge_index[1]) * self.elements + source
-            pairs = self.repulsion(r.to(rows.dtype), pair)
+            pairs: Tensor = self.repulsion(r.to(rows.dtype), pair)
             energies = energies + pairs.new_zeros([nodes]).index_add(0, edge_index[1], pairs)
         return energies
 

@@ -55,12 +55,12 @@ def open_model(wish: Wish) -> Source:
         if wish.head is not None:
             raise ReadingError(f"{path} has no heads, but '{wish.head}' was asked for")
         files = neurochem.files_of(path)
-        network = _of_neurochem(files)
+        network = of_neurochem(files)
         model = _module_of_neurochem(files, network)
     else:
         model = _module_of_file(path, wish.head)
         network = _of_module(model)
-    network = _subset(network, wish.species)
+    network = subset(network, wish.species)
     results = _own_results(_exact(model).to(dtype))
     species: list[str] = network["species"]
     return Source(
@@ -113,9 +113,7 @@ def _own_results(model: Any) -> Callable[[Structure], Results]:
     calculator = model.ase()
 
     def own_results(structure: Structure) -> Results:
-        atoms = Atoms(
-            structure.symbols, _inside(structure), cell=structure.cell, pbc=structure.pbc
-        )
+        atoms = Atoms(structure.symbols, _inside(structure), cell=structure.cell, pbc=structure.pbc)
         stress = None
         wanted = ["energy", "forces", *(["stress"] if any(structure.pbc) else [])]
         calculator.calculate(atoms, wanted)
@@ -142,7 +140,7 @@ def _inside(structure: Structure) -> np.ndarray:
     return np.asarray(places @ structure.cell)
 
 
-def _of_neurochem(files: neurochem.Files) -> dict[str, Any]:
+def of_neurochem(files: neurochem.Files) -> dict[str, Any]:
     constants = neurochem.constants_of(files.constants)
     species = neurochem.species_of(files.constants)
     energies = neurochem.self_energies_of(files.self_energies)
@@ -162,7 +160,10 @@ def _of_neurochem(files: neurochem.Files) -> dict[str, Any]:
         (constants["Rcr"][0], constants["Rca"][0]),
         {"kind": "cosine"},
         neurochem.ACTIVATIONS[kinds.pop()],
-        [[[(one.weights, one.biases) for one in layers] for layers in member] for member in members],
+        [
+            [[(one.weights, one.biases) for one in layers] for layers in member]
+            for member in members
+        ],
         {symbol: HARTREE * energies[symbol] for symbol in species},
     )
 
@@ -219,7 +220,7 @@ def _network(
     }
 
 
-def _subset(network: dict[str, Any], wanted: Sequence[str] | None) -> dict[str, Any]:
+def subset(network: dict[str, Any], wanted: Sequence[str] | None) -> dict[str, Any]:
     """The network for some elements: columns of the others' neighbours are left out."""
     species = network["species"]
     if wanted is None:
@@ -231,10 +232,10 @@ def _subset(network: dict[str, Any], wanted: Sequence[str] | None) -> dict[str, 
     places = [species.index(symbol) for symbol in wanted]
     radial = network["radial"]["shifts"].numel()
     angular = network["angular"]["shifts"].numel() * network["angular"]["sections"].numel()
-    pairs = {pair: k for k, pair in enumerate(combinations_with_replacement(range(len(species)), 2))}
-    own = [
-        pairs[min(pair), max(pair)] for pair in combinations_with_replacement(places, 2)
-    ]
+    pairs = {
+        pair: k for k, pair in enumerate(combinations_with_replacement(range(len(species)), 2))
+    }
+    own = [pairs[min(pair), max(pair)] for pair in combinations_with_replacement(places, 2)]
     columns = [place * radial + k for place in places for k in range(radial)]
     begin = len(species) * radial
     columns += [begin + pair * angular + k for pair in own for k in range(angular)]
@@ -249,9 +250,7 @@ def _subset(network: dict[str, Any], wanted: Sequence[str] | None) -> dict[str, 
         "references": {symbol: network["references"][symbol] for symbol in wanted},
     }
     if (repulsion := network["repulsion"]) is not None:
-        chosen = {
-            key: repulsion[key][places][:, places] for key in ("charges", "alpha", "powers")
-        }
+        chosen = {key: repulsion[key][places][:, places] for key in ("charges", "alpha", "powers")}
         network["repulsion"] = {**repulsion, **chosen}
     return network
 
@@ -302,7 +301,9 @@ def _module_of_file(path: Path, head: str | None) -> Any:
         raise ReadingError(f"{path} is no file of torch.save ({error})") from None
     if isinstance(content, torch.nn.Module):
         return content
-    if not isinstance(content, dict) or not all(isinstance(one, Tensor) for one in content.values()):
+    if not isinstance(content, dict) or not all(
+        isinstance(one, Tensor) for one in content.values()
+    ):
         raise ReadingError(
             f"{path} holds a {type(content).__name__}, expected a state_dict of torchani 2.9 or a "
             "whole model"
@@ -329,12 +330,11 @@ def _module_of_state(path: Path, state: dict[str, Tensor], head: str | None) -> 
             f"name it by the head, expected {' | '.join(NAMES)} (simple_ani with its own "
             "defaults), or save the whole model with torch.save"
         )
-    make = _simple_ani if name == "simple_ani" else getattr(torchani.models, name)
     fetch = torchani.models._fetch_state_dict
     try:
         # The file's tensors in place of those that torchani would download.
         torchani.models._fetch_state_dict = lambda *_, **__: OrderedDict(state)
-        model = make(state) if name == "simple_ani" else make()
+        model = _simple_ani(state) if name == "simple_ani" else getattr(torchani.models, name)()
     except (RuntimeError, KeyError, ValueError) as error:
         lines = " ".join(line.strip() for line in str(error).splitlines()[:2])
         raise ReadingError(f"{path} does not fit the model {name} ({lines})") from None
@@ -480,9 +480,7 @@ def _cutoff_function(function: Any) -> dict[str, Any]:
         return {"kind": "cosine"}
     if kind == "CutoffSmooth":
         return {"kind": "smooth", "order": function.order, "epsilon": function.eps}
-    raise ReadingError(
-        f"its cutoff function is {kind}, expected CutoffCosine | CutoffSmooth"
-    )
+    raise ReadingError(f"its cutoff function is {kind}, expected CutoffCosine | CutoffSmooth")
 
 
 def _repulsion(term: Any) -> dict[str, Any]:

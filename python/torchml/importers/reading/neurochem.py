@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,10 @@ from torch import Tensor
 
 from .source import ReadingError
 
-ACTIVATIONS = {5: {"kind": "gaussian"}, 9: {"kind": "celu", "alpha": 0.1}}
+ACTIVATIONS: dict[int, dict[str, Any]] = {
+    5: {"kind": "gaussian"},
+    9: {"kind": "celu", "alpha": 0.1},
+}
 _NO_ACTIVATION = 6
 
 
@@ -99,7 +103,7 @@ def network_of(path: Path) -> list[Layer]:
         text = bz2.decompress(content[content.index(b"BZh") :]).decode("ascii")
     except (ValueError, OSError) as error:
         raise ReadingError(f"{path} is no network of NeuroChem ({error})") from None
-    layers = []
+    layers: list[Layer] = []
     for part in re.split(r"\blayer\b", text)[1:]:
         values = dict(re.findall(r"(\w+)\s*=\s*([^;]+);", part))
         try:
