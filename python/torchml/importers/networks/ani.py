@@ -393,7 +393,7 @@ class ANI(EdgeModel):
             if counts[k] > 0:
                 parts.append(network(rows[begin : begin + counts[k]]))
             begin += counts[k]
-        energies = rows.new_zeros([self.members, 0])
+        energies: Tensor = rows.new_zeros([self.members, 0])
         if len(parts) > 0:
             energies = torch.cat(parts, 1).index_select(1, row)
         if self.has_repulsion:
