@@ -197,7 +197,8 @@ class Allegro(EdgeModel):
         self.register_buffer("first", first)
         self.register_buffer("norms", norms)
         self.register_buffer("scales", scales)
-        self.register_buffer("stretches", torch.ones(0, 0) if stretches is None else stretches)
+        none = torch.ones(0, 0, dtype=torch.float64)
+        self.register_buffer("stretches", none if stretches is None else stretches)
         self.has_repulsion = repulsion is not None
         self.repulsion: torch.nn.Module = repulsion or torch.nn.Identity()
         count = len(harmonics.steps) + 1

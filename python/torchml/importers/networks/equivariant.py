@@ -28,15 +28,12 @@ class ElementLinear(torch.nn.Module):
         self.register_buffer("weights", weights.transpose(0, 1).flatten(1).contiguous())
 
     def forward(self, x: Tensor, species: Tensor) -> Tensor:
-        rows = x.flatten(0, 1)
-        y = torch.addmm(self.bias, rows, self.weights) if self.has_bias else rows @ self.weights
-        y = y.unflatten(0, [x.size(0), x.size(1)])
-        if self.elements == 1:
-            return y
-        y = y.unflatten(2, [self.elements, self.outputs])
-        index = species.view(-1, 1, 1, 1).expand(-1, y.size(1), 1, self.outputs)
-        own: Tensor = y.gather(2, index).squeeze(2)
-        return own
+        y: Tensor = (x.flatten(0, 1) @ self.weights).unflatten(0, [x.size(0), x.size(1)])
+        if self.elements > 1:
+            y = y.unflatten(2, [self.elements, self.outputs])
+            index = species.view(-1, 1, 1, 1).expand(-1, y.size(1), 1, self.outputs)
+            y = y.gather(2, index).squeeze(2)
+        return y + self.bias if self.has_bias else y
 
 
 class Harmonics(torch.nn.Module):

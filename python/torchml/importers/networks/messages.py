@@ -150,7 +150,7 @@ class Convolution(torch.nn.Module):
         begin = 0
         for k, size in enumerate(self.sizes):
             columns = size * self.widths[k]
-            blocks.append(sums[:, begin : begin + columns].reshape(n_out, size, -1))
+            blocks.append(sums[:, begin : begin + columns].reshape(n_out, size, self.widths[k]))
             begin += columns
         return blocks
 

@@ -115,7 +115,8 @@ class Layer(torch.nn.Module):
     ) -> None:
         super().__init__()
         self.has_factors = factors is not None
-        self.register_buffer("factors", torch.ones(1) if factors is None else factors)
+        one = torch.ones(1, dtype=torch.float64)
+        self.register_buffer("factors", one if factors is None else factors)
         self.up = torch.nn.ModuleList(up)
         self.sends = sends
         self.convolution = convolution
@@ -146,9 +147,7 @@ class Layer(torch.nn.Module):
             if self.has_factors:
                 one = one * self.factors.index_select(0, species).view(-1, 1, 1)
             sent.append(one)
-        sums = self.convolution(
-            sent, harmonics, expansion, edge_index, order, slot, width, n_out
-        )
+        sums = self.convolution(sent, harmonics, expansion, edge_index, order, slot, width, n_out)
         own = species[:n_out]
         parts: list[list[Tensor]] = []
         for _ in range(self.blocks):
@@ -176,9 +175,7 @@ class Readout(torch.nn.Module):
 
     bias: Tensor
 
-    def __init__(
-        self, weights: list[Tensor], activation: str, bias: Tensor | None = None
-    ) -> None:
+    def __init__(self, weights: list[Tensor], activation: str, bias: Tensor | None = None) -> None:
         super().__init__()
         self.network = radial.Perceptron(weights, activation)
         zero = torch.zeros(1, dtype=torch.float64)
@@ -297,7 +294,8 @@ class NequIP(EdgeModel):
         self.readout = readout
         self.register_buffer("embedding", embedding)
         self.register_buffer("scales", scales)
-        self.register_buffer("stretches", torch.ones(0, 0) if stretches is None else stretches)
+        none = torch.ones(0, 0, dtype=torch.float64)
+        self.register_buffer("stretches", none if stretches is None else stretches)
         self.has_repulsion = repulsion is not None
         self.repulsion: torch.nn.Module = repulsion or torch.nn.Identity()
 

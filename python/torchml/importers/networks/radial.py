@@ -73,9 +73,7 @@ class Basis(Expansion):
     __constants__ = ["compressed"]  # noqa: RUF012
     kind: Tensor
 
-    def __init__(
-        self, functions: torch.nn.Module, envelope: torch.nn.Module, late: bool
-    ) -> None:
+    def __init__(self, functions: torch.nn.Module, envelope: torch.nn.Module, late: bool) -> None:
         super().__init__()
         self.functions = functions
         self.envelope = envelope

@@ -142,9 +142,7 @@ def paths(tensor_product: Any) -> list[Path]:
         harmonics[:, two.slices()[way.i_in2]] = coupling.reshape(
             first.ir.dim, second.ir.dim, third.ir.dim
         )
-        found.append(
-            Path(str(first.ir), str(third.ir), first.mul, columns, int(start), harmonics)
-        )
+        found.append(Path(str(first.ir), str(third.ir), first.mul, columns, int(start), harmonics))
     return sorted(found, key=lambda path: path.place)
 
 

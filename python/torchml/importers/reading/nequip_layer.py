@@ -1,7 +1,7 @@
 """The plan of one layer of a NequIP-type network, of the maps that it is made of.
 
-S. Batzner et al., Nat. Commun. 13, 2453 (2022): linear map, convolution, linear map, self-connection
-and gate. Which package the maps come from does not matter.
+S. Batzner et al., Nat. Commun. 13, 2453 (2022): linear map, convolution, linear map,
+self-connection and gate. Which package the maps come from does not matter.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def nequip_layer(
     weights = [*radial.weights[:-1], radial.weights[-1][:, columns]]
 
     def added(kind: str) -> Tensor | None:
-        chosen = bias.expand(max(channels[kind]) + 1)[channels[kind]] if kind == "0e" else None
-        return chosen if chosen is not None and bool(chosen.any()) else None
+        chosen = bias[channels[kind]] if kind == "0e" else bias[:0]
+        return chosen if bool(chosen.any()) else None
 
     layer = part(
         "Layer",

@@ -3,7 +3,7 @@
 Y. Park, J. Kim, S. Hwang and S. Han, J. Chem. Theory Comput. 20, 4857 (2024).
 
 A checkpoint holds plain values and tensors: it is read as such, no code in it runs. All that the
-network computes is read from the modules that sevenn itself builds of the checkpoint's own settings.
+network computes is read from the modules that sevenn builds of the checkpoint's own settings.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ from .source import ReadingError, Results, Source, Structure, Wish
 
 MODULE = "sevenn"
 INSTALL = ("torch==2.13.0", "sevenn==0.13.0")
+READS = "checkpoints; 7net-0, 7net-l3i5, 7net-mf-0 and other names that sevenn knows"
+WAY = "network"
 
 
 def open_model(wish: Wish) -> Source:
@@ -61,8 +63,8 @@ def open_model(wish: Wish) -> Source:
         species=symbols,
         cutoff=float(config["cutoff"]),
         layers=int(config["num_convolution_layer"]),
-        dtypes=("float32", "float64"),
-        own_results=_calculator(model, exact, modality, wish.dtype or "float32"),
+        dtypes=("float64", "float32"),
+        own_results=_calculator(model, exact, modality, wish.dtype or "float64"),
         network=_network(exact, config, symbols, elements, modality),
         provenance={
             "package": "sevenn",
@@ -102,9 +104,7 @@ def _built(path: Path) -> tuple[Any, dict[str, Any]]:
             config = checkpoint.config
             if not config or "_type_map" not in config:
                 raise ReadingError(f"{path}: not a checkpoint of SevenNet, it has no settings")
-            model = checkpoint.build_model(
-                enable_cueq=False, enable_flash=False, enable_oeq=False
-            )
+            model = checkpoint.build_model(enable_cueq=False, enable_flash=False, enable_oeq=False)
     except ReadingError:
         raise
     except Exception as error:  # sevenn and torch raise many kinds
@@ -204,9 +204,12 @@ def _exact(model: Any) -> Any:
 def _calculator(
     model: Any, exact: Any, modality: str | None, dtype: str
 ) -> Callable[[Structure], Results]:
-    """sevenn's calculator; in float64, its modules with the same inputs."""
+    """sevenn's calculator, which is in float32; in float64, its modules, once they agree."""
     calculators = import_module("sevenn.calculator")
-    chosen = exact if dtype == "float64" else model
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        own = calculators.SevenNetCalculator(model, device="cpu", modal=modality)
+        longer = calculators.SevenNetCalculator(exact, device="cpu", modal=modality)
 
     def results(structure: Structure) -> Results:
         atoms = import_module("ase").Atoms(
@@ -215,23 +218,29 @@ def _calculator(
             cell=structure.cell,
             pbc=structure.pbc,
         )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            own = calculators.SevenNetCalculator(chosen, device="cpu", modal=modality)
-            if dtype == "float64":
-                found = _results_in_float64(own, atoms)
-            else:
-                own.calculate(atoms)
-                found = own.results
-        periodic = bool(np.all(structure.pbc))
+        own.calculate(atoms)
+        found = own.results
+        if dtype == "float64":
+            found = _results_in_float64(longer, atoms)
+            _compare(found["energies"], own.results["energies"], "energies")
+            _compare(found["forces"], own.results["forces"], "forces")
         return Results(
             float(found["energy"]),
             np.asarray(found["forces"], dtype=np.float64),
-            np.asarray(found["stress"], dtype=np.float64) if periodic else None,
+            np.asarray(found["stress"], dtype=np.float64) if any(structure.pbc) else None,
             np.asarray(found["energies"], dtype=np.float64),
         )
 
     return results
+
+
+def _compare(exact: Any, own: Any, what: str) -> None:
+    difference = float(np.abs(np.asarray(exact) - np.asarray(own)).max())
+    if not difference <= 1e-5 * max(1.0, float(np.abs(exact).max())):
+        raise ReadingError(
+            f"the {what} of sevenn's modules in float64 differ from those of its calculator by "
+            f"{difference:.1e}, expected the differences of float32"
+        )
 
 
 def _results_in_float64(own: Any, atoms: Any) -> dict[str, Any]:
