@@ -3,8 +3,8 @@
 A. Musaelian et al., Nat. Commun. 14, 579 (2023). Each edge has scalars [E, S] and tensors
 [E, U, I]; I counts the components of all representations, U the channels.
 
-Allegro couples the tensor of an edge with the sum of its centre's edges, by a product for each edge.
-The product is linear in the tensor: here its matrix [U, I, K] is made once for each atom.
+Allegro couples the tensor of an edge with the sum of its centre's edges, by a product for each
+edge. The product is linear in the tensor: here its matrix [U, I, K] is made once for each atom.
 `torchml.importers.reading.allegro_network` writes the plan of these modules.
 """
 
@@ -108,8 +108,10 @@ class Coupling(torch.nn.Module):
         rows = tensors.new_zeros([nodes * width, channels * self.inputs])
         rows = rows.index_copy(0, slot, tensors.flatten(1))
         left = rows.view(nodes, width, channels, self.inputs).transpose(1, 2)
-        product = torch.matmul(left, matrices).transpose(1, 2).reshape(nodes * width, -1)
-        return product.index_select(0, slot).view(-1, channels, self.outputs)
+        right = torch.matmul(left, matrices).transpose(1, 2)
+        right = right.reshape(nodes * width, channels * self.outputs)
+        product: Tensor = right.index_select(0, slot).unflatten(1, [channels, self.outputs])
+        return product
 
 
 class Layer(torch.nn.Module):
@@ -201,8 +203,9 @@ class Allegro(EdgeModel):
         self.register_buffer("stretches", none if stretches is None else stretches)
         self.has_repulsion = repulsion is not None
         self.repulsion: torch.nn.Module = repulsion or torch.nn.Identity()
-        count = len(harmonics.steps) + 1
-        degrees = torch.arange(count).repeat_interleave(2 * torch.arange(count) + 1)
+        self.count = len(harmonics.steps) + 1
+        each = torch.arange(self.count)
+        degrees = each.repeat_interleave(2 * each + 1)
         self.register_buffer("degrees", degrees)
 
     def forward(
@@ -230,7 +233,7 @@ class Allegro(EdgeModel):
         for block in self.blocks:
             parts = self.weighted(harmonics, results[:, self.scalars :]).flatten(1)
             sums = parts.new_zeros([nodes, parts.size(1)]).index_add(0, target, parts)
-            centers = (sums * norms.unsqueeze(1)).view(nodes, self.channels, -1)
+            centers = (sums * norms.unsqueeze(1)).view(nodes, self.channels, harmonics.size(1))
             results, tensors = block(scalars, tensors, centers, target, slot, width)
             scalars = torch.cat([scalars, results[:, : self.scalars]], 1)
         of_edges = self.readout(scalars)
@@ -243,7 +246,7 @@ class Allegro(EdgeModel):
 
     def weighted(self, harmonics: Tensor, weights: Tensor) -> Tensor:
         """Harmonics [E, I] times weights [E, U R] of their degrees: [E, U, I]."""
-        by_degree = weights.view(weights.size(0), self.channels, -1)
+        by_degree = weights.view(weights.size(0), self.channels, self.count)
         return by_degree.index_select(2, self.degrees) * harmonics.unsqueeze(1)
 
 
