@@ -83,6 +83,9 @@ MODELS: dict[str, dict[str, Any]] = {
     "three-layers": NEQUIP | {"num_layers": 3, "model_dtype": "float32", "num_features": [6, 4, 2]},
     "directed": NEQUIP | DIRECTED | {"pair_potential": ZBL},
     "allegro": ALLEGRO | DIRECTED | {"pair_potential": ZBL},
+    # Traced: the network of torchml has Bessel functions alone.
+    "spline": ALLEGRO
+    | {"radial_chemical_embed": {"_target_": "allegro.nn.TwoBodySplineScalarEmbed"}},
     "names": NEQUIP | NAMES,
     "kcal": NEQUIP | {"num_layers": 1, "pair_potential": ZBL | {"units": "real"}},
     "charge": NEQUIP | CHARGE,
@@ -94,7 +97,8 @@ READINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "other-order": ("directed.ckpt", {"species": ["Na", "Cl"]}),
     "one-species": ("directed.ckpt", {"species": ["Na"]}),
     "allegro": ("allegro.ckpt", {}),
-    "allegro-single": ("allegro.ckpt", {"dtype": "float32"}),
+    "spline": ("spline.ckpt", {}),
+    "spline-single": ("spline.ckpt", {"dtype": "float32"}),
     "charge": ("charge.ckpt", {"head": "charge=1"}),
     "names": ("names.ckpt", {"species": ["F", "Li"]}),
     "trained": ("trained.ckpt", {}),

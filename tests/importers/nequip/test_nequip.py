@@ -95,7 +95,8 @@ def salt(species: list[str], repeat: tuple[int, int, int] = (1, 1, 1)) -> Atoms:
         "other-order",
         "one-species",
         "allegro",
-        "allegro-single",
+        "spline",
+        "spline-single",
         "charge",
         "names",
         "trained",
@@ -105,10 +106,10 @@ def salt(species: list[str], repeat: tuple[int, int, int] = (1, 1, 1)) -> Atoms:
 def test_nequips_own_results(name, model, content):
     found = model(name)
     assert found.calculator
-    limit = 1e-5 if name == "allegro-single" else 1e-8
+    limit = 1e-5 if name == "spline-single" else 1e-8
     assert found.parity.tolerance == limit
     assert found.parity.relative < limit
-    assert found.way == ("graph" if "allegro" in name else "network")
+    assert found.way == ("graph" if "spline" in name else "network")
 
 
 def test_what_is_told_of_a_model(content):
