@@ -45,6 +45,7 @@ class Request:
         progress: called with the name of each long step before it starts.
         source: package whose pickle `model` is, `mace`; None for a checkpoint or an archive.
         head: which head of a model of another package with several; None takes its default.
+        add: what is added to the model: see `torchml.importers.adding.added`.
     """
 
     model: Path
@@ -67,6 +68,7 @@ class Request:
     progress: Callable[[str], None] = lambda step: None
     source: str | None = None
     head: str | None = None
+    add: tuple[str, ...] = ()
 
     def require_consistent(self) -> None:
         """Refuse options that contradict each other; no file is read."""

@@ -24,8 +24,11 @@ from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.errors import FileError, ModelError
 from torchml.importers.pickles import foreign_names
 from torchml.models import EdgeModel, Scaled, describe, script
+from torchml.models.archived import Archived
 from torchml.models.base import float_type
+from torchml.models.dtype import network_dtype
 from torchml.models.staged import StagedModel
+from torchml.models.summed import Sum, unfolded
 
 # Kinds of pickles and the modules whose `load(path, species, head)` reads them.
 _IMPORTERS = {"mace": "torchml.importers.mace.model"}
@@ -75,7 +78,8 @@ def load(
     """
     path = Path(path)
     if (model := _network_of(path, kind, species, head)) is not None:
-        return Loaded(path, _name(model), model)
+        name = _name(model)
+        return Loaded(path, name, unfolded(model) if isinstance(model, EdgeModel) else model)
     files = metadata.extra_files(path)
     return Loaded(
         path,
@@ -131,7 +135,7 @@ def opened(model: Path, kind: str | None = None) -> Iterator[Opened]:
         yield Opened(model)
         return
     if isinstance(network, EdgeModel):
-        cast(network, "float64")
+        network = cast(unfolded(network), "float64")
     module, facts = scripted(Loaded(model, _name(network), network))
     with tempfile.TemporaryDirectory() as scratch:
         archive = Path(scratch) / f"{_name(network)}.pt"
@@ -140,7 +144,17 @@ def opened(model: Path, kind: str | None = None) -> Iterator[Opened]:
 
 
 def cast(model: EdgeModel, dtype: str) -> EdgeModel:
-    """Change the float type of a network in place; the energies of the elements stay float64."""
+    """Change the float type of a network in place; the energies of the elements stay float64.
+
+    The networks of archives keep their own.
+    """
+    if isinstance(model, Sum):
+        for part in model.parts:
+            cast(part.model, dtype)
+            part.kind = part.kind.to(network_dtype(part.model))
+        return model
+    if isinstance(model, Archived):
+        return model
     (model.network if isinstance(model, Scaled) else model).to(float_type(dtype))
     return model
 
