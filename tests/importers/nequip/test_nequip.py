@@ -14,8 +14,6 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.calculators.kim import KIM
-from torchml.importers.foreign import write_reader
-from torchml.importers.imported import Imported, imported
 
 from helpers import portable
 from helpers.portable import relative
@@ -23,6 +21,8 @@ from torchml import Potential, kim
 from torchml.contract import metadata, param_file
 from torchml.export.compression import compress
 from torchml.importers import parity
+from torchml.importers.foreign import write_reader
+from torchml.importers.imported import Imported, imported
 from torchml.models import describe, script
 from torchml.validation.lammps import evaluate_with_lammps
 

@@ -297,9 +297,15 @@ def _cast(model: Any, dtype: torch.dtype) -> None:
                 setattr(module, name, dtype)
         if module in double:
             continue
-        for tensor in (*module._parameters.values(), *module._buffers.values()):
-            if tensor is not None and tensor.is_floating_point():
-                tensor.data = tensor.data.to(dtype)
+        # New tensors: those of a view would keep the float type of its base.
+        for name, buffer in module._buffers.items():
+            if buffer is not None and buffer.is_floating_point():
+                module._buffers[name] = buffer.to(dtype).clone()
+        for name, weight in module._parameters.items():
+            if weight is not None and weight.is_floating_point():
+                module._parameters[name] = torch.nn.Parameter(
+                    weight.to(dtype), weight.requires_grad
+                )
 
 
 def _kind(module: Any) -> str:
