@@ -32,6 +32,8 @@ from .source import ReadingError, Results, Source, Structure, Wish
 
 MODULE = "fairchem.core"
 INSTALL = ("torch==2.13.0", "fairchem-core==2.24.0", "setuptools==80.9.0")
+READS = "inference checkpoints of eSCN-MD and eSEN; of UMA, merged for one composition"
+WAY = "graph"
 
 _BACKBONES = ("eSCNMDBackbone", "eSCNMDMoeBackbone")
 _HEADS = ("MLP_EFS_Head", "MLP_Energy_Head", "Linear_Energy_Head")

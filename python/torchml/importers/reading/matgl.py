@@ -23,10 +23,12 @@ from torch import Tensor
 
 from .graph import first_line
 from .source import ReadingError, Results, Source, Structure, Wish
-from .tensors import TensorNet
+from .matgl_tensornet import TensorNet
 
 MODULE = "matgl"
 INSTALL = ("torch==2.13.0", "matgl==4.1.0")
+READS = "folders of saved potentials with TensorNet"
+WAY = "graph"
 
 _FILES = ("model.json", "model.pt", "state.pt")
 _REFUSED = {
