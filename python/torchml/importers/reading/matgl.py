@@ -1,7 +1,7 @@
-"""TensorNet of matgl (https://github.com/materialyzeai/matgl), in a `Potential`.
+"""TensorNet and M3GNet of matgl (https://github.com/materialyzeai/matgl), in a `Potential`.
 
-G. Simeon and G. De Fabritiis, NeurIPS 2023 (arXiv:2306.06482); matgl: T. W. Ko et al., npj Comput.
-Mater. 11, 253 (2025).
+G. Simeon and G. De Fabritiis, NeurIPS 2023 (arXiv:2306.06482); C. Chen and S. P. Ong, Nat. Comput.
+Sci. 2, 718 (2022).
 
 A saved potential is a folder of three files. They hold plain values and tensors and are read as
 such; the classes that they name must be matgl's own.
@@ -22,18 +22,19 @@ import torch
 from torch import Tensor
 
 from .graph import first_line
-from .source import ReadingError, Results, Source, Structure, Wish
+from .matgl_m3gnet import M3GNet
 from .matgl_tensornet import TensorNet
+from .source import ReadingError, Results, Source, Structure, Wish
 
 MODULE = "matgl"
 INSTALL = ("torch==2.13.0", "matgl==4.1.0")
-READS = "folders of saved potentials with TensorNet"
+READS = "folders of saved potentials with TensorNet or M3GNet"
 WAY = "graph"
 
 _FILES = ("model.json", "model.pt", "state.pt")
+_NETWORKS: dict[str, type[TensorNet] | type[M3GNet]] = {"TensorNet": TensorNet, "M3GNet": M3GNet}
 _REFUSED = {
-    "M3GNet": "its sums over pairs of bonds have sizes that depend on the positions",
-    "CHGNet": "its graph of bonds has sizes that depend on the positions",
+    "CHGNet": "no adapter has been written for matgl's; that of the package chgnet is read",
     "QET": "its charges follow from all atoms of a system at once, at any distance",
     "SO3Net": "no adapter has been written for it",
     "GRACE": "no adapter has been written for it",
@@ -68,11 +69,13 @@ def open_model(wish: Wish) -> Source:
         )
     codes = torch.tensor([elements.index(one) for one in symbols])
     references = _references(potential, codes)
-    energies = TensorNet(network, codes, float(potential.data_std), references)
+    energies = _NETWORKS[type(network).__name__](
+        network, codes, float(potential.data_std), references
+    )
     return Source(
         species=symbols,
         cutoff=float(network.cutoff),
-        layers=len(network.layers) + 1,  # the embedding of the atoms is a pass of its own
+        layers=_layers(network),
         dtypes=("float32", "float64"),
         own_results=_calculator(potential),
         energies=energies.eval().requires_grad_(False),
@@ -83,11 +86,29 @@ def open_model(wish: Wish) -> Source:
             "model": type(network).__name__,
             "file": path.name,
         },
-        notes=(
+        notes=_notes(network),
+    )
+
+
+def _layers(network: Any) -> int:
+    """Passes over the edges; TensorNet's embedding of the atoms is one of its own."""
+    if type(network).__name__ == "TensorNet":
+        return len(network.layers) + 1
+    return int(network.n_blocks)
+
+
+def _notes(network: Any) -> tuple[str, ...]:
+    if type(network).__name__ == "TensorNet":
+        return (
             "the cutoff function of matgl's TensorNet has a continuous first derivative: forces "
             "are continuous, force constants are not",
-        ),
-    )
+        )
+    if not network.bond_expansion.smooth:
+        return (
+            "this M3GNet was made without use_smooth: its energy is continuous where a neighbour "
+            "reaches the cutoff, its forces are not",
+        )
+    return ()
 
 
 def _potential(path: Path, dtype: str) -> Any:
@@ -143,20 +164,27 @@ def _refuse(potential: Any, path: Path) -> None:
     """Refuse what is no sum of energies of atoms, or what matgl's own calculator cannot do."""
     network = potential.model
     kind = type(network).__name__
-    if kind != "TensorNet":
+    if kind not in _NETWORKS:
         reason = _REFUSED.get(kind, "no adapter has been written for it")
-        raise ReadingError(f"{path} has a network of the class {kind}: {reason}, expected TensorNet")
+        raise ReadingError(
+            f"{path} has a network of the class {kind}: {reason}, expected {' | '.join(_NETWORKS)}"
+        )
     if network.is_intensive:
         raise ReadingError(
             f"{path} predicts an average over the atoms (is_intensive), expected an energy that is "
             "a sum over the atoms"
         )
-    if type(network.tensor_embedding).__module__ != "matgl.layers._embedding":
-        raise ReadingError(f"{path} was saved with use_warp=True, expected None or False")
+    if kind == "TensorNet":
+        if type(network.tensor_embedding).__module__ != "matgl.layers._embedding":
+            raise ReadingError(f"{path} was saved with use_warp=True, expected None or False")
+    elif network.include_state:
+        raise ReadingError(
+            f"{path} has a state of the whole structure (include_state), expected a network without"
+        )
     if potential.calc_repuls:
         raise ReadingError(
             f"{path} has a nuclear repulsion (calc_repuls), which matgl's own calculator cannot "
-            "evaluate with TensorNet; expected a potential without, and '--add zbl' where you need it"
+            "evaluate, expected a potential without"
         )
     if float(potential.data_mean) != 0.0:
         raise ReadingError(
