@@ -174,13 +174,6 @@ def _refuse(potential: Any, path: Path) -> None:
             f"{path} predicts an average over the atoms (is_intensive), expected an energy that is "
             "a sum over the atoms"
         )
-    if kind == "TensorNet":
-        if type(network.tensor_embedding).__module__ != "matgl.layers._embedding":
-            raise ReadingError(f"{path} was saved with use_warp=True, expected None or False")
-    elif network.include_state:
-        raise ReadingError(
-            f"{path} has a state of the whole structure (include_state), expected a network without"
-        )
     if potential.calc_repuls:
         raise ReadingError(
             f"{path} has a nuclear repulsion (calc_repuls), which matgl's own calculator cannot "
@@ -194,6 +187,15 @@ def _refuse(potential: Any, path: Path) -> None:
     if potential.element_refs is not None and potential.element_refs.property_offset.dim() != 1:
         raise ReadingError(
             f"{path} has reference energies for several states, expected one for each element"
+        )
+    if kind == "TensorNet":
+        if type(network.tensor_embedding).__module__ != "matgl.layers._embedding":
+            raise ReadingError(f"{path} was saved with use_warp=True, expected None or False")
+        return
+    if network.include_state or network.basis_expansion.use_phi:
+        raise ReadingError(
+            f"{path} has a state of the whole structure (include_state) or complex functions of "
+            "angles (use_phi), expected an M3GNet without"
         )
 
 

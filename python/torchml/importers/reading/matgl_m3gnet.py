@@ -75,8 +75,7 @@ class M3GNet(torch.nn.Module):
         functions: Tensor = self.network.basis_expansion(
             distance[bonds[1]], cosine, torch.zeros_like(cosine)
         )
-        # With use_phi they are complex; the second angle is zero, and so are the imaginary parts.
-        return functions.real if functions.is_complex() else functions
+        return functions
 
 
 def _convolved(
