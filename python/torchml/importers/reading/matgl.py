@@ -219,6 +219,7 @@ def _calculator(potential: Any) -> Callable[[Structure], Results]:
         calculator.calculate(atoms)
         found = calculator.results
         stress = np.asarray(found["stress"])[[0, 1, 2, 1, 0, 0], [0, 1, 2, 2, 2, 1]]
-        return Results(float(found["energy"]), found["forces"], stress)
+        periodic = all(structure.pbc)
+        return Results(float(found["energy"]), found["forces"], stress if periodic else None)
 
     return results
