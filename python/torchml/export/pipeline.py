@@ -45,6 +45,7 @@ def export_model(
     *,
     source: str | None = None,
     head: str | None = None,
+    python: str | Path | None = None,
     species: Sequence[str] | str | None = None,
     cutoff: float | None = None,
     layers: int | None = None,
@@ -76,10 +77,14 @@ def export_model(
     The keywords are those of `python -m torchml_export`; `source` is its `--from`.
 
     Args:
-        model: checkpoint of a training, TorchScript archive, or model of another package.
-        source: the package whose pickle `model` is, `mace`. A pickle can run any code: name its
-            kind only where you trust its source. None for a checkpoint or an archive.
-        head: with `source`, which head of a model with several; None takes the one called default.
+        model: checkpoint of a training, TorchScript archive, or model of another package, a file
+            or a name that the package knows.
+        source: the package whose model it is, one of `torchml importers`, or FILE.py:function.
+            Reading it may run any code: name it only where you trust the model's source. None for a
+            checkpoint or an archive.
+        head: with `source`, which head, modality or fidelity of a model with several.
+        python: with `source`, the Python of an environment that has torch and the package; None is
+            this one.
         species: chemical symbols; species code k means the k-th. Of a model of another package,
             the elements to keep.
         cutoff: radius of one neighbour list (Å).
@@ -91,7 +96,8 @@ def export_model(
             code or atomic_number.
         stage_edges: convention graph: symmetric or directed edges.
         extensions: operator libraries that the model needs: paths or Python packages.
-        dtype: float type of the network of a checkpoint, float32 or float64; None is float64.
+        dtype: float type of the network of a checkpoint, float32 or float64; None is float64. Of a
+            model whose package's code is traced, that in which it runs; None is its own.
         compress: replace what depends on the distance alone by splines; their error is measured.
         tolerance: largest errors of a compressed model (eV/atom, eV/Å); None is (1e-6, 1e-5).
         format: torchscript, or aoti: energy and forces compiled ahead of time.
@@ -124,9 +130,10 @@ def export_model(
         raise TorchMLError("--tolerance is that of a compressed model, expected --compress with it")
     symbols = [species] if isinstance(species, str) else species
     request = Request(
-        model=Path(model),
+        model=model if source else Path(model),
         source=source,
         head=head,
+        python=python,
         name=name,
         facts=ModelMetadata(
             convention=convention,
@@ -174,7 +181,7 @@ def export(request: Request) -> Result:
             or the place for the folder is taken.
     """
     request.require_consistent()
-    loaded = load(request.model, request.source, request.facts.species, request.head)
+    loaded = load(request.model, foreign=request.foreign())
     folder = _destination(request, loaded.name)
     try:
         prepared = prepare(loaded, request.facts, request.compress, request.descriptor)
