@@ -25,10 +25,10 @@ def answers(python: str | Path, script: Path, folder: Path, structures: Sequence
     Args:
         python: of the environment.
         script: takes the folder; modules in its folder and the one above can be imported.
-        folder: where models are written; it gets the structures as structures.extxyz.
+        folder: where models are written; it gets the structures as structures.traj.
         structures: for the package's own calculator.
     """
-    ase.io.write(folder / "structures.extxyz", list(structures))
+    ase.io.write(folder / "structures.traj", list(structures))
     shutil.copytree(Path(reading.__file__).parent, folder / "path" / "reading")
     search = [folder / "path", script.parent, script.parent.parent]
     done = subprocess.run(

@@ -1,7 +1,7 @@
 """Write checkpoints of fairchem with random weights, and what fairchem computes with them: FOLDER.
 
 It runs in fairchem's environment, with the adapters (the package `reading`) and `staged_lists` on
-the path. FOLDER contains structures.extxyz; results are written to answers.json.
+the path. FOLDER contains structures.traj; results are written to answers.json.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def answers(folder: Path) -> dict[str, Any]:
     """What fairchem's calculator computes, differences of two ranks from one, and refusals."""
     structures = [
         Structure(one.get_chemical_symbols(), one.positions, one.cell.array, tuple(one.pbc))
-        for one in ase.io.read(folder / "structures.extxyz", ":")
+        for one in ase.io.read(folder / "structures.traj", ":")
     ]
     found: dict[str, Any] = {"results": {}, "ranks": {}, "facts": {}, "refusals": {}}
     for key, (name, head) in {

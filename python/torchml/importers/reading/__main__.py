@@ -46,7 +46,8 @@ def read(options: dict[str, Any]) -> dict[str, Any]:
         source = user_file.open_model(kind, wish, options.get("cutoff"), options.get("layers"))
     else:
         adapter = importlib.import_module(f".{kind}", __package__)
-        if importlib.util.find_spec(adapter.MODULE.partition(".")[0]) is None:
+        refused = getattr(adapter, "WAY", "") == "refused"
+        if not refused and importlib.util.find_spec(adapter.MODULE.partition(".")[0]) is None:
             raise ReadingError(missing(adapter.MODULE, kind, adapter.INSTALL))
         try:
             source = adapter.open_model(wish)

@@ -78,7 +78,6 @@ def open_model(wish: Wish) -> Source:
         dtypes=("float32", "float64"),
         own_results=_own_results(calculator, info),
         energies=network.eval().requires_grad_(False),
-        isolated=dict(zip(symbols, references.tolist(), strict=True)),
         provenance={
             "package": "fairchem-core",
             "version": version("fairchem-core"),
@@ -90,7 +89,7 @@ def open_model(wish: Wish) -> Source:
             "spin": str(info["spin"]),
             **({"composition": fixed.composition} if fixed.composition else {}),
         },
-        notes=_notes(backbone, fixed, info),
+        notes=(*_notes(backbone, fixed, info), _reference_note(symbols, references)),
     )
 
 
@@ -471,6 +470,12 @@ def _own_results(calculator: Any, info: dict[str, int]) -> Callable[[Structure],
         return Results(float(found["energy"]), found["forces"], stress)
 
     return results
+
+
+def _reference_note(symbols: list[str], references: Tensor) -> str:
+    """The reference energies, which are not those of isolated atoms."""
+    values = " ".join(f"{one} {e:g}" for one, e in zip(symbols, references.tolist(), strict=True))
+    return f"reference energies in the energies: {values} eV"
 
 
 def _notes(backbone: Any, fixed: Fixed, info: dict[str, int]) -> tuple[str, ...]:

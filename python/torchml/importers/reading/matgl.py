@@ -79,14 +79,13 @@ def open_model(wish: Wish) -> Source:
         dtypes=("float32", "float64"),
         own_results=_calculator(potential),
         energies=energies.eval().requires_grad_(False),
-        isolated=dict(zip(symbols, references.tolist(), strict=True)),
         provenance={
             "package": "matgl",
             "version": version("matgl"),
             "model": type(network).__name__,
             "file": path.name,
         },
-        notes=_notes(network),
+        notes=(*_notes(network), _reference_note(symbols, references)),
     )
 
 
@@ -95,6 +94,12 @@ def _layers(network: Any) -> int:
     if type(network).__name__ == "TensorNet":
         return len(network.layers) + 1
     return int(network.n_blocks)
+
+
+def _reference_note(symbols: list[str], references: Tensor) -> str:
+    """The reference energies, which need not be those of isolated atoms."""
+    values = " ".join(f"{one} {e:g}" for one, e in zip(symbols, references.tolist(), strict=True))
+    return f"reference energies in the energies: {values} eV"
 
 
 def _notes(network: Any) -> tuple[str, ...]:
