@@ -54,6 +54,8 @@ examples:
     python -m torchml_export 7net-0 --from sevennet --python sevenn-env/bin/python --species Si O
   a model of your own and a function of five lines (docs/importers.md):
     python -m torchml_export model.pt --from my_adapter.py:energies
+  the same with a repulsion at short distances and the dispersion correction of PBE:
+    python -m torchml_export mace.model --from mace --add zbl --add d3:PBE --install user
   a model scripted with torchml.models, or any archive that carries its metadata:
     python -m torchml_export schnet.pt --name SchNet_Si --install user
   any other staged-graph model:
@@ -149,6 +151,15 @@ def _add_facts(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_conversion(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--add",
+        action="append",
+        metavar="TERM",
+        help="add a term to the energy; may be given several times: zbl[:inner,outer], the "
+        "repulsion of nuclei (Å; default: 0.35 and 0.7 times the covalent radii of a pair); "
+        "d3:functional[,cutoff], the dispersion correction D3(BJ), such as d3:PBE,12 (Å; default: "
+        "15; needs tad-dftd3 here); or the file of a second model (docs/sums.md)",
+    )
     group.add_argument(
         "--dtype",
         choices=("float32", "float64"),

@@ -11,6 +11,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 import torchml
 import torchml._core as core
@@ -27,8 +30,9 @@ from torchml.export.checks.parity import check_parity
 from torchml.export.descriptor import DESCRIPTOR_FILE
 from torchml.export.prepare import Prepared, prepare
 from torchml.export.request import FORMATS, Request, Result
+from torchml.importers.adding import added
 from torchml.importers.opening import load
-from torchml.models import Scaled
+from torchml.models import Scaled, Sum
 from torchml.reference.agreement import Check
 
 __all__ = ["FORMATS", "Export", "Result", "export", "export_model"]
@@ -54,6 +58,7 @@ def export_model(
     species_input: str | None = None,
     stage_edges: str | None = None,
     extensions: Sequence[str] | None = None,
+    add: Sequence[str] | str | None = None,
     dtype: str | None = None,
     compress: bool = False,
     tolerance: tuple[float, float] | None = None,
@@ -96,6 +101,8 @@ def export_model(
             code or atomic_number.
         stage_edges: convention graph: symmetric or directed edges.
         extensions: operator libraries that the model needs: paths or Python packages.
+        add: what is added to the model (docs/sums.md): zbl[:inner,outer], d3:functional[,cutoff],
+            or the file of a second model; lengths in Å.
         dtype: float type of the network of a checkpoint, float32 or float64; None is float64. Of a
             model whose package's code is traced, that in which it runs; None is its own.
         compress: replace what depends on the distance alone by splines; their error is measured.
@@ -134,6 +141,7 @@ def export_model(
         source=source,
         head=head,
         python=python,
+        add=(add,) if isinstance(add, str) else tuple(map(str, add or ())),
         name=name,
         facts=ModelMetadata(
             convention=convention,
@@ -182,6 +190,9 @@ def export(request: Request) -> Result:
     """
     request.require_consistent()
     loaded = load(request.model, foreign=request.foreign())
+    if request.add:
+        loaded, facts = added(loaded, request.add, request.facts)
+        request = replace(request, facts=facts)
     folder = _destination(request, loaded.name)
     try:
         prepared = prepare(loaded, request.facts, request.compress, request.descriptor)
@@ -255,7 +266,7 @@ def _write(prepared: Prepared, request: Request, scratch: Path, name: str) -> _D
 def _with_provenance(prepared: Prepared, request: Request, name: str) -> ModelMetadata:
     """The metadata with the origin of the model; the caller's entries replace older ones."""
     facts = prepared.facts
-    exact = isinstance(prepared.network, Scaled) and facts.dtype == "float32"
+    exact = isinstance(prepared.network, Scaled | Sum) and facts.dtype == "float32"
     return replace(
         facts,
         name=name,
@@ -306,11 +317,19 @@ def _check(draft: _Draft, prepared: Prepared, request: Request) -> list[Check]:
     check, potential = check_engine(draft.folder, request.device)
     if potential is None:
         return [check]
-    cutoffs = prepared.descriptor.cutoffs if prepared.descriptor else None
-    checks = [check, *check_numbers(potential, cutoffs)]
+    checks = [check, *check_numbers(potential, *_ranges(prepared))]
     if draft.original is not None and not failed(checks):
         checks.append(check_parity(potential, draft.original))
     return checks
+
+
+def _ranges(prepared: Prepared) -> tuple[NDArray[Any] | None, float | None]:
+    """Cutoffs of the pairs of a descriptor; of a sum, the cutoff of its first part."""
+    network = prepared.network
+    return (
+        prepared.descriptor.cutoffs if prepared.descriptor else None,
+        network.scale if isinstance(network, Sum) else None,
+    )
 
 
 def _publish(draft: _Draft, folder: Path, request: Request) -> None:

@@ -29,10 +29,11 @@ from torchml.export.checks.check import CheckFailed
 from torchml.export.checks.descriptor_width import check_width
 from torchml.export.checks.edge_vectors import check_radial
 from torchml.export.checks.engine import check_alone
+from torchml.export.compression import has_radial_functions
 from torchml.export.descriptor import ExportedDescriptor, facts_of, find_descriptor
 from torchml.importers.imported import Imported
 from torchml.importers.opening import Loaded, cast, scripted
-from torchml.models import EdgeModel
+from torchml.models import EdgeModel, Sum
 from torchml.models.dtype import network_dtype
 from torchml.reference.agreement import Check
 
@@ -100,7 +101,8 @@ def prepare(
     ]
     module = part.module or _torchscript(loaded.path, complete_facts.extensions or ())
     if complete_facts.convention == "edges":
-        check, complete_facts = check_radial(module, complete_facts)
+        scale = part.network.scale if isinstance(part.network, Sum) else None
+        check, complete_facts = check_radial(module, complete_facts, scale)
         reports.append(check)
     if part.descriptor:
         reports.append(check_width(module, complete_facts, part.descriptor))
@@ -194,6 +196,8 @@ def _converted(
     model: EdgeModel, dtype: str, compress: Tolerance | None
 ) -> tuple[EdgeModel, list[Check]]:
     """A copy in its new float type, and what splines and float32 cost, each on its own."""
+    if isinstance(model, Sum):
+        return _converted_sum(model, dtype, compress)
     exact = cast(copy.deepcopy(model), "float64")
     network, checks = exact, []
     if compress:
@@ -204,6 +208,21 @@ def _converted(
         network = cast(copy.deepcopy(network), dtype)
         checks.append(check_float32(errors_of(network, exact)))
     return network, checks
+
+
+def _converted_sum(
+    total: Sum, dtype: str, compress: Tolerance | None
+) -> tuple[EdgeModel, list[Check]]:
+    """Convert each part on its own, in structures of the size of its own cutoff."""
+    models: list[EdgeModel] = []
+    checks: list[Check] = []
+    curves = [part for part in total.models() if has_radial_functions(part)] or total.models()[:1]
+    for name, part in zip(total.names, total.models(), strict=True):
+        splines = any(part is one for one in curves)
+        network, reports = _converted(part, dtype, compress if splines else None)
+        models.append(network)
+        checks += [replace(report, name=f"{report.name}: {name}") for report in reports]
+    return Sum(models, total.names).eval(), checks
 
 
 def _merged(

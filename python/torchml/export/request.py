@@ -48,6 +48,7 @@ class Request:
         source: package whose model it is, or FILE.py:function; None for a checkpoint or an archive.
         head: which head, modality or fidelity of a model of another package with several.
         python: of an environment with torch and this package; None is the one that runs.
+        add: what is added to the model: see `torchml.importers.adding.added`.
     """
 
     model: Path | str
@@ -71,6 +72,7 @@ class Request:
     source: str | None = None
     head: str | None = None
     python: str | Path | None = None
+    add: tuple[str, ...] = ()
 
     def foreign(self) -> Foreign | None:
         """How a model of another package is read; None for a checkpoint or an archive."""

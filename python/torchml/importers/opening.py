@@ -28,8 +28,11 @@ from torchml.importers.pickles import foreign_names, texts_of
 from torchml.importers.reading.source import Wish
 from torchml.importers.traced import Traced
 from torchml.models import EdgeModel, Scaled, describe, script
+from torchml.models.archived import Archived
 from torchml.models.base import float_type
+from torchml.models.dtype import network_dtype
 from torchml.models.staged import StagedModel
+from torchml.models.summed import Sum, unfolded
 
 _MOST_ELEMENTS = 6  # in a name
 
@@ -106,8 +109,8 @@ def load(
     if foreign is not None:
         return _import(str(path), foreign)
     path = Path(path)
-    if (model := _network_of(path)) is not None:
-        return Loaded(path, _name(model), model)
+    if (checkpoint := _checkpoint(path)) is not None:
+        return checkpoint
     files = metadata.extra_files(path)
     return Loaded(
         path,
@@ -160,10 +163,12 @@ def opened(
     Yields:
         The archive, in float64 where it is made here: simulations profit from exact derivatives.
     """
-    if kind is None and foreign is None and _network_of(Path(model)) is None:
+    if foreign is None and kind is not None:
+        foreign = Foreign(kind)
+    loaded = _import(str(model), foreign) if foreign else _checkpoint(Path(model))
+    if loaded is None:
         yield Opened(Path(model))
         return
-    loaded = load(model, kind, foreign=foreign)
     if isinstance(loaded.model, EdgeModel):
         cast(loaded.model, (foreign.dtype if foreign else None) or "float64")
     module, facts = scripted(loaded)
@@ -176,8 +181,15 @@ def opened(
 def cast(model: EdgeModel, dtype: str) -> EdgeModel:
     """Change the float type of a network in place; the energies of the elements stay float64.
 
-    That of a traced model stays, too.
+    That of a traced model, and of the networks of archives, stays.
     """
+    if isinstance(model, Sum):
+        for part in model.parts:
+            cast(part.model, dtype)
+            part.kind = part.kind.to(network_dtype(part.model))
+        return model
+    if isinstance(model, Archived):
+        return model
     (model.network if isinstance(model, Scaled) else model).to(float_type(dtype))
     return model
 
@@ -194,15 +206,17 @@ def kim_name(text: str) -> str:
     return name if name[:1].isalpha() else f"Model_{name}".rstrip("_")
 
 
-def _network_of(path: Path) -> EdgeModel | StagedModel | None:
-    """The network in a checkpoint; None where that is an archive, or not there."""
+def _checkpoint(path: Path) -> Loaded | None:
+    """The network in a checkpoint; None where the file is an archive, or not there."""
     if path.suffix != ".ckpt":
         _refuse_pickle(path)
     if not is_checkpoint(path):
         return None
     from torchml.importers.checkpoint import load_model
 
-    return load_model(path)
+    model = load_model(path)
+    name = _name(model)
+    return Loaded(path, name, unfolded(model) if isinstance(model, EdgeModel) else model)
 
 
 def _import(model: str, foreign: Foreign) -> Loaded:

@@ -16,7 +16,8 @@ from torchml.inference.potential import Potential, no_volume, volume_of
 class Calculator(AseCalculator):
     """Energy, forces, stress and per-atom values of a model, for ASE.
 
-    Units are those of ASE: eV, eV/Å, eV/Å³. Only requested properties are computed.
+    Units are those of ASE: eV, eV/Å, eV/Å³. Only requested properties are computed. Sums have one
+    property more, `calculator.get_property("part_energies", atoms)`: energies by part (eV).
 
     Args:
         model: folder of a portable model, `.pt` or `.pt2` archive, checkpoint of a training, name
@@ -75,6 +76,8 @@ class Calculator(AseCalculator):
             )
         else:
             self.potential = model
+        if self.potential.parts:
+            self.implemented_properties = [*self.implemented_properties, "part_energies"]
 
     def calculate(
         self,
@@ -99,6 +102,7 @@ class Calculator(AseCalculator):
             virial="stress" in requested,
             particle_energies="energies" in requested,
             particle_virials="stresses" in requested,
+            part_energies="part_energies" in requested,
         )
         self.results |= {"energy": evaluation.energy, "free_energy": evaluation.energy}
         if evaluation.forces is not None:
@@ -107,6 +111,8 @@ class Calculator(AseCalculator):
             self.results["energies"] = evaluation.particle_energies
         if evaluation.stress is not None:
             self.results["stress"] = evaluation.stress
+        if evaluation.part_energies is not None:
+            self.results["part_energies"] = evaluation.part_energies
         if evaluation.particle_virials is not None:
             self.results["stresses"] = evaluation.particle_virials / structure.get_volume()
 
