@@ -63,7 +63,9 @@ def staged(
     )
 
 
-def difference(source: Any, structure: Any, edges: tuple[Tensor, Tensor], kind: torch.dtype) -> float:
+def difference(
+    source: Any, structure: Any, edges: tuple[Tensor, Tensor], kind: torch.dtype
+) -> float:
     """Largest difference of energies and forces between one rank and two.
 
     Args:
@@ -86,7 +88,9 @@ def difference(source: Any, structure: Any, edges: tuple[Tensor, Tensor], kind: 
     return float(max((split - energies).abs().max(), (sums - forces).abs().max()))
 
 
-def _evaluated(source: Any, codes: Tensor, lists: Lists, kind: torch.dtype) -> tuple[Tensor, Tensor]:
+def _evaluated(
+    source: Any, codes: Tensor, lists: Lists, kind: torch.dtype
+) -> tuple[Tensor, Tensor]:
     """Energies of the rank's atoms, and what they contribute to the forces on all atoms."""
     leaf = lists.edge_vectors.to(kind, copy=True).requires_grad_()
     energies = source.energies(

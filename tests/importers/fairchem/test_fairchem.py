@@ -37,9 +37,7 @@ def test_every_interface_gives_fairchems_results(
     words += ["--dtype", "float64", "--name", "Fairchem_eSEN", "--output", str(folder)]
     assert export_main([str(folder / "esen.pt"), *words, "--install", "environment"]) == 0
     name = "Fairchem_eSEN__MO_000000000000_000"
-    ranks = {
-        n: evaluate_with_lammps(name, structures, ["Na", "Cl"], ranks=n) for n in (1, 2)
-    }
+    ranks = {n: evaluate_with_lammps(name, structures, ["Na", "Cl"], ranks=n) for n in (1, 2)}
     for k, atoms in enumerate(structures):
         own = peers.results(answers["results"]["esen"][k], atoms)
         for found in (ranks[1][k], ranks[2][k]):

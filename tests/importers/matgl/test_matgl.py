@@ -61,9 +61,7 @@ def test_how_far_a_network_sees_and_how_smooth_it_is(answers):
         [["Na", "Cl", "O"], 3.6, 2],
     ]
     assert "force constants are not" in facts["tensornet"][3]
-    assert facts["m3gnet"][3:] == [
-        "reference energies in the energies: Na -31.5 Cl -42.5 O -17 eV"
-    ]
+    assert facts["m3gnet"][3:] == ["reference energies in the energies: Na -31.5 Cl -42.5 O -17 eV"]
     assert "its forces are not" in facts["rough"][3]
 
 
@@ -78,7 +76,7 @@ def test_how_far_a_network_sees_and_how_smooth_it_is(answers):
         "stranger": "names a class of os.path, expected classes of matgl only",
         "bare": "holds a TensorNet without the energies of the elements",
         "chgnet": "a network of the class CHGNet: no adapter",
-        "absent": "has no model.json, expected the folder",
+        "absent": "has no model.json, expected the folder of a saved Potential",
         "head": "has no heads, expected no head instead of 'pbe'",
         "species": "species has 'Si', which",
     }.items(),

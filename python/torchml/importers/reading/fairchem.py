@@ -84,7 +84,7 @@ def open_model(wish: Wish) -> Source:
             "model": unit.model.module.model_id or Path(wish.model).name,
             "file": Path(wish.model).name,
             "weights": "averaged",
-            "head": fixed.dataset,
+            "head": str(fixed.dataset),
             "charge": str(info["charge"]),
             "spin": str(info["spin"]),
             **({"composition": fixed.composition} if fixed.composition else {}),
@@ -218,12 +218,8 @@ class EnergyOfAtoms(torch.nn.Module):
         """Features of atoms of their elements and edges, [n, l, C]."""
         backbone = self.backbone
         scalars = backbone.sphere_embedding(self.numbers[species]) + self.system
-        x = torch.nn.functional.pad(
-            scalars.unsqueeze(1), [0, 0, 0, backbone.sph_feature_size - 1]
-        )
-        features: Tensor = backbone.edge_degree_embedding.forward_chunk(
-            x, edges, target, back
-        )
+        x = torch.nn.functional.pad(scalars.unsqueeze(1), [0, 0, 0, backbone.sph_feature_size - 1])
+        features: Tensor = backbone.edge_degree_embedding.forward_chunk(x, edges, target, back)
         return features
 
     def messages(
@@ -326,9 +322,7 @@ def _refuse(model: Any, name: str) -> None:
     backbone = model.backbone
     kind = type(backbone).__name__
     if kind not in _BACKBONES:
-        raise ReadingError(
-            f"{name} has a {kind}, expected a network of the kind eSCN-MD ({' | '.join(_BACKBONES)})"
-        )
+        raise ReadingError(f"{name} has a {kind}, expected an eSCN-MD ({' | '.join(_BACKBONES)})")
     if backbone.regress_config.direct_forces:
         raise ReadingError(
             f"{name} predicts forces that are not the derivative of its energy, expected a model "
@@ -351,9 +345,7 @@ def _refuse(model: Any, name: str) -> None:
         )
 
 
-def _prepared(
-    unit: Any, name: str, dataset: str, fixed: Fixed
-) -> tuple[Any, dict[str, int]]:
+def _prepared(unit: Any, name: str, dataset: str, fixed: Fixed) -> tuple[Any, dict[str, int]]:
     """fairchem's calculator after its first call, which merges experts; charge and spin."""
     from ase import Atoms
 
@@ -414,8 +406,8 @@ def _scale(task: Any, name: str) -> float:
     """The factor of the normaliser, whose mean must be zero."""
     if float(task.normalizer.mean) != 0.0:
         raise ReadingError(
-            f"{name}: the normaliser of {task.name} adds {float(task.normalizer.mean):g} eV to each "
-            "structure, which is the energy of no atom, expected a mean of zero"
+            f"{name}: the normaliser of {task.name} adds {float(task.normalizer.mean):g} eV to "
+            "each structure, which is the energy of no atom, expected a mean of zero"
         )
     return float(task.normalizer.rmsd)
 
@@ -424,8 +416,8 @@ def _references(task: Any, symbols: list[str]) -> Tensor:
     """Reference energies by species code (eV), float64; zero without."""
     if task.element_references is None:
         return torch.zeros(len(symbols), dtype=torch.float64)
-    values = task.element_references.element_references.to(torch.float64)
-    return values[[SYMBOLS.index(one) for one in symbols]].clone()
+    values: Tensor = task.element_references.element_references.to(torch.float64)
+    return values[torch.tensor([SYMBOLS.index(one) for one in symbols])]
 
 
 def _energy_block(unit: Any, name: str, task: Any) -> torch.nn.Module:
@@ -441,7 +433,9 @@ def _energy_block(unit: Any, name: str, task: Any) -> torch.nn.Module:
             candidates.append(inner)
     kinds = [type(one).__name__ for one in candidates]
     if len(candidates) != 1 or kinds[0] not in _HEADS:
-        heads = ", ".join(f"{key} ({type(one).__name__})" for key, one in model.output_heads.items())
+        heads = ", ".join(
+            f"{key} ({type(one).__name__})" for key, one in model.output_heads.items()
+        )
         raise ReadingError(
             f"{name}: the energies of {task.name} come from none or several of the heads {heads}, "
             f"expected one {' | '.join(_HEADS)}"
@@ -456,7 +450,7 @@ def _energy_block(unit: Any, name: str, task: Any) -> torch.nn.Module:
 
 
 def _own_results(calculator: Any, info: dict[str, int]) -> Callable[[Structure], Results]:
-    """Energy, forces and stress of fairchem's calculator, with charge and spin as they are fixed."""
+    """Results of fairchem's calculator, with charge and spin as they are fixed."""
     from ase import Atoms
 
     def results(structure: Structure) -> Results:
@@ -482,8 +476,8 @@ def _notes(backbone: Any, fixed: Fixed, info: dict[str, int]) -> tuple[str, ...]
     notes = [
         f"fixed: data set {fixed.dataset}, charge {info['charge']}, spin {info['spin']} of the "
         "whole system",
-        f"fairchem's calculator keeps about {backbone.max_neighbors} neighbours of an atom at most; "
-        "here all within the cutoff count",
+        f"fairchem's calculator keeps about {backbone.max_neighbors} neighbours of an atom at "
+        "most; here all within the cutoff count",
     ]
     if fixed.composition:
         notes.append(

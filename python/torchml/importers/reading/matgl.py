@@ -120,10 +120,11 @@ def _potential(path: Path, dtype: str) -> Any:
     """The `Potential` in a folder, in a float type."""
     if missing := [name for name in _FILES if not (path / name).is_file()]:
         raise ReadingError(
-            f"{path} has no {missing[0]}, expected the folder that a Potential of matgl was saved to"
+            f"{path} has no {missing[0]}, expected the folder of a saved Potential of matgl"
         )
     matgl = import_module("matgl")
-    import_module("matgl.models._tensornet")._warp_available = False  # torch operations alone
+    tensornet: Any = import_module("matgl.models._tensornet")
+    tensornet._warp_available = False  # torch operations alone
     try:
         _require_own_classes(path)
         matgl.set_default_dtype("float", 64 if dtype == "float64" else 32)
@@ -186,8 +187,8 @@ def _refuse(potential: Any, path: Path) -> None:
         )
     if float(potential.data_mean) != 0.0:
         raise ReadingError(
-            f"{path} adds data_mean, {float(potential.data_mean):g} eV, to each structure, which is "
-            "the energy of no atom, expected zero"
+            f"{path} adds data_mean, {float(potential.data_mean):g} eV, to each structure, which "
+            "is the energy of no atom, expected zero"
         )
     if potential.element_refs is not None and potential.element_refs.property_offset.dim() != 1:
         raise ReadingError(
@@ -209,7 +210,7 @@ def _references(potential: Any, codes: Tensor) -> Tensor:
     if potential.element_refs is None:
         return torch.zeros(len(codes), dtype=torch.float64)
     offsets: Tensor = potential.element_refs.property_offset.to(torch.float64)
-    return offsets[codes].clone()
+    return offsets[codes]
 
 
 def _calculator(potential: Any) -> Callable[[Structure], Results]:

@@ -64,7 +64,7 @@ class M3GNet(torch.nn.Module):
             sums = sent.new_zeros([edge_index.size(1), sent.size(1)]).index_add(0, bonds[0], sent)
             edges = edges + angles.update_network_bond(sums)
             edges, nodes = _convolved(layer.conv, edges, nodes, radial, edge_index)
-        energies = network.final_layer(nodes).squeeze(1).to(self.references.dtype)
+        energies: Tensor = network.final_layer(nodes).squeeze(1).to(self.references.dtype)
         return energies * self.scale + self.references[species]
 
     def basis(self, vectors: Tensor, distance: Tensor, bonds: Tensor) -> Tensor:
@@ -81,7 +81,7 @@ class M3GNet(torch.nn.Module):
 def _convolved(
     layer: Any, edges: Tensor, nodes: Tensor, radial: Tensor, edge_index: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Features of edges, then of nodes, after a layer; the atom itself comes before its neighbour."""
+    """Features of edges, then of nodes, after a layer; an atom comes before its neighbour."""
     both = torch.cat([nodes[edge_index[1]], nodes[edge_index[0]]], 1)
     change = layer.edge_update_func(torch.cat([both, edges], 1))
     edges = edges + change * layer.edge_weight_func(radial)
