@@ -47,14 +47,9 @@ def read(options: dict[str, Any]) -> dict[str, Any]:
         source = user_file.open_model(kind, wish, options.get("cutoff"), options.get("layers"))
     else:
         adapter = importlib.import_module(f".{kind}", __package__)
-<<<<<<< HEAD
         refused = getattr(adapter, "WAY", "") == "refused"
-        if not refused and importlib.util.find_spec(adapter.MODULE.partition(".")[0]) is None:
-            raise ReadingError(missing(adapter.MODULE, kind, adapter.INSTALL))
-=======
-        if not _is_there(adapter.MODULE.partition(".")[0]):
+        if not refused and not _is_there(adapter.MODULE.partition(".")[0]):
             raise ReadingError(missing(adapter.MODULE, options))
->>>>>>> main
         try:
             source = adapter.open_model(wish)
         except ImportError as error:
