@@ -13,5 +13,5 @@ def peers_python() -> Path:
     """Python of the environment that `install_dependencies.sh --with-importers` makes."""
     folder = os.environ.get("TORCHML_PEERS")
     if folder is None:
-        pytest.skip("TORCHML_PEERS, the environment of other packages, is not set")
+        pytest.fail("TORCHML_PEERS is not set, expected the env.sh of --with-importers")
     return Path(folder) / "bin" / "python"
