@@ -111,6 +111,7 @@ READINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "kcal": ("kcal.ckpt", {}),
     "swapped": ("swapped.ckpt", {}),
     "fine-tuned": ("fine-tuned.ckpt", {}),
+    "extension": ("extension.ckpt", {}),
     "compiled": ("model.nequip.pt2", {}),
     "not-here": ("elsewhere.ckpt", {}),
     "other-file": ("data.xyz", {}),
@@ -197,7 +198,10 @@ def train(folder: Path) -> None:
 
 
 def damage(folder: Path) -> None:
-    """Write `swapped.ckpt`, in which the averages and the weights are exchanged."""
+    """Write checkpoints whose averages are exchanged with the weights, or that need a package."""
+    content = torch.load(folder / "trained.ckpt", weights_only=False)
+    content["hyper_parameters"]["model"]["_target_"] = "nequip_of_a_group.Model"
+    torch.save(content, folder / "extension.ckpt")
     content = torch.load(folder / "trained.ckpt", weights_only=False)
     content["state_dict"]["ema._extra_state"]["is_holding_ema_weights"] = False
     torch.save(content, folder / "swapped.ckpt")
@@ -222,6 +226,7 @@ def read_all(folder: Path, reader: Path) -> None:
         options = {
             "kind": "nequip",
             "wish": wish | {"model": str(folder / file)} | fields,
+            "install": ["nequip"],
             "radii": dict(zip(chemical_symbols, covalent_radii.tolist(), strict=False)),
         }
         try:

@@ -206,6 +206,7 @@ def test_compressed(name, model):
         ("kcal", "the ZBL potential is not in eV and Å"),
         ("swapped", "the averaged weights and the trained ones were exchanged"),
         ("fine-tuned", "fine-tuned.ckpt fine-tuned.nequip.zip"),
+        ("extension", "needs 'nequip_of_a_group'"),
         ("compiled", "model.nequip.pt2 is compiled"),
         ("not-here", "elsewhere.ckpt: no such file"),
         ("other-file", "data.xyz cannot be read"),
