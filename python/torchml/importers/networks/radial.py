@@ -86,7 +86,9 @@ class Basis(Expansion):
     @torch.jit.unused
     def breaks(self) -> list[float]:
         envelope = self.envelope
-        return [envelope.onset] if isinstance(envelope, XPLOREnvelope) and envelope.onset > 0 else []
+        return (
+            [envelope.onset] if isinstance(envelope, XPLOREnvelope) and envelope.onset > 0 else []
+        )
 
     def transformed(self, r: Tensor, t: Tensor) -> Tensor:
         """The same of t [E], with the envelope of the distance r."""

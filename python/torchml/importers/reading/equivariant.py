@@ -11,24 +11,23 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from importlib import import_module
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from . import plan
+from .plan import Part
 from .source import ReadingError
 
 Places = dict[str, tuple[list[int], int]]
 
 
-def part(name: str, **arguments: Any) -> dict[str, Any]:
-    """A part of a network of torchml: the name of its class and the arguments of that.
-
-    Args:
-        name: of a class that the family's module can build.
-        arguments: numbers, texts, tensors, other parts, and lists of them.
-    """
-    return {"part": name, "arguments": {key: _plain(value) for key, value in arguments.items()}}
+def part(name: str, **arguments: Any) -> Part:
+    """A recorded part of a network, with named arguments."""
+    return plan.part(name)(**arguments)
 
 
 def places(irreps: Any) -> Places:
@@ -144,6 +143,23 @@ def paths(tensor_product: Any) -> list[Path]:
         )
         found.append(Path(str(first.ir), str(third.ir), first.mul, columns, int(start), harmonics))
     return sorted(found, key=lambda path: path.place)
+
+
+def sharpen(buffer: Tensor) -> None:
+    """Replace, in place, a coupling that was rounded to float32 by the same one in float64.
+
+    Args:
+        buffer: float64; one that is no multiple of e3nn's coupling stays as it is.
+    """
+    if buffer.dim() != 3 or any(size % 2 == 0 for size in buffer.shape):
+        return
+    degrees = [(size - 1) // 2 for size in buffer.shape]
+    coupling = import_module("e3nn.o3").wigner_3j(*degrees, dtype=torch.float64)
+    factor = float((coupling * buffer).sum())
+    if torch.allclose(factor * coupling, buffer, rtol=0, atol=1e-6 * abs(factor)):
+        # Factors of normalized couplings are roots of fractions.
+        square = Fraction(factor**2).limit_denominator(1000)
+        buffer.copy_(math.copysign(math.sqrt(square), factor) * coupling)
 
 
 def harmonics(function: Callable[[Tensor], Tensor], degree: int) -> tuple[float, list[Tensor]]:
@@ -309,10 +325,3 @@ def _of_one_kind(sources: list[tuple[str, int]]) -> tuple[str, list[int]]:
     if len(kinds) > 1:
         raise ReadingError(f"a gate mixes {' and '.join(sorted(kinds))}, expected one kind")
     return kinds.pop(), [channel for _, channel in sources]
-
-
-def _plain(value: Any) -> Any:
-    """Values without a graph of derivatives; a view becomes a tensor of its own."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value

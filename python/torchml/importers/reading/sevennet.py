@@ -21,17 +21,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .elements import SYMBOLS
 from .equivariant import (
     Linear,
     gated,
     harmonics,
     linear,
     linear_by_element,
-    part,
     paths,
     perceptron,
+    sharpen,
 )
 from .nequip_layer import nequip_layer
+from .plan import Part, part
 from .source import ReadingError, Results, Source, Structure, Wish
 
 MODULE = "sevenn"
@@ -56,7 +58,7 @@ def open_model(wish: Wish) -> Source:
         model, config = _built(path)
     modality = _modality(config, wish)
     numbers = _elements(config, wish)
-    symbols = [_chemical_symbols()[z] for z in numbers]
+    symbols = [SYMBOLS[z] for z in numbers]
     elements = [int(config["_type_map"][z]) for z in numbers]
     exact = _exact(model)
     return Source(
@@ -110,7 +112,9 @@ def _built(path: Path) -> tuple[Any, dict[str, Any]]:
     except Exception as error:  # sevenn and torch raise many kinds
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ReadingError(f"{path}: not a readable checkpoint of SevenNet ({reason[0]})") from None
-    return model.eval().requires_grad_(False), config
+    model.eval().requires_grad_(False)
+    _keep_signs(model, checkpoint, config)
+    return model, config
 
 
 @contextmanager
@@ -148,23 +152,18 @@ def _modality(config: dict[str, Any], wish: Wish) -> str | None:
     )
 
 
-def _chemical_symbols() -> list[str]:
-    symbols: list[str] = import_module("ase.data").chemical_symbols
-    return symbols
-
-
 def _elements(config: dict[str, Any], wish: Wish) -> list[int]:
     """Atomic numbers of the elements wanted."""
-    places_of, symbols = config["_type_map"], _chemical_symbols()
+    places_of = config["_type_map"]
     known = [z for z in sorted(places_of, key=places_of.__getitem__) if z > 0]
     if wish.species is None:
         return known
-    names = [symbols[z] for z in known]
+    names = [SYMBOLS[z] for z in known]
     if unknown := [symbol for symbol in wish.species if symbol not in names]:
         raise ReadingError(
             f"{wish.model} has no {' '.join(unknown)}, expected some of {' '.join(names)}"
         )
-    return [symbols.index(symbol) for symbol in wish.species]
+    return [SYMBOLS.index(symbol) for symbol in wish.species]
 
 
 class _OneHot(torch.nn.Module):
@@ -183,22 +182,54 @@ class _OneHot(torch.nn.Module):
 
 
 def _exact(model: Any) -> Any:
-    """The model in float64, with couplings that are not rounded; their signs are the model's."""
+    """The model in float64, with couplings that are not rounded to float32."""
     from copy import deepcopy
 
-    o3 = import_module("e3nn.o3")
     exact = deepcopy(model).double()
     for name, buffer in exact.named_buffers():
-        if found := re.search(r"_w3j_(\d+)_(\d+)_(\d+)$", name):
-            coupling = o3.wigner_3j(*map(int, found.groups()), dtype=torch.float64)
-            sign = float(torch.sign((coupling * buffer).sum()))
-            if not torch.allclose(sign * coupling, buffer, atol=1e-5):
-                raise ReadingError(f"{name} is no coupling coefficient of e3nn")
-            buffer.copy_(sign * coupling)
+        if re.search(r"_(w3j|tensor)_\w+$", name):
+            sharpen(buffer)
     for name in ("onehot_idx_to_onehot", "one_hot_modality"):
         if name in exact._modules:
             exact._modules[name] = _OneHot(exact._modules[name])
     return exact
+
+
+def _keep_signs(model: Any, checkpoint: Any, config: dict[str, Any]) -> None:
+    """Turn the signs of radial weights, where a file's couplings have not the signs of this e3nn.
+
+    e3nn's signs of some couplings with an odd sum of degrees changed in 0.5. sevenn turns the
+    weights of files older than its 0.11, of the first path of each three degrees in a layer. The
+    couplings of later files it reads, but e3nn may have made constants of its own ones before.
+    """
+    wigner = import_module("e3nn.o3").wigner_3j
+    old = tuple(map(int, re.findall(r"\d+", str(config.get("version")))[:2])) < (0, 11)
+    other: dict[int, set[tuple[int, ...]]] = {}
+    for key, value in checkpoint.model_state_dict.items():
+        if found := re.match(r"(\d+)[ _]convolution\..*_w3j_(\d+)_(\d+)_(\d+)$", key):
+            layer, *degrees = map(int, found.groups())
+            if float((value.double() * wigner(*degrees, dtype=torch.float64)).sum()) < 0:
+                other.setdefault(layer, set()).add(tuple(degrees))
+    for layer, turned in other.items():
+        convolution = model._modules[f"{layer}_convolution"]
+        product = convolution.convolution
+        constant = any("_tensor_constant" in name for name, _ in product.named_buffers())
+        if not old and not constant:
+            continue
+        ways, begin = [], 0
+        for way in product.instructions:
+            parts = product.irreps_in1[way.i_in1], product.irreps_in2[way.i_in2]
+            degrees = tuple(part.ir.l for part in (*parts, product.irreps_out[way.i_out]))
+            columns = slice(begin, begin + parts[0].mul)
+            begin = columns.stop
+            if degrees in turned:
+                ways.append((way.i_in1, way.i_in2, degrees, columns))
+        done = set()
+        weights = list(convolution.weight_nn)[-1].weight
+        for _, _, degrees, columns in sorted(ways, key=lambda way: way[:2]):
+            if not old or degrees in done:
+                weights[:, columns] *= -1.0
+            done.add(degrees)
 
 
 def _calculator(
@@ -320,22 +351,19 @@ def _network(
     shift, scale = _shift_and_scale(modules["rescale_atomic_energy"], config, elements, modality)
     return {
         "family": "nequip",
-        "network": part(
-            "NequIP",
+        "network": part("NequIP")(
             species=symbols,
             cutoff=float(config["cutoff"]),
             embedding=mapped("onehot_to_feature_x", one_hot),
-            basis=part(
-                "Basis",
-                functions=part(
-                    "BesselFunctions",
+            basis=part("Basis")(
+                functions=part("BesselFunctions")(
                     wavenumbers=edges.basis_function.coeffs,
                     prefactor=float(edges.basis_function.prefactor),
                 ),
                 envelope=_envelope(edges.cutoff_function),
                 late=False,
             ),
-            harmonics=part("Harmonics", first=first, steps=steps),
+            harmonics=part("Harmonics")(first=first, steps=steps),
             normalized=bool(edges.spherical.sph.normalize),
             blocks=blocks,
             readout=_readout(modules, linear_of),
@@ -362,30 +390,30 @@ def _self_connection(module: Any, one_hot: Tensor) -> tuple[dict[str, Tensor], T
     )
 
 
-def _envelope(function: Any) -> dict[str, Any]:
+def _envelope(function: Any) -> Part:
     kind = type(function).__name__
     if kind == "PolynomialCutoff":
-        return part("PolynomialEnvelope", p=function.p, cutoff=float(function.cutoff_length))
+        return part("PolynomialEnvelope")(p=function.p, cutoff=float(function.cutoff_length))
     if kind == "XPLORCutoff":
-        return part("XPLOREnvelope", onset=float(function.r_on), cutoff=float(function.r_cut))
+        return part("XPLOREnvelope")(onset=float(function.r_on), cutoff=float(function.r_cut))
     raise ReadingError(f"the envelope is a {kind}, expected PolynomialCutoff | XPLORCutoff")
 
 
 def _envelope_text(model: Any) -> str:
-    arguments = _envelope(model._modules["edge_embedding"].cutoff_function)["arguments"]
+    arguments = _envelope(model._modules["edge_embedding"].cutoff_function)["named"]
     if "onset" in arguments:
         return f"XPLOR envelope from {arguments['onset']:g} Å"
     return f"polynomial envelope with p = {arguments['p']}"
 
 
-def _readout(modules: Any, linear_of: Callable[[str], Linear]) -> dict[str, Any]:
+def _readout(modules: Any, linear_of: Callable[[str], Linear]) -> Part:
     if "readout_FCN" in modules:
         network = perceptron(modules["readout_FCN"].fcn)
-        return part("Readout", weights=network.weights, activation=network.activation)
+        return part("Readout")(weights=network.weights, activation=network.activation)
     hidden, energy = linear_of("reduce_input_to_hidden"), linear_of("reduce_hidden_to_energy")
     last = energy.matrices["0e"]
     bias = hidden.bias @ last + energy.bias
-    return part("Readout", weights=[hidden.matrices["0e"] @ last], activation="identity", bias=bias)
+    return part("Readout")(weights=[hidden.matrices["0e"] @ last], activation="identity", bias=bias)
 
 
 def _shift_and_scale(
