@@ -15,9 +15,9 @@ from torchml.importers.reading.equivariant import (
     Path,
     Perceptron,
     harmonics,
+    part,
 )
 from torchml.importers.reading.nequip_layer import nequip_layer
-from torchml.importers.reading.plan import part
 from torchml.models import Scaled
 
 SPECIES = ["Si", "O"]
@@ -143,25 +143,28 @@ def plan(envelope: str = "polynomial", layers: int = 3, by_element: bool = True)
         blocks.append(block)
     first, steps = harmonics(spherical, _DEGREE)
     shape = {
-        "polynomial": part("PolynomialEnvelope")(p=6, cutoff=CUTOFF),
-        "XPLOR": part("XPLOREnvelope")(onset=2.3, cutoff=CUTOFF),
+        "polynomial": part("PolynomialEnvelope", p=6, cutoff=CUTOFF),
+        "XPLOR": part("XPLOREnvelope", onset=2.3, cutoff=CUTOFF),
     }
-    network = part("NequIP")(
+    network = part(
+        "NequIP",
         species=SPECIES,
         cutoff=CUTOFF,
         blocks=blocks,
         embedding=random(len(SPECIES), 8),
-        basis=part("Basis")(
-            functions=part("BesselFunctions")(
+        basis=part(
+            "Basis",
+            functions=part(
+                "BesselFunctions",
                 wavenumbers=math.pi / CUTOFF * torch.arange(1.0, 6.0, dtype=torch.float64),
                 prefactor=2.0 / CUTOFF,
             ),
             envelope=shape[envelope],
             late=False,
         ),
-        harmonics=part("Harmonics")(first=first, steps=steps),
+        harmonics=part("Harmonics", first=first, steps=steps),
         normalized=True,
-        readout=part("Readout")(weights=[random(8, 5), random(5, 1)], activation="elu"),
+        readout=part("Readout", weights=[random(8, 5), random(5, 1)], activation="elu"),
         scales=torch.tensor([1.3, 0.6], dtype=torch.float64),
     )
     return {"family": "nequip", "network": network, "references": {"Si": -3.0, "O": 5.0}}

@@ -17,6 +17,5 @@ def built(value: Any, *parts: ModuleType) -> Any:
         return [built(one, *parts) for one in value]
     if isinstance(value, dict) and "part" in value:
         home = next(one for one in parts if hasattr(one, value["part"]))
-        named = {key: built(one, *parts) for key, one in value["named"].items()}
-        return getattr(home, value["part"])(*built(value["arguments"], *parts), **named)
+        return getattr(home, value["part"])(*built(value["arguments"], *parts))
     return value

@@ -7,11 +7,11 @@ self-connection and gate. Which package the maps come from does not matter.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from torch import Tensor
 
-from .equivariant import Gated, Linear, Path, Perceptron
-from .plan import Part, part
+from .equivariant import Gated, Linear, Path, Perceptron, part
 
 
 def nequip_layer(
@@ -25,7 +25,8 @@ def nequip_layer(
     bias: Tensor,
     outputs: Sequence[Gated],
     last: bool,
-) -> tuple[Part, dict[str, int]]:
+    factors: Tensor | None = None,
+) -> tuple[dict[str, Any], dict[str, int]]:
     """A layer without what nothing can reach or nothing needs, and the kinds that it returns.
 
     Args:
@@ -38,6 +39,7 @@ def nequip_layer(
         bias: [U'], added to the even scalars before the gate.
         outputs: what the gate returns.
         last: only even scalars are needed.
+        factors: of what is sent, by the element of the sender, [Z].
 
     Returns:
         The part `Layer`, and the blocks of its result by kind.
@@ -73,22 +75,28 @@ def nequip_layer(
         chosen = bias[channels[kind]] if kind == "0e" else bias[:0]
         return chosen if bool(chosen.any()) else None
 
-    layer = part("Layer")(
+    layer = part(
+        "Layer",
         up=[
-            part("ElementLinear")(
+            part(
+                "ElementLinear",
                 weights=up.matrices[kind].unsqueeze(0),
                 bias=up.bias if kind == "0e" and bool(up.bias.any()) else None,
             )
             for kind in sent
         ],
         sends=[present[kind] for kind in sent],
-        convolution=part("Convolution")(
-            radial=part("RadialWeights")(
-                network=part("Perceptron")(weights=weights, activation=radial.activation),
+        factors=factors,
+        convolution=part(
+            "Convolution",
+            radial=part(
+                "RadialWeights",
+                network=part("Perceptron", weights=weights, activation=radial.activation),
                 late=False,
             ),
             paths=[
-                part("MessagePath")(
+                part(
+                    "MessagePath",
                     source=sent.index(way.source),
                     result=summed.index(way.result),
                     channels=way.channels,
@@ -98,7 +106,8 @@ def nequip_layer(
             ],
         ),
         down=[
-            part("ElementLinear")(
+            part(
+                "ElementLinear",
                 weights=_chosen(down[kind], [rows[w.place] for w in ways if w.result == kind])[
                     :, channels[kind]
                 ].unsqueeze(0),
@@ -107,10 +116,11 @@ def nequip_layer(
             for kind in summed
         ],
         arrives=[kinds.index(kind) for kind in summed],
-        keep=[part("ElementLinear")(weights=keep[kind][:, :, channels[kind]]) for kind in kept],
+        keep=[part("ElementLinear", weights=keep[kind][:, :, channels[kind]]) for kind in kept],
         kept=[present[kind] for kind in kept],
         stays=[kinds.index(kind) for kind in kept],
-        gate=part("Gate")(
+        gate=part(
+            "Gate",
             values=[kinds.index(one.value[0]) for one in outputs],
             value_begins=begins[::2],
             sizes=[len(one.value[1]) for one in outputs],

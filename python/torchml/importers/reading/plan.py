@@ -21,12 +21,8 @@ def part(name: str) -> Callable[..., Part]:
         name: of a class that the family's module in `torchml.importers.networks` knows.
     """
 
-    def record(*arguments: Any, **named: Any) -> Part:
-        return {
-            "part": name,
-            "arguments": [_plain(value) for value in arguments],
-            "named": {key: _plain(value) for key, value in named.items()},
-        }
+    def record(*arguments: Any) -> Part:
+        return {"part": name, "arguments": [_plain(value) for value in arguments]}
 
     return record
 

@@ -28,12 +28,12 @@ from .equivariant import (
     harmonics,
     linear,
     linear_by_element,
+    part,
     paths,
     perceptron,
     sharpen,
 )
 from .nequip_layer import nequip_layer
-from .plan import Part, part
 from .source import ReadingError, Results, Source, Structure, Wish
 
 MODULE = "sevenn"
@@ -351,19 +351,22 @@ def _network(
     shift, scale = _shift_and_scale(modules["rescale_atomic_energy"], config, elements, modality)
     return {
         "family": "nequip",
-        "network": part("NequIP")(
+        "network": part(
+            "NequIP",
             species=symbols,
             cutoff=float(config["cutoff"]),
             embedding=mapped("onehot_to_feature_x", one_hot),
-            basis=part("Basis")(
-                functions=part("BesselFunctions")(
+            basis=part(
+                "Basis",
+                functions=part(
+                    "BesselFunctions",
                     wavenumbers=edges.basis_function.coeffs,
                     prefactor=float(edges.basis_function.prefactor),
                 ),
                 envelope=_envelope(edges.cutoff_function),
                 late=False,
             ),
-            harmonics=part("Harmonics")(first=first, steps=steps),
+            harmonics=part("Harmonics", first=first, steps=steps),
             normalized=bool(edges.spherical.sph.normalize),
             blocks=blocks,
             readout=_readout(modules, linear_of),
@@ -390,30 +393,30 @@ def _self_connection(module: Any, one_hot: Tensor) -> tuple[dict[str, Tensor], T
     )
 
 
-def _envelope(function: Any) -> Part:
+def _envelope(function: Any) -> dict[str, Any]:
     kind = type(function).__name__
     if kind == "PolynomialCutoff":
-        return part("PolynomialEnvelope")(p=function.p, cutoff=float(function.cutoff_length))
+        return part("PolynomialEnvelope", p=function.p, cutoff=float(function.cutoff_length))
     if kind == "XPLORCutoff":
-        return part("XPLOREnvelope")(onset=float(function.r_on), cutoff=float(function.r_cut))
+        return part("XPLOREnvelope", onset=float(function.r_on), cutoff=float(function.r_cut))
     raise ReadingError(f"the envelope is a {kind}, expected PolynomialCutoff | XPLORCutoff")
 
 
 def _envelope_text(model: Any) -> str:
-    arguments = _envelope(model._modules["edge_embedding"].cutoff_function)["named"]
+    arguments = _envelope(model._modules["edge_embedding"].cutoff_function)["arguments"]
     if "onset" in arguments:
         return f"XPLOR envelope from {arguments['onset']:g} Å"
     return f"polynomial envelope with p = {arguments['p']}"
 
 
-def _readout(modules: Any, linear_of: Callable[[str], Linear]) -> Part:
+def _readout(modules: Any, linear_of: Callable[[str], Linear]) -> dict[str, Any]:
     if "readout_FCN" in modules:
         network = perceptron(modules["readout_FCN"].fcn)
-        return part("Readout")(weights=network.weights, activation=network.activation)
+        return part("Readout", weights=network.weights, activation=network.activation)
     hidden, energy = linear_of("reduce_input_to_hidden"), linear_of("reduce_hidden_to_energy")
     last = energy.matrices["0e"]
     bias = hidden.bias @ last + energy.bias
-    return part("Readout")(weights=[hidden.matrices["0e"] @ last], activation="identity", bias=bias)
+    return part("Readout", weights=[hidden.matrices["0e"] @ last], activation="identity", bias=bias)
 
 
 def _shift_and_scale(
