@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .elements import SYMBOLS
 from .equivariant import (
     Linear,
     gated,
@@ -30,6 +31,7 @@ from .equivariant import (
     part,
     paths,
     perceptron,
+    sharpen,
 )
 from .nequip_layer import nequip_layer
 from .source import ReadingError, Results, Source, Structure, Wish
@@ -57,7 +59,7 @@ def open_model(wish: Wish) -> Source:
         model, config = _built(path)
     modality = _modality(config, wish)
     numbers = _elements(config, wish)
-    symbols = [_chemical_symbols()[z] for z in numbers]
+    symbols = [SYMBOLS[z] for z in numbers]
     elements = [int(config["_type_map"][z]) for z in numbers]
     exact = _exact(model)
     return Source(
@@ -111,7 +113,9 @@ def _built(path: Path) -> tuple[Any, dict[str, Any]]:
     except Exception as error:  # sevenn and torch raise many kinds
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ReadingError(f"{path}: not a readable checkpoint of SevenNet ({reason[0]})") from None
-    return model.eval().requires_grad_(False), config
+    model.eval().requires_grad_(False)
+    _keep_signs(model, checkpoint, config)
+    return model, config
 
 
 @contextmanager
@@ -149,23 +153,18 @@ def _modality(config: dict[str, Any], wish: Wish) -> str | None:
     )
 
 
-def _chemical_symbols() -> list[str]:
-    symbols: list[str] = import_module("ase.data").chemical_symbols
-    return symbols
-
-
 def _elements(config: dict[str, Any], wish: Wish) -> list[int]:
     """Atomic numbers of the elements wanted."""
-    places_of, symbols = config["_type_map"], _chemical_symbols()
+    places_of = config["_type_map"]
     known = [z for z in sorted(places_of, key=places_of.__getitem__) if z > 0]
     if wish.species is None:
         return known
-    names = [symbols[z] for z in known]
+    names = [SYMBOLS[z] for z in known]
     if unknown := [symbol for symbol in wish.species if symbol not in names]:
         raise ReadingError(
             f"{wish.model} has no {' '.join(unknown)}, expected some of {' '.join(names)}"
         )
-    return [symbols.index(symbol) for symbol in wish.species]
+    return [SYMBOLS.index(symbol) for symbol in wish.species]
 
 
 class _OneHot(torch.nn.Module):
@@ -184,22 +183,54 @@ class _OneHot(torch.nn.Module):
 
 
 def _exact(model: Any) -> Any:
-    """The model in float64, with couplings that are not rounded; their signs are the model's."""
+    """The model in float64, with couplings that are not rounded to float32."""
     from copy import deepcopy
 
-    o3 = import_module("e3nn.o3")
     exact = deepcopy(model).double()
     for name, buffer in exact.named_buffers():
-        if found := re.search(r"_w3j_(\d+)_(\d+)_(\d+)$", name):
-            coupling = o3.wigner_3j(*map(int, found.groups()), dtype=torch.float64)
-            sign = float(torch.sign((coupling * buffer).sum()))
-            if not torch.allclose(sign * coupling, buffer, atol=1e-5):
-                raise ReadingError(f"{name} is no coupling coefficient of e3nn")
-            buffer.copy_(sign * coupling)
+        if re.search(r"_(w3j|tensor)_\w+$", name):
+            sharpen(buffer)
     for name in ("onehot_idx_to_onehot", "one_hot_modality"):
         if name in exact._modules:
             exact._modules[name] = _OneHot(exact._modules[name])
     return exact
+
+
+def _keep_signs(model: Any, checkpoint: Any, config: dict[str, Any]) -> None:
+    """Turn the signs of radial weights, where a file's couplings have not the signs of this e3nn.
+
+    e3nn's signs of some couplings with an odd sum of degrees changed in 0.5. sevenn turns the
+    weights of files older than its 0.11, of the first path of each three degrees in a layer. The
+    couplings of later files it reads, but e3nn may have made constants of its own ones before.
+    """
+    wigner = import_module("e3nn.o3").wigner_3j
+    old = tuple(map(int, re.findall(r"\d+", str(config.get("version")))[:2])) < (0, 11)
+    other: dict[int, set[tuple[int, ...]]] = {}
+    for key, value in checkpoint.model_state_dict.items():
+        if found := re.match(r"(\d+)[ _]convolution\..*_w3j_(\d+)_(\d+)_(\d+)$", key):
+            layer, *degrees = map(int, found.groups())
+            if float((value.double() * wigner(*degrees, dtype=torch.float64)).sum()) < 0:
+                other.setdefault(layer, set()).add(tuple(degrees))
+    for layer, turned in other.items():
+        convolution = model._modules[f"{layer}_convolution"]
+        product = convolution.convolution
+        constant = any("_tensor_constant" in name for name, _ in product.named_buffers())
+        if not old and not constant:
+            continue
+        ways, begin = [], 0
+        for way in product.instructions:
+            parts = product.irreps_in1[way.i_in1], product.irreps_in2[way.i_in2]
+            degrees = tuple(part.ir.l for part in (*parts, product.irreps_out[way.i_out]))
+            columns = slice(begin, begin + parts[0].mul)
+            begin = columns.stop
+            if degrees in turned:
+                ways.append((way.i_in1, way.i_in2, degrees, columns))
+        done = set()
+        weights = list(convolution.weight_nn)[-1].weight
+        for _, _, degrees, columns in sorted(ways, key=lambda way: way[:2]):
+            if not old or degrees in done:
+                weights[:, columns] *= -1.0
+            done.add(degrees)
 
 
 def _calculator(
