@@ -10,6 +10,7 @@ package are copies of nequip's, so that modules are recognised by the names of t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from . import allegro_network, nequip_network
 from .elements import SYMBOLS
+from .equivariant import sharpen
 from .graph import first_line
 from .nequip_files import load
 from .source import EnergyFunction, ReadingError, Results, Source, Structure, Wish
@@ -92,6 +94,9 @@ def open_model(wish: Wish) -> Source:
     energies = _energies(parts, layers, kept, len(types), fields)
 
     _cast(model, torch.float64)
+    for name, buffer in model.named_buffers():
+        if re.search(r"_(w3j|tensor)_\w+$", name):
+            sharpen(buffer)
     symbols = list(species)
     isolated = _lone_atoms(energies, symbols, layers, path)
     is_allegro = any(_kind(part) == "Allegro_Module" for part in parts)
