@@ -79,8 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--batch-edges",
         type=int,
         metavar="N",
-        help="pairs of neighbours in one call of the model; fewer need less memory (default: 5000 "
-        "on a CPU, 2000000 on a GPU; where memory runs out, fewer are used)",
+        help="pairs of neighbours in one call of the model; fewer need less memory (default: as "
+        "many as take about 10 ms on a CPU, 2,000,000 on a GPU; where memory runs out, fewer are "
+        "used)",
     )
     parser.add_argument(
         "--workers",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +11,11 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from torchml.errors import StructureError, TorchMLError
+from torchml.inference.call_size import CallSize
 from torchml.inference.evaluation import Evaluation
 from torchml.inference.potential import Potential, volume_of
 from torchml.inference.separable import is_separable
 from torchml.neighbors import MovingParticles, ParticleSystem
-
-# Edges of one call of the model. On a CPU larger calls are slower, because they exceed its caches;
-# a GPU needs many edges to be busy.
-MOST_EDGES = {"cpu": 5_000, "cuda": 2_000_000}
 
 # How the lack of memory is reported: by Python, C++, torch on a CPU, and torch on a GPU.
 _OUT_OF_MEMORY = ("bad_alloc", "t allocate memory", "not enough memory", "out of memory")
@@ -45,7 +43,8 @@ def evaluate_many(
         forces: request the forces.
         stress: request the virial and the stress; structures without a volume have no stress.
         particle_energies: request one energy per atom; None where the model has only totals.
-        most_edges: neighbours of all atoms in one call; the default depends on the device.
+        most_edges: neighbours of all atoms in one call; by default as many as take about 10 ms on a
+            CPU, and 2,000,000 on a GPU.
 
     Returns:
         One evaluation per structure, in their order, with the energy and what was requested.
@@ -59,12 +58,12 @@ def evaluate_many(
     )
 
 
-def batches_by_edges(sizes: Iterable[int], most: int) -> Iterator[list[int]]:
-    """Yield consecutive batches whose sizes sum to at most `most`.
+def batches_by_edges(sizes: Iterable[int], most: Callable[[], int]) -> Iterator[list[int]]:
+    """Yield consecutive batches whose sizes sum to at most `most()`.
 
     Args:
         sizes: number of edges of each structure, read as far as batches are requested.
-        most: of a batch; a structure that exceeds it is a batch of its own.
+        most: returns the limit at present; a structure that exceeds it is a batch of its own.
 
     Yields:
         Positions in `sizes`, at least one.
@@ -72,7 +71,7 @@ def batches_by_edges(sizes: Iterable[int], most: int) -> Iterator[list[int]]:
     batch: list[int] = []
     total = 0
     for index, size in enumerate(sizes):
-        if batch and total + size > most:
+        if batch and total + size > most():
             yield batch
             batch, total = [], 0
         batch.append(index)
@@ -91,8 +90,7 @@ class ManyStructures:
     Args:
         potential: the model.
         skin: Å.
-        most_edges: neighbours of all atoms in one call of the model; the default depends on the
-            device.
+        most_edges: neighbours of all atoms in one call of the model, as `evaluate_many` has it.
     """
 
     def __init__(
@@ -100,8 +98,8 @@ class ManyStructures:
     ) -> None:
         self._potential = potential
         self._skin = skin
-        self._most_edges = most_edges or MOST_EDGES[potential.device.partition(":")[0]]
-        self._moving: dict[Hashable, MovingParticles] = {}
+        self._size = CallSize(potential, most_edges)
+        self._kept: dict[Hashable, _Kept] = {}
 
     def evaluate(
         self,
@@ -130,61 +128,96 @@ class ManyStructures:
                 there is.
         """
         requested = _Requested(forces, stress, particle_energies)
+        evaluations = []
+        for result in self._results(structures, keys, requested):
+            if isinstance(result, StructureError):
+                raise result
+            evaluations.append(result)
+        return evaluations
+
+    def evaluate_each(
+        self,
+        structures: Sequence[Atoms],
+        *,
+        keys: Sequence[Hashable] | None = None,
+        forces: bool = True,
+        stress: bool = False,
+        particle_energies: bool = False,
+    ) -> list[Evaluation | StructureError]:
+        """Evaluate structures as `evaluate` does; those that fail have an error in their place."""
+        requested = _Requested(forces, stress, particle_energies)
+        return list(self._results(structures, keys, requested))
+
+    def _results(
+        self,
+        structures: Sequence[Atoms],
+        keys: Sequence[Hashable] | None,
+        requested: _Requested,
+    ) -> Iterator[Evaluation | StructureError]:
+        """Yield one result per structure, in their order."""
         names = range(len(structures)) if keys is None else keys
-        prepared: dict[int, _Structure] = {}
+        prepared: dict[int, _Structure | StructureError] = {}
 
         def sizes() -> Iterator[int]:
             for index, (key, atoms) in enumerate(zip(names, structures, strict=True)):
-                prepared[index] = self._prepare(index, atoms, key)
-                yield max(1, prepared[index].edges)
+                prepared[index] = structure = self._prepare(index, atoms, key)
+                yield 0 if isinstance(structure, StructureError) else max(1, structure.edges)
 
         batches = (
-            batches_by_edges(sizes(), self._most_edges)
+            batches_by_edges(sizes(), lambda: self._size.most)
             if is_separable(self._potential)
             else ([index] for index, _ in enumerate(sizes()))
         )
-        results: list[Evaluation] = []
         for batch in batches:
-            results += self._evaluate([prepared.pop(index) for index in batch], requested)
-        if self._skin > 0:
-            self._moving = {key: self._moving[key] for key in names}
-        return results
+            entries = [prepared.pop(index) for index in batch]
+            found = self._evaluate([e for e in entries if isinstance(e, _Structure)], requested)
+            for entry in entries:
+                yield next(found) if isinstance(entry, _Structure) else entry
+        self._kept = {key: self._kept[key] for key in names if key in self._kept}
 
-    def _prepare(self, index: int, atoms: Atoms, key: Hashable) -> _Structure:
+    def _prepare(self, index: int, atoms: Atoms, key: Hashable) -> _Structure | StructureError:
         potential = self._potential
-        moving = self._moving.get(key)
-        if moving is None:
-            moving = MovingParticles(potential.spec.cutoff, potential.reach, self._skin)
+        kept = self._kept.get(key)
         try:
-            codes = potential.codes(atoms)
-            particles = moving.at(atoms.positions, atoms.cell.array, atoms.pbc)
+            if kept is None or not np.array_equal(kept.numbers, atoms.numbers):
+                lists = MovingParticles(potential.spec.cutoff, potential.reach, self._skin)
+                kept = _Kept(atoms.numbers.copy(), potential.codes(atoms), lists)
+            particles = kept.lists.at(atoms.positions, atoms.cell.array, atoms.pbc)
         except TorchMLError as error:
-            raise StructureError(f"structure {index} ({_formula(atoms)}): {error}", index) from None
+            return StructureError(f"structure {index} ({_formula(atoms)}): {error}", index)
         if self._skin > 0:
-            self._moving[key] = moving
-        return _Structure(index, atoms, codes, particles)
+            self._kept[key] = kept
+        return _Structure(index, atoms, kept.codes, particles)
 
     def _evaluate(
         self, structures: Sequence[_Structure], requested: _Requested
-    ) -> list[Evaluation]:
+    ) -> Iterator[Evaluation | StructureError]:
         """Evaluate structures in one call, and in halves of them where that fails."""
+        if not structures:
+            return
+        edges = sum(structure.edges for structure in structures)
+        begin = time.perf_counter()
         try:
             if len(structures) == 1:
-                return [_alone(self._potential, structures[0], requested)]
-            return _together(self._potential, structures, requested)
+                found = [_alone(self._potential, structures[0], requested)]
+            else:
+                found = _together(self._potential, structures, requested)
         except (TorchMLError, MemoryError) as error:
             failure = str(error) or "there is not enough memory"
             no_memory = isinstance(error, MemoryError) or _is_about_memory(failure)
+        else:
+            self._size.took(edges, time.perf_counter() - begin)
+            yield from found
+            return
         if len(structures) == 1:
-            raise _named(structures[0], failure, no_memory)
+            yield _named(structures[0], failure, no_memory)
+            return
         if no_memory:
-            edges = sum(structure.edges for structure in structures)
-            self._most_edges = max(1, min(self._most_edges, edges // 2))
+            self._size.lower(edges)
         # Where memory is not the reason, the halves lead to the structure that fails.
         half = len(structures) // 2
-        return self._evaluate(structures[:half], requested) + self._evaluate(
-            structures[half:], requested
-        )
+        yield from self._evaluate(structures[:half], requested)
+        yield from self._evaluate(structures[half:], requested)
 
 
 @dataclass(frozen=True)
@@ -192,6 +225,15 @@ class _Requested:
     forces: bool
     stress: bool
     particle_energies: bool
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What is known of a structure from one evaluation to the next."""
+
+    numbers: NDArray[np.int64]
+    codes: NDArray[np.int32]
+    lists: MovingParticles
 
 
 @dataclass(frozen=True)
@@ -239,7 +281,7 @@ def _together(
     species = [structure.codes[structure.particles.image_of] for structure in structures]
     results = potential.evaluate_particles(
         np.concatenate(species),
-        np.concatenate([_centred(system) for system in systems]),
+        _each_around_origin(np.concatenate([system.coordinates for system in systems]), starts),
         np.concatenate([system.contributing for system in systems]),
         np.concatenate(
             [[0]] + [s.neighbor_offsets[1:] + at for s, at in zip(systems, offsets, strict=False)]
@@ -267,10 +309,17 @@ def _together(
     return evaluations
 
 
-def _centred(system: ParticleSystem) -> NDArray[np.float64]:
-    """Coordinates around the origin: float32 has the digits that it has for a structure alone."""
-    coordinates = system.coordinates
-    return coordinates - coordinates[: system.atoms].mean(axis=0) if system.atoms else coordinates
+def _each_around_origin(
+    coordinates: NDArray[np.float64], starts: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Put the first atom of each system at the origin.
+
+    Then float32 has the digits that it has for a structure alone.
+    """
+    if len(coordinates) == 0:
+        return coordinates
+    origins = coordinates[np.minimum(starts[:-1], len(coordinates) - 1)]
+    return coordinates - np.repeat(origins, np.diff(starts), axis=0)
 
 
 def _evaluation(

@@ -48,12 +48,14 @@ class MovingParticles:
         """
         positions = np.asarray(positions, dtype=np.float64).reshape(-1, 3)
         cell = np.asarray(cell, dtype=np.float64).reshape(3, 3)
-        periodic = np.broadcast_to(np.asarray(pbc, dtype=bool), 3)
+        periodic = np.asarray(pbc, dtype=bool)
+        if periodic.ndim == 0:
+            periodic = np.repeat(periodic, 3)
         system = self._system
         if system is None or not self._holds(positions, cell, periodic):
             system = self._renew(positions, cell, periodic)
         translations = self._translations
-        if not np.array_equal(cell[periodic], self._lattice):
+        if not self._has_box(cell, periodic):
             translations = system.shifts @ cell
         return replace(system, coordinates=positions[system.image_of] + translations)
 
@@ -67,9 +69,9 @@ class MovingParticles:
             self._cutoff + self._skin,
             self._influence_distance + self._skin,
         )
-        self._positions, self._periodic = positions.copy(), periodic.copy()
-        self._lattice = cell[periodic]
-        self._translations = system.shifts[:, periodic] @ self._lattice
+        self._positions, self._cell, self._periodic = positions.copy(), cell.copy(), periodic.copy()
+        self._box = cell[periodic].tobytes(), periodic.tobytes()
+        self._translations = system.shifts[:, periodic] @ cell[periodic]
         self.renewals += 1
         return system
 
@@ -81,16 +83,20 @@ class MovingParticles:
         Two atoms that both move by u come closer by at most 2 u. A cell that deforms by F leaves at
         least r times the smallest singular value of F from a distance r.
         """
-        if positions.shape != self._positions.shape or (periodic != self._periodic).any():
+        if positions.shape != self._positions.shape:
             return False
         before, shrinkage = self._positions, 0.0
-        if not np.array_equal(cell[periodic], self._lattice):
-            if not periodic.all() or not np.isfinite(cell).all():
+        if not self._has_box(cell, periodic):
+            if not (periodic & self._periodic).all() or not np.isfinite(cell).all():
                 return False
-            deformation = np.linalg.solve(self._lattice, cell)
+            deformation = np.linalg.solve(self._cell, cell)
             before = before @ deformation
             shrinkage = 1.0 - float(np.linalg.svd(deformation, compute_uv=False).min())
         steps = positions - before
         furthest = float(np.sqrt(np.einsum("ij,ij->i", steps, steps).max(initial=0.0)))
         reach = self._influence_distance + self._skin
         return reach * max(0.0, shrinkage) + 2.0 * furthest < self._skin
+
+    def _has_box(self, cell: NDArray[np.float64], periodic: NDArray[np.bool_]) -> bool:
+        """Whether lattice and periodicity are those of the lists, bit by bit."""
+        return (cell[periodic].tobytes(), periodic.tobytes()) == self._box

@@ -127,8 +127,8 @@ def _add_batches(group: argparse._ArgumentGroup) -> None:
         "--max-edges",
         type=int,
         metavar="N",
-        help="most neighbours of all atoms in one call of the model (default: 5,000 on a CPU, "
-        "2,000,000 on a GPU; fewer when memory runs out)",
+        help="most neighbours of all atoms in one call of the model (default: as many as take "
+        "about 10 ms on a CPU, 2,000,000 on a GPU; fewer when memory runs out)",
     )
 
 

@@ -87,17 +87,12 @@ class PotentialEvaluator:
     def evaluate(
         self, structures: Mapping[str, Atoms], stress: bool
     ) -> dict[str, Evaluation | str]:
-        found: dict[str, Evaluation | str] = {}
-        while ids := [id for id in structures if id not in found]:
-            try:
-                results = self._many.evaluate(
-                    [structures[id] for id in ids], keys=ids, stress=stress
-                )
-            except StructureError as error:  # the others must not suffer from it
-                found[ids[error.index]] = str(error).partition(": ")[2]
-            else:
-                found |= zip(ids, results, strict=True)
-        return found
+        ids = list(structures)
+        results = self._many.evaluate_each(list(structures.values()), keys=ids, stress=stress)
+        return {
+            id: str(result).partition(": ")[2] if isinstance(result, StructureError) else result
+            for id, result in zip(ids, results, strict=True)
+        }
 
 
 class CalculatorEvaluator:

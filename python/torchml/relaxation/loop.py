@@ -23,7 +23,7 @@ class Limits:
         atoms: largest number of atoms in a batch.
         structures: largest number of structures in a batch; no limit if None.
         edges: largest number of neighbours in one call of the model, in which a batch is evaluated
-            in parts; 5,000 on a CPU and 2,000,000 on a GPU if None.
+            in parts; if None, as many as take about 10 ms on a CPU, and 2,000,000 on a GPU.
     """
 
     atoms: int = 10_000

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
 
-import numpy as np
 from ase import Atoms
 
 from torchml.inference.evaluation import Evaluation
@@ -46,7 +46,7 @@ class System:
         self.energy = self.coordinates.energy(evaluation)
         self.forces = self.coordinates.forces(evaluation)
         self.fmax = longest_row(self.forces)
-        if not (np.isfinite(self.energy) and np.isfinite(self.forces).all()):
+        if not math.isfinite(self.energy + self.fmax):  # one of them is not
             return (
                 f"after {max(len(self._energies) - 1, 0)} steps the energy is {self.energy} eV and "
                 f"the largest force {self.fmax} eV/Å, expected finite values"

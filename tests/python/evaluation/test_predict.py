@@ -26,7 +26,8 @@ from torchml.data.ranks import Ranks
 from torchml.data.sequences import Selection
 from torchml.errors import FileError
 from torchml.evaluation import Predictions, predict, predict_to_file, predicting, work_folder
-from torchml.inference.many import MOST_EDGES, ManyStructures
+from torchml.inference.call_size import CALL_SECONDS, MOST_EDGES_ON_GPU
+from torchml.inference.many import ManyStructures
 from torchml.models import SchNet, describe, script
 
 COUNT = 24
@@ -415,5 +416,5 @@ def test_a_configuration_means_the_command_of_a_training(capsys) -> None:
         cli.main(["predict", "--help"])
     shown = capsys.readouterr().out
     assert "MODEL" in shown.upper() and "--batch-edges" in shown and "--config" in shown
-    of_cpu, of_gpu = MOST_EDGES["cpu"], MOST_EDGES["cuda"]
-    assert f"{of_cpu} on a CPU, {of_gpu} on a GPU" in " ".join(shown.split())
+    default = f"about {1000 * CALL_SECONDS:g} ms on a CPU, {MOST_EDGES_ON_GPU:,} on a GPU"
+    assert default in " ".join(shown.split())

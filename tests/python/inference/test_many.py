@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pickle
-from itertools import pairwise
+from itertools import count, pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from ase import Atoms
 
 from helpers import portable
 from torchml import Potential, StructureError
+from torchml.inference.call_size import CallSize
 from torchml.inference.many import ManyStructures, batches_by_edges, evaluate_many
 from torchml.inference.separable import is_separable
 from torchml.neighbors import moving
@@ -134,7 +136,7 @@ def test_models_that_need_a_call_for_each_structure_get_it(body, separable, tmp_
     potential = graph_model(tmp_path / "model.pt", body)
     assert is_separable(potential) == separable
     calls.clear()
-    found = evaluate_many(potential, structures(), stress=True)
+    found = evaluate_many(potential, structures(), stress=True, most_edges=10**9)
     assert len(calls) == (1 if separable else len(structures()))
     for one, atoms in zip(found, structures(), strict=True):
         expected = potential.evaluate(atoms, virial=True)
@@ -162,7 +164,7 @@ def test_where_memory_runs_out_fewer_structures_share_a_call(tmp_path, calls):
     """The model asks for 800 TB for each atom beyond 20."""
     potential = graph_model(tmp_path / "model.pt", GREEDY)
     together = [portable.silicon(seed=seed) for seed in range(9)]
-    many = ManyStructures(potential)
+    many = ManyStructures(potential, most_edges=10**9)
     is_separable(potential)
     calls.clear()
     found = many.evaluate(together, **EVERYTHING)
@@ -241,19 +243,37 @@ def test_a_structure_that_fails_is_named(change, message, example):
     assert (str(again), again.index) == (str(caught.value), 3)
 
 
+def test_each_structure_that_fails_has_an_error_in_its_place(example, calls):
+    """Halves of a call lead to them; structures that succeeded are not evaluated again."""
+    potential = Potential(example("sw", "edges").archive)
+    is_separable(potential)
+    together = [portable.silicon(seed=seed) for seed in range(32)]
+    together[3].symbols[0] = "O"
+    for k in (11, 30):
+        together[k].positions[1] = together[k].positions[0]
+    calls.clear()
+    many = ManyStructures(potential, most_edges=10**9)
+    found = many.evaluate_each(together, **EVERYTHING)
+    assert len(calls) == 1 + 2 * 5 + 2 * 4, "31 and 16 structures, then halves of 16, 8, ..."
+    failed = [k for k, result in enumerate(found) if isinstance(result, StructureError)]
+    assert failed == [3, 11, 30] == [found[k].index for k in failed]
+    good = [k for k in range(32) if k not in failed]
+    assert_same([found[k] for k in good], one_by_one(potential, [together[k] for k in good]))
+
+
 # --- Batches --------------------------------------------------------------------------------------
 
 
 def test_batches_are_consecutive_and_as_large_as_permitted():
     sizes = [5, 5, 1, 12, 3, 0, 7, 10, 1]
-    batches = list(batches_by_edges(sizes, 10))
+    batches = list(batches_by_edges(sizes, lambda: 10))
     assert batches == [[0, 1], [2], [3], [4, 5, 6], [7], [8]]
     assert [k for batch in batches for k in batch] == list(range(len(sizes)))
     for batch, following in pairwise(batches):
         total = sum(sizes[k] for k in batch)
         assert total <= 10 or len(batch) == 1
         assert total + sizes[following[0]] > 10
-    assert list(batches_by_edges([], 10)) == []
+    assert list(batches_by_edges([], lambda: 10)) == []
 
 
 def test_sizes_are_read_as_far_as_batches_are_requested():
@@ -264,8 +284,44 @@ def test_sizes_are_read_as_far_as_batches_are_requested():
             read.append(k)
             yield 4
 
-    assert next(batches_by_edges(sizes(), 10)) == [0, 1]
+    assert next(batches_by_edges(sizes(), lambda: 10)) == [0, 1]
     assert read == [0, 1, 2]
+
+
+def test_the_limit_is_what_takes_ten_milliseconds_in_the_fastest_call(example):
+    potential = Potential(example("sw", "edges").archive)
+    size = CallSize(potential)
+    assert size.most == 1_000
+    size.took(1_000, 0.002)
+    assert size.most == pytest.approx(5_000, abs=1)
+    size.took(5_000, 0.0025)
+    assert size.most == pytest.approx(20_000, abs=1)
+    size.took(20_000, 1.0)  # disturbed
+    size.took(0, 0.0)  # no edges
+    assert size.most == pytest.approx(20_000, abs=1)
+    assert CallSize(potential).most == size.most, "known for the same model"
+    assert CallSize(Potential(example("schnet", "edges").archive)).most == 1_000
+    size.lower(6_000)  # memory ran out
+    assert size.most == 3_000
+    size.took(1_000, 1e-6)
+    assert size.most == 3_000
+    fixed = CallSize(potential, 300)
+    fixed.took(1_000, 1e-6)
+    assert fixed.most == 300
+
+
+def test_calls_grow_while_they_are_short(example, calls, monkeypatch):
+    """Each call takes 1 ms here, so that ten times as many edges are permitted in the next."""
+    potential = Potential(example("sw", "edges").archive)
+    is_separable(potential)
+    calls.clear()
+    clock = SimpleNamespace(perf_counter=(0.001 * k for k in count()).__next__)
+    monkeypatch.setattr("torchml.inference.many.time", clock)
+    together = [portable.silicon(seed=seed) for seed in range(300)]
+    found = evaluate_many(potential, together, **EVERYTHING)
+    few, more, rest = calls
+    assert 5 * few < more and few + more + rest == 2400
+    assert_same(found, one_by_one(potential, together))
 
 
 # --- Structures that move -------------------------------------------------------------------------

@@ -16,7 +16,7 @@ from helpers.relaxing import metals, silicon
 from torchml import cli
 from torchml.data import Configuration
 from torchml.data.writing import write_aselmdb, write_extxyz
-from torchml.inference.many import MOST_EDGES
+from torchml.inference.call_size import CALL_SECONDS, MOST_EDGES_ON_GPU
 from torchml.relaxation import command, session
 
 
@@ -73,7 +73,7 @@ def test_an_unknown_element_is_found_before_the_first_step(model, tmp_path, caps
 def test_a_structure_that_explodes_is_counted(data, model, monkeypatch, capsys):
     from torchml.inference.many import ManyStructures
 
-    evaluate = ManyStructures.evaluate
+    evaluate = ManyStructures.evaluate_each
 
     def exploding(self, structures, **keywords):
         results = evaluate(self, structures, **keywords)
@@ -83,7 +83,7 @@ def test_a_structure_that_explodes_is_counted(data, model, monkeypatch, capsys):
             for result, explodes in zip(results, bad, strict=True)
         ]
 
-    monkeypatch.setattr(ManyStructures, "evaluate", exploding)
+    monkeypatch.setattr(ManyStructures, "evaluate_each", exploding)
     assert cli.main(["relax", model, data, "--output", "out", "--steps", "1"]) == 1
     shown = capsys.readouterr()
     assert "failed: structure 'random4': after 0 steps the energy is" in shown.err
@@ -112,7 +112,7 @@ def test_the_help_has_the_defaults(capsys):
     with pytest.raises(SystemExit):
         cli.main(["relax", "--help"])
     shown = " ".join(capsys.readouterr().out.split())
-    assert f"{MOST_EDGES['cpu']:,} on a CPU, {MOST_EDGES['cuda']:,} on a GPU" in shown
+    assert f"about {1000 * CALL_SECONDS:g} ms on a CPU, {MOST_EDGES_ON_GPU:,} on a GPU" in shown
 
 
 def test_labels_do_not_matter(model, tmp_path, capsys):

@@ -83,13 +83,13 @@ def test_results_do_not_depend_on_the_batch(model):
 
 def test_batches_stay_within_their_limits(model, monkeypatch):
     sizes = []
-    evaluate = ManyStructures.evaluate
+    evaluate = ManyStructures.evaluate_each
 
     def counted(self, structures, **keywords):
         sizes.append([len(atoms) for atoms in structures])
         return evaluate(self, structures, **keywords)
 
-    monkeypatch.setattr(ManyStructures, "evaluate", counted)
+    monkeypatch.setattr(ManyStructures, "evaluate_each", counted)
     results = torchml.relax(silicon(9), model, limits=Limits(atoms=40, structures=4))
     assert all(found.converged for found in results)
     assert max(sum(batch) for batch in sizes) <= 40
