@@ -1,8 +1,8 @@
 """Write models of torchani with random weights, and what torchani computes with them: FOLDER.
 
 It runs in torchani's environment, with the adapters (the package `reading`) on the path. FOLDER
-contains structures.traj and the model `neurochem` in files of NeuroChem; results are written to
-answers.json.
+contains structures.traj, and the models `neurochem` and `ani-1x_8x` in files of NeuroChem; results
+are written to answers.json.
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ def answers(folder: Path) -> dict[str, Any]:
         "gelu": Wish(str(folder / "gelu.pt"), None, "simple_ani"),
         "celu": Wish(str(folder / "celu.model")),
         "neurochem": Wish(str(folder / "neurochem")),
+        "ANI-1x": Wish(str(folder / "ani-1x_8x")),
     }
     for name, wish in opened.items():
         source = adapter.open_model(wish)
@@ -97,6 +98,7 @@ def answers(folder: Path) -> dict[str, Any]:
         "element": Wish(str(folder / "neurochem"), ["H", "Fe"]),
         "head": Wish(str(folder / "neurochem"), None, "ANI1x"),
         "absent": Wish("ANI2x"),
+        "empty": Wish(str((folder / "ani-1x_8x").resolve().with_name("ani-2x_8x"))),
     }
     for name, wish in refused.items():
         try:

@@ -20,7 +20,7 @@ from torchml.importers.opening import Foreign, load, scripted
 from torchml.validation.lammps import evaluate_with_lammps
 
 SPECIES = ["H", "C", "O"]
-MODELS = {"celu": "celu.model", "neurochem": "neurochem"}
+MODELS = {"celu": "celu.model", "neurochem": "neurochem", "ANI-1x": "ani-1x_8x"}
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +44,13 @@ def structures() -> list[Atoms]:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(tmp_path_factory, peers_python):
+    """Files of NeuroChem with random weights, and ANI-1x of the wheel of torchani 2.2.4."""
     folder = tmp_path_factory.mktemp("ani")
     write_neurochem(folder / "neurochem", random_values(SPECIES))
+    weights = peers_python.parents[1] / "weights" / "torchani" / "resources" / "ani-1x_8x"
+    assert weights.is_dir()
+    (folder / "ani-1x_8x").symlink_to(weights)
     return folder
 
 
@@ -83,7 +87,7 @@ def test_every_interface_gives_torchanis_results(
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_a_whole_model_and_files_of_neurochem(
+def test_whole_models_and_files_of_neurochem(
     name, answers, folder, structures, peers_python, tmp_path
 ):
     loaded = load(folder / MODELS[name], foreign=Foreign("ani", python=peers_python))
@@ -111,6 +115,7 @@ def test_what_a_model_tells_of_itself(answers):
         "gelu": [SPECIES, 5.2, "2"],
         "celu": [SPECIES, 5.2, "1"],
         "neurochem": [SPECIES, 4.0, "3"],
+        "ANI-1x": [["H", "C", "N", "O"], 5.2, "8"],
     }
 
 
@@ -131,6 +136,7 @@ def test_what_a_model_tells_of_itself(answers):
         "element": "the model has no Fe, expected some of H C O",
         "head": "has no heads, but 'ANI1x' was asked for",
         "absent": "the name of a model is not enough",
+        "empty": ".params is empty: the wheel of torchani 2.2.4 has only names of the files of ANI-2x",
     }.items(),
 )
 def test_what_cannot_be_read_is_refused(case, reason, answers):
