@@ -136,7 +136,7 @@ def test_what_a_model_tells_of_itself(answers):
         "element": "the model has no Fe, expected some of H C O",
         "head": "has no heads, but 'ANI1x' was asked for",
         "absent": "the name of a model is not enough",
-        "empty": ".params is empty: the wheel of torchani 2.2.4 has only names of the files of ANI-2x",
+        "empty": ".params is empty: the wheel of torchani 2.2.4 has only names of the files",
     }.items(),
 )
 def test_what_cannot_be_read_is_refused(case, reason, answers):
