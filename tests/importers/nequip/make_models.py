@@ -74,6 +74,15 @@ NAMES = {
     "readout_mlp_hidden_layers_depth": 1,
     "readout_mlp_nonlinearity": "mish",
 }
+NORMS = {
+    "_target_": "nequip.model.FullNequIPGNNModel",
+    "irreps_edge_sh": "1x0e+1x1o",
+    "type_embed_num_features": 4,
+    "feature_irreps_hidden": ["4x0e+3x1o", "4x0e"],
+    "radial_mlp_depth": [1, 1],
+    "radial_mlp_width": [8, 8],
+    "convnet_nonlinearity_type": "norm",
+}
 CHARGE = {
     "num_layers": 1,
     "l_max": 1,
@@ -83,7 +92,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "three-layers": NEQUIP | {"num_layers": 3, "model_dtype": "float32", "num_features": [6, 4, 2]},
     "directed": NEQUIP | DIRECTED | {"pair_potential": ZBL},
     "allegro": ALLEGRO | DIRECTED | {"pair_potential": ZBL},
-    # Traced: the network of torchml has Bessel functions alone.
+    # Traced: the networks of torchml have gates and Bessel functions alone.
+    "norms": COMMON | DIRECTED | NORMS,
     "spline": ALLEGRO
     | {"radial_chemical_embed": {"_target_": "allegro.nn.TwoBodySplineScalarEmbed"}},
     "names": NEQUIP | NAMES,
@@ -97,7 +107,7 @@ READINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "other-order": ("directed.ckpt", {"species": ["Na", "Cl"]}),
     "one-species": ("directed.ckpt", {"species": ["Na"]}),
     "allegro": ("allegro.ckpt", {}),
-    "spline": ("spline.ckpt", {}),
+    "norms": ("norms.ckpt", {}),
     "spline-single": ("spline.ckpt", {"dtype": "float32"}),
     "charge": ("charge.ckpt", {"head": "charge=1"}),
     "names": ("names.ckpt", {"species": ["F", "Li"]}),
