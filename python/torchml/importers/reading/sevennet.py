@@ -13,6 +13,8 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -56,12 +58,11 @@ def open_model(wish: Wish) -> Source:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         path = _path(wish.model)
-        model, config = _built(path)
-    modality = _modality(config, wish)
-    numbers = _elements(config, wish)
+        config = _config(path)
+        modality, numbers = _modality(config, wish), _elements(config, wish)
+        model, exact = _built(path)
     symbols = [SYMBOLS[z] for z in numbers]
     elements = [int(config["_type_map"][z]) for z in numbers]
-    exact = _exact(model)
     return Source(
         species=symbols,
         cutoff=float(config["cutoff"]),
@@ -98,24 +99,44 @@ def _path(name: str) -> Path:
     )
 
 
-def _built(path: Path) -> tuple[Any, dict[str, Any]]:
-    """The model that sevenn builds of a checkpoint, and its settings."""
-    util = import_module("sevenn.util")
+def _config(path: Path) -> dict[str, Any]:
+    """The settings in a checkpoint, as this sevenn understands them."""
+    config: dict[str, Any] = _checkpoint(path).config
+    if "_type_map" not in config:
+        raise ReadingError(f"{path}: not a checkpoint of SevenNet, it has no settings")
+    return config
+
+
+@cache
+def _checkpoint(path: Path) -> Any:
     try:
         with _weights_only():
-            checkpoint = util.load_checkpoint(str(path))
-            config = checkpoint.config
-            if not config or "_type_map" not in config:
-                raise ReadingError(f"{path}: not a checkpoint of SevenNet, it has no settings")
-            model = checkpoint.build_model(enable_cueq=False, enable_flash=False, enable_oeq=False)
-    except ReadingError:
-        raise
+            checkpoint = import_module("sevenn.checkpoint").SevenNetCheckpoint(path)
+            checkpoint._load()
     except Exception as error:  # sevenn and torch raise many kinds
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ReadingError(f"{path}: not a readable checkpoint of SevenNet ({reason[0]})") from None
+        raise ReadingError(
+            f"{path}: not a readable checkpoint of SevenNet ({_first_line(error)})"
+        ) from None
+    return checkpoint
+
+
+@cache
+def _built(path: Path) -> tuple[Any, Any]:
+    """The model that sevenn builds of a checkpoint, and the same in float64."""
+    checkpoint = _checkpoint(path)
+    try:
+        model = checkpoint.build_model(enable_cueq=False, enable_flash=False, enable_oeq=False)
+    except Exception as error:
+        raise ReadingError(
+            f"{path}: sevenn cannot build its model ({_first_line(error)})"
+        ) from None
     model.eval().requires_grad_(False)
-    _keep_signs(model, checkpoint, config)
-    return model, config
+    _keep_signs(model, checkpoint)
+    return model, _exact(model)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @contextmanager
@@ -184,9 +205,8 @@ class _OneHot(torch.nn.Module):
 
 def _exact(model: Any) -> Any:
     """The model in float64, with couplings that are not rounded to float32."""
-    from copy import deepcopy
-
-    exact = deepcopy(model).double()
+    shared = import_module("sevenn._const").ACTIVATION.values()  # some cannot be copied
+    exact = deepcopy(model, {id(function): function for function in shared}).double()
     for name, buffer in exact.named_buffers():
         if re.search(r"_(w3j|tensor)_\w+$", name):
             sharpen(buffer)
@@ -196,7 +216,7 @@ def _exact(model: Any) -> Any:
     return exact
 
 
-def _keep_signs(model: Any, checkpoint: Any, config: dict[str, Any]) -> None:
+def _keep_signs(model: Any, checkpoint: Any) -> None:
     """Turn the signs of radial weights, where a file's couplings have not the signs of this e3nn.
 
     e3nn's signs of some couplings with an odd sum of degrees changed in 0.5. sevenn turns the
@@ -204,13 +224,13 @@ def _keep_signs(model: Any, checkpoint: Any, config: dict[str, Any]) -> None:
     couplings of later files it reads, but e3nn may have made constants of its own ones before.
     """
     wigner = import_module("e3nn.o3").wigner_3j
-    old = tuple(map(int, re.findall(r"\d+", str(config.get("version")))[:2])) < (0, 11)
+    old = tuple(map(int, re.findall(r"\d+", str(checkpoint.config["version"]))[:2])) < (0, 11)
     other: dict[int, set[tuple[int, ...]]] = {}
     for key, value in checkpoint.model_state_dict.items():
         if found := re.match(r"(\d+)[ _]convolution\..*_w3j_(\d+)_(\d+)_(\d+)$", key):
-            layer, *degrees = map(int, found.groups())
-            if float((value.double() * wigner(*degrees, dtype=torch.float64)).sum()) < 0:
-                other.setdefault(layer, set()).add(tuple(degrees))
+            layer, *three = map(int, found.groups())
+            if float((value.double() * wigner(*three, dtype=torch.float64)).sum()) < 0:
+                other.setdefault(layer, set()).add(tuple(three))
     for layer, turned in other.items():
         convolution = model._modules[f"{layer}_convolution"]
         product = convolution.convolution
