@@ -38,15 +38,23 @@ def open_model(wish: Wish) -> Source:
             other.
     """
     with _quiet():
-        model, origin = _model(wish)
+        path = Path(wish.model)
+        model = of_file(path) if path.is_file() else _shipped(wish.model)
+    return source_of(model, wish)
+
+
+def source_of(model: Any, wish: Wish) -> Source:
+    """A CHGNet in memory.
+
+    Args:
+        model: in evaluation mode.
+        wish: `model` is its name, for errors and the report.
+    """
     if wish.head is not None:
         raise ReadingError(f"{wish.model} is a CHGNet, which has no heads, but head is {wish.head}")
     refuse_unsupported(model, wish.model)
     species = _species(model, wish)
-    notes = [
-        "CHGNet's magnetic moments are not exported: the model computes energies alone",
-        "chgnet computes in float32: the figures of parity contain its rounding",
-    ]
+    notes = ["chgnet computes magnetic moments too; the exported model computes energies alone"]
     if _changes_bonds_without_angles(model):
         model.graph_converter.register_forward_hook(_add_angle)
         notes.append(
@@ -61,7 +69,11 @@ def open_model(wish: Wish) -> Source:
         own_results=lambda structure: own_results(model, structure),
         network=network_of(model, species),
         isolated=_isolated(model, species),
-        provenance={"package": "chgnet", "version": version("chgnet"), **origin},
+        provenance={
+            "package": "chgnet",
+            "version": version("chgnet"),
+            "model": Path(wish.model).name,
+        },
         tolerance=dict.fromkeys(("float64", "float32"), _TOLERANCE),
         notes=tuple(notes),
     )
@@ -173,24 +185,20 @@ def refuse_unsupported(model: Any, name: str) -> None:
         )
 
 
-def _model(wish: Wish) -> tuple[Any, dict[str, str]]:
-    """The module, and where it comes from."""
+def _shipped(name: str) -> Any:
+    """A model of the package, by name."""
     from chgnet.model.model import CHGNet
 
-    path = Path(wish.model)
-    if path.is_file():
-        return _of_file(path), {"model": path.name}
     try:
-        model = CHGNet.load(model_name=wish.model, use_device="cpu", verbose=False)
+        return CHGNet.load(model_name=name, use_device="cpu", verbose=False).eval()
     except ValueError:
         raise ReadingError(
-            f"{wish.model} is no file, and chgnet {version('chgnet')} ships no model of this name; "
+            f"{name} is no file, and chgnet {version('chgnet')} ships no model of this name; "
             "expected a checkpoint, or 0.3.0 | 0.2.0 | r2scan"
         ) from None
-    return model.eval(), {"model": wish.model}
 
 
-def _of_file(path: Path) -> Any:
+def of_file(path: Path) -> Any:
     """A model of a checkpoint: plain values and tensors, which run no code."""
     from chgnet.model.model import CHGNet
 
