@@ -75,6 +75,11 @@ def compress(model: EdgeModel, accuracy: float = 1e-8) -> Compression:
     )
 
 
+def has_radial_functions(model: EdgeModel) -> bool:
+    """Whether there is something to compress in a model."""
+    return any(isinstance(module, RadialFunction) for module in model.modules())
+
+
 def _compress_network(network: EdgeModel, accuracy: float) -> list[tuple[Splines, float]]:
     """Replace the radial functions that belong to this network itself, and their expansion."""
     functions = _parts(network, RadialFunction)

@@ -45,6 +45,7 @@ from torchml.export.aoti.target import import_setuptools, require_compiler, targ
 from torchml.export.aoti.tracing import free_sizes, quiet_compiler, trace
 from torchml.inference.compiled import PARALLEL, SERIAL
 from torchml.models.base import EdgeModel
+from torchml.models.summed import Sum
 
 
 def compile_archive(
@@ -126,6 +127,9 @@ def compile_module(
     require_compiler()
     if device == "cuda" and not torch.cuda.is_available():
         raise TorchMLError("device is 'cuda', but torch finds no GPU, expected one to compile for")
+    for one in network.modules() if network is not None else ():
+        if isinstance(one, Sum):
+            one.take_all_edges()
     inputs = inputs_of(facts, _input_names(module))
     progress("tracing")
     samples = [samples_of(inputs, facts, seed, device) for seed in (0, 1)]

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .elements import SYMBOLS
+from .graph import first_line
 from .source import ReadingError, Results, Source, Structure, Wish
 
 MODULE = "chgnet"
@@ -119,9 +121,6 @@ def own_results(model: Any, structure: Structure) -> Results:
 
 def network_of(model: Any, species: list[str]) -> dict[str, Any]:
     """The plain values and tensors of `torchml.importers.networks.chgnet.build`."""
-    from ase.data import atomic_numbers
-
-    rows = [atomic_numbers[symbol] - 1 for symbol in species]
     encoder = model.bond_basis_expansion
     updates = [layer for layer in model.angle_layers if layer is not None]
     return {
@@ -135,7 +134,7 @@ def network_of(model: Any, species: list[str]) -> dict[str, Any]:
         "frequencies": _own(encoder.rbf_expansion_ag.frequencies),
         "bond_frequencies": _own(encoder.rbf_expansion_bg.frequencies),
         "angle_frequencies": _own(model.angle_basis_expansion.fourier_expansion.frequencies),
-        "atoms": _own(model.atom_embedding.embedding.weight[rows]),
+        "atoms": _own(model.atom_embedding.embedding.weight[_rows(species)]),
         "bonds": _own(model.bond_embedding.weight),
         "weights": _own(model.bond_weights_ag.weight),
         "bond_weights": _own(model.bond_weights_bg.weight),
@@ -205,9 +204,8 @@ def of_file(path: Path) -> Any:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises errors of many types
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ReadingError(
-            f"{path}: not readable as plain values and tensors ({reason}), expected a checkpoint "
+            f"{path}: not readable as plain values and tensors ({first_line(error)}), expected a checkpoint "
             "that chgnet's Trainer saved"
         ) from None
     found = content.get("model", content) if isinstance(content, dict) else None
@@ -223,18 +221,15 @@ def of_file(path: Path) -> Any:
             {**found, "model_args": {**found["model_args"], "mlp_out_bias": biases}}
         )
     except (RuntimeError, TypeError, ValueError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
         raise ReadingError(
-            f"{path}: chgnet {version('chgnet')} cannot build this model ({reason})"
+            f"{path}: chgnet {version('chgnet')} cannot build this model ({first_line(error)})"
         ) from None
     return model.eval()
 
 
 def _species(model: Any, wish: Wish) -> list[str]:
     """Chemical symbols that are wanted; by default all of the model."""
-    from ase.data import chemical_symbols
-
-    known = chemical_symbols[1 : model.atom_embedding.embedding.num_embeddings + 1]
+    known = SYMBOLS[1 : model.atom_embedding.embedding.num_embeddings + 1]
     if wish.species is None:
         return known
     if unknown := [symbol for symbol in wish.species if symbol not in known]:
@@ -243,6 +238,11 @@ def _species(model: Any, wish: Wish) -> list[str]:
             f"{known[-1]}"
         )
     return list(wish.species)
+
+
+def _rows(species: list[str]) -> list[int]:
+    """Places of elements in the model's tables, which begin with H."""
+    return [SYMBOLS.index(symbol) - 1 for symbol in species]
 
 
 def _bond_layers(model: Any) -> list[Any]:
@@ -279,21 +279,16 @@ def _add_angle(converter: Any, _: Any, graph: Any) -> Any:
 
 
 def _references(model: Any, species: list[str]) -> dict[str, float]:
-    from ase.data import atomic_numbers
-
     if model.composition_model is None:
         return dict.fromkeys(species, 0.0)
-    weights = model.composition_model.fc.weight[0].tolist()
-    return {symbol: weights[atomic_numbers[symbol] - 1] for symbol in species}
+    weights = model.composition_model.fc.weight[0][_rows(species)].tolist()
+    return dict(zip(species, weights, strict=True))
 
 
 @torch.no_grad()
 def _isolated(model: Any, species: list[str]) -> dict[str, float]:
     """Energies of atoms without neighbours."""
-    from ase.data import atomic_numbers
-
-    numbers = torch.tensor([atomic_numbers[symbol] for symbol in species])
-    x = model.atom_embedding(numbers - 1)
+    x = model.atom_embedding(torch.tensor(_rows(species)))
     for layer in model.atom_conv_layers:
         x = x + layer.mlp_out(torch.zeros_like(x))
         x = x if layer.atom_norm is None else layer.atom_norm(x)
