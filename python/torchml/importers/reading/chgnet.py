@@ -205,8 +205,8 @@ def of_file(path: Path) -> Any:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises errors of many types
         raise ReadingError(
-            f"{path}: not readable as plain values and tensors ({first_line(error)}), expected a checkpoint "
-            "that chgnet's Trainer saved"
+            f"{path}: not readable as plain values and tensors ({first_line(error)}), expected a "
+            "checkpoint that chgnet's Trainer saved"
         ) from None
     found = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(found, dict) or not {"state_dict", "model_args"} <= set(found):
