@@ -24,8 +24,9 @@ WAY = "network"
 
 # chgnet's own factor, exactly (GPa in eV/Å³).
 _GPA = 1.0 / 160.21766208
-# chgnet rounds coordinates and angles to float32, and its arc cosine has slopes up to 707.
-_TOLERANCE = 1e-4
+# chgnet rounds coordinates and angles to float32, and its arc cosine has slopes up to 707: in dense
+# crystals its own results in float32 and float64 differ by 4e-4.
+_TOLERANCE = 1e-3
 
 
 def open_model(wish: Wish) -> Source:
