@@ -23,7 +23,7 @@ import torch
 from ase.data import chemical_symbols, covalent_radii
 
 from torchml.errors import FileError
-from torchml.importers.adapters import FOLDER, expected_kinds, is_kind
+from torchml.importers.adapters import FOLDER, adapters, expected_kinds, is_kind
 from torchml.importers.reading.source import Wish
 
 _PACKAGE = "torchml_reading"
@@ -56,13 +56,14 @@ def read(
         raise FileError(f"the kind of {wish.model} is '{kind}', expected {expected_kinds()}")
     request = {
         "kind": kind,
+        "install": adapters()[kind].install if kind in adapters() else ("torch",),
         "wish": asdict(wish),
         "radii": radii(),
         "cutoff": cutoff,
         "layers": layers,
     }
     with tempfile.TemporaryDirectory() as scratch:
-        return _run(Path(scratch), request, _executable(python))
+        return _run(Path(scratch), request, executable(python))
 
 
 def radii() -> dict[str, float]:
@@ -105,7 +106,12 @@ def _run(scratch: Path, request: dict[str, Any], executable: str) -> dict[str, A
     return content
 
 
-def _executable(python: str | Path | None) -> str:
+def executable(python: str | Path | None) -> str:
+    """The Python of an environment; None is this one.
+
+    Raises:
+        FileError: there is no such program.
+    """
     if python is None:
         return sys.executable
     if (found := shutil.which(str(python))) is None:

@@ -19,6 +19,7 @@ from torchml.export.aoti.inputs import inputs_of
 from torchml.export.aoti.samples import samples_of
 from torchml.importers.foreign import radii
 from torchml.importers.imported import imported
+from torchml.importers.reading import user_file
 from torchml.importers.reading.edges import edges_of
 from torchml.importers.reading.handing_over import content_of
 from torchml.importers.reading.source import ReadingError, Source, Wish
@@ -191,6 +192,33 @@ def test_structures_have_sensible_distances():
         share = vectors.norm(dim=1) / touching
         assert 0.6 < share.min() < 1.3, name
     assert set(structures_of(species, 5.0, radii())["all species"].symbols) == set(species)
+
+
+@pytest.mark.parametrize(
+    "text, sentence",
+    [
+        ("", "has no function 'energies', expected def energies"),
+        ("def energies(*a): ...", "'species' of .*:energies is missing, expected it in the file"),
+        ("import not_there", r"my_adapter.py stops \(ModuleNotFoundError"),
+    ],
+)
+def test_files_of_users_that_lack_something(text: str, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "my_adapter.py").write_text(text)
+    with pytest.raises(ReadingError, match=sentence):
+        user_file.open_model(f"{tmp_path / 'my_adapter.py'}:energies", Wish("model.pt"))
+
+
+def test_some_of_the_species_of_a_file(network, tmp_path: Path) -> None:
+    adapter_files.write(tmp_path)
+    kind, name = f"{tmp_path / 'my_adapter.py'}:energies", str(tmp_path / "model.pt")
+    own = user_file.open_model(kind, Wish(name, species=["O"]))
+    assert own.species == ["O"] and own.dtypes == ("float64",) and own.layers == 2
+    species, vectors, index = inputs(7, 30)
+    assert own.energies is not None
+    found = own.energies(0 * species, vectors, index, [], [])
+    assert torch.equal(found, network(0 * species + 1, vectors, index))
+    with pytest.raises(ReadingError, match="has no Cu, expected some of Si O"):
+        user_file.open_model(kind, Wish(name, species=["Cu"]))
 
 
 def test_a_file_of_the_users_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

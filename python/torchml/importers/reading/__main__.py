@@ -1,8 +1,9 @@
 """Read a model: PYTHON reader.pyz REQUEST OUTPUT.
 
-REQUEST is JSON: `kind`, the adapter's name or FILE.py:function; `wish`, the fields of `Wish`;
-`radii` by symbol; `cutoff` and `layers` for an adapter file. OUTPUT is written by torch.save and
-holds plain values and tensors alone, or, if something is wrong, OUTPUT.error holds one sentence.
+REQUEST is JSON: `kind`, the adapter's name or FILE.py:function; `install`, what its environment
+needs; `wish`, the fields of `Wish`; `radii` by symbol; `cutoff` and `layers` for an adapter file.
+OUTPUT is written by torch.save and holds plain values and tensors alone, or, if something is wrong,
+OUTPUT.error holds one sentence.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ def main() -> int:
     """Write OUTPUT, or OUTPUT.error; any other exception ends the process with its traceback."""
     request, output = (Path(one) for one in sys.argv[1:])
     options = json.loads(request.read_text(encoding="utf-8"))
-    if importlib.util.find_spec("torch") is None:
-        return _refuse(output, missing("torch", options["kind"], ("torch",)))
+    if not _is_there("torch"):
+        return _refuse(output, missing("torch", options))
     import torch
 
     from .source import ReadingError
@@ -46,23 +47,31 @@ def read(options: dict[str, Any]) -> dict[str, Any]:
         source = user_file.open_model(kind, wish, options.get("cutoff"), options.get("layers"))
     else:
         adapter = importlib.import_module(f".{kind}", __package__)
-        if importlib.util.find_spec(adapter.MODULE.partition(".")[0]) is None:
-            raise ReadingError(missing(adapter.MODULE, kind, adapter.INSTALL))
+        refused = getattr(adapter, "WAY", "") == "refused"
+        if not refused and not _is_there(adapter.MODULE.partition(".")[0]):
+            raise ReadingError(missing(adapter.MODULE, options))
         try:
             source = adapter.open_model(wish)
         except ImportError as error:
-            sentence = missing(error.name or adapter.MODULE, kind, adapter.INSTALL)
+            sentence = missing(error.name or adapter.MODULE, options)
             raise ReadingError(f"{sentence} ({error})") from error
     return content_of(source, wish, options["radii"])
 
 
-def missing(module: str, kind: str, install: tuple[str, ...]) -> str:
+def missing(module: str, options: dict[str, Any]) -> str:
     """What is missing, and the two commands that make an environment that has it."""
     return (
-        f"reading a model of {kind} needs '{module}', which {sys.executable} cannot import; make "
-        f"an environment that can with 'python -m venv DIR' and 'DIR/bin/pip install "
-        f"{' '.join(install)}', then add '--python DIR/bin/python'"
+        f"reading a model of {options['kind']} needs '{module}', which {sys.executable} cannot "
+        f"import; make an environment that can with 'python -m venv DIR' and 'DIR/bin/pip install "
+        f"{' '.join(options['install'])}', then add '--python DIR/bin/python'"
     )
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ImportError:
+        return False
 
 
 def _refuse(output: Path, sentence: str) -> int:
