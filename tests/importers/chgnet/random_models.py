@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from ase.build import bulk, molecule
 from chgnet.model.model import CHGNet
-from reading.chgnet import of_file, own_results, source_of
+from reading.chgnet import of_file, open_model, own_results, source_of
 from reading.source import ReadingError, Structure, Wish
 
 SMALL = {
@@ -78,6 +78,8 @@ def main() -> None:
             source_of(of_file(path), Wish(name))
         except ReadingError as error:
             found["refused"][name] = str(error)
+    found["errors"] = errors(output)
+    found["shipped"] = shipped()
     in_float64()
     for name, (model, source) in sources.items():
         results = {key: own_results(model.double(), one) for key, one in structures().items()}
@@ -87,6 +89,39 @@ def main() -> None:
         }
         found["results"][name]["isolated"] = dict(source.isolated)
     torch.save(found, output / "found")
+
+
+def errors(folder: Path) -> dict[str, str]:
+    """What is said of models that cannot be read."""
+    torch.save({"weights": torch.zeros(3)}, folder / "other.pt")
+    torch.save(torch.nn.Linear(2, 2), folder / "module.pt")
+    path = str(folder / "layer norms.pth.tar")
+    wishes = {
+        "name": Wish("0.4.0"),
+        "other": Wish(str(folder / "other.pt")),
+        "module": Wish(str(folder / "module.pt")),
+        "head": Wish(path, head="pbe"),
+        "species": Wish(path, species=["Si", "Cm"]),
+    }
+    found = {}
+    for name, wish in wishes.items():
+        try:
+            open_model(wish)
+        except ReadingError as error:
+            found[name] = str(error)
+    return found
+
+
+def shipped() -> dict[str, Any]:
+    """Results of 0.3.0, in float32 as chgnet computes them."""
+    source = open_model(Wish("0.3.0", species=["Mg", "O", "H", "Si"]))
+    assert source.own_results is not None
+    found = {}
+    for name, structure in structures().items():
+        own = source.own_results(structure)
+        values = own.energy, own.forces, own.stress
+        found[name] = [torch.as_tensor(one, dtype=torch.float64) for one in values]
+    return found
 
 
 def write(path: Path, options: dict[str, Any]) -> Path:
@@ -106,7 +141,7 @@ def write(path: Path, options: dict[str, Any]) -> Path:
 
 def structures() -> dict[str, Structure]:
     """A crystal with many images of a pair, a slab outside of its cell, a molecule, no angles."""
-    pair = bulk("SiO", "zincblende", 4.0)
+    pair = bulk("SiO", "zincblende", 5.2)
     pair.rattle(0.1, seed=1)
     slab = bulk("MgO", "rocksalt", 4.2, cubic=True)
     slab.rattle(0.1, seed=2)

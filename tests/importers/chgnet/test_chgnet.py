@@ -6,13 +6,19 @@ import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.calculators.kim import KIM
 
 import torchml.importers
 from helpers.networks import edges_of, energies
+from helpers.portable import relative
+from torchml import Calculator, Potential
+from torchml.cli import export_main
 from torchml.importers.networks.chgnet import build
+from torchml.validation.lammps import evaluate_with_lammps
 
 VARIANTS = [
     "layer norms",
@@ -23,6 +29,7 @@ VARIANTS = [
     "no bonds",
     "one layer",
 ]
+SPECIES = ["Mg", "O", "H", "Si"]
 STRUCTURES = ["pair", "slab", "molecule", "sparse"]
 
 
@@ -87,3 +94,41 @@ def test_models_that_cannot_be_exported(own):
     assert "adds an energy per atom to one of all atoms" in own["refused"].pop("extensive")
     assert "cutoff_coeff=0, expected a whole number, at least 1" in own["refused"].pop("no cutoff")
     assert own["refused"] == {}
+
+
+def test_errors_of_reading(own):
+    errors = own["errors"]
+    assert errors["name"].endswith("expected a checkpoint, or 0.3.0 | 0.2.0 | r2scan")
+    assert "other.pt holds no model of chgnet" in errors["other"]
+    assert "module.pt: not readable as plain values and tensors" in errors["module"]
+    assert "has no heads, but head is pbe" in errors["head"]
+    assert "has no Cm, expected elements from H to Pu" in errors["species"]
+
+
+@pytest.fixture(scope="module")
+def exported(peers_python, tmp_path_factory, collection):
+    """CHGNet 0.3.0, exported at the command line and installed."""
+    folder = tmp_path_factory.mktemp("exported")
+    name = "CHGNet_test__MO_000000000000_000"
+    words = ["0.3.0", "--from", "chgnet", "--python", str(peers_python), "--species", *SPECIES]
+    words += ["--name", name, "--output", str(folder), "--install", "environment"]
+    assert export_main(words) == 0
+    return SimpleNamespace(name=name, folder=folder / name)
+
+
+@pytest.mark.parametrize("key", ["pair", "slab", "molecule"])
+def test_every_interface_gives_chgnets_numbers(own, exported, key):
+    """A crystal, a slab and a molecule; chgnet computes them in float32."""
+    energy, forces, stress = own["shipped"][key]
+    atoms = atoms_of(own, key)
+    found = Potential(exported.folder).evaluate(atoms, virial=True)
+    assert found.energy == pytest.approx(float(energy), rel=1e-6)
+    assert relative(found.forces, forces.numpy()) < 1e-4
+    assert relative(found.virial, stress.numpy() * atoms.get_volume()) < 3e-4
+    for calculator in (Calculator(exported.folder), KIM(exported.name)):
+        atoms.calc = calculator
+        assert atoms.get_potential_energy() == pytest.approx(found.energy, rel=1e-12)
+        np.testing.assert_allclose(atoms.get_forces(), found.forces, rtol=0, atol=1e-10)
+    (lammps,) = evaluate_with_lammps(exported.name, [atoms], SPECIES, ranks=2)
+    assert lammps.energy == pytest.approx(found.energy, rel=1e-12)
+    np.testing.assert_allclose(lammps.forces, found.forces, rtol=0, atol=1e-10)
