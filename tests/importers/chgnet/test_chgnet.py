@@ -13,11 +13,14 @@ from ase import Atoms
 from ase.calculators.kim import KIM
 
 import torchml.importers
+from helpers import portable
 from helpers.networks import edges_of, energies
 from helpers.portable import relative
-from torchml import Calculator, Potential
-from torchml.cli import export_main
+from torchml import Calculator, Potential, kim
+from torchml.contract import metadata, param_file
+from torchml.importers.imported import imported
 from torchml.importers.networks.chgnet import build
+from torchml.models import describe, script
 from torchml.validation.lammps import evaluate_with_lammps
 
 VARIANTS = [
@@ -106,29 +109,50 @@ def test_errors_of_reading(own):
 
 
 @pytest.fixture(scope="module")
-def exported(peers_python, tmp_path_factory, collection):
-    """CHGNet 0.3.0, exported at the command line and installed."""
-    folder = tmp_path_factory.mktemp("exported")
-    name = "CHGNet_test__MO_000000000000_000"
-    words = ["0.3.0", "--from", "chgnet", "--python", str(peers_python), "--species", *SPECIES]
-    words += ["--name", name, "--output", str(folder), "--install", "environment"]
-    assert export_main(words) == 0
+def shipped(own):
+    """CHGNet 0.3.0, compared with chgnet's calculator."""
+    return imported(own["shipped"]["content"], "0.3.0")
+
+
+def test_shipped_weights(shipped):
+    assert shipped.calculator
+    assert shipped.parity.relative < 1e-4
+    assert shipped.provenance == {"package": "chgnet", "version": "0.4.2", "model": "0.3.0"}
+    assert shipped.isolated["O"] == pytest.approx(-2.764351, abs=1e-5)
+    assert "magnetic moments" in shipped.notes[0]
+    assert (shipped.model.cutoff, shipped.model.layers) == (6.0, 4)
+
+
+@pytest.fixture(scope="module")
+def installed(shipped, tmp_path_factory, collection):
+    """CHGNet 0.3.0 as a model of KIM."""
+    folder, name = tmp_path_factory.mktemp("installed"), kim.model_name("Test_chgnet")
+    facts = describe(shipped.model, "edges")
+    metadata.save(script(shipped.model, "edges"), folder / "model.pt", facts)
+    files = {
+        "model.pt": folder / "model.pt",
+        f"{name}.param": param_file.render(facts, "model.pt", 6),
+    }
+    portable.write_folder(folder / name, files, SPECIES)
+    kim.install(folder / name, "environment")
     return SimpleNamespace(name=name, folder=folder / name)
 
 
-@pytest.mark.parametrize("key", ["pair", "slab", "molecule"])
-def test_every_interface_gives_chgnets_numbers(own, exported, key):
+def test_every_interface_gives_chgnets_numbers(own, installed):
     """A crystal, a slab and a molecule; chgnet computes them in float32."""
-    energy, forces, stress = own["shipped"][key]
-    atoms = atoms_of(own, key)
-    found = Potential(exported.folder).evaluate(atoms, virial=True)
-    assert found.energy == pytest.approx(float(energy), rel=1e-6)
-    assert relative(found.forces, forces.numpy()) < 1e-4
-    assert relative(found.virial, stress.numpy() * atoms.get_volume()) < 3e-4
-    for calculator in (Calculator(exported.folder), KIM(exported.name)):
-        atoms.calc = calculator
-        assert atoms.get_potential_energy() == pytest.approx(found.energy, rel=1e-12)
-        np.testing.assert_allclose(atoms.get_forces(), found.forces, rtol=0, atol=1e-10)
-    (lammps,) = evaluate_with_lammps(exported.name, [atoms], SPECIES, ranks=2)
-    assert lammps.energy == pytest.approx(found.energy, rel=1e-12)
-    np.testing.assert_allclose(lammps.forces, found.forces, rtol=0, atol=1e-10)
+    structures = {key: atoms_of(own, key) for key in ("pair", "slab", "molecule")}
+    found = {}
+    for key, atoms in structures.items():
+        energy, forces, stress = own["shipped"][key]
+        found[key] = Potential(installed.folder).evaluate(atoms, virial=True)
+        assert found[key].energy == pytest.approx(float(energy), rel=1e-6)
+        assert relative(found[key].forces, forces.numpy()) < 1e-4
+        assert relative(found[key].virial, stress.numpy() * atoms.get_volume()) < 3e-4
+        for calculator in (Calculator(installed.folder), KIM(installed.name)):
+            atoms.calc = calculator
+            assert atoms.get_potential_energy() == pytest.approx(found[key].energy, rel=1e-12)
+            np.testing.assert_allclose(atoms.get_forces(), found[key].forces, rtol=0, atol=1e-10)
+    lammps = evaluate_with_lammps(installed.name, list(structures.values()), SPECIES, ranks=2)
+    for one, two in zip(found.values(), lammps, strict=True):
+        assert two.energy == pytest.approx(one.energy, rel=1e-12)
+        np.testing.assert_allclose(two.forces, one.forces, rtol=0, atol=1e-10)

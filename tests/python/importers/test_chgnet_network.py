@@ -16,7 +16,7 @@ from helpers.brute_force import graphs
 from helpers.chgnet_plans import random_plan
 from helpers.networks import cluster, edges_of, energies, free_energies
 from torchml.errors import ModelError
-from torchml.export.aoti.compilation import compile_module
+from torchml.export.aoti.tracing import trace
 from torchml.export.checks.edge_vectors import check_radial
 from torchml.export.compression import compress
 from torchml.importers.networks.chgnet import build
@@ -268,20 +268,15 @@ def test_exports_find_that_directions_matter():
     assert facts.radial is False
 
 
-def test_compilers_refuse_the_number_of_angles(tmp_path, capfd):
-    model = make("no hidden layers")
-    facts = describe(model, "edges")
-    with pytest.raises(ModelError, match=r"CHGNet cannot be compiled: .* data-dependent"):
-        compile_module(
-            script(model, "edges"),
-            facts,
-            tmp_path / "model.pt2",
-            name="CHGNet",
-            energy_kind="per_particle",
-            network=model,
-        )
-    assert capfd.readouterr().err == ""
-    assert list(tmp_path.iterdir()) == []
+def test_compilers_refuse_the_number_of_angles():
+    model, x, codes = make(), torch.tensor(cluster()), torch.arange(20) % 2
+    edge_index, _ = edges_of(Atoms(positions=x.numpy()), CUTOFF)
+
+    def function(vectors):
+        return model(codes, vectors, edge_index, [20] * 4, [len(vectors)] * 3)
+
+    with pytest.raises(ModelError, match=r"^CHGNet cannot be compiled: .* data-dependent"):
+        trace(function, (x[edge_index[0]] - x[edge_index[1]],), "CHGNet")
 
 
 def test_wrong_plans_are_errors():
