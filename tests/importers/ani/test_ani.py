@@ -102,8 +102,12 @@ def test_whole_models_and_files_of_neurochem(
 
 
 def test_some_elements_are_enough(answers, folder, structures, peers_python, tmp_path):
-    options = Foreign("ani", ["O", "H"], "simple_ani", python=peers_python)
-    module, facts = scripted(load(folder / "gelu.pt", foreign=options))
+    options = Foreign("ani", ["O", "H"], "simple_ani", "float32", peers_python)
+    loaded = load(folder / "gelu.pt", foreign=options)
+    assert loaded.origin is not None
+    # Compared in float64 also where the exported model is float32.
+    assert loaded.origin.parity.relative < 1e-11
+    module, facts = scripted(loaded)
     assert facts.species == ("O", "H")
     metadata.save(module, tmp_path / "ani.pt", facts)
     found = Potential(tmp_path / "ani.pt").evaluate(structures[2], virial=True)
@@ -133,6 +137,7 @@ def test_what_a_model_tells_of_itself(answers):
         "other model": "ani2x_state_dict.pt does not fit the model ANI2x",
         "other defaults": "shared.pt does not fit the model simple_ani",
         "no state_dict": "training.pt holds a dict, expected a state_dict of torchani 2.9",
+        "no model": "garbled.pt is no file of torch.save",
         "element": "the model has no Fe, expected some of H C O",
         "head": "has no heads, but 'ANI1x' was asked for",
         "absent": "the name of a model is not enough",

@@ -201,7 +201,8 @@ class Allegro(EdgeModel):
         none = torch.ones(0, 0, dtype=torch.float64)
         self.register_buffer("stretches", none if stretches is None else stretches)
         self.has_repulsion = repulsion is not None
-        self.repulsion: torch.nn.Module = repulsion or torch.nn.Identity()
+        identity: torch.nn.Module = torch.nn.Identity()
+        self.repulsion = repulsion or identity
         self.count = len(harmonics.steps) + 1
         each = torch.arange(self.count)
         degrees = each.repeat_interleave(2 * each + 1)

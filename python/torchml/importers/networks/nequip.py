@@ -300,7 +300,8 @@ class NequIP(EdgeModel):
         none = torch.ones(0, 0, dtype=torch.float64)
         self.register_buffer("stretches", none if stretches is None else stretches)
         self.has_repulsion = repulsion is not None
-        self.repulsion: torch.nn.Module = repulsion or torch.nn.Identity()
+        identity: torch.nn.Module = torch.nn.Identity()
+        self.repulsion = repulsion or identity
 
     def forward(
         self,
