@@ -1,6 +1,5 @@
 """A sum of potentials with cutoffs of their own, evaluated with one list of edges."""
 
-import math
 from typing import Any
 
 import torch
@@ -181,8 +180,10 @@ class Sum(EdgeModel):
         if len(parts) == 0:
             raise TorchMLError("Sum: there are no parts, expected at least one potential")
         species = parts[0].species
-        cutoff = max(part.cutoff for part in parts)
-        super().__init__(species, cutoff, max(_layers(part, cutoff) for part in parts))
+        cutoffs = _shell_cutoffs(parts)
+        cutoff = cutoffs[0]
+        super().__init__(species, cutoff, len(cutoffs))
+        self.cutoffs = cutoffs
         self.names = list(names) if names is not None else _names(parts)
         if len(self.names) != len(parts) or len(set(self.names)) != len(parts):
             raise TorchMLError(
@@ -231,6 +232,9 @@ class Sum(EdgeModel):
             for part in self.parts
         ]
         return torch.stack(energies)
+
+    def shell_cutoffs(self) -> list[float]:
+        return list(self.cutoffs)
 
     def models(self) -> list[EdgeModel]:
         """Return the potentials."""
@@ -292,13 +296,30 @@ def unfolded(model: EdgeModel) -> EdgeModel:
     return Sum(parts, total.names).train(model.training)
 
 
-def _layers(part: EdgeModel, cutoff: float) -> int:
-    """Shells of the sum that contain the targets of all edges of a part, and one more.
+def _shell_cutoffs(parts: list[EdgeModel]) -> list[float]:
+    """The lengths that the edges into each shell of the sum need.
 
-    With h = floor(cutoff / part.cutoff), h hops of the part are at most one hop of the sum.
+    A shell of the sum holds all atoms that a part reaches by hops of the same length together. Into
+    the shells that lie as far as the part's atoms, the edges are as long as the part wants.
     """
-    hops = math.floor(cutoff / part.cutoff)
-    return 1 + math.ceil((part.layers - 1) / hops)
+    lengths = [part.shell_cutoffs() for part in parts]
+    cutoffs = [max(one[0] for one in lengths)]
+    before = [0] * len(parts)  # hops of each part within the shells before the last one
+    while True:
+        hops = [_hops(one, k, cutoffs[-1]) for one, k in zip(lengths, before, strict=True)]
+        wanted = [one[k + 1] for one, k in zip(lengths, before, strict=True) if k + 1 < len(one)]
+        if not wanted:
+            return cutoffs
+        cutoffs.append(max(wanted))
+        before = hops
+
+
+def _hops(lengths: list[float], start: int, reach: float) -> int:
+    """How many hops of a part, the first ones included, lie within one more hop of the sum."""
+    end = start
+    while end < len(lengths) and sum(lengths[start : end + 1]) <= reach:
+        end += 1
+    return end
 
 
 def _names(parts: list[EdgeModel]) -> list[str]:
