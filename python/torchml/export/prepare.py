@@ -31,8 +31,10 @@ from torchml.export.checks.edge_vectors import check_radial
 from torchml.export.checks.engine import check_alone
 from torchml.export.compression import has_radial_functions
 from torchml.export.descriptor import ExportedDescriptor, facts_of, find_descriptor
+from torchml.importers.imported import Imported
 from torchml.importers.opening import Loaded, cast, scripted
 from torchml.models import EdgeModel, Sum
+from torchml.models.dtype import network_dtype
 from torchml.reference.agreement import Check
 
 
@@ -91,6 +93,7 @@ def prepare(
         part = _of_network(loaded, declared, compress, descriptor)
     complete_facts = complete(part.facts, part.signature, loaded.path)
     reports = [
+        *_of_origin(loaded.origin),
         *part.loading,
         Check("signature", "pass", _call(complete_facts, part.signature)),
         Check("dtype", "pass", f"{complete_facts.dtype}"),
@@ -113,6 +116,30 @@ def prepare(
         alone=loaded.model is None,
         others=loaded.others,
     )
+
+
+def _of_origin(origin: Imported | None) -> list[Check]:
+    """What the report says of a model of another package."""
+    if origin is None:
+        return []
+    facts = [f"{key} {value}" for key, value in origin.provenance.items()]
+    own = "its package's own calculator" if origin.calculator else "its energies before the trace"
+    rows = [
+        Check("imported", "pass", ", ".join([*facts, _WAYS[origin.way]])),
+        Check("against the original", "pass", f"{own}; {origin.parity}"),
+    ]
+    if origin.isolated:
+        energies = [f"{symbol} {energy:.6g}" for symbol, energy in origin.isolated.items()]
+        shown = " ".join(energies[:8]) + (" ..." if len(energies) > 8 else "")
+        rows.append(Check("isolated atoms", "pass", f"{shown} eV, in the energies"))
+    return rows + [Check("note", "pass", note) for note in origin.notes]
+
+
+_WAYS = {
+    "network": "its weights in a network of TorchML",
+    "graph": "its own code traced to a graph",
+    "torchscript": "its own code as TorchScript",
+}
 
 
 @dataclass(frozen=True)
@@ -177,7 +204,7 @@ def _converted(
         made, errors = compress_within(exact, compress)
         network = made.model
         checks.append(check_compression(made, errors, compress))
-    if dtype == "float32":
+    if dtype == "float32" and network_dtype(exact) == torch.float64:
         network = cast(copy.deepcopy(network), dtype)
         checks.append(check_float32(errors_of(network, exact)))
     return network, checks

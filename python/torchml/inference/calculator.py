@@ -26,6 +26,7 @@ class Calculator(AseCalculator):
         atoms: structure to attach the calculator to.
         label: of ASE.
         directory: of ASE.
+        source, head, python: for a model of another package, as for `torchml.export_model`.
         keywords: metadata that a `.pt` archive lacks, such as `species=["Si"]`, `cutoff=4.0` (Å),
             `layers=2`, `convention="graph"`; `MetadataKeywords` lists all of them.
 
@@ -55,16 +56,22 @@ class Calculator(AseCalculator):
         atoms: Atoms | None = None,
         label: str | None = None,
         directory: str | Path = ".",
+        source: str | None = None,
+        head: str | None = None,
+        python: str | Path | None = None,
         **keywords: Unpack[MetadataKeywords],
     ) -> None:
         super().__init__(  # type: ignore[no-untyped-call]
             atoms=atoms, label=label, directory=directory
         )
+        foreign = {"source": source, "head": head, "python": python}
         if not isinstance(model, Potential):
-            self.potential = Potential(model, device, **keywords)
-        elif keywords:
+            self.potential = Potential(
+                model, device, source=source, head=head, python=python, **keywords
+            )
+        elif given := [name for name, value in foreign.items() if value] + list(keywords):
             raise TypeError(
-                f"'{next(iter(keywords))}' is given beside a Potential, expected it among the "
+                f"'{given[0]}' is given beside a Potential, expected it among the "
                 "arguments of the Potential"
             )
         else:

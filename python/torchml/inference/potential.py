@@ -30,6 +30,7 @@ class Potential:
         model: folder of a portable model, `.pt` or `.pt2` archive, checkpoint of a training, or
             name of an installed KIM model.
         device: "cpu", "cuda" or "cuda:K".
+        source, head, python: for a model of another package, as for `torchml.export_model`.
         keywords: metadata that a `.pt` archive lacks, such as `species=["Si"]`, `cutoff=4.0` (Å),
             `layers=2`, `convention="graph"`; `MetadataKeywords` lists all of them.
 
@@ -43,12 +44,19 @@ class Potential:
     """
 
     def __init__(
-        self, model: str | Path, device: str = "cpu", **keywords: Unpack[MetadataKeywords]
+        self,
+        model: str | Path,
+        device: str = "cpu",
+        *,
+        source: str | None = None,
+        head: str | None = None,
+        python: str | Path | None = None,
+        **keywords: Unpack[MetadataKeywords],
     ) -> None:
         self.name = str(model)
         self._fields = ModelMetadata.from_keywords(keywords).to_fields()
         self._device = device
-        with model_files(model) as path:
+        with model_files(model, _foreign(source, head, python, keywords)) as path:
             self._open(path)
             self._files = StoredFiles.read(path)
 
@@ -245,6 +253,20 @@ class Potential:
             image_of=None if image_of is None else np.ascontiguousarray(image_of, dtype=np.int32),
             **requested,
         )
+
+
+def _foreign(
+    source: str | None, head: str | None, python: str | Path | None, keywords: MetadataKeywords
+) -> dict[str, Any] | None:
+    """Fields of `torchml.importers.opening.Foreign`; None for models that are not foreign."""
+    if source is None:
+        if head or python:
+            raise TypeError("'head' and 'python' are for models of other packages, expected source")
+        return None
+    facts = {key: keywords.get(key) for key in ("cutoff", "layers", "dtype")}
+    species = keywords.get("species")
+    symbols = species.split() if isinstance(species, str) else species
+    return {"kind": source, "species": symbols, "head": head, "python": python, **facts}
 
 
 def volume_of(atoms: Atoms) -> float | None:

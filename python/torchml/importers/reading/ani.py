@@ -25,6 +25,8 @@ from .source import ReadingError, Results, Source, Structure, Wish
 
 MODULE = "torchani"
 INSTALL = ("torchani==2.9.0", "ase==3.29.0")
+READS = "folders of NeuroChem (ANI-1x), state_dicts and whole models of torchani 2.9; all members"
+WAY = "network"
 
 HARTREE = 27.211386024367243  # eV, CODATA 2014: ase.units.Hartree, which torchani's calculator uses
 NAMES = ("ANI1x", "ANI1ccx", "ANI1xnr", "ANI2x", "ANI2xr", "ANI2dr", "simple_ani")
