@@ -43,7 +43,11 @@ std::unique_ptr<Model> create_model(KIM::ModelDriverCreate const& create, KIM::L
   auto model = std::unique_ptr<Model>(
       new Model{Potential(PotentialOptions{
                     .model = files.model, .declared = files.declared, .settings = settings}),
-                units, threads_that_fit(ranks), 0.0, {}, {}});
+                units,
+                threads_that_fit(ranks),
+                0.0,
+                {},
+                {}});
   if (int const requested = default_threads(ranks); requested > model->threads)
     create.LogEntry(KIM::LOG_VERBOSITY::information,
                     std::to_string(requested) + " threads were requested, but only " +

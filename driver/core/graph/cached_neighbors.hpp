@@ -74,14 +74,15 @@ class CachedNeighbors {
   std::vector<int> contributing_;  ///< [N]
   std::vector<int> present_;       ///< [N] contributing_ without excluded particles
   ListCheck check_;
-  std::vector<double> coordinates_;       ///< [3 N] Å
-  std::vector<int> reached_;              ///< particles by hops
-  std::vector<int> place_;                ///< [N] where a particle stands in reached_, or -1
-  std::vector<std::size_t> counts_;       ///< [layers + 1]
-  std::vector<std::size_t> offsets_;      ///< [listed + 1] into neighbors_
-  std::vector<int> neighbors_;            ///< lists without far pairs
-  std::vector<std::size_t> ends_;  ///< [listed, layers] of the parts within each cutoff, if not uniform
-  std::vector<double> squares_;    ///< scratch: squared distances of a list
+  std::vector<double> coordinates_;   ///< [3 N] Å
+  std::vector<int> reached_;          ///< particles by hops
+  std::vector<int> place_;            ///< [N] where a particle stands in reached_, or -1
+  std::vector<std::size_t> counts_;   ///< [layers + 1]
+  std::vector<std::size_t> offsets_;  ///< [listed + 1] into neighbors_
+  std::vector<int> neighbors_;        ///< lists without far pairs
+  std::vector<std::size_t>
+      ends_;  ///< [listed, layers] of the parts within each cutoff, if not uniform
+  std::vector<double> squares_;           ///< scratch: squared distances of a list
   std::vector<std::size_t> source_ends_;  ///< [listed] ends of the lists in source_
   std::vector<int> source_;               ///< the simulator's own lists
 };

@@ -37,7 +37,8 @@ class EdgeInputs final : public InputBuilder {
     auto const& spec = settings_.spec;
     auto const cutoffs = spec.cutoffs();
     bool const known = !given.owners.empty();  // then all nodes are contributing particles
-    bool const renewed = lists_.rebuild(given, std::span(cutoffs).first(known ? 1 : cutoffs.size()));
+    bool const renewed =
+        lists_.rebuild(given, std::span(cutoffs).first(known ? 1 : cutoffs.size()));
     if (lists_.reached_within(0) == 0) return {};
     System const system = lists_.present(given);
     auto const owners =

@@ -30,9 +30,9 @@ std::string_view to_string(SpeciesInput value);
 
 /// A complete declaration: the engine needs nothing else to prepare inputs.
 struct ModelSpec {
-  std::vector<std::string> species;  ///< position = KIM species code
-  double cutoff = 0.0;               ///< Å
-  int layers = 1;                    ///< message-passing layers; 1 is a local model
+  std::vector<std::string> species;   ///< position = KIM species code
+  double cutoff = 0.0;                ///< Å
+  int layers = 1;                     ///< message-passing layers; 1 is a local model
   std::vector<double> shell_cutoffs;  ///< Å, `edges`: of edges into each shell; empty: the cutoff
   Convention convention = Convention::raw;
   ScalarType dtype = ScalarType::float64;

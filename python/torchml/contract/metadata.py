@@ -36,6 +36,7 @@ class MetadataKeywords(TypedDict, total=False):
     species: str | Sequence[str]
     cutoff: float
     layers: int
+    shell_cutoffs: str | Sequence[str]
     dtype: str
     input_dtype: str
     species_input: str
