@@ -28,7 +28,7 @@ def build(network: Mapping[str, Any]) -> Scaled:
         network: `network`, the part `NequIP` with all of its parts; `references`, energies (eV)
             by symbol.
     """
-    potential = Scaled(_built(network["network"]))
+    potential = Scaled(built(network["network"], _PARTS))
     potential.set_normalization(network["references"], 1.0)
     return potential
 
@@ -86,6 +86,7 @@ class Layer(torch.nn.Module):
     Args:
         up: maps of the features before they are sent.
         sends: the block of the features that each of `up` takes.
+        factors: of what is sent, by the element of the sender, [Z].
         convolution: sums of messages.
         down: maps of the sums.
         arrives: the block before the gate that each of `down` adds to.
@@ -94,6 +95,10 @@ class Layer(torch.nn.Module):
         stays: the block before the gate that each of `keep` adds to.
         gate: makes the features of the blocks.
     """
+
+    factors: Tensor
+
+    __constants__ = ("has_factors",)
 
     def __init__(
         self,
@@ -106,8 +111,12 @@ class Layer(torch.nn.Module):
         kept: list[int],
         stays: list[int],
         gate: Gate,
+        factors: Tensor | None = None,
     ) -> None:
         super().__init__()
+        self.has_factors = factors is not None
+        one = torch.ones(1, dtype=torch.float64)
+        self.register_buffer("factors", one if factors is None else factors)
         self.up = torch.nn.ModuleList(up)
         self.sends = sends
         self.convolution = convolution
@@ -134,7 +143,10 @@ class Layer(torch.nn.Module):
         """Features of the first `n_out` nodes; the arguments are those of `Convolution`."""
         sent: list[Tensor] = []
         for k, linear in enumerate(self.up):
-            sent.append(linear(features[self.sends[k]], species))
+            one = linear(features[self.sends[k]], species)
+            if self.has_factors:
+                one = one * self.factors.index_select(0, species).view(-1, 1, 1)
+            sent.append(one)
         sums = self.convolution(sent, harmonics, expansion, edge_index, order, slot, width, n_out)
         own = species[:n_out]
         parts: list[list[Tensor]] = []
@@ -174,6 +186,67 @@ class Readout(torch.nn.Module):
         return energies
 
 
+class ScreenedRepulsion(torch.nn.Module):
+    """Half of the screened repulsion of two nuclei for each edge, at its target.
+
+    J. F. Ziegler, J. P. Biersack and U. Littmark, The Stopping and Range of Ions in Matter, vol. 1,
+    Pergamon (1985).
+
+    Args:
+        charges: of the elements, in units in which half of the energy is q q' / r (eV Å)^(1/2).
+        screening: by element (1/Å); the inverse length of a pair is the sum.
+        weights: of the exponentials.
+        decays: of the exponentials.
+        envelope: of the distance in units in which all pairs end at the cutoff.
+    """
+
+    charges: Tensor
+    screening: Tensor
+
+    def __init__(
+        self,
+        charges: Tensor,
+        screening: Tensor,
+        weights: list[float],
+        decays: list[float],
+        envelope: torch.nn.Module,
+    ) -> None:
+        super().__init__()
+        self.register_buffer("charges", charges)
+        self.register_buffer("screening", screening)
+        self.weights = weights
+        self.decays = decays
+        self.envelope = envelope
+
+    def forward(
+        self, r: Tensor, stretched: Tensor, species: Tensor, edge_index: Tensor, n_out: int
+    ) -> Tensor:
+        """Energies [n_out, 1] of the first nodes; shapes: r and stretched [E], species [M]."""
+        one = species.index_select(0, edge_index[0])
+        two = species.index_select(0, edge_index[1])
+        x = r * (self.screening.index_select(0, one) + self.screening.index_select(0, two))
+        screened = torch.zeros_like(x)
+        for k, weight in enumerate(self.weights):
+            screened = screened + weight * torch.exp(-self.decays[k] * x)
+        charges = self.charges.index_select(0, one) * self.charges.index_select(0, two)
+        envelope: Tensor = self.envelope(stretched.unsqueeze(1))
+        energies = (charges * screened / r).unsqueeze(1) * envelope
+        return energies.new_zeros([n_out, 1]).index_add(0, edge_index[1], energies)
+
+
+def stretched(r: Tensor, stretches: Tensor, species: Tensor, edge_index: Tensor) -> Tensor:
+    """Distances [E] in units in which the cutoffs of all pairs are the same.
+
+    Args:
+        stretches: row of the target and column of the source, [Z, Z]; [0, 0] changes nothing.
+    """
+    if stretches.size(0) == 0:
+        return r
+    pair = species.index_select(0, edge_index[1]) * stretches.size(0)
+    pair = pair + species.index_select(0, edge_index[0])
+    return r * stretches.flatten().index_select(0, pair)
+
+
 class NequIP(EdgeModel):
     """Energies of a network of NequIP's type without the shifts of the elements.
 
@@ -187,12 +260,17 @@ class NequIP(EdgeModel):
         normalized: of unit vectors; without, Y_l grows with the l-th power of the distance.
         readout: energies of the last layer's scalars.
         scales: factors of the energies, by element (eV).
+        stretches: cutoff over the cutoff of a pair, row of the target and column of the source,
+            [Z, Z]; None where all pairs have one cutoff.
+        repulsion: is added to the scaled energies.
     """
 
     embedding: Tensor
     scales: Tensor
+    stretches: Tensor
 
     exact_distances = True
+    __constants__ = ("has_repulsion",)
 
     def __init__(
         self,
@@ -205,6 +283,8 @@ class NequIP(EdgeModel):
         normalized: bool,
         readout: Readout,
         scales: Tensor,
+        stretches: Tensor | None = None,
+        repulsion: ScreenedRepulsion | None = None,
     ) -> None:
         super().__init__(species, cutoff, len(blocks))
         self.blocks = torch.nn.ModuleList(blocks)
@@ -214,6 +294,10 @@ class NequIP(EdgeModel):
         self.readout = readout
         self.register_buffer("embedding", embedding)
         self.register_buffer("scales", scales)
+        none = torch.ones(0, 0, dtype=torch.float64)
+        self.register_buffer("stretches", none if stretches is None else stretches)
+        self.has_repulsion = repulsion is not None
+        self.repulsion: torch.nn.Module = repulsion or torch.nn.Identity()
 
     def forward(
         self,
@@ -226,7 +310,8 @@ class NequIP(EdgeModel):
         r = lengths(edge_vectors)
         vectors = edge_vectors / r.unsqueeze(1) if self.normalized else edge_vectors
         harmonics = self.harmonics(vectors.to(self.embedding.dtype))
-        expansion = self.basis(r)
+        distances = stretched(r, self.stretches, species, edge_index)
+        expansion = self.basis(distances)
         order = self.basis.order(edge_index, species.size(0))
         slot, width = edge_index[1], 0
         if not self.basis.compressed and scripting():
@@ -251,18 +336,21 @@ class NequIP(EdgeModel):
             )
             own = own[:n_out]
         energies = self.readout(features[0][:, 0]) * self.scales.index_select(0, own).unsqueeze(1)
+        if self.has_repulsion:
+            n, n_out, dtype = edge_counts[0], node_counts[0], energies.dtype
+            near, far = r[:n].to(dtype), distances[:n].to(dtype)
+            energies = energies + self.repulsion(near, far, species, edge_index[:, :n], n_out)
         return per_node(energies, species)
 
 
-def _built(value: Any) -> Any:
+def built(value: Any, parts: Mapping[str, Any]) -> Any:
     """Parts as modules, within lists and other parts."""
     if isinstance(value, list):
-        return [_built(one) for one in value]
+        return [built(one, parts) for one in value]
     if not isinstance(value, Mapping):
         return value
-    name = value["part"]
-    arguments = {key: _built(one) for key, one in value["arguments"].items()}
-    return _PARTS[name](**arguments)
+    arguments = {key: built(one, parts) for key, one in value["arguments"].items()}
+    return parts[value["part"]](**arguments)
 
 
 _PARTS: dict[str, Any] = {
@@ -279,5 +367,6 @@ _PARTS: dict[str, Any] = {
     "PolynomialEnvelope": radial.PolynomialEnvelope,
     "RadialWeights": radial.RadialWeights,
     "Readout": Readout,
+    "ScreenedRepulsion": ScreenedRepulsion,
     "XPLOREnvelope": radial.XPLOREnvelope,
 }

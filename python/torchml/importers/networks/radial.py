@@ -108,6 +108,10 @@ def activated(x: Tensor, name: str) -> Tensor:
         return torch.sigmoid(x)
     if name == "elu":
         return torch.nn.functional.elu(x)
+    if name == "gelu":
+        return torch.nn.functional.gelu(x)
+    if name == "mish":
+        return torch.nn.functional.mish(x)
     assert name == "identity"
     return x
 

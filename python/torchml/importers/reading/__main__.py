@@ -47,7 +47,8 @@ def read(options: dict[str, Any]) -> dict[str, Any]:
         source = user_file.open_model(kind, wish, options.get("cutoff"), options.get("layers"))
     else:
         adapter = importlib.import_module(f".{kind}", __package__)
-        if not _is_there(adapter.MODULE.partition(".")[0]):
+        refused = getattr(adapter, "WAY", "") == "refused"
+        if not refused and not _is_there(adapter.MODULE.partition(".")[0]):
             raise ReadingError(missing(adapter.MODULE, options))
         try:
             source = adapter.open_model(wish)

@@ -232,6 +232,8 @@ _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "relu": torch.relu,
     "sigmoid": torch.sigmoid,
     "elu": torch.nn.functional.elu,
+    "gelu": torch.nn.functional.gelu,
+    "mish": torch.nn.functional.mish,
 }
 
 

@@ -169,7 +169,7 @@ def _compare(function: Function, made: Function, samples: list[Sample]) -> None:
                     f"it stops at {len(sample[0])} atoms and {len(sample[1])} edges "
                     f"({first_line(error)})"
                 ) from None
-        limit = 1e-10 if expected.dtype == torch.float64 else 1e-5
+        limit = 1e-10 if sample[1].dtype == torch.float64 else 1e-5
         scale = expected.abs().max().clamp(min=1.0)
         error_of = float((found - expected).abs().max() / scale)
         if not error_of < limit:

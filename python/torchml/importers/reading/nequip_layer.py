@@ -25,6 +25,7 @@ def nequip_layer(
     bias: Tensor,
     outputs: Sequence[Gated],
     last: bool,
+    factors: Tensor | None = None,
 ) -> tuple[dict[str, Any], dict[str, int]]:
     """A layer without what nothing can reach or nothing needs, and the kinds that it returns.
 
@@ -38,6 +39,7 @@ def nequip_layer(
         bias: [U'], added to the even scalars before the gate.
         outputs: what the gate returns.
         last: only even scalars are needed.
+        factors: of what is sent, by the element of the sender, [Z].
 
     Returns:
         The part `Layer`, and the blocks of its result by kind.
@@ -84,6 +86,7 @@ def nequip_layer(
             for kind in sent
         ],
         sends=[present[kind] for kind in sent],
+        factors=factors,
         convolution=part(
             "Convolution",
             radial=part(
