@@ -85,7 +85,7 @@ class Part(torch.nn.Module):
 
     __constants__ = ["exact", "filtered", "layers"]  # noqa: RUF012  (TorchScript reads it)
     codes: Tensor
-    kind: Tensor
+    unit: Tensor
 
     def __init__(self, model: EdgeModel, species: list[str], cutoff: float) -> None:
         super().__init__()
@@ -101,8 +101,8 @@ class Part(torch.nn.Module):
             )
         codes = [model.species.index(symbol) for symbol in species]
         self.register_buffer("codes", torch.tensor(codes))
-        # The float type of the edge vectors that the part takes.
-        self.register_buffer("kind", torch.zeros((), dtype=network_dtype(model) or torch.float64))
+        # A divisor, see `Sum.set_scale`, in the float type of the edge vectors that the part takes.
+        self.register_buffer("unit", torch.ones((), dtype=network_dtype(model) or torch.float64))
 
     def forward(
         self,
@@ -135,7 +135,7 @@ class Part(torch.nn.Module):
         """Return the arguments of the part, as it would get them alone."""
         species = self.codes.index_select(0, species)
         if not self.exact:
-            edge_vectors = edge_vectors.to(self.kind.dtype)
+            edge_vectors = edge_vectors.to(self.unit.dtype)
         if self.filtered:
             nodes, edges, edge_index, node_counts, edge_counts = self.graph(
                 r, edge_index, species.size(0), node_counts[0]
@@ -174,7 +174,6 @@ class Sum(EdgeModel):
     """
 
     label = "sum"
-    units: Tensor
 
     def __init__(self, parts: list[EdgeModel], names: list[str] | None = None) -> None:
         if len(parts) == 0:
@@ -194,8 +193,6 @@ class Sum(EdgeModel):
         self.radial = all(part.radial for part in parts)
         self.exact_distances = any(part.exact for part in self.parts)
         self.physical = all(part.physical for part in parts)
-        # Divisors of the parts: see `set_scale`.
-        self.register_buffer("units", torch.ones(len(parts), dtype=torch.float64))
 
     def forward(
         self,
@@ -206,7 +203,8 @@ class Sum(EdgeModel):
         edge_counts: list[int],
     ) -> Tensor:
         energies = self.part_energies(species, edge_vectors, edge_index, node_counts, edge_counts)
-        total = (energies / self.units.unsqueeze(1)).sum(0)
+        units = torch.stack([part.unit.to(torch.float64) for part in self.parts])
+        total = (energies / units.unsqueeze(1)).sum(0)
         return torch.nn.functional.pad(total, [0, species.size(0) - total.size(0)])
 
     @torch.jit.export
@@ -241,9 +239,9 @@ class Sum(EdgeModel):
         return [part.model for part in self.parts]
 
     def set_scale(self, scale: float) -> None:
-        for k, part in enumerate(self.parts):
+        for part in self.parts:
             if part.model.physical:
-                self.units[k] = scale
+                part.unit.fill_(scale)
 
     def calibrate(
         self,

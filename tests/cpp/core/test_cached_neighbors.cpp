@@ -92,8 +92,8 @@ TEST(CachedNeighbors, HoldShorterPairsOfParticlesFartherAway) {
         EXPECT_EQ(found.size(), list.size());
         double const length = cutoffs[static_cast<std::size_t>(std::max(hops, far))];
         for (int const j : system.view().neighbors->neighbors(i)) {
-          if (within(i, j, length)) EXPECT_TRUE(found.contains(j));
-          if (!within(i, j, length + 0.5)) EXPECT_FALSE(found.contains(j));
+          EXPECT_TRUE(!within(i, j, length) || found.contains(j));
+          EXPECT_TRUE(within(i, j, length + 0.5) || !found.contains(j));
         }
       }
     }
