@@ -32,6 +32,7 @@ class Adapter:
     install: tuple[str, ...]
     reads: str
     way: str
+    name: str = ""
 
 
 @cache
@@ -45,6 +46,7 @@ def adapters() -> dict[str, Adapter]:
             tuple(values["INSTALL"]),
             values.get("READS", ""),
             values.get("WAY", "graph"),
+            values.get("NAME", ""),
         )
         for kind, values in declared.items()
         if "MODULE" in values

@@ -21,7 +21,7 @@ from torchml.contract import metadata
 from torchml.contract.keys import key_of_file
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.errors import FileError, ModelError
-from torchml.importers.adapters import expected_kinds, kind_of
+from torchml.importers.adapters import adapters, expected_kinds, kind_of
 from torchml.importers.foreign import read
 from torchml.importers.imported import Imported, imported
 from torchml.importers.pickles import foreign_names, texts_of
@@ -265,10 +265,12 @@ def _members(path: Path) -> set[str]:
 
 
 def _name(model: EdgeModel | StagedModel, kind: str | None = None) -> str:
-    """Class, or the kind of a traced model, and elements; of many, their number."""
+    """Name of the adapter, class, or kind of a traced model; and elements, or their number."""
     network = model.network if isinstance(model, (Scaled, StagedModel)) else model
     name = getattr(network, "original_name", type(network).__name__)
-    if kind is not None and isinstance(network, Traced):
+    if kind in adapters() and adapters()[kind].name:
+        name = adapters()[kind].name
+    elif kind is not None and isinstance(network, Traced):
         name = Path(kind.rpartition(":")[0]).stem or kind
     symbols = model.species
     elements = "".join(symbols) if len(symbols) <= _MOST_ELEMENTS else f"{len(symbols)}_elements"

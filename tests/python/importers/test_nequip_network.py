@@ -75,6 +75,20 @@ def test_torchscript_and_splines_give_the_same(model, structure):
         torch.testing.assert_close(found[1], slopes, rtol=0, atol=limit * float(slopes.abs().max()))
 
 
+def test_splines_do_not_reach_over_the_onset_of_an_envelope(structure):
+    """The second derivative of XPLOR's envelope jumps there: across, no spline is that close."""
+    model = random_nequip(envelope="XPLOR")
+    made = compress(model, 1e-10)
+    assert made.error <= 1e-10
+    script(cast(made.model, "float64"), "edges")
+    x, codes = structure
+    near = torch.tensor([[0.0, 0.0, 0.0], [2.2999, 0.0, 0.0], [0.0, 2.3001, 0.0]]).double()
+    for positions, species in ((x, codes), (near, codes[:3])):
+        found, expected = (with_slopes(one, positions, species) for one in (made.model, model))
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, rtol=0, atol=1e-7 * float(other.abs().max()))
+
+
 def test_derivatives_are_right(model):
     x = torch.tensor(cluster(6, 2.8, seed=4), requires_grad=True)
     codes = torch.arange(6) % 2

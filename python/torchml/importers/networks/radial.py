@@ -83,6 +83,13 @@ class Basis(Expansion):
     def forward(self, r: Tensor) -> Tensor:
         return self.transformed(r, r)
 
+    @torch.jit.unused
+    def breaks(self) -> list[float]:
+        envelope = self.envelope
+        return (
+            [envelope.onset] if isinstance(envelope, XPLOREnvelope) and envelope.onset > 0 else []
+        )
+
     def transformed(self, r: Tensor, t: Tensor) -> Tensor:
         """The same of t [E], with the envelope of the distance r."""
         envelope = self.envelope(r.to(self.kind.dtype).unsqueeze(1))

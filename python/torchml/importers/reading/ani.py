@@ -33,7 +33,7 @@ NAMES = ("ANI1x", "ANI1ccx", "ANI1xnr", "ANI2x", "ANI2xr", "ANI2dr", "simple_ani
 
 NOTES = (
     "torch's derivative of CELU is off by 1.5e-8 of its value in float64, and so are torchani's "
-    "forces: the comparison is with torchani whose CELU has its exact derivative",
+    "forces, in each layer: the comparison is with torchani whose CELU has its exact derivative",
 )
 
 Layers = list[tuple[Tensor, Tensor]]  # weights [inputs, outputs], biases [outputs]

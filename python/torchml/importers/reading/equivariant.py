@@ -11,6 +11,8 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -144,6 +146,23 @@ def paths(tensor_product: Any) -> list[Path]:
         )
         found.append(Path(str(first.ir), str(third.ir), first.mul, columns, int(start), harmonics))
     return sorted(found, key=lambda path: path.place)
+
+
+def sharpen(buffer: Tensor) -> None:
+    """Replace, in place, a coupling that was rounded to float32 by the same one in float64.
+
+    Args:
+        buffer: float64; one that is no multiple of e3nn's coupling stays as it is.
+    """
+    if buffer.dim() != 3 or any(size % 2 == 0 for size in buffer.shape):
+        return
+    degrees = [(size - 1) // 2 for size in buffer.shape]
+    coupling = import_module("e3nn.o3").wigner_3j(*degrees, dtype=torch.float64)
+    factor = float((coupling * buffer).sum())
+    if torch.allclose(factor * coupling, buffer, rtol=0, atol=1e-6 * abs(factor)):
+        # Factors of normalized couplings are roots of fractions.
+        square = Fraction(factor**2).limit_denominator(1000)
+        buffer.copy_(math.copysign(math.sqrt(square), factor) * coupling)
 
 
 def harmonics(function: Callable[[Tensor], Tensor], degree: int) -> tuple[float, list[Tensor]]:

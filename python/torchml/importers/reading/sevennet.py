@@ -13,6 +13,8 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import deepcopy
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .elements import SYMBOLS
 from .equivariant import (
     Linear,
     gated,
@@ -30,6 +33,7 @@ from .equivariant import (
     part,
     paths,
     perceptron,
+    sharpen,
 )
 from .nequip_layer import nequip_layer
 from .source import ReadingError, Results, Source, Structure, Wish
@@ -38,6 +42,7 @@ MODULE = "sevenn"
 INSTALL = ("torch==2.13.0", "sevenn==0.13.0")
 READS = "checkpoints; 7net-0, 7net-l3i5, 7net-mf-0 and other names that sevenn knows"
 WAY = "network"
+NAME = "SevenNet"
 
 
 def open_model(wish: Wish) -> Source:
@@ -53,12 +58,11 @@ def open_model(wish: Wish) -> Source:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         path = _path(wish.model)
-        model, config = _built(path)
-    modality = _modality(config, wish)
-    numbers = _elements(config, wish)
-    symbols = [_chemical_symbols()[z] for z in numbers]
+        config = _config(path)
+        modality, numbers = _modality(config, wish), _elements(config, wish)
+        model, exact = _built(path)
+    symbols = [SYMBOLS[z] for z in numbers]
     elements = [int(config["_type_map"][z]) for z in numbers]
-    exact = _exact(model)
     return Source(
         species=symbols,
         cutoff=float(config["cutoff"]),
@@ -95,22 +99,44 @@ def _path(name: str) -> Path:
     )
 
 
-def _built(path: Path) -> tuple[Any, dict[str, Any]]:
-    """The model that sevenn builds of a checkpoint, and its settings."""
-    util = import_module("sevenn.util")
+def _config(path: Path) -> dict[str, Any]:
+    """The settings in a checkpoint, as this sevenn understands them."""
+    config: dict[str, Any] = _checkpoint(path).config
+    if "_type_map" not in config:
+        raise ReadingError(f"{path}: not a checkpoint of SevenNet, it has no settings")
+    return config
+
+
+@cache
+def _checkpoint(path: Path) -> Any:
     try:
         with _weights_only():
-            checkpoint = util.load_checkpoint(str(path))
-            config = checkpoint.config
-            if not config or "_type_map" not in config:
-                raise ReadingError(f"{path}: not a checkpoint of SevenNet, it has no settings")
-            model = checkpoint.build_model(enable_cueq=False, enable_flash=False, enable_oeq=False)
-    except ReadingError:
-        raise
+            checkpoint = import_module("sevenn.checkpoint").SevenNetCheckpoint(path)
+            checkpoint._load()
     except Exception as error:  # sevenn and torch raise many kinds
-        reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ReadingError(f"{path}: not a readable checkpoint of SevenNet ({reason[0]})") from None
-    return model.eval().requires_grad_(False), config
+        raise ReadingError(
+            f"{path}: not a readable checkpoint of SevenNet ({_first_line(error)})"
+        ) from None
+    return checkpoint
+
+
+@cache
+def _built(path: Path) -> tuple[Any, Any]:
+    """The model that sevenn builds of a checkpoint, and the same in float64."""
+    checkpoint = _checkpoint(path)
+    try:
+        model = checkpoint.build_model(enable_cueq=False, enable_flash=False, enable_oeq=False)
+    except Exception as error:
+        raise ReadingError(
+            f"{path}: sevenn cannot build its model ({_first_line(error)})"
+        ) from None
+    model.eval().requires_grad_(False)
+    _keep_signs(model, checkpoint)
+    return model, _exact(model)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @contextmanager
@@ -148,23 +174,18 @@ def _modality(config: dict[str, Any], wish: Wish) -> str | None:
     )
 
 
-def _chemical_symbols() -> list[str]:
-    symbols: list[str] = import_module("ase.data").chemical_symbols
-    return symbols
-
-
 def _elements(config: dict[str, Any], wish: Wish) -> list[int]:
     """Atomic numbers of the elements wanted."""
-    places_of, symbols = config["_type_map"], _chemical_symbols()
+    places_of = config["_type_map"]
     known = [z for z in sorted(places_of, key=places_of.__getitem__) if z > 0]
     if wish.species is None:
         return known
-    names = [symbols[z] for z in known]
+    names = [SYMBOLS[z] for z in known]
     if unknown := [symbol for symbol in wish.species if symbol not in names]:
         raise ReadingError(
             f"{wish.model} has no {' '.join(unknown)}, expected some of {' '.join(names)}"
         )
-    return [symbols.index(symbol) for symbol in wish.species]
+    return [SYMBOLS.index(symbol) for symbol in wish.species]
 
 
 class _OneHot(torch.nn.Module):
@@ -183,22 +204,53 @@ class _OneHot(torch.nn.Module):
 
 
 def _exact(model: Any) -> Any:
-    """The model in float64, with couplings that are not rounded; their signs are the model's."""
-    from copy import deepcopy
-
-    o3 = import_module("e3nn.o3")
-    exact = deepcopy(model).double()
+    """The model in float64, with couplings that are not rounded to float32."""
+    shared = import_module("sevenn._const").ACTIVATION.values()  # some cannot be copied
+    exact = deepcopy(model, {id(function): function for function in shared}).double()
     for name, buffer in exact.named_buffers():
-        if found := re.search(r"_w3j_(\d+)_(\d+)_(\d+)$", name):
-            coupling = o3.wigner_3j(*map(int, found.groups()), dtype=torch.float64)
-            sign = float(torch.sign((coupling * buffer).sum()))
-            if not torch.allclose(sign * coupling, buffer, atol=1e-5):
-                raise ReadingError(f"{name} is no coupling coefficient of e3nn")
-            buffer.copy_(sign * coupling)
+        if re.search(r"_(w3j|tensor)_\w+$", name):
+            sharpen(buffer)
     for name in ("onehot_idx_to_onehot", "one_hot_modality"):
         if name in exact._modules:
             exact._modules[name] = _OneHot(exact._modules[name])
     return exact
+
+
+def _keep_signs(model: Any, checkpoint: Any) -> None:
+    """Turn the signs of radial weights, where a file's couplings have not the signs of this e3nn.
+
+    e3nn's signs of some couplings with an odd sum of degrees changed in 0.5. sevenn turns the
+    weights of files older than its 0.11, of the first path of each three degrees in a layer. The
+    couplings of later files it reads, but e3nn may have made constants of its own ones before.
+    """
+    wigner = import_module("e3nn.o3").wigner_3j
+    old = tuple(map(int, re.findall(r"\d+", str(checkpoint.config["version"]))[:2])) < (0, 11)
+    other: dict[int, set[tuple[int, ...]]] = {}
+    for key, value in checkpoint.model_state_dict.items():
+        if found := re.match(r"(\d+)[ _]convolution\..*_w3j_(\d+)_(\d+)_(\d+)$", key):
+            layer, *three = map(int, found.groups())
+            if float((value.double() * wigner(*three, dtype=torch.float64)).sum()) < 0:
+                other.setdefault(layer, set()).add(tuple(three))
+    for layer, turned in other.items():
+        convolution = model._modules[f"{layer}_convolution"]
+        product = convolution.convolution
+        constant = any("_tensor_constant" in name for name, _ in product.named_buffers())
+        if not old and not constant:
+            continue
+        ways, begin = [], 0
+        for way in product.instructions:
+            parts = product.irreps_in1[way.i_in1], product.irreps_in2[way.i_in2]
+            degrees = tuple(part.ir.l for part in (*parts, product.irreps_out[way.i_out]))
+            columns = slice(begin, begin + parts[0].mul)
+            begin = columns.stop
+            if degrees in turned:
+                ways.append((way.i_in1, way.i_in2, degrees, columns))
+        done = set()
+        weights = list(convolution.weight_nn)[-1].weight
+        for _, _, degrees, columns in sorted(ways, key=lambda way: way[:2]):
+            if not old or degrees in done:
+                weights[:, columns] *= -1.0
+            done.add(degrees)
 
 
 def _calculator(
