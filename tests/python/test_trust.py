@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 import torch
 from ase.io import write
+from torch.package import PackageExporter
 
 import torchml
 from helpers import networks
@@ -190,6 +191,17 @@ def test_a_checkpoint_of_a_training_is_never_read_as_a_model_of_another_package(
     path = save(networks.make("Scaled"), tmp_path / "best.ckpt")
     with pytest.raises(TorchMLError, match=r"best\.ckpt is a checkpoint of a training of TorchML"):
         torchml.export_model(path, source="mace")
+
+
+def test_a_torch_package_is_refused_with_its_kind(tmp_path: Path) -> None:
+    """As nequip's `.nequip.zip`: it carries source code, which runs when it is read."""
+    with PackageExporter(tmp_path / "trained.nequip.zip") as package:
+        package.save_source_string("own", "open('executed', 'w')")
+        package.save_pickle("model", "model.pkl", {})
+    with pytest.raises(TorchMLError, match=r"trained.nequip.zip is a torch.package, .*--from nequ"):
+        load(tmp_path / "trained.nequip.zip")
+    with pytest.raises(TorchMLError, match=r"trained.nequip.zip is a torch.package, .*--from nequ"):
+        Potential(tmp_path / "trained.nequip.zip")
 
 
 def test_kinds_that_are_not_known_are_refused(tmp_path: Path) -> None:

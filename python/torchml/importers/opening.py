@@ -35,6 +35,7 @@ from torchml.models.staged import StagedModel
 from torchml.models.summed import Sum, unfolded
 
 _MOST_ELEMENTS = 6  # in a name
+_OF_PACKAGE = "extern_modules"  # a member of each file that torch.package writes
 
 
 @dataclass(frozen=True)
@@ -239,8 +240,13 @@ def is_ours(path: Path) -> bool:
 
 def _refuse_pickle(path: Path) -> None:
     """Refuse a pickle of another package: only the caller can decide to trust it."""
+    if _OF_PACKAGE in (members := _members(path)):
+        raise FileError(
+            f"{path} is a torch.package, whose own code runs when it is read: if you trust its "
+            "source, name its kind with '--from nequip' (in Python source='nequip')"
+        )
     # The pickles of TorchScript are read by torch without Python.
-    if "constants.pkl" in _members(path) or not (names := foreign_names(path)):
+    if "constants.pkl" in members or not (names := foreign_names(path)):
         return
     if known := kind_of(names):
         name, kind = known

@@ -34,7 +34,6 @@ class Traced(EdgeModel):
         counts: whether the function takes numbers of nodes and edges.
     """
 
-    pair: Tensor
     ends: Tensor
     codes: Tensor
     __constants__ = ("counts",)
@@ -52,7 +51,9 @@ class Traced(EdgeModel):
         self.function = function
         self.counts = counts
         vector = [[0.0, 0.0, _DISTANCE * cutoff], [0.0, 0.0, -_DISTANCE * cutoff]]
-        self.register_buffer("pair", torch.tensor(vector, dtype=float_type(dtype)))
+        # A parameter shows the float type also of a sum that contains this model.
+        pair = torch.tensor(vector, dtype=float_type(dtype))
+        self.pair = torch.nn.Parameter(pair, requires_grad=False)
         self.register_buffer("ends", torch.tensor([[0, 1], [1, 0]]))
         self.register_buffer("codes", torch.tensor([0, 0]))
 

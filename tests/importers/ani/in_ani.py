@@ -46,6 +46,7 @@ def write_all(folder: Path) -> dict[str, Any]:
     # A file whose name is that of a published model with other sizes.
     torch.save(models["gelu"].state_dict(), folder / "ani2x_state_dict.pt")
     torch.save({"epoch": 3, "model": {}}, folder / "training.pt")
+    (folder / "garbled.pt").write_bytes(b"no model at all")
     return models
 
 
@@ -95,6 +96,7 @@ def answers(folder: Path) -> dict[str, Any]:
         "other model": Wish(str(folder / "ani2x_state_dict.pt")),
         "other defaults": Wish(str(folder / "shared.pt"), None, "simple_ani"),
         "no state_dict": Wish(str(folder / "training.pt")),
+        "no model": Wish(str(folder / "garbled.pt")),
         "element": Wish(str(folder / "neurochem"), ["H", "Fe"]),
         "head": Wish(str(folder / "neurochem"), None, "ANI1x"),
         "absent": Wish("ANI2x"),

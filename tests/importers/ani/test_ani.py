@@ -133,6 +133,7 @@ def test_what_a_model_tells_of_itself(answers):
         "other model": "ani2x_state_dict.pt does not fit the model ANI2x",
         "other defaults": "shared.pt does not fit the model simple_ani",
         "no state_dict": "training.pt holds a dict, expected a state_dict of torchani 2.9",
+        "no model": "garbled.pt is no file of torch.save",
         "element": "the model has no Fe, expected some of H C O",
         "head": "has no heads, but 'ANI1x' was asked for",
         "absent": "the name of a model is not enough",

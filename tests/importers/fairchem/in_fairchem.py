@@ -32,7 +32,7 @@ BACKBONE: dict[str, Any] = {
     "num_distance_basis": 8,
     "lmax": 2,
     "mmax": 2,
-    "num_layers": 2,
+    "num_layers": 1,
     "cutoff": 3.6,
     "otf_graph": True,
     "direct_forces": False,
@@ -48,11 +48,12 @@ EXPERTS: dict[str, Any] = {
     "num_experts": 3,
     "use_composition_embedding": True,
     "ff_type": "grid",
+    "num_layers": 2,
 }
 VARIANTS: dict[str, dict[str, Any]] = {
     "esen": {},
     "uma": EXPERTS,
-    "high": {"lmax": 3, "mmax": 2, "norm_type": "layer_norm_sh", "num_layers": 1},
+    "high": {"lmax": 3, "mmax": 2, "norm_type": "layer_norm_sh"},
     "direct": {"direct_forces": True},
     "balanced": {"charge_balanced_channels": [0, 1]},
     "random": {"act_type": "s2"},

@@ -153,6 +153,18 @@ def test_heads_have_their_own_energies(tmp_path):
         mace.load(model, head="scan")
 
 
+def test_reference_energies_are_those_of_the_file(tmp_path):
+    """A fine-tuned model has other energies of isolated atoms than the one that it started from."""
+    model = random_mace(["O", "Si"], "4x0e", scale=0.9)
+    atoms = mixed(["Si", "O"])
+    before = evaluated(mace.load(model), atoms, tmp_path).energy
+    model.atomic_energies_fn.atomic_energies -= 200.0
+    own = expected(model, atoms)
+    found = evaluated(mace.load(model), atoms, tmp_path)
+    agrees(found, own)
+    assert before - found.energy == pytest.approx(200.0 * len(atoms))
+
+
 def test_some_of_the_elements_in_another_order(tmp_path):
     model = random_mace(["H", "O", "Si"], "4x0e+4x1o", pair_repulsion=True)
     potential = mace.load(model, species=["Si", "O"])

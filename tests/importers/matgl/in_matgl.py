@@ -25,14 +25,13 @@ ELEMENTS = ("Na", "Cl", "O")
 SMALL = {"element_types": ELEMENTS, "cutoff": 3.6, "units": 8, "nblocks": 2, "is_intensive": False}
 PAIRS = {"threebody_cutoff": 3.4, "dim_node_embedding": 8, "dim_edge_embedding": 8}
 NETWORKS: dict[str, tuple[type, dict[str, Any]]] = {
-    "tensornet": (TensorNet, {"num_rbf": 8}),
+    "tensornet": (TensorNet, {"num_rbf": 8, "nblocks": 1}),
     "rotations": (
         TensorNet,
         {
             "equivariance_invariance_group": "SO(3)",
             "rbf_type": "SphericalBessel",
             "use_smooth": True,
-            "nblocks": 1,
         },
     ),
     "m3gnet": (M3GNet, {**PAIRS, "use_smooth": True}),

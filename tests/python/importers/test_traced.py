@@ -221,6 +221,7 @@ def test_some_of_the_species_of_a_file(network, tmp_path: Path) -> None:
         user_file.open_model(kind, Wish(name, species=["Cu"]))
 
 
+@pytest.mark.usefixtures("quick_probe")
 def test_a_file_of_the_users_own(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from ase.build import bulk
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -138,14 +137,20 @@ def compile_module(
         return _graph_of(with_derivative(energy, inputs, facts, energy_kind), inputs, samples, name)
 
     with quiet_compiler():
-        graph = None
+        graph: torch.fx.GraphModule | None = None
+        refused: TorchMLError | None = None
         if network is not None:
-            # What Python's operations do not allow, those of TorchScript may.
-            with suppress(TorchMLError):
+            try:
                 graph = graph_of(energy_of_network(network.to(device), inputs, facts))
+            except TorchMLError as error:
+                refused = error
         if graph is None:
+            # What Python's operations do not allow, those of TorchScript may.
             moved = _on_device(module, device)
-            graph = graph_of(energy_of_torchscript(moved, inputs, samples[0], name))
+            try:
+                graph = graph_of(energy_of_torchscript(moved, inputs, samples[0], name))
+            except TorchMLError as error:
+                raise refused or error from None
         compiled = replace(
             facts,
             returns_forces=True,

@@ -28,7 +28,8 @@ def check_radial(
     dtype = torch.float64 if given == "float64" else torch.float32
     n = 6
     pairs = torch.tensor(list(itertools.permutations(range(n), 2))).T
-    lengths = torch.rand(pairs.size(1), 1, generator=generator, dtype=dtype) * 0.4 + 0.5
+    # Angles may have a shorter range than the cutoff: CHGNet's ends at half of it.
+    lengths = torch.rand(pairs.size(1), 1, generator=generator, dtype=dtype) * 0.65 + 0.25
     lengths *= scale or facts.cutoff or 0.0
 
     species = torch.arange(n) % len(facts.species or ())

@@ -128,10 +128,10 @@ class AtomConv(torch.nn.Module):
         source, target = edge_index[0], edge_index[1]
         h = self.unchanged(expansion)
         if place.size(0) > 0:
-            h = h.index_add(0, place, self.changed(change))
-        h = h + self.source(x).index_select(0, source)
+            h.index_add_(0, place, self.changed(change))
+        h += self.source(x).index_select(0, source)
         x = x[:n_out]
-        h = h + self.target(x).index_select(0, target)
+        h += self.target(x).index_select(0, target)
         messages = self.gated(h) * weights
         sums = torch.zeros_like(x).index_add(0, target, messages)
         features: Tensor = self.norm(x + self.out(sums))
@@ -168,8 +168,9 @@ class AngleTerms(torch.nn.Module):
         """
         one = self.first(bonds[: lines.node.size(0)])
         one = one + self.atom(x).index_select(0, lines.node)
-        h = self.angle(angles) + one.index_select(0, lines.first)
-        sums: Tensor = h + self.second(bonds).index_select(0, lines.second)
+        sums: Tensor = self.angle(angles)
+        sums += one.index_select(0, lines.first)
+        sums += self.second(bonds).index_select(0, lines.second)
         return sums
 
 

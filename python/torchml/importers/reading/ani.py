@@ -296,11 +296,15 @@ def _module_of_neurochem(files: neurochem.Files, network: Mapping[str, Any]) -> 
 def _module_of_file(path: Path, head: str | None) -> Any:
     """The model in a state_dict, or a whole model."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        content = torch.load(path, map_location="cpu", weights_only=False)
-    except Exception as error:
-        raise ReadingError(f"{path} is no file of torch.save ({error})") from None
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError:
+            content = torch.load(path, map_location="cpu", weights_only=False)
+    except (pickle.UnpicklingError, AttributeError, EOFError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()
+        raise ReadingError(
+            f"{path} is no file of torch.save ({reason[0] if reason else 'no reason'})"
+        ) from None
     if isinstance(content, torch.nn.Module):
         return content
     if not isinstance(content, dict) or not all(

@@ -10,6 +10,8 @@ from .source import Structure
 
 _MOST_SPECIES = 24
 _VACUUM = 3.0  # of the cutoff
+# Å, the radius of carbon: in a crystal of hydrogen an atom would have thousands of neighbours.
+_SMALLEST_RADIUS = 0.76
 
 
 def structures_of(
@@ -59,7 +61,7 @@ def _grid(
     generator: np.random.Generator,
 ) -> Structure:
     """Atoms on a grid, about as far apart as the largest of them touch, all moved a little."""
-    bond = 1.9 * max(radii[symbol] for symbol in symbols)
+    bond = 1.9 * max(_SMALLEST_RADIUS, *(radii[symbol] for symbol in symbols))
     places = np.stack(np.meshgrid(*map(np.arange, counts), indexing="ij"), -1).reshape(-1, 3)
     strain = np.eye(3) + 0.06 * generator.uniform(-1, 1, (3, 3))
     positions = (places + 0.08 * generator.uniform(-1, 1, places.shape)) * bond @ strain
