@@ -28,11 +28,16 @@ def model_files(model: str | Path) -> Iterator[Path]:
         Path of an archive, or of a folder with the files of a portable model.
 
     Raises:
-        FileError: no model has this name.
+        FileError: no model has this name, or it is a file of settings.
     """
     path = Path(model)
     if path.is_dir():
         yield path
+    elif path.is_file() and path.suffix in (".yaml", ".yml"):
+        raise FileError(
+            f"{model} is a file of settings, expected a model; a configuration of a training "
+            "follows --config"
+        )
     elif path.is_file():
         from torchml.importers.opening import opened
 

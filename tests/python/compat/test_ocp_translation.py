@@ -60,6 +60,7 @@ CASES_2021: list[tuple[str, Any, Any]] = [
     ("task.primary_metric", "nothing", REFUSED),
     ("task.tag_specific_weights", [0.0, 1.0, 1.0], REFUSED),
     ("task.label_index", 3, REFUSED),
+    ("task.set_deterministic_scatter", True, ("trainer.deterministic", True)),
     ("trainer", "dogss", REFUSED),
     ("optim.batch_size", 7, ("data.batch_size", 7)),
     ("optim.lr_initial", -0.1, REFUSED),
@@ -116,7 +117,7 @@ ELSEWHERE = {
     *(f"task.{key}" for key in (
         "description", "type", "metric", "labels", "grad_input", "strict_load", "prediction_dtype",
         "relaxation_steps", "relaxation_fmax", "num_relaxation_batches", "write_pos",
-        "eval_relaxations", "save_full_traj", "set_deterministic_scatter")),
+        "eval_relaxations", "save_full_traj")),
     *(f"task.relax_opt.{key}" for key in (
         "memory", "name", "maxstep", "damping", "alpha", "traj_dir")),
     *("optim.load_balancing", "optim.scheduler_arguments", "optim.of_other_schedulers"),
