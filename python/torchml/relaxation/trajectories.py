@@ -18,7 +18,6 @@ from torchml.data.output import written_then_renamed
 from torchml.data.writing import write_extxyz
 from torchml.relaxation.results import Relaxed
 
-
 _LONGEST = 200  # of the 255 bytes that a name may have: endings and temporary names need some
 
 

@@ -17,6 +17,7 @@ from torchml import TorchMLError
 from torchml.compat.ocp import Translation, WarmupMilestones, networks, sections, translate
 from torchml.compat.ocp import flags as command_line
 from torchml.compat.ocp.configuration import grid
+from torchml.compat.ocp.run import describe
 from torchml.compat.ocp.versions import VERSIONS, choose, metric_values, monitor
 
 REFUSED = "refused"
@@ -514,6 +515,22 @@ def test_flags_reach_the_configuration(scratch: Path) -> None:
     assert ranks["devices"] == 2
     assert ranks["strategy"]["init_args"] == {"process_group_backend": "gloo"}
     assert parsed("--mode", "run_relaxations").mode == "run-relaxations"
+
+
+def test_predictions_and_relaxations_show_no_configuration_of_a_training(scratch: Path) -> None:
+    write(scratch, main=yaml.safe_dump(of_2021(task={"relax_opt": {"memory": 5}})))
+
+    def shown(*words: str) -> str:
+        flags = parsed(*words)
+        return describe(flags, translate(flags.config_yml, flags=flags))
+
+    configuration = yaml.safe_load(shown())
+    assert {"model", "data", "trainer"} <= configuration.keys()
+    for mode, command in (("predict", "predict"), ("run-relaxations", "relax")):
+        text = shown("--mode", mode)
+        assert text.startswith(f"# in TorchML: torchml {command} CHECKPOINT")
+        assert yaml.safe_load(text) is None, "comments alone"
+        assert yaml.safe_load(shown("--mode", mode, "--print-config")) == configuration
 
 
 def test_relaxations_may_stand_at_the_top_level(scratch: Path) -> None:
