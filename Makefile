@@ -35,7 +35,7 @@ demo: setup ## train a potential for silicon and run it in LAMMPS: data, trainin
 # because another clone may have used this prefix. Tests use one thread each, and a file's tests
 # share what they prepare: files run side by side.
 test: ## set up, then run the C++ and the Python tests
-	@$(setup_command) --with-kliff --with-mace --with-browser
+	@$(setup_command) --with-kliff --with-mace --with-importers --with-browser
 	@$(in_environment) \
 	cpp=failed; python=failed; \
 	rm -f "$(PREFIX)/build/cpp/CMakeCache.txt"; \

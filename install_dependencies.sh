@@ -22,6 +22,16 @@ readonly kliff_requirements=(
 readonly mace_requirements=(e3nn==0.4.4 matscipy torch-ema prettytable orjson pandas tqdm)
 readonly mace_version=0.3.16
 
+# Packages whose models are imported, in an environment of their own: e3nn of another version than
+# MACE's. fairchem-core asks for packages of GPUs too, so it is installed without dependencies.
+readonly importer_requirements=(
+    sevenn==0.13.0 nequip==0.19.1 nequip-allegro==0.8.3 chgnet==0.4.2 matgl==4.1.0 torchani==2.9.0
+    dftd3==1.7.0 ase==3.29.0 torchtnt==0.2.4 submitit backoff wandb 'setuptools<81'
+)
+readonly fairchem_version=2.24.0
+# The only wheel of torchani that carries weights, those of ANI-1x; the package is not installed.
+readonly ani_weights=torchani==2.2.4
+
 usage() {
     cat <<'EOF'
 Usage: ./install_dependencies.sh [OPTIONS]
@@ -36,6 +46,8 @@ env.sh: `. ./env.sh` makes all of it available in a shell.
   --with-pyg-ops           also torch-scatter and torch-sparse, built from source (20 minutes)
   --with-kliff             also KLIFF and what its graph trainer needs (for the tests)
   --with-mace              also MACE, to export its models (and for the tests)
+  --with-importers         also the other packages whose models can be imported, in an environment of
+                           their own, DIR/peers (for the tests)
   --with-browser           also Chromium, in which the tests open HTML reports
   --no-system-packages     install no system packages; say what is missing instead
   --kim-api-source SOURCE  build KIM-API from this archive (a path or URL of a .tar.gz or .tar.xz)
@@ -121,7 +133,7 @@ parse_options() {
     python=
     kim_source=
     jobs=$(nproc)
-    cuda=false pyg_ops=false kliff=false mace=false browser=false may_install=true
+    cuda=false pyg_ops=false kliff=false mace=false importers=false browser=false may_install=true
     while (($#)); do
         case $1 in
             --prefix | --python | --kim-api-source | --jobs)
@@ -135,6 +147,7 @@ parse_options() {
             --with-pyg-ops) pyg_ops=true ;;
             --with-kliff) kliff=true ;;
             --with-mace) mace=true ;;
+            --with-importers) importers=true ;;
             --with-browser) browser=true ;;
             --no-system-packages) may_install=false ;;
             --help | -h) usage && exit ;;
@@ -533,6 +546,32 @@ install_mace() {
         pip_install --no-deps "mace-torch==$mace_version"
 }
 
+# The environment of the other packages has the same torch, through links, and none of the rest.
+install_importers() {
+    local peers=$prefix/peers site links id="${importer_requirements[*]} $torch_found $torch_root"
+    if stamp_is importers "$id"; then
+        say "importers: kept"
+        return
+    fi
+    say "importers: installing ${importer_requirements[*]%%==*}"
+    need "the environment '$peers' could not be created" \
+        "$base_python" -m venv --clear "$peers"
+    site=$("$peers/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
+    links=$peers/torch
+    mkdir -p -- "$links" "$peers/weights"
+    ln -s -- "$(dirname -- "$torch_root")"/{torch,torchgen,functorch,torch-*.dist-info} "$links"
+    printf '%s\n' "$links" >"$site/torch.pth"
+    need "the packages of the importers could not be installed; check the network, or leave out \
+--with-importers" "$peers/bin/python" -m pip install -c "$prefix/constraints.txt" \
+        "${importer_requirements[@]}"
+    need "fairchem-core could not be installed; check the network, or leave out --with-importers" \
+        "$peers/bin/python" -m pip install --no-deps "fairchem-core==$fairchem_version"
+    need "the weights of ANI-1x could not be downloaded; check the network, or leave out \
+--with-importers" "$peers/bin/python" -m pip download --no-deps --dest "$scratch" "$ani_weights"
+    "$peers/bin/python" -m zipfile -e "$scratch"/torchani-*.whl "$peers/weights"
+    set_stamp importers "$id"
+}
+
 # One compilation serves the package, the driver and the test programs. With
 # TORCHML_WARNINGS_AS_ERRORS=ON a warning of the compiler stops it.
 install_package() {
@@ -601,6 +640,9 @@ _torchml_prepend() { # NAME DIR: put DIR first in the colon separated list NAME
 EOF
         printf '. %s\n' "$venv/bin/activate"
         printf 'export TORCH_ROOT=%q\n' "$torch_root"
+        if $importers || [[ -f $prefix/stamps/importers ]]; then
+            printf 'export TORCHML_PEERS=%q\n' "$prefix/peers"
+        fi
         printf '_torchml_prepend %s\n' \
             "KIM_API_MODEL_DRIVERS_DIR $prefix/kim/model-drivers" \
             "KIM_API_PORTABLE_MODELS_DIR $prefix/kim/portable-models" \
@@ -668,6 +710,9 @@ main() {
     fi
     if $mace; then
         timed "MACE" install_mace
+    fi
+    if $importers; then
+        timed "importers" install_importers
     fi
     summarize
     exit # before bash reads on, as the file may have changed meanwhile

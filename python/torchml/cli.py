@@ -26,6 +26,7 @@ _MODEL_COMMANDS = {
     "check": "torchml.validation.command",
     "validate": "torchml.validation.command",  # the older name of check
     "evaluate": "torchml.evaluation.evaluate_command",
+    "importers": "torchml.importers.command",
     "inspect": "torchml.inference.inspection",
     "predict": "torchml.evaluation.predict_command",
     "relax": "torchml.relaxation.command",
@@ -37,7 +38,7 @@ _DATA_COMMANDS = {
 _NAMES = ", ".join(
     [
         *("fit", "validate", "test", "predict", "submit", "export", "evaluate", "check"),
-        *("inspect", "relax"),
+        *("importers", "inspect", "relax"),
         *(f"data {name}" for name in _DATA_COMMANDS),
     ]
 )
@@ -57,9 +58,11 @@ data:
   data lmdb-check    open every row of LMDB files and report faults
 
 models:
-  export             write a KIM portable model of a checkpoint or a TorchScript archive
+  export             write a KIM portable model of a checkpoint, a TorchScript archive, or a model
+                     of another package
   evaluate           report the errors of a model or of predictions on a data set
   check              compare a model in Python, C++, KIM-API, ASE and LAMMPS
+  importers          list the packages whose models can be brought (export --from)
   inspect            print metadata and files of a model without loading it
   predict            write energies, forces and stress of a data set; --config: of a training
   relax              relax many structures at once with a model

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 import torchml.export.checks.engine
+import torchml.importers.adding
 from torchml import _core
 from torchml.contract import signature
 from torchml.contract.metadata import quiet_torchscript
@@ -35,6 +36,7 @@ def quick_probe(monkeypatch):
 
     with quiet_torchscript():
         monkeypatch.setattr(torchml.export.checks.engine, "probe", inspect)
+        monkeypatch.setattr(torchml.importers.adding, "probe", inspect)
         yield
 
 

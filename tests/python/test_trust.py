@@ -21,9 +21,12 @@ import numpy as np
 import pytest
 import torch
 from ase.io import write
+from torch.package import PackageExporter
 
 import torchml
+from helpers import networks
 from helpers.argon import labelled_structures, write_config
+from helpers.checkpoints import save
 from torchml import Calculator, Potential, TorchMLError
 from torchml.cli import export_main, main
 from torchml.data import read
@@ -158,7 +161,7 @@ def test_the_sentence_names_the_kind(marker: Marker, tmp_path: Path) -> None:
     assert str(caught.value) == (
         f"{path} is a pickle of mace.modules.models.ScaleShiftMACE, which can run any code when it "
         "is read: if you trust its source, name its kind with '--from mace' (in Python "
-        "torchml.importers.mace.load)"
+        "source='mace')"
     )
 
 
@@ -182,19 +185,28 @@ def test_files_of_tensors_name_nothing_foreign(tmp_path: Path) -> None:
     assert foreign_names(tmp_path / "missing.pt") == []
 
 
-def test_a_checkpoint_is_never_read_as_a_model_of_another_package(
-    marker: Marker, tmp_path: Path
+def test_a_checkpoint_of_a_training_is_never_read_as_a_model_of_another_package(
+    tmp_path: Path,
 ) -> None:
-    path = tmp_path / "best.ckpt"
-    path.write_bytes(like_mace(marker))
-    with pytest.raises(TorchMLError, match=r"best\.ckpt is named as a checkpoint, which is never"):
+    path = save(networks.make("Scaled"), tmp_path / "best.ckpt")
+    with pytest.raises(TorchMLError, match=r"best\.ckpt is a checkpoint of a training of TorchML"):
         torchml.export_model(path, source="mace")
-    assert not marker.path.exists()
+
+
+def test_a_torch_package_is_refused_with_its_kind(tmp_path: Path) -> None:
+    """As nequip's `.nequip.zip`: it carries source code, which runs when it is read."""
+    with PackageExporter(tmp_path / "trained.nequip.zip") as package:
+        package.save_source_string("own", "open('executed', 'w')")
+        package.save_pickle("model", "model.pkl", {})
+    with pytest.raises(TorchMLError, match=r"trained.nequip.zip is a torch.package, .*--from nequ"):
+        load(tmp_path / "trained.nequip.zip")
+    with pytest.raises(TorchMLError, match=r"trained.nequip.zip is a torch.package, .*--from nequ"):
+        Potential(tmp_path / "trained.nequip.zip")
 
 
 def test_kinds_that_are_not_known_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TorchMLError, match="is 'nequip', expected mace"):
-        load(tmp_path / "model.pt", "nequip")
+    with pytest.raises(TorchMLError, match=r"is 'gap', expected .*mace.* \| FILE.py:function"):
+        load(tmp_path / "model.pt", "gap")
 
 
 @pytest.mark.parametrize("content", [zipped, legacy, bare, like_mace])

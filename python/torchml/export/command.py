@@ -12,6 +12,8 @@ from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from torchml.importers import arguments
+
 if TYPE_CHECKING:
     from torchml.reference.agreement import Check
 
@@ -35,8 +37,9 @@ position in --species. forward() returns the energy (total, or one per atom; eV)
 (energy, forces). With 'edges' the second entry is dE/d(edge_vectors), with 'descriptor'
 dE/d(descriptor).
 
-Reading a checkpoint or an archive runs no code that came with it. A model of another package is a
-pickle, which can run any code: it is read only with --from.
+Reading a checkpoint or an archive runs no code that came with it. A model of another package may
+run any code: it is read only with --from, by its own package, in a process of its own.
+`torchml importers` lists the packages.
 """
 
 _EXAMPLES = """\
@@ -47,6 +50,12 @@ examples:
     python -m torchml_export run/checkpoints/best.ckpt --compress --install user
   a model of MACE from a source that you trust:
     python -m torchml_export mace.model --from mace --install user
+  one that its package ships, read in an environment that has this package:
+    python -m torchml_export 7net-0 --from sevennet --python sevenn-env/bin/python --species Si O
+  a model of your own and a function of five lines (docs/importers.md):
+    python -m torchml_export model.pt --from my_adapter.py:energies
+  the same with a repulsion at short distances and the dispersion correction of PBE:
+    python -m torchml_export mace.model --from mace --add zbl --add d3:PBE --install user
   a model scripted with torchml.models, or any archive that carries its metadata:
     python -m torchml_export schnet.pt --name SchNet_Si --install user
   any other staged-graph model:
@@ -88,18 +97,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_model(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "model",
-        type=Path,
         help="checkpoint of a training, TorchScript archive (torch.jit.save), or model of another "
-        "package",
+        "package: a file, or a name that the package knows",
     )
-    group.add_argument(
-        "--from",
-        dest="source",
-        choices=("mace",),
-        help="read the model as a pickle of this package; a pickle can run any code, so use this "
-        "only for files whose source you trust",
-    )
-    group.add_argument("--head", help="with --from: one of several heads of the model")
+    arguments.add_arguments(group)
 
 
 def _add_facts(group: argparse._ArgumentGroup) -> None:
@@ -151,10 +152,20 @@ def _add_facts(group: argparse._ArgumentGroup) -> None:
 
 def _add_conversion(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
+        "--add",
+        action="append",
+        metavar="TERM",
+        help="add a term to the energy; may be given several times: zbl[:inner,outer], the "
+        "repulsion of nuclei (Å; default: 0.35 and 0.7 times the covalent radii of a pair); "
+        "d3:functional[,cutoff], the dispersion correction D3(BJ), such as d3:PBE,12 (Å; default: "
+        "15; needs tad-dftd3 here); or the file of a second model (docs/sums.md)",
+    )
+    group.add_argument(
         "--dtype",
         choices=("float32", "float64"),
         help="float type of the network of a checkpoint: float64 (default) has exact forces, "
-        "float32 is about twice as fast; of an archive without parameters, its own",
+        "float32 is about twice as fast; of an archive without parameters, its own; of a model "
+        "whose package's code is traced, that in which it runs (default: its own)",
     )
     group.add_argument(
         "--compress",
@@ -255,7 +266,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _print_report(model: Path, checks: Sequence[Check]) -> None:
+def _print_report(model: str, checks: Sequence[Check]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

@@ -19,11 +19,12 @@ from torch import Tensor
 from torchml.errors import ModelError, TorchMLError
 from torchml.models.base import EdgeModel
 from torchml.models.radial import Expansion, RadialFunction
-from torchml.models.splines import Distances, Splines
+from torchml.models.splines import Distances, PiecewiseDistances, Splines
 
 _Part = TypeVar("_Part", bound=torch.nn.Module)
 
 _DEGREE = 5
+_FEWEST_INTERVALS = 64
 _MOST_INTERVALS = 2048
 
 
@@ -75,6 +76,11 @@ def compress(model: EdgeModel, accuracy: float = 1e-8) -> Compression:
     )
 
 
+def has_radial_functions(model: EdgeModel) -> bool:
+    """Whether there is something to compress in a model."""
+    return any(isinstance(module, RadialFunction) for module in model.modules())
+
+
 def _compress_network(network: EdgeModel, accuracy: float) -> list[tuple[Splines, float]]:
     """Replace the radial functions that belong to this network itself, and their expansion."""
     functions = _parts(network, RadialFunction)
@@ -87,17 +93,18 @@ def _compress_network(network: EdgeModel, accuracy: float) -> list[tuple[Splines
             "expected one that all of its radial functions share"
         )
     expansion = copy.deepcopy(expansions[0][2] if expansions else Expansion()).double()
+    pieces = Pieces.of([0.0, *expansion.breaks(), network.cutoff])
     made = []
     for parent, name, function in functions:
         dtype = next((p.dtype for p in function.parameters()), torch.float64)
         exact = copy.deepcopy(function).double()
-        table, error = _fit(exact, expansion, network.cutoff, accuracy)
-        splines = Splines(table.to(dtype), network.cutoff)
+        table, error = _fit(exact, expansion, pieces, accuracy)
+        splines = Splines(table.to(dtype), pieces.length)
         setattr(parent, name, splines)
         _forget_names(parent)
         made.append((splines, error))
     for parent, name, _ in expansions:
-        setattr(parent, name, Distances())
+        setattr(parent, name, pieces.distances())
     return made
 
 
@@ -118,9 +125,60 @@ def _forget_names(module: torch.nn.Module) -> None:
     module._load_state_dict_pre_hooks.clear()
 
 
+@dataclass(frozen=True)
+class Pieces:
+    """Parts of the distance on which functions are smooth, and the argument of splines on them.
+
+    The argument counts intervals of one length, and leaves out as many between two parts as a
+    spline reaches over: the parts share no coefficient.
+
+    Attributes:
+        ends: 0, where derivatives jump, and the cutoff (Å).
+        intervals: of each part, on the coarsest grid.
+        spacing: what an interval of the coarsest grid is long in terms of the argument.
+    """
+
+    ends: list[float]
+    intervals: list[int]
+    spacing: float
+
+    @staticmethod
+    def of(ends: list[float]) -> Pieces:
+        """Some 64 intervals between the first and the last end."""
+        spacing = ends[-1] / _FEWEST_INTERVALS
+        parts = zip(ends, ends[1:], strict=False)
+        return Pieces(ends, [max(4, round((b - a) / spacing)) for a, b in parts], spacing)
+
+    @property
+    def begins(self) -> list[int]:
+        """The first interval of each part on the coarsest grid, and the end of the last one."""
+        sums = [0]
+        for count in self.intervals:
+            sums.append(sums[-1] + count + _DEGREE)
+        return [*sums[:-1], sums[-1] - _DEGREE]
+
+    @property
+    def length(self) -> float:
+        """The argument at the cutoff."""
+        return self.begins[-1] * self.spacing
+
+    @property
+    def slopes(self) -> list[float]:
+        """Of the argument on each part."""
+        parts = zip(self.ends, self.ends[1:], self.intervals, strict=False)
+        return [count * self.spacing / (end - begin) for begin, end, count in parts]
+
+    def distances(self) -> Distances:
+        """The module that computes the argument."""
+        if len(self.intervals) == 1:
+            return Distances()
+        begins = [begin * self.spacing for begin in self.begins[:-1]]
+        return PiecewiseDistances(self.ends[1:-1], begins, self.slopes)
+
+
 @torch.no_grad()
 def _fit(
-    function: RadialFunction, expansion: Expansion, cutoff: float, accuracy: float
+    function: RadialFunction, expansion: Expansion, pieces: Pieces, accuracy: float
 ) -> tuple[Tensor, float]:
     """Coefficients of splines through a function's values, and the largest error between them."""
 
@@ -128,41 +186,62 @@ def _fit(
         found: Tensor = function(expansion(r))
         return found
 
-    intervals = 64
+    finer = 1
     while True:
-        table = _interpolate(values, cutoff, intervals)
-        error = _error(values, table, cutoff)
-        if error <= accuracy or intervals >= _MOST_INTERVALS:
+        table = _interpolate(values, pieces, finer)
+        error = _error(values, table, pieces, finer)
+        if error <= accuracy or finer * _FEWEST_INTERVALS >= _MOST_INTERVALS:
             return table, error
-        intervals *= 2
+        finer *= 2
 
 
-def _interpolate(values: Callable[[Tensor], Tensor], cutoff: float, intervals: int) -> Tensor:
+def _interpolate(values: Callable[[Tensor], Tensor], pieces: Pieces, finer: int) -> Tensor:
     """Coefficients of the splines that meet the functions at the knots: [intervals + 5, K].
 
-    The five conditions beyond the intervals: the middle of the first two and of the last one, and
-    value and slope at the cutoff, both exactly zero where the functions' vanish.
+    Args:
+        values: of the functions, of distances.
+        pieces: the coarsest grid.
+        finer: how many intervals one of the coarsest grid is divided into.
     """
-    spacing = cutoff / intervals
+    parts = [
+        _interpolate_piece(values, begin, end, count * finer, pieces.ends[-1])
+        for begin, end, count in zip(pieces.ends, pieces.ends[1:], pieces.intervals, strict=False)
+    ]
+    table = parts[0].new_zeros(pieces.begins[-1] * finer + _DEGREE, parts[0].size(1))
+    for begin, part in zip(pieces.begins, parts, strict=False):
+        table[begin * finer : begin * finer + len(part)] = part
+    return table
+
+
+def _interpolate_piece(
+    values: Callable[[Tensor], Tensor], begin: float, end: float, intervals: int, cutoff: float
+) -> Tensor:
+    """The same of one piece.
+
+    The five conditions beyond the intervals: the middle of the first two and of the last one, and
+    value and slope at the end, both exactly zero where the functions' vanish.
+    """
+    spacing = (end - begin) / intervals
     place = torch.arange(intervals + 1, dtype=torch.float64)
     place = torch.cat([place, torch.tensor([0.5, 1.5, intervals - 0.5], dtype=torch.float64)])
     place[0] = 1e-6  # 0 / 0 at the distance 0
-    r = place * spacing
-    r[intervals] *= 1.0 - 1e-12  # where the cutoff ends the functions, their limit
+    r = begin + place * spacing
+    r[intervals] *= 1.0 - 1e-12  # where the end ends the functions, their limit
     found = values(r)
     largest = found.abs().max()
-    step = 1e-5 * cutoff
-    behind = values(torch.tensor([cutoff - step, cutoff - 2 * step], dtype=torch.float64))
-    slope = (3 * found[intervals] - 4 * behind[0] + behind[1]) / (2 * step)
+    step = 1e-4 * cutoff
+    behind = values(end - step * torch.arange(1, 5, dtype=torch.float64))
+    shares = torch.tensor([-48.0, 36.0, -16.0, 3.0], dtype=torch.float64)
+    slope = (25.0 * found[intervals] + shares @ behind) / (12.0 * step)
     slope = torch.where(slope.abs() * cutoff < 1e-5 * largest, torch.zeros_like(slope), slope)
-    end = found[intervals]
-    found[intervals] = torch.where(end.abs() < 1e-10 * largest, torch.zeros_like(end), end)
+    last = found[intervals]
+    found[intervals] = torch.where(last.abs() < 1e-10 * largest, torch.zeros_like(last), last)
 
     first = place.floor().clamp(max=intervals - 1)
-    pieces = _pieces(place - first, _DEGREE)
+    splines = _pieces(place - first, _DEGREE)
     rows = torch.zeros(intervals + 5, intervals + 5, dtype=torch.float64)
     columns = first.long().unsqueeze(1) + torch.arange(6)
-    rows[:-1].scatter_(1, columns, pieces)
+    rows[:-1].scatter_(1, columns, splines)
     lower = _pieces(torch.ones(1, dtype=torch.float64), _DEGREE - 1)
     none = torch.zeros(1, 1, dtype=torch.float64)
     rows[-1, -6:] = (torch.cat([none, lower], 1) - torch.cat([lower, none], 1))[0]
@@ -181,13 +260,17 @@ def _pieces(u: Tensor, degree: int) -> Tensor:
     return b
 
 
-def _error(values: Callable[[Tensor], Tensor], table: Tensor, cutoff: float) -> float:
+def _error(
+    values: Callable[[Tensor], Tensor], table: Tensor, pieces: Pieces, finer: int
+) -> float:
     """The largest difference between knots, in parts of the largest value."""
-    intervals = table.size(0) - _DEGREE
     between = torch.tensor([0.11, 0.29, 0.5, 0.74, 0.93], dtype=torch.float64)
-    place = (torch.arange(intervals, dtype=torch.float64).unsqueeze(1) + between).flatten()
-    r = place * (cutoff / intervals)
+    distances = []
+    for begin, end, count in zip(pieces.ends, pieces.ends[1:], pieces.intervals, strict=False):
+        place = torch.arange(count * finer, dtype=torch.float64).unsqueeze(1) + between
+        distances.append(begin + place.flatten() * ((end - begin) / (count * finer)))
+    r = torch.cat(distances)
     exact = values(r)
-    difference = torch.ops.torchml.spline(r, table, cutoff) - exact
+    difference = torch.ops.torchml.spline(pieces.distances()(r), table, pieces.length) - exact
     largest = exact.abs().max()
     return 0.0 if largest == 0 else float(difference.abs().max() / largest)

@@ -11,6 +11,9 @@ import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 import torchml
 import torchml._core as core
@@ -27,8 +30,9 @@ from torchml.export.checks.parity import check_parity
 from torchml.export.descriptor import DESCRIPTOR_FILE
 from torchml.export.prepare import Prepared, prepare
 from torchml.export.request import FORMATS, Request, Result
+from torchml.importers.adding import added
 from torchml.importers.opening import load
-from torchml.models import Scaled
+from torchml.models import Scaled, Sum
 from torchml.reference.agreement import Check
 
 __all__ = ["FORMATS", "Export", "Result", "export", "export_model"]
@@ -45,6 +49,7 @@ def export_model(
     *,
     source: str | None = None,
     head: str | None = None,
+    python: str | Path | None = None,
     species: Sequence[str] | str | None = None,
     cutoff: float | None = None,
     layers: int | None = None,
@@ -53,6 +58,7 @@ def export_model(
     species_input: str | None = None,
     stage_edges: str | None = None,
     extensions: Sequence[str] | None = None,
+    add: Sequence[str] | str | None = None,
     dtype: str | None = None,
     compress: bool = False,
     tolerance: tuple[float, float] | None = None,
@@ -76,10 +82,14 @@ def export_model(
     The keywords are those of `python -m torchml_export`; `source` is its `--from`.
 
     Args:
-        model: checkpoint of a training, TorchScript archive, or model of another package.
-        source: the package whose pickle `model` is, `mace`. A pickle can run any code: name its
-            kind only where you trust its source. None for a checkpoint or an archive.
-        head: with `source`, which head of a model with several; None takes the one called default.
+        model: checkpoint of a training, TorchScript archive, or model of another package, a file
+            or a name that the package knows.
+        source: the package whose model it is, one of `torchml importers`, or FILE.py:function.
+            Reading it may run any code: name it only where you trust the model's source. None for a
+            checkpoint or an archive.
+        head: with `source`, which head, modality or fidelity of a model with several.
+        python: with `source`, the Python of an environment that has torch and the package; None is
+            this one.
         species: chemical symbols; species code k means the k-th. Of a model of another package,
             the elements to keep.
         cutoff: radius of one neighbour list (Å).
@@ -91,7 +101,10 @@ def export_model(
             code or atomic_number.
         stage_edges: convention graph: symmetric or directed edges.
         extensions: operator libraries that the model needs: paths or Python packages.
-        dtype: float type of the network of a checkpoint, float32 or float64; None is float64.
+        add: what is added to the model (docs/sums.md): zbl[:inner,outer], d3:functional[,cutoff],
+            or the file of a second model; lengths in Å.
+        dtype: float type of the network of a checkpoint, float32 or float64; None is float64. Of a
+            model whose package's code is traced, that in which it runs; None is its own.
         compress: replace what depends on the distance alone by splines; their error is measured.
         tolerance: largest errors of a compressed model (eV/atom, eV/Å); None is (1e-6, 1e-5).
         format: torchscript, or aoti: energy and forces compiled ahead of time.
@@ -124,9 +137,11 @@ def export_model(
         raise TorchMLError("--tolerance is that of a compressed model, expected --compress with it")
     symbols = [species] if isinstance(species, str) else species
     request = Request(
-        model=Path(model),
+        model=model if source else Path(model),
         source=source,
         head=head,
+        python=python,
+        add=(add,) if isinstance(add, str) else tuple(map(str, add or ())),
         name=name,
         facts=ModelMetadata(
             convention=convention,
@@ -174,7 +189,10 @@ def export(request: Request) -> Result:
             or the place for the folder is taken.
     """
     request.require_consistent()
-    loaded = load(request.model, request.source, request.facts.species, request.head)
+    loaded = load(request.model, foreign=request.foreign())
+    if request.add:
+        loaded, facts = added(loaded, request.add, request.facts)
+        request = replace(request, facts=facts)
     folder = _destination(request, loaded.name)
     try:
         prepared = prepare(loaded, request.facts, request.compress, request.descriptor)
@@ -248,7 +266,7 @@ def _write(prepared: Prepared, request: Request, scratch: Path, name: str) -> _D
 def _with_provenance(prepared: Prepared, request: Request, name: str) -> ModelMetadata:
     """The metadata with the origin of the model; the caller's entries replace older ones."""
     facts = prepared.facts
-    exact = isinstance(prepared.network, Scaled) and facts.dtype == "float32"
+    exact = isinstance(prepared.network, Scaled | Sum) and facts.dtype == "float32"
     return replace(
         facts,
         name=name,
@@ -299,11 +317,19 @@ def _check(draft: _Draft, prepared: Prepared, request: Request) -> list[Check]:
     check, potential = check_engine(draft.folder, request.device)
     if potential is None:
         return [check]
-    cutoffs = prepared.descriptor.cutoffs if prepared.descriptor else None
-    checks = [check, *check_numbers(potential, cutoffs)]
+    checks = [check, *check_numbers(potential, *_ranges(prepared))]
     if draft.original is not None and not failed(checks):
         checks.append(check_parity(potential, draft.original))
     return checks
+
+
+def _ranges(prepared: Prepared) -> tuple[NDArray[Any] | None, float | None]:
+    """Cutoffs of the pairs of a descriptor; of a sum, the cutoff of its first part."""
+    network = prepared.network
+    return (
+        prepared.descriptor.cutoffs if prepared.descriptor else None,
+        network.scale if isinstance(network, Sum) else None,
+    )
 
 
 def _publish(draft: _Draft, folder: Path, request: Request) -> None:

@@ -29,9 +29,12 @@ from torchml.export.checks.check import CheckFailed
 from torchml.export.checks.descriptor_width import check_width
 from torchml.export.checks.edge_vectors import check_radial
 from torchml.export.checks.engine import check_alone
+from torchml.export.compression import has_radial_functions
 from torchml.export.descriptor import ExportedDescriptor, facts_of, find_descriptor
+from torchml.importers.imported import Imported
 from torchml.importers.opening import Loaded, cast, scripted
-from torchml.models import EdgeModel
+from torchml.models import EdgeModel, Sum
+from torchml.models.dtype import network_dtype
 from torchml.reference.agreement import Check
 
 
@@ -90,6 +93,7 @@ def prepare(
         part = _of_network(loaded, declared, compress, descriptor)
     complete_facts = complete(part.facts, part.signature, loaded.path)
     reports = [
+        *_of_origin(loaded.origin),
         *part.loading,
         Check("signature", "pass", _call(complete_facts, part.signature)),
         Check("dtype", "pass", f"{complete_facts.dtype}"),
@@ -97,7 +101,8 @@ def prepare(
     ]
     module = part.module or _torchscript(loaded.path, complete_facts.extensions or ())
     if complete_facts.convention == "edges":
-        check, complete_facts = check_radial(module, complete_facts)
+        scale = part.network.scale if isinstance(part.network, Sum) else None
+        check, complete_facts = check_radial(module, complete_facts, scale)
         reports.append(check)
     if part.descriptor:
         reports.append(check_width(module, complete_facts, part.descriptor))
@@ -111,6 +116,30 @@ def prepare(
         alone=loaded.model is None,
         others=loaded.others,
     )
+
+
+def _of_origin(origin: Imported | None) -> list[Check]:
+    """What the report says of a model of another package."""
+    if origin is None:
+        return []
+    facts = [f"{key} {value}" for key, value in origin.provenance.items()]
+    own = "its package's own calculator" if origin.calculator else "its energies before the trace"
+    rows = [
+        Check("imported", "pass", ", ".join([*facts, _WAYS[origin.way]])),
+        Check("against the original", "pass", f"{own}; {origin.parity}"),
+    ]
+    if origin.isolated:
+        energies = [f"{symbol} {energy:.6g}" for symbol, energy in origin.isolated.items()]
+        shown = " ".join(energies[:8]) + (" ..." if len(energies) > 8 else "")
+        rows.append(Check("isolated atoms", "pass", f"{shown} eV, in the energies"))
+    return rows + [Check("note", "pass", note) for note in origin.notes]
+
+
+_WAYS = {
+    "network": "its weights in a network of TorchML",
+    "graph": "its own code traced to a graph",
+    "torchscript": "its own code as TorchScript",
+}
 
 
 @dataclass(frozen=True)
@@ -167,16 +196,33 @@ def _converted(
     model: EdgeModel, dtype: str, compress: Tolerance | None
 ) -> tuple[EdgeModel, list[Check]]:
     """A copy in its new float type, and what splines and float32 cost, each on its own."""
+    if isinstance(model, Sum):
+        return _converted_sum(model, dtype, compress)
     exact = cast(copy.deepcopy(model), "float64")
     network, checks = exact, []
     if compress:
         made, errors = compress_within(exact, compress)
         network = made.model
         checks.append(check_compression(made, errors, compress))
-    if dtype == "float32":
+    if dtype == "float32" and network_dtype(exact) == torch.float64:
         network = cast(copy.deepcopy(network), dtype)
         checks.append(check_float32(errors_of(network, exact)))
     return network, checks
+
+
+def _converted_sum(
+    total: Sum, dtype: str, compress: Tolerance | None
+) -> tuple[EdgeModel, list[Check]]:
+    """Convert each part on its own, in structures of the size of its own cutoff."""
+    models: list[EdgeModel] = []
+    checks: list[Check] = []
+    curves = [part for part in total.models() if has_radial_functions(part)] or total.models()[:1]
+    for name, part in zip(total.names, total.models(), strict=True):
+        splines = any(part is one for one in curves)
+        network, reports = _converted(part, dtype, compress if splines else None)
+        models.append(network)
+        checks += [replace(report, name=f"{report.name}: {name}") for report in reports]
+    return Sum(models, total.names).eval(), checks
 
 
 def _merged(

@@ -10,6 +10,7 @@ from torchml import kim
 from torchml.contract.metadata import ModelMetadata
 from torchml.errors import TorchMLError
 from torchml.export.accuracy import Tolerance
+from torchml.importers.opening import Foreign
 from torchml.inference.compiled import SUFFIX
 from torchml.reference.agreement import Check
 
@@ -21,7 +22,8 @@ class Request:
     """What to export, and under which name.
 
     Attributes:
-        model: TorchScript archive, checkpoint of a training, or model of another package.
+        model: TorchScript archive, checkpoint of a training, or model of another package, a file
+            or a name that the package knows.
         name: KIM name of the model, with or without its ID; None makes one of the class and the
             elements of a checkpoint, or of the name of an archive.
         facts: what the caller declares; the rest is read from the archive. The
@@ -43,11 +45,13 @@ class Request:
         instruction_set: aoti: avx2, avx512 or native; None is avx2 on x86-64.
         device: aoti: cpu or cuda, for which the model is compiled.
         progress: called with the name of each long step before it starts.
-        source: package whose pickle `model` is, `mace`; None for a checkpoint or an archive.
-        head: which head of a model of another package with several; None takes its default.
+        source: package whose model it is, or FILE.py:function; None for a checkpoint or an archive.
+        head: which head, modality or fidelity of a model of another package with several.
+        python: of an environment with torch and this package; None is the one that runs.
+        add: what is added to the model: see `torchml.importers.adding.added`.
     """
 
-    model: Path
+    model: Path | str
     name: str | None = None
     facts: ModelMetadata = field(default_factory=ModelMetadata)
     descriptor: Path | None = None
@@ -67,6 +71,23 @@ class Request:
     progress: Callable[[str], None] = lambda step: None
     source: str | None = None
     head: str | None = None
+    python: str | Path | None = None
+    add: tuple[str, ...] = ()
+
+    def foreign(self) -> Foreign | None:
+        """How a model of another package is read; None for a checkpoint or an archive."""
+        if self.source is None:
+            return None
+        facts = self.facts
+        return Foreign(
+            self.source,
+            facts.species,
+            self.head,
+            facts.dtype,
+            self.python,
+            facts.cutoff,
+            facts.layers,
+        )
 
     def require_consistent(self) -> None:
         """Refuse options that contradict each other; no file is read."""
@@ -77,7 +98,11 @@ class Request:
                 "an instruction set or a device is given for the format 'torchscript', whose "
                 "archives run on any; expected the format 'aoti'"
             )
-        if self.model.suffix == SUFFIX:
+        if self.source is None and (self.head or self.python):
+            raise TorchMLError(
+                "--head and --python are for models of other packages, expected --from with them"
+            )
+        if Path(self.model).suffix == SUFFIX:
             raise TorchMLError(
                 f"{self.model} is compiled already, expected the checkpoint or the TorchScript "
                 "archive"

@@ -93,7 +93,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     content = _read_archive(path)
     if not isinstance(content, dict) or "state_dict" not in content or KEY not in content:
         raise FileError(
-            f"{path} is no checkpoint of TorchML: the entries 'state_dict' and '{KEY}' are expected"
+            f"{path} is no checkpoint of TorchML: the entries 'state_dict' and '{KEY}' are "
+            "expected, or '--from KIND' for the export of a model of another package"
         )
     entry = content[KEY]
     if not isinstance(entry, dict) or entry.get("format") != FORMAT:

@@ -13,7 +13,6 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -22,14 +21,45 @@ from torchml.contract import metadata
 from torchml.contract.keys import key_of_file
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.errors import FileError, ModelError
-from torchml.importers.pickles import foreign_names
+from torchml.importers.adapters import adapters, expected_kinds, kind_of
+from torchml.importers.foreign import read
+from torchml.importers.imported import Imported, imported
+from torchml.importers.pickles import foreign_names, texts_of
+from torchml.importers.reading.source import Wish
+from torchml.importers.traced import Traced
 from torchml.models import EdgeModel, Scaled, describe, script
+from torchml.models.archived import Archived
 from torchml.models.base import float_type
+from torchml.models.dtype import network_dtype
 from torchml.models.staged import StagedModel
+from torchml.models.summed import Sum, unfolded
 
-# Kinds of pickles and the modules whose `load(path, species, head)` reads them.
-_IMPORTERS = {"mace": "torchml.importers.mace.model"}
-KINDS = tuple(_IMPORTERS)
+_MOST_ELEMENTS = 6  # in a name
+_OF_PACKAGE = "extern_modules"  # a member of each file that torch.package writes
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """How a model of another package is read.
+
+    Attributes:
+        kind: the package, one of `torchml importers`, or FILE.py:function. Reading may run any
+            code that came with the model, so it must come from a source that you trust.
+        species: chemical symbols of the elements to keep; None keeps all.
+        head: head, modality or fidelity of a model with several.
+        dtype: float32 or float64, where the package's own code is traced; None is the model's own.
+        python: the Python of an environment with torch and the package; None is this one.
+        cutoff: for an adapter file without one (Å).
+        layers: for an adapter file without them.
+    """
+
+    kind: str
+    species: Sequence[str] | None = None
+    head: str | None = None
+    dtype: str | None = None
+    python: str | Path | None = None
+    cutoff: float | None = None
+    layers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +72,7 @@ class Loaded:
         model: the network in Python; None for a TorchScript archive.
         facts: the metadata of an archive.
         others: extra files of an archive that are not TorchML's, by name.
+        origin: of a model of another package, what is known of it.
     """
 
     path: Path
@@ -49,6 +80,7 @@ class Loaded:
     model: EdgeModel | StagedModel | None = None
     facts: ModelMetadata = field(default_factory=ModelMetadata)
     others: Mapping[str, bytes] = field(default_factory=dict)
+    origin: Imported | None = None
 
 
 def load(
@@ -56,16 +88,16 @@ def load(
     kind: str | None = None,
     species: Sequence[str] | None = None,
     head: str | None = None,
+    *,
+    foreign: Foreign | None = None,
 ) -> Loaded:
     """Open a model.
 
     Args:
-        path: checkpoint of a training, TorchScript archive, or model of another package.
-        kind: the package whose pickle the file is, `mace`; it may run any code, so the file must
-            come from a source that you trust. None for a checkpoint or an archive.
-        species: chemical symbols of the elements that a model of another package keeps; None
-            keeps all.
-        head: which head of a model of another package with several; None takes its default.
+        path: checkpoint of a training, TorchScript archive, or model of another package: a file, or
+            a name that the package knows.
+        kind, species, head: short for `Foreign(kind, species, head)`.
+        foreign: how a model of another package is read; None for a checkpoint or an archive.
 
     Returns:
         The network in Python, or the metadata of an archive, whose network is still on disk.
@@ -73,9 +105,13 @@ def load(
     Raises:
         TorchMLError: the file is damaged, or is a pickle whose kind is not given.
     """
+    if foreign is None and kind is not None:
+        foreign = Foreign(kind, species, head)
+    if foreign is not None:
+        return _import(str(path), foreign)
     path = Path(path)
-    if (model := _network_of(path, kind, species, head)) is not None:
-        return Loaded(path, _name(model), model)
+    if (checkpoint := _checkpoint(path)) is not None:
+        return checkpoint
     files = metadata.extra_files(path)
     return Loaded(
         path,
@@ -116,31 +152,45 @@ class Opened:
 
 
 @contextmanager
-def opened(model: Path, kind: str | None = None) -> Iterator[Opened]:
+def opened(
+    model: str | Path, kind: str | None = None, *, foreign: Foreign | None = None
+) -> Iterator[Opened]:
     """The archive itself, or one made of a checkpoint that exists as long as the context.
 
     Args:
         model: as `path` of `load`.
-        kind: as in `load`.
+        kind, foreign: as in `load`.
 
     Yields:
         The archive, in float64 where it is made here: simulations profit from exact derivatives.
     """
-    network = _network_of(model, kind)
-    if network is None:
-        yield Opened(model)
+    if foreign is None and kind is not None:
+        foreign = Foreign(kind)
+    loaded = _import(str(model), foreign) if foreign else _checkpoint(Path(model))
+    if loaded is None:
+        yield Opened(Path(model))
         return
-    if isinstance(network, EdgeModel):
-        cast(network, "float64")
-    module, facts = scripted(Loaded(model, _name(network), network))
+    if isinstance(loaded.model, EdgeModel):
+        cast(loaded.model, (foreign.dtype if foreign else None) or "float64")
+    module, facts = scripted(loaded)
     with tempfile.TemporaryDirectory() as scratch:
-        archive = Path(scratch) / f"{_name(network)}.pt"
+        archive = Path(scratch) / f"{loaded.name}.pt"
         metadata.save(module, archive, facts)
-        yield Opened(archive, network)
+        yield Opened(archive, loaded.model)
 
 
 def cast(model: EdgeModel, dtype: str) -> EdgeModel:
-    """Change the float type of a network in place; the energies of the elements stay float64."""
+    """Change the float type of a network in place; the energies of the elements stay float64.
+
+    That of a traced model, and of the networks of archives, stays.
+    """
+    if isinstance(model, Sum):
+        for part in model.parts:
+            cast(part.model, dtype)
+            part.kind = part.kind.to(network_dtype(part.model))
+        return model
+    if isinstance(model, Archived):
+        return model
     (model.network if isinstance(model, Scaled) else model).to(float_type(dtype))
     return model
 
@@ -157,51 +207,56 @@ def kim_name(text: str) -> str:
     return name if name[:1].isalpha() else f"Model_{name}".rstrip("_")
 
 
-def _network_of(
-    path: Path,
-    kind: str | None,
-    species: Sequence[str] | None = None,
-    head: str | None = None,
-) -> EdgeModel | StagedModel | None:
-    """The network in a file; None where that is an archive, or not there."""
-    if kind is not None:
-        return _import(path, kind, species, head)
+def _checkpoint(path: Path) -> Loaded | None:
+    """The network in a checkpoint; None where the file is an archive, or not there."""
     if path.suffix != ".ckpt":
         _refuse_pickle(path)
     if not is_checkpoint(path):
         return None
     from torchml.importers.checkpoint import load_model
 
-    return load_model(path)
+    model = load_model(path)
+    name = _name(model)
+    return Loaded(path, name, unfolded(model) if isinstance(model, EdgeModel) else model)
 
 
-def _import(path: Path, kind: str, species: Sequence[str] | None, head: str | None) -> EdgeModel:
-    if kind not in _IMPORTERS:
-        raise FileError(f"the kind of {path} is '{kind}', expected {' | '.join(KINDS)}")
-    if path.suffix == ".ckpt":
+def _import(model: str, foreign: Foreign) -> Loaded:
+    """A model of another package, once it has given the package's own results."""
+    if (path := Path(model)).is_file() and is_ours(path):
         raise FileError(
-            f"{path} is named as a checkpoint, which is never read as a pickle of '{kind}'; "
-            "expected another file name, or no kind"
+            f"{path} is a checkpoint of a training of TorchML, not a model of '{foreign.kind}'; "
+            "expected no kind with it"
         )
-    potential: EdgeModel = import_module(_IMPORTERS[kind]).load(path, species, head)
-    return potential
+    wish = Wish(model, foreign.species and list(foreign.species), foreign.head, foreign.dtype)
+    content = read(foreign.kind, wish, foreign.python, foreign.cutoff, foreign.layers)
+    found = imported(content, model)
+    return Loaded(path, _name(found.model, foreign.kind), found.model, origin=found)
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file is a checkpoint of a training of this package."""
+    return is_checkpoint(path) and not foreign_names(path) and "torchml" in texts_of(path)
 
 
 def _refuse_pickle(path: Path) -> None:
     """Refuse a pickle of another package: only the caller can decide to trust it."""
+    if _OF_PACKAGE in (members := _members(path)):
+        raise FileError(
+            f"{path} is a torch.package, whose own code runs when it is read: if you trust its "
+            "source, name its kind with '--from nequip' (in Python source='nequip')"
+        )
     # The pickles of TorchScript are read by torch without Python.
-    if "constants.pkl" in _members(path) or not (names := foreign_names(path)):
+    if "constants.pkl" in members or not (names := foreign_names(path)):
         return
-    for kind in KINDS:
-        if own := next((name for name in names if name.startswith(f"{kind}.")), None):
-            raise FileError(
-                f"{path} is a pickle of {own}, which can run any code when it is read: if you "
-                f"trust its source, name its kind with '--from {kind}' (in Python "
-                f"torchml.importers.{kind}.load)"
-            )
+    if known := kind_of(names):
+        name, kind = known
+        raise FileError(
+            f"{path} is a pickle of {name}, which can run any code when it is read: if you trust "
+            f"its source, name its kind with '--from {kind}' (in Python source='{kind}')"
+        )
     raise FileError(
         f"{path} is a pickle that asks for {names[0]}, which could run any code, expected a "
-        f"checkpoint, a TorchScript archive, or '--from {' | '.join(KINDS)}' for a model of that "
+        f"checkpoint, a TorchScript archive, or '--from {expected_kinds()}' for a model of that "
         "package whose source you trust"
     )
 
@@ -215,10 +270,17 @@ def _members(path: Path) -> set[str]:
         return set()
 
 
-def _name(model: EdgeModel | StagedModel) -> str:
+def _name(model: EdgeModel | StagedModel, kind: str | None = None) -> str:
+    """Name of the adapter, class, or kind of a traced model; and elements, or their number."""
     network = model.network if isinstance(model, (Scaled, StagedModel)) else model
-    kind = getattr(network, "original_name", type(network).__name__)
-    return kim_name(f"{kind}_{''.join(model.species)}")
+    name = getattr(network, "original_name", type(network).__name__)
+    if kind in adapters() and adapters()[kind].name:
+        name = adapters()[kind].name
+    elif kind is not None and isinstance(network, Traced):
+        name = Path(kind.rpartition(":")[0]).stem or kind
+    symbols = model.species
+    elements = "".join(symbols) if len(symbols) <= _MOST_ELEMENTS else f"{len(symbols)}_elements"
+    return kim_name(f"{name}_{elements}")
 
 
 def _scripted_staged(

@@ -16,7 +16,8 @@ from torchml.inference.potential import Potential, no_volume, volume_of
 class Calculator(AseCalculator):
     """Energy, forces, stress and per-atom values of a model, for ASE.
 
-    Units are those of ASE: eV, eV/Å, eV/Å³. Only requested properties are computed.
+    Units are those of ASE: eV, eV/Å, eV/Å³. Only requested properties are computed. Sums have one
+    property more, `calculator.get_property("part_energies", atoms)`: energies by part (eV).
 
     Args:
         model: folder of a portable model, `.pt` or `.pt2` archive, checkpoint of a training, name
@@ -25,6 +26,7 @@ class Calculator(AseCalculator):
         atoms: structure to attach the calculator to.
         label: of ASE.
         directory: of ASE.
+        source, head, python: for a model of another package, as for `torchml.export_model`.
         keywords: metadata that a `.pt` archive lacks, such as `species=["Si"]`, `cutoff=4.0` (Å),
             `layers=2`, `convention="graph"`; `MetadataKeywords` lists all of them.
 
@@ -54,20 +56,28 @@ class Calculator(AseCalculator):
         atoms: Atoms | None = None,
         label: str | None = None,
         directory: str | Path = ".",
+        source: str | None = None,
+        head: str | None = None,
+        python: str | Path | None = None,
         **keywords: Unpack[MetadataKeywords],
     ) -> None:
         super().__init__(  # type: ignore[no-untyped-call]
             atoms=atoms, label=label, directory=directory
         )
+        foreign = {"source": source, "head": head, "python": python}
         if not isinstance(model, Potential):
-            self.potential = Potential(model, device, **keywords)
-        elif keywords:
+            self.potential = Potential(
+                model, device, source=source, head=head, python=python, **keywords
+            )
+        elif given := [name for name, value in foreign.items() if value] + list(keywords):
             raise TypeError(
-                f"'{next(iter(keywords))}' is given beside a Potential, expected it among the "
+                f"'{given[0]}' is given beside a Potential, expected it among the "
                 "arguments of the Potential"
             )
         else:
             self.potential = model
+        if self.potential.parts:
+            self.implemented_properties = [*self.implemented_properties, "part_energies"]
 
     def calculate(
         self,
@@ -92,6 +102,7 @@ class Calculator(AseCalculator):
             virial="stress" in requested,
             particle_energies="energies" in requested,
             particle_virials="stresses" in requested,
+            part_energies="part_energies" in requested,
         )
         self.results |= {"energy": evaluation.energy, "free_energy": evaluation.energy}
         if evaluation.forces is not None:
@@ -100,6 +111,8 @@ class Calculator(AseCalculator):
             self.results["energies"] = evaluation.particle_energies
         if evaluation.stress is not None:
             self.results["stress"] = evaluation.stress
+        if evaluation.part_energies is not None:
+            self.results["part_energies"] = evaluation.part_energies
         if evaluation.particle_virials is not None:
             self.results["stresses"] = evaluation.particle_virials / structure.get_volume()
 

@@ -22,6 +22,7 @@ class Evaluation:
         particle_energies: [atoms], eV.
         particle_virials: [atoms, 6], eV; their sum is the virial.
         stress: [6], virial / volume, eV/Å³; None for structures without a volume.
+        part_energies: of the parts of a sum, by name, eV.
     """
 
     energy: float | None = None
@@ -30,3 +31,4 @@ class Evaluation:
     particle_energies: NDArray[np.float64] | None = None
     particle_virials: NDArray[np.float64] | None = None
     stress: NDArray[np.float64] | None = None
+    part_energies: dict[str, float] | None = None

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torchml import _core
 from torchml.errors import FileError
@@ -15,7 +16,7 @@ from torchml.kim import extract_parameter_files, installed_folder
 
 
 @contextmanager
-def model_files(model: str | Path) -> Iterator[Path]:
+def model_files(model: str | Path, foreign: Mapping[str, Any] | None = None) -> Iterator[Path]:
     """Find the files of a model.
 
     The files of a checkpoint or of an installed model exist only as long as the context.
@@ -23,6 +24,7 @@ def model_files(model: str | Path) -> Iterator[Path]:
     Args:
         model: folder of a portable model, `.pt` or `.pt2` archive, checkpoint of a training, or
             name of an installed KIM model.
+        foreign: fields of `torchml.importers.opening.Foreign`, for a model of another package.
 
     Yields:
         Path of an archive, or of a folder with the files of a portable model.
@@ -31,7 +33,12 @@ def model_files(model: str | Path) -> Iterator[Path]:
         FileError: no model has this name, or it is a file of settings.
     """
     path = Path(model)
-    if path.is_dir():
+    if foreign is not None:
+        from torchml.importers.opening import Foreign, opened
+
+        with opened(model, foreign=Foreign(**foreign)) as source:
+            yield source.archive
+    elif path.is_dir():
         yield path
     elif path.is_file() and path.suffix in (".yaml", ".yml"):
         raise FileError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, Unpack
 
@@ -15,6 +16,7 @@ from torchml.contract.metadata import MetadataKeywords, ModelMetadata
 from torchml.errors import DataError
 from torchml.inference.evaluation import Evaluation
 from torchml.inference.files import StoredFiles, model_files
+from torchml.inference.parts import Parts
 from torchml.neighbors import ParticleSystem, periodic_particles
 
 
@@ -28,6 +30,7 @@ class Potential:
         model: folder of a portable model, `.pt` or `.pt2` archive, checkpoint of a training, or
             name of an installed KIM model.
         device: "cpu", "cuda" or "cuda:K".
+        source, head, python: for a model of another package, as for `torchml.export_model`.
         keywords: metadata that a `.pt` archive lacks, such as `species=["Si"]`, `cutoff=4.0` (Å),
             `layers=2`, `convention="graph"`; `MetadataKeywords` lists all of them.
 
@@ -41,12 +44,19 @@ class Potential:
     """
 
     def __init__(
-        self, model: str | Path, device: str = "cpu", **keywords: Unpack[MetadataKeywords]
+        self,
+        model: str | Path,
+        device: str = "cpu",
+        *,
+        source: str | None = None,
+        head: str | None = None,
+        python: str | Path | None = None,
+        **keywords: Unpack[MetadataKeywords],
     ) -> None:
         self.name = str(model)
         self._fields = ModelMetadata.from_keywords(keywords).to_fields()
         self._device = device
-        with model_files(model) as path:
+        with model_files(model, _foreign(source, head, python, keywords)) as path:
             self._open(path)
             self._files = StoredFiles.read(path)
 
@@ -58,7 +68,7 @@ class Potential:
                 self._codes[atomic_numbers[symbol]] = code
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in vars(self).items() if key != "_core"}
+        return {key: value for key, value in vars(self).items() if key not in ("_core", "_parts")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -91,6 +101,15 @@ class Potential:
     def digest(self) -> str:
         """Return a text that differs for different contents of the opened files."""
         return self._files.digest()
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """Names of the parts of a sum; empty for other models, and for compiled archives."""
+        return self._parts.names
+
+    @cached_property
+    def _parts(self) -> Parts:
+        return Parts(self._files, self.spec, self.device)
 
     def codes(self, atoms: Atoms) -> NDArray[np.int32]:
         """Return the model's species code of every atom: [atoms], int32.
@@ -139,6 +158,7 @@ class Potential:
         particle_energies: bool = False,
         particle_virials: bool = False,
         stress: bool = False,
+        part_energies: bool = False,
     ) -> Evaluation:
         """Evaluate a structure; only requested quantities are computed.
 
@@ -153,12 +173,15 @@ class Potential:
             particle_energies: request one energy per atom.
             particle_virials: request one virial per atom.
             stress: as `virial`, but a structure without a volume is an error.
+            part_energies: request the energies of the parts of a sum, which are computed apart
+                from the other quantities.
 
         Returns:
             The requested quantities, in eV and Å.
 
         Raises:
             DataError: the structure does not fit the model, or has no volume.
+            ModelError: energies of parts are requested of a model that is no sum.
         """
         volume = volume_of(atoms)
         if stress and volume is None:
@@ -185,6 +208,8 @@ class Potential:
                 results[key] = results[key][: len(atoms)].copy()  # the rest are zeros of ghosts
         if "virial" in results and volume is not None:
             results["stress"] = results["virial"] / volume
+        if part_energies:
+            results["part_energies"] = self._parts.energies(codes, particles)
         return Evaluation(**results)
 
     def evaluate_particles(
@@ -228,6 +253,20 @@ class Potential:
             image_of=None if image_of is None else np.ascontiguousarray(image_of, dtype=np.int32),
             **requested,
         )
+
+
+def _foreign(
+    source: str | None, head: str | None, python: str | Path | None, keywords: MetadataKeywords
+) -> dict[str, Any] | None:
+    """Fields of `torchml.importers.opening.Foreign`; None for models that are not foreign."""
+    if source is None:
+        if head or python:
+            raise TypeError("'head' and 'python' are for models of other packages, expected source")
+        return None
+    facts = {key: keywords.get(key) for key in ("cutoff", "layers", "dtype")}
+    species = keywords.get("species")
+    symbols = species.split() if isinstance(species, str) else species
+    return {"kind": source, "species": symbols, "head": head, "python": python, **facts}
 
 
 def volume_of(atoms: Atoms) -> float | None:

@@ -3,6 +3,7 @@
 from torchml.models.base import EdgeModel
 from torchml.models.behler_parrinello import BehlerParrinello
 from torchml.models.build import build, class_path, describe_class
+from torchml.models.d3 import D3
 from torchml.models.descriptor_potential import DescriptorPotential
 from torchml.models.dimenet import DimeNetPP
 from torchml.models.egnn import EGNN
@@ -13,11 +14,15 @@ from torchml.models.scaled import Scaled
 from torchml.models.schnet import SchNet
 from torchml.models.scripting import describe, script
 from torchml.models.stillinger_weber import StillingerWeber
+from torchml.models.summed import Sum
 from torchml.models.tensornet import TensorNet
+from torchml.models.zbl import ZBL
 
 __all__ = [
+    "D3",
     "EGNN",
     "GCN",
+    "ZBL",
     "BehlerParrinello",
     "DescriptorPotential",
     "DimeNetPP",
@@ -27,6 +32,7 @@ __all__ = [
     "Scaled",
     "SchNet",
     "StillingerWeber",
+    "Sum",
     "TensorNet",
     "build",
     "class_path",

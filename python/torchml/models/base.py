@@ -43,6 +43,8 @@ class EdgeModel(torch.nn.Module):
         convention: default calling convention of the exported model.
         exact_distances: the model takes vectors in float64 also if its weights are float32, and
             computes the lengths in float64 before it converts to its own type.
+        physical: the energies are eV as they are: a training neither scales nor shifts them.
+        label: name of the model as a part of a `Sum`.
         arguments: arguments of the constructor, defaults included, as plain values.
     """
 
@@ -50,9 +52,17 @@ class EdgeModel(torch.nn.Module):
     width = 0
     convention = "edges"
     exact_distances = False
+    physical = False
+    label = "model"
     arguments: dict[str, Any]
 
-    __jit_ignored_attributes__ = ("arguments", "convention", "exact_distances")
+    __jit_ignored_attributes__ = (
+        "arguments",
+        "convention",
+        "exact_distances",
+        "physical",
+        "label",
+    )
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         model = super().__new__(cls)
@@ -137,6 +147,14 @@ class EdgeModel(torch.nn.Module):
 
         Args:
             species: as in `forward`, like the other arguments.
+        """
+        return
+
+    def set_scale(self, scale: float) -> None:
+        """Adapt the model to the factor with which a training multiplies its energies.
+
+        Args:
+            scale: of the `Scaled` around this model (eV).
         """
         return
 

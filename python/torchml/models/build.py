@@ -43,16 +43,14 @@ def build(class_path: str, arguments: Mapping[str, Any]) -> EdgeModel:
 
     Args:
         class_path: "package.module.Class"; models of this package need no path.
-        arguments: of the constructor; a model is given as {"class_path": ..., "init_args": {...}}.
+        arguments: of the constructor; a model is given as {"class_path": ..., "init_args": {...}},
+            also in a list of models.
 
     Raises:
         TorchMLError: there is no such class, or the arguments do not fit it.
     """
     cls = find_class(class_path)
-    values = {
-        name: build(value["class_path"], value.get("init_args", {})) if _is_model(value) else value
-        for name, value in arguments.items()
-    }
+    values = {name: _built(value) for name, value in arguments.items()}
     parameters = inspect.signature(cls).parameters
     open_ended = any(
         parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()
@@ -66,6 +64,13 @@ def build(class_path: str, arguments: Mapping[str, Any]) -> EdgeModel:
     except TypeError as error:
         raise TorchMLError(f"{class_path} cannot be built from its arguments: {error}") from None
     return cls(**values)
+
+
+def _built(value: Any) -> Any:
+    """Build the models among the arguments."""
+    if isinstance(value, list):
+        return [_built(entry) for entry in value]
+    return build(value["class_path"], value.get("init_args", {})) if _is_model(value) else value
 
 
 def _is_model(value: Any) -> bool:

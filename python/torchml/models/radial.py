@@ -45,6 +45,11 @@ class Expansion(torch.nn.Module):
         """[E] -> [E, ...]"""
         return r
 
+    @torch.jit.unused
+    def breaks(self) -> list[float]:
+        """Return the distances at which derivatives jump (Å), in order; the cutoff is none."""
+        return []
+
     def order(self, edge_index: Tensor, nodes: int) -> Tensor:
         """Return the order of the edges for `RadialFunction.convolve`, once for all layers."""
         return edge_index

@@ -19,6 +19,7 @@ class Scaled(EdgeModel):
         network: a model whose energies are of the order of one.
     """
 
+    physical = True
     scale: Tensor
     references: Tensor
 
@@ -28,6 +29,8 @@ class Scaled(EdgeModel):
         self.width = network.width
         self.radial = network.radial
         self.convention = network.convention
+        self.exact_distances = network.exact_distances
+        self.label = network.label
         self.register_buffer("scale", torch.ones((), dtype=torch.float64))
         references = torch.zeros(len(network.species), dtype=torch.float64)
         self.register_buffer("references", references)
@@ -71,5 +74,6 @@ class Scaled(EdgeModel):
             raise TorchMLError(f"there is no reference energy of {' '.join(missing)}")
         with torch.no_grad():
             self.scale.fill_(float(scale))
+            self.network.set_scale(float(scale))
             values = [references[symbol] for symbol in self.species]
             self.references.copy_(torch.tensor(values, dtype=torch.float64))

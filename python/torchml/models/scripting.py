@@ -16,7 +16,6 @@ from torchml.errors import TorchMLError
 from torchml.models.base import EdgeModel
 from torchml.models.descriptor_potential import descriptor_potential, energies_of
 from torchml.models.dtype import network_dtype
-from torchml.models.scaled import Scaled
 
 _NONE = """
 def forward(self, species: Tensor, coords: Tensor, n_neigh: Tensor, nlist: Tensor,
@@ -89,8 +88,7 @@ def script(model: EdgeModel, convention: str) -> torch.jit.ScriptModule:
 
 def describe(model: EdgeModel, convention: str) -> ModelMetadata:
     """Return the metadata for the archive of `script(model, convention)`."""
-    network = model.network if isinstance(model, Scaled) else model
-    exact = network.exact_distances
+    exact = model.exact_distances
     facts = ModelMetadata(
         convention=convention,
         species=tuple(model.species),

@@ -13,7 +13,7 @@ from torchml.models.radial import Expansion, RadialFunction
 
 
 class Distances(Expansion):
-    """The distances themselves, in float64, as input of splines."""
+    """The distances themselves, in float64, as the argument of splines."""
 
     compressed = True
 
@@ -25,12 +25,38 @@ class Distances(Expansion):
         return order
 
 
+class PiecewiseDistances(Distances):
+    """An argument of splines that jumps where derivatives of the functions do.
+
+    So no spline reaches from one piece of the distance to the next.
+
+    Args:
+        ends: where the pieces end (Å), that of the last one left out.
+        begins: the argument at the beginning of each piece.
+        slopes: of the argument on each piece.
+    """
+
+    def __init__(self, ends: list[float], begins: list[float], slopes: list[float]) -> None:
+        super().__init__()
+        self.ends = ends
+        self.begins = begins
+        self.slopes = slopes
+
+    def forward(self, r: Tensor) -> Tensor:
+        r = r.to(torch.float64)
+        argument = self.begins[0] + r * self.slopes[0]
+        for k, end in enumerate(self.ends):
+            later = self.begins[k + 1] + (r - end) * self.slopes[k + 1]
+            argument = torch.where(r < end, argument, later)
+        return argument
+
+
 class Splines(RadialFunction):
     """Splines of degree five on equal intervals from 0 to the cutoff; zero beyond it.
 
     Args:
         table: coefficients, float[intervals + 5, K].
-        cutoff: Å.
+        cutoff: the largest argument of `Distances` (Å).
     """
 
     compressed = True

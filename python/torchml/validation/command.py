@@ -21,7 +21,8 @@ from torchml import kim
 from torchml.contract import metadata
 from torchml.errors import FileError, ModelError, TorchMLError
 from torchml.export import Export, export
-from torchml.importers.opening import KINDS, opened
+from torchml.importers import arguments
+from torchml.importers.opening import opened
 from torchml.inference.evaluation import Evaluation
 from torchml.inference.files import model_files
 from torchml.inference.potential import Potential
@@ -63,13 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="checkpoint of a training, folder of a portable model, .pt or .pt2 archive, or name "
         "of an installed KIM model",
     )
-    parser.add_argument(
-        "--from",
-        dest="source",
-        choices=KINDS,
-        help="read the model as a pickle of this package; a pickle can run any code, so use this "
-        "only for files whose source you trust",
-    )
+    arguments.add_arguments(parser)
     parser.add_argument(
         "--structures",
         metavar="FILE",
@@ -87,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
     console = Console(emoji=False)
     with (
         _progress(console) as progress,
-        opened(Path(args.model), args.source) as source,
+        opened(args.model, foreign=arguments.foreign_of(args)) as source,
         installed_model(args.model if source.trained is None else source.archive) as name,
     ):
         checks = validate(

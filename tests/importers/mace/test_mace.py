@@ -146,9 +146,23 @@ def test_heads_have_their_own_energies(tmp_path):
     own = {head: expected(model, atoms, head=head) for head in heads}
     assert abs(own["pbe"].energy - own["default"].energy) > 1e-3
     agrees(evaluated(mace.load(model, head="pbe"), atoms, tmp_path), own["pbe"])
-    agrees(evaluated(mace.load(model), atoms, tmp_path), own["default"])
+    agrees(evaluated(mace.load(model, head="default"), atoms, tmp_path), own["default"])
+    with pytest.raises(TorchMLError, match=r"several heads, expected head to be pbe \| default"):
+        mace.load(model)
     with pytest.raises(TorchMLError, match=r"no head 'scan', expected head to be pbe \| default"):
         mace.load(model, head="scan")
+
+
+def test_reference_energies_are_those_of_the_file(tmp_path):
+    """A fine-tuned model has other energies of isolated atoms than the one that it started from."""
+    model = random_mace(["O", "Si"], "4x0e", scale=0.9)
+    atoms = mixed(["Si", "O"])
+    before = evaluated(mace.load(model), atoms, tmp_path).energy
+    model.atomic_energies_fn.atomic_energies -= 200.0
+    own = expected(model, atoms)
+    found = evaluated(mace.load(model), atoms, tmp_path)
+    agrees(found, own)
+    assert before - found.energy == pytest.approx(200.0 * len(atoms))
 
 
 def test_some_of_the_elements_in_another_order(tmp_path):
@@ -290,5 +304,5 @@ def test_a_variant_that_computes_something_else_is_refused():
 
     MACE.forward = doubled
     model.__class__ = MACE
-    with pytest.raises(TorchMLError, match="differ from MACE's by"):
+    with pytest.raises(TorchMLError, match="differ from those of its package by"):
         mace.load(model)

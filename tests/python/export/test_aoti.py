@@ -23,6 +23,7 @@ from helpers.compiled import compiled_schnet, folder_of_all_workers
 from torchml import Calculator, Potential, TorchMLError, _core
 from torchml.contract import metadata
 from torchml.export import Export, aoti, export
+from torchml.export.aoti import compilation
 from torchml.export.checks.check import failed
 from torchml.export.checks.parity import check_parity
 from torchml.export.compression import compress
@@ -367,6 +368,27 @@ def test_what_cannot_be_compiled_says_so(tmp_path):
     with pytest.raises(TorchMLError, match=r"fixed\.pt cannot be compiled: .* the format torchscr"):
         aoti.compile_archive(tmp_path / "fixed.pt", tmp_path / "fixed.pt2")
     assert [file.name for file in tmp_path.iterdir()] == ["fixed.pt"]
+
+
+def test_the_reason_of_the_network_is_named(tmp_path, monkeypatch):
+    """Not what its TorchScript meets, which is tried next."""
+    model = SchNet(["Si"], 4.0, layers=1, features=4, gaussians=4)
+
+    def refused(reason):
+        def energy(*_):
+            raise TorchMLError(reason)
+
+        return energy
+
+    monkeypatch.setattr(compilation, "energy_of_network", refused("sizes depend on values"))
+    monkeypatch.setattr(compilation, "energy_of_torchscript", refused("torch has no target"))
+    arguments = script(model, "edges"), describe(model, "edges"), tmp_path / "model.pt2"
+    names = {"name": "SchNet", "energy_kind": "per_particle"}
+    with pytest.raises(TorchMLError, match="sizes depend on values"):
+        compilation.compile_module(*arguments, **names, network=model)
+    with pytest.raises(TorchMLError, match="torch has no target"):
+        compilation.compile_module(*arguments, **names)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_compiler_is_needed(archives, tmp_path, monkeypatch):

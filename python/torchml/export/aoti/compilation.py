@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +44,7 @@ from torchml.export.aoti.target import import_setuptools, require_compiler, targ
 from torchml.export.aoti.tracing import free_sizes, quiet_compiler, trace
 from torchml.inference.compiled import PARALLEL, SERIAL
 from torchml.models.base import EdgeModel
+from torchml.models.summed import Sum
 
 
 def compile_archive(
@@ -126,6 +126,9 @@ def compile_module(
     require_compiler()
     if device == "cuda" and not torch.cuda.is_available():
         raise TorchMLError("device is 'cuda', but torch finds no GPU, expected one to compile for")
+    for one in network.modules() if network is not None else ():
+        if isinstance(one, Sum):
+            one.take_all_edges()
     inputs = inputs_of(facts, _input_names(module))
     progress("tracing")
     samples = [samples_of(inputs, facts, seed, device) for seed in (0, 1)]
@@ -134,14 +137,20 @@ def compile_module(
         return _graph_of(with_derivative(energy, inputs, facts, energy_kind), inputs, samples, name)
 
     with quiet_compiler():
-        graph = None
+        graph: torch.fx.GraphModule | None = None
+        refused: TorchMLError | None = None
         if network is not None:
-            # What Python's operations do not allow, those of TorchScript may.
-            with suppress(TorchMLError):
+            try:
                 graph = graph_of(energy_of_network(network.to(device), inputs, facts))
+            except TorchMLError as error:
+                refused = error
         if graph is None:
+            # What Python's operations do not allow, those of TorchScript may.
             moved = _on_device(module, device)
-            graph = graph_of(energy_of_torchscript(moved, inputs, samples[0], name))
+            try:
+                graph = graph_of(energy_of_torchscript(moved, inputs, samples[0], name))
+            except TorchMLError as error:
+                raise refused or error from None
         compiled = replace(
             facts,
             returns_forces=True,

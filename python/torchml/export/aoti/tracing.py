@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 import torch
@@ -22,7 +23,10 @@ def trace(
     from torch.fx.experimental.proxy_tensor import make_fx
 
     try:
-        with symbols.patch(use_duck_shape=False):  # type: ignore[attr-defined]
+        with (
+            symbols.patch(use_duck_shape=False),  # type: ignore[attr-defined]
+            redirect_stderr(io.StringIO()),  # of graphs that stop, torch prints code and traceback
+        ):
             graph = make_fx(
                 function,
                 tracing_mode="symbolic",

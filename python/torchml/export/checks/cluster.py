@@ -33,16 +33,15 @@ class Cluster:
         return agreement(self.potential.spec.dtype)
 
     @classmethod
-    def random(cls, potential: core.Potential, cutoffs: npt.NDArray[Any]) -> Cluster:
+    def random(cls, potential: core.Potential, cutoffs: npt.NDArray[Any], cutoff: float) -> Cluster:
         """Atoms at random in a box 3 cutoffs long, so that its ends do not see each other.
 
         No two are closer than half a cutoff, and none sits where a difference step would carry
         it over a cutoff of another.
         """
         generator = np.random.default_rng(0)
-        cutoff = potential.spec.cutoff
         box = np.array([3.0, 1.0, 1.0]) * cutoff
-        edges = np.unique(np.append(cutoffs, cutoff))
+        edges = np.unique([*cutoffs.flat, cutoff, potential.spec.cutoff])
         positions = np.empty((0, 3))
         for candidate in generator.uniform(0, 1, (2000, 3)) * box:
             r = np.linalg.norm(positions - candidate, axis=1)

@@ -14,16 +14,23 @@ from torchml.reference.agreement import Check, agreement
 
 
 def check_radial(
-    module: torch.jit.ScriptModule, facts: ModelMetadata
+    module: torch.jit.ScriptModule, facts: ModelMetadata, scale: float | None = None
 ) -> tuple[Check, ModelMetadata]:
-    """Turn each edge vector on its own: only a function of the lengths does not notice."""
+    """Turn each edge vector on its own: only a function of the lengths does not notice.
+
+    Args:
+        module: the model.
+        facts: its metadata.
+        scale: cutoff of the first part of a sum (Å); None is that of the model.
+    """
     generator = torch.Generator().manual_seed(0)
     given = facts.input_dtype or facts.dtype
     dtype = torch.float64 if given == "float64" else torch.float32
     n = 6
     pairs = torch.tensor(list(itertools.permutations(range(n), 2))).T
-    lengths = torch.rand(pairs.size(1), 1, generator=generator, dtype=dtype) * 0.4 + 0.5
-    lengths *= facts.cutoff or 0.0
+    # Angles may have a shorter range than the cutoff: CHGNet's ends at half of it.
+    lengths = torch.rand(pairs.size(1), 1, generator=generator, dtype=dtype) * 0.65 + 0.25
+    lengths *= scale or facts.cutoff or 0.0
 
     species = torch.arange(n) % len(facts.species or ())
     if facts.species_input == "atomic_number":

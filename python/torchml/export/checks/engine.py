@@ -60,13 +60,17 @@ def check_engine(model: Path, device: str = "cpu") -> tuple[Check, core.Potentia
 
 
 def check_numbers(
-    potential: core.Potential, cutoffs: npt.NDArray[Any] | None = None
+    potential: core.Potential,
+    cutoffs: npt.NDArray[Any] | None = None,
+    scale: float | None = None,
 ) -> list[Check]:
     """Check a model in the engine; the first failure ends the checks.
 
     Args:
         potential: the model.
         cutoffs: of each pair of species, float[S, S] (Å); None is the model's own for all.
+        scale: cutoff of the part of a sum for which the atoms are as close as usual (Å); None is
+            that of the model.
 
     Returns:
         The checks of energy, domain decomposition, forces, lone atom and smoothness.
@@ -81,7 +85,7 @@ def check_numbers(
     ]
     if cutoffs is None:
         cutoffs = np.full((len(potential.spec.species),) * 2, potential.spec.cutoff)
-    cluster = Cluster.random(potential, cutoffs)
+    cluster = Cluster.random(potential, cutoffs, scale or potential.spec.cutoff)
     for step in steps:
         try:
             checks.append(step(cluster))

@@ -6,18 +6,13 @@ or, to choose elements and head,
 
     torchml.export_model("mace.model", source="mace", species=["Si", "O"], head="pbe")
 
-The model becomes a function of edge vectors, `torchml.importers.mace.network.MACE`, whose
-energies are compared with MACE's own before it is returned. mace-torch is needed to read the file,
-not to run the exported model.
+The model becomes a function of edge vectors, `torchml.importers.networks.mace.MACE`, whose
+results are compared with those of MACE's own calculator before it is returned. mace-torch is needed
+to read the file, not to run the exported model.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -25,9 +20,11 @@ from typing import Any
 import torch
 
 from torchml.contract import metadata
-from torchml.errors import FileError
-from torchml.importers.mace.plan import build
+from torchml.errors import ModelError
+from torchml.importers import foreign
+from torchml.importers.imported import imported
 from torchml.importers.pickles import foreign_names
+from torchml.importers.reading.source import ReadingError, Wish
 from torchml.models.base import float_type
 from torchml.models.scaled import Scaled
 from torchml.models.scripting import describe, script
@@ -45,19 +42,24 @@ def load(
             code: it must come from a source that you trust. It is read in a process of its own, so
             that MACE is not imported here.
         species: chemical symbols of the elements wanted; None takes all of the model.
-        head: which head of a model with several; None takes the one called default.
+        head: which head, of a model with several.
 
     Returns:
-        The potential; its energies of a test cluster are MACE's own.
+        The potential, which gives the results of MACE's own calculator.
 
     Raises:
         TorchMLError: the file is no MACE, this variant is not supported, or mace-torch is missing.
     """
+    symbols = species and list(species)
     if isinstance(model, torch.nn.Module):
-        from torchml.importers.mace.reading import read_module
-
-        return build(read_module(model, type(model).__name__, species, head))
-    return build(_read_elsewhere(Path(model), species, head))
+        name = type(model).__name__
+        content = _content(model, Wish(name, symbols, head))
+    else:
+        name = str(model)
+        content = foreign.read("mace", Wish(name, symbols, head))
+    potential = imported(content, name).model
+    assert isinstance(potential, Scaled)
+    return potential
 
 
 def save(potential: Scaled, path: Path, dtype: str = "float64") -> Path:
@@ -83,34 +85,17 @@ def is_mace(path: Path) -> bool:
 
 def import_mace() -> Any:
     """The package `mace`. What it changes in torch is undone afterwards."""
-    from torchml.importers.mace.reading import import_mace
+    from torchml.importers.reading.mace import import_mace
 
     return import_mace()
 
 
-def _read_elsewhere(path: Path, species: Sequence[str] | None, head: str | None) -> dict[str, Any]:
-    """The plan of the model in a file, from a process of its own."""
-    if not path.is_file():
-        raise FileError(f"{path}: no such file, expected a model of MACE")
-    options = json.dumps({"species": species and list(species), "head": head})
-    with tempfile.TemporaryDirectory() as scratch:
-        output = Path(scratch) / "plan"
-        search = os.pathsep.join(one or os.getcwd() for one in sys.path)
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "torchml.importers.mace.reading", path, output, options],
-            env={**os.environ, "PYTHONPATH": search},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if not output.is_file():
-            lines = [line.strip() for line in done.stderr.splitlines() if line.strip()]
-            raise FileError(
-                f"{path} could not be read: the process that reads it ended with status "
-                f"{done.returncode} ({lines[-1] if lines else 'no message'})"
-            )
-        content: dict[str, Any] = torch.load(output, map_location="cpu", weights_only=True)
-    if "error" in content:
-        raise FileError(content["error"])
-    plan: dict[str, Any] = content["plan"]
-    return plan
+def _content(model: torch.nn.Module, wish: Wish) -> dict[str, Any]:
+    """What the process that reads a file would write."""
+    from torchml.importers.reading.handing_over import content_of
+    from torchml.importers.reading.mace import source_of
+
+    try:
+        return content_of(source_of(model, wish), wish, foreign.radii())
+    except ReadingError as error:
+        raise ModelError(str(error)) from None

@@ -55,7 +55,12 @@ class RadialTerms(RadialFunction):
     def forward(self, expansion: Tensor) -> Tensor:
         r = expansion.to(self.shifts.dtype).unsqueeze(1)
         envelope: Tensor = 0.25 * self.cutoff(r)
-        return torch.exp(-self.eta * (r - self.shifts).square()) * envelope
+        return gaussians(r, self.shifts, self.eta) * envelope
+
+
+def gaussians(r: Tensor, shifts: Tensor, eta: float) -> Tensor:
+    """exp(-eta (r - shift)^2) of arrays that broadcast."""
+    return (r - shifts).square().mul_(-eta).exp_()
 
 
 class AngularTerms(torch.nn.Module):
@@ -74,6 +79,7 @@ class AngularTerms(torch.nn.Module):
 
     shifts: Tensor
     directions: Tensor
+    middle: Tensor
 
     def __init__(
         self, eta: float, zeta: float, shifts: Tensor, sections: Tensor, cutoff: torch.nn.Module
@@ -83,10 +89,11 @@ class AngularTerms(torch.nn.Module):
         self.zeta = float(zeta)
         self.cutoff = cutoff
         self.count = shifts.size(0) * sections.size(0)
-        self.register_buffer("shifts", shifts.double())
+        self.register_buffer("shifts", shifts.double().unsqueeze(1))
         sections = sections.double()
         # (1 + cos(a - section)) / 2 is linear in cos(a) and sin(a).
-        self.register_buffer("directions", 0.5 * torch.stack([sections.cos(), sections.sin()]))
+        self.register_buffer("directions", 0.5 * torch.stack([sections.cos(), sections.sin()], 1))
+        self.register_buffer("middle", torch.full_like(self.directions[:, :1], 0.5))
 
     def forward(self, units: Tensor, r: Tensor, one: Tensor, other: Tensor, used: Tensor) -> Tensor:
         """Sums over the second axis of pairs of edges: [B, shifts * sections].
@@ -97,22 +104,25 @@ class AngularTerms(torch.nn.Module):
             one, other: edges of the pairs, i64[B, W].
             used: 1, or 0 for pairs that do not count, [B, W].
         """
-        table = [one.size(0), one.size(1)]
+        blocks, width = one.size(0), one.size(1)
         one, other = one.flatten(), other.flatten()
         x, y, z = units[0], units[1], units[2]
         cosine = x.gather(0, one) * x.gather(0, other)
         cosine = cosine + y.gather(0, one) * y.gather(0, other)
         cosine = 0.95 * (cosine + z.gather(0, one) * z.gather(0, other))
         sine = (1.0 - cosine.square()).sqrt()
-        angular = 0.5 + torch.stack([cosine, sine], 1) @ self.directions
-        angular = torch.exp(self.zeta * torch.log(angular))
+        # Rows of a function each, [K, B * W]: their operations run along the pairs.
+        angular = torch.addmm(self.middle, self.directions, torch.stack([cosine, sine]))
+        angular = torch.log(angular).mul_(self.zeta).exp_()
 
         half, envelope = 0.5 * r, self.cutoff(r)
         mean = half.gather(0, one) + half.gather(0, other)
         weight = envelope.gather(0, one) * envelope.gather(0, other) * (2.0 * used.flatten())
-        radial = torch.exp(-self.eta * (mean.unsqueeze(1) - self.shifts).square())
-        radial = (radial * weight.unsqueeze(1)).unflatten(0, table)
-        return torch.bmm(radial.transpose(1, 2), angular.unflatten(0, table)).flatten(1)
+        radial = gaussians(mean, self.shifts, self.eta) * weight
+
+        radial = radial.unflatten(1, [blocks, width]).transpose(0, 1)
+        angular = angular.unflatten(1, [blocks, width]).permute(1, 2, 0)
+        return torch.bmm(radial, angular).flatten(1)
 
 
 class Pairs(torch.nn.Module):

@@ -9,24 +9,31 @@ from torch import Tensor
 
 
 class ElementLinear(torch.nn.Module):
-    """x W[element]: [n, d, U] -> [n, d, U'] with weights [Z, U, U'], or one for all with Z = 1."""
+    """x W[element] + b: [n, d, U] -> [n, d, U'].
+
+    Args:
+        weights: [Z, U, U'], or one for all elements with Z = 1.
+        bias: [U'], for scalars (d = 1); None adds nothing.
+    """
 
     weights: Tensor
+    bias: Tensor
 
-    def __init__(self, weights: Tensor) -> None:
+    def __init__(self, weights: Tensor, bias: Tensor | None = None) -> None:
         super().__init__()
+        self.has_bias = bias is not None
+        self.register_buffer("bias", weights.new_zeros(0) if bias is None else bias)
         self.elements = weights.size(0)
         self.outputs = weights.size(2)
         self.register_buffer("weights", weights.transpose(0, 1).flatten(1).contiguous())
 
     def forward(self, x: Tensor, species: Tensor) -> Tensor:
         y: Tensor = (x.flatten(0, 1) @ self.weights).unflatten(0, [x.size(0), x.size(1)])
-        if self.elements == 1:
-            return y
-        y = y.unflatten(2, [self.elements, self.outputs])
-        index = species.view(-1, 1, 1, 1).expand(-1, y.size(1), 1, self.outputs)
-        own: Tensor = y.gather(2, index).squeeze(2)
-        return own
+        if self.elements > 1:
+            y = y.unflatten(2, [self.elements, self.outputs])
+            index = species.view(-1, 1, 1, 1).expand(-1, y.size(1), 1, self.outputs)
+            y = y.gather(2, index).squeeze(2)
+        return y + self.bias if self.has_bias else y
 
 
 class Harmonics(torch.nn.Module):

@@ -2,15 +2,20 @@
 
 I. Batatia, D. P. Kovács, G. N. C. Simm, C. Ortner and G. Csányi, NeurIPS 2022 (arXiv:2206.07697).
 
-`torchml.importers.mace.weights` writes the plan of these modules from a MACE model.
+`torchml.importers.reading.mace_plan` writes the plan of these modules from a MACE model.
 """
+
+import sys
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from torchml.errors import ModelError
+from torchml.importers.networks import equivariant, messages, radial
 from torchml.importers.networks.equivariant import Harmonics
 from torchml.importers.networks.messages import Interaction, scripting, slots_of
+from torchml.importers.networks.plan import built
 from torchml.importers.networks.radial import (
     Basis,
     RadialWeights,
@@ -18,6 +23,7 @@ from torchml.importers.networks.radial import (
 )
 from torchml.models.base import EdgeModel, per_node
 from torchml.models.radial import lengths
+from torchml.models.scaled import Scaled
 
 
 class GaussianFunctions(torch.nn.Module):
@@ -300,7 +306,7 @@ class Layer(torch.nn.Module):
 class MACE(EdgeModel):
     """Energies of a MACE without those of the isolated atoms, before scale and shift.
 
-    `torchml.importers.mace.model.load` builds it.
+    `build` makes it.
 
     Args:
         species: chemical symbols, in the order of the elements of the weights.
@@ -389,3 +395,15 @@ class MACE(EdgeModel):
             pairs = self.repulsion(r[:n].to(dtype), elements, edge_index[:, :n], n_0)
             energies = energies + pairs.unsqueeze(1)
         return per_node(energies, elements)
+
+
+def build(network: dict[str, Any]) -> Scaled:
+    """The potential of a plan, in float64.
+
+    Args:
+        network: `network`, the recorded parts; `references`, energies (eV) by symbol; `scale` (eV).
+    """
+    parts = equivariant, messages, radial, sys.modules[__name__]
+    potential = Scaled(built(network["network"], *parts))
+    potential.set_normalization(network["references"], network["scale"])
+    return potential

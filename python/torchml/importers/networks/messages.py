@@ -3,6 +3,8 @@
 Features are the blocks of `torchml.importers.networks.equivariant`.
 """
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -40,6 +42,119 @@ class MessagePath(torch.nn.Module):
         return angular, x * weights.unsqueeze(1)
 
 
+class Convolution(torch.nn.Module):
+    """Sums of messages at their targets, by block of the result: its paths side by side.
+
+    Args:
+        radial: weights of all paths, in their order.
+        paths: in any order; blocks of sources and of results are numbered from 0.
+    """
+
+    couplings: Tensor
+
+    def __init__(self, radial: RadialWeights, paths: list[MessagePath]) -> None:
+        super().__init__()
+        self.radial = radial
+        self.paths = torch.nn.ModuleList(paths)
+        self.sources = [path.source for path in paths]
+        self.results = [path.result for path in paths]
+        self.columns = [path.channels for path in paths]
+        self.sizes = [0] * (1 + max(self.results))
+        self.widths = [0] * len(self.sizes)
+        for path in paths:
+            self.sizes[path.result] = path.outputs
+            self.widths[path.result] += path.channels
+        self.terms, couplings = terms_of(paths)
+        self.register_buffer("couplings", couplings)
+
+    def forward(
+        self,
+        sent: list[Tensor],
+        harmonics: Tensor,
+        expansion: Tensor,
+        edge_index: Tensor,
+        order: Tensor,
+        slot: Tensor,
+        width: int,
+        n_out: int,
+    ) -> list[Tensor]:
+        """Sums at the first `n_out` nodes, by block and its paths: [n_out, d, sum of U].
+
+        Shapes: sent [M, d, U], harmonics [E, B], expansion [E, ...], edge_index [2, E]; `order` is
+        that of the expansion, `slot` [E] and `width` are those of `slots_of`.
+        """
+        if self.radial.compressed:
+            return self.convolved(sent, harmonics, expansion, edge_index, order, n_out)
+        return self.summed(sent, harmonics, expansion, edge_index, slot, width, n_out)
+
+    def summed(
+        self,
+        sent: list[Tensor],
+        harmonics: Tensor,
+        expansion: Tensor,
+        edge_index: Tensor,
+        slot: Tensor,
+        width: int,
+        n_out: int,
+    ) -> list[Tensor]:
+        """Sums of the messages, by block and its paths: [n_out, d, paths * U]."""
+        source, target = edge_index[0], edge_index[1]
+        weights = self.radial(expansion)
+        if width > 0:
+            # A row for each slot of a target: then the sum over edges is a matrix product.
+            rows = n_out * width
+            source = source.new_zeros([rows]).index_copy(0, slot, source)
+            weights = weights.new_zeros([rows, weights.size(1)]).index_copy(0, slot, weights)
+            harmonics = harmonics.new_zeros([rows, harmonics.size(1)]).index_copy(
+                0, slot, harmonics
+            )
+        gathered: list[Tensor] = []
+        for one in sent:
+            # Rows of a matrix: the derivative of index_select is much faster there.
+            rows_of = one.flatten(1).index_select(0, source)
+            gathered.append(rows_of.unflatten(1, [one.size(1), one.size(2)]))
+        parts: list[list[Tensor]] = []
+        for _ in self.sizes:
+            empty: list[Tensor] = []
+            parts.append(empty)
+        columns = weights.split(self.columns, 1)
+        for k, path in enumerate(self.paths):
+            angular, radial = path(gathered[self.sources[k]], harmonics, columns[k])
+            if width > 0:
+                part = grouped(angular, n_out, width) @ radial.reshape(n_out, -1, radial.size(2))
+            else:
+                part = scattered(angular, radial, target, n_out)
+            parts[self.results[k]].append(part)
+        return [torch.cat(one, dim=2) for one in parts]
+
+    def convolved(
+        self,
+        sent: list[Tensor],
+        harmonics: Tensor,
+        expansion: Tensor,
+        edge_index: Tensor,
+        order: Tensor,
+        n_out: int,
+    ) -> list[Tensor]:
+        """The same by the operator of splines."""
+        sums = self.radial.convolve(
+            expansion,
+            torch.cat([one.flatten(1) for one in sent], 1),
+            harmonics @ self.couplings,
+            edge_index,
+            order,
+            self.terms,
+            n_out,
+        )
+        blocks: list[Tensor] = []
+        begin = 0
+        for k, size in enumerate(self.sizes):
+            columns = size * self.widths[k]
+            blocks.append(sums[:, begin : begin + columns].reshape(n_out, size, self.widths[k]))
+            begin += columns
+        return blocks
+
+
 class Interaction(torch.nn.Module):
     """Messages between atoms, and what an atom keeps of its own features.
 
@@ -53,8 +168,6 @@ class Interaction(torch.nn.Module):
         kept: which block of the features each of `keep` takes.
     """
 
-    couplings: Tensor
-
     def __init__(
         self,
         radial: RadialWeights,
@@ -67,24 +180,15 @@ class Interaction(torch.nn.Module):
         kept: list[int],
     ) -> None:
         super().__init__()
-        self.radial = radial
         self.has_density = density is not None
         share: torch.nn.Module = density or torch.nn.Identity()
         self.density = share
         self.up = torch.nn.ModuleList(up)
         self.sends = sends
-        self.paths = torch.nn.ModuleList(paths)
+        self.convolution = Convolution(radial, paths)
         self.down = torch.nn.ModuleList(down)
         self.keep = torch.nn.ModuleList(keep)
         self.kept = kept
-        self.sources = [path.source for path in paths]
-        self.results = [path.result for path in paths]
-        self.columns = [path.channels for path in paths]
-        self.sizes = [0] * len(down)
-        for path in paths:
-            self.sizes[path.result] = path.outputs
-        self.terms, couplings = terms_of(paths)
-        self.register_buffer("couplings", couplings)
 
     def forward(
         self,
@@ -106,10 +210,7 @@ class Interaction(torch.nn.Module):
         up: list[Tensor] = []
         for k, linear in enumerate(self.up):
             up.append(linear(features[self.sends[k]], species))
-        if self.radial.compressed:
-            sums = self.convolved(up, harmonics, expansion, edge_index, order, n_out)
-        else:
-            sums = self.summed(up, harmonics, expansion, edge_index, slot, width, n_out)
+        sums = self.convolution(up, harmonics, expansion, edge_index, order, slot, width, n_out)
         own = species[:n_out]
         messages: list[Tensor] = []
         for k, linear in enumerate(self.down):
@@ -123,93 +224,29 @@ class Interaction(torch.nn.Module):
             kept.append(linear(features[self.kept[k]][:n_out], own))
         return messages, kept
 
-    def summed(
-        self,
-        up: list[Tensor],
-        harmonics: Tensor,
-        expansion: Tensor,
-        edge_index: Tensor,
-        slot: Tensor,
-        width: int,
-        n_out: int,
-    ) -> list[Tensor]:
-        """Sums of the messages, by block and its paths: [n_out, d, paths * U]."""
-        source, target = edge_index[0], edge_index[1]
-        weights = self.radial(expansion)
-        if width > 0:
-            # A row for each slot of a target: then the sum over edges is a matrix product.
-            rows = n_out * width
-            source = source.new_zeros([rows]).index_copy(0, slot, source)
-            weights = weights.new_zeros([rows, weights.size(1)]).index_copy(0, slot, weights)
-            harmonics = harmonics.new_zeros([rows, harmonics.size(1)]).index_copy(
-                0, slot, harmonics
-            )
-        sent: list[Tensor] = []
-        for one in up:
-            # Rows of a matrix: the derivative of index_select is much faster there.
-            rows_of = one.flatten(1).index_select(0, source)
-            sent.append(rows_of.unflatten(1, [one.size(1), one.size(2)]))
-        parts: list[list[Tensor]] = []
-        for _ in self.sizes:
-            empty: list[Tensor] = []
-            parts.append(empty)
-        columns = weights.split(self.columns, 1)
-        for k, path in enumerate(self.paths):
-            angular, radial = path(sent[self.sources[k]], harmonics, columns[k])
-            if width > 0:
-                part = grouped(angular, n_out, width) @ radial.reshape(n_out, -1, radial.size(2))
-            else:
-                part = scattered(angular, radial, target, n_out)
-            parts[self.results[k]].append(part)
-        return [torch.cat(one, dim=2) for one in parts]
-
-    def convolved(
-        self,
-        up: list[Tensor],
-        harmonics: Tensor,
-        expansion: Tensor,
-        edge_index: Tensor,
-        order: Tensor,
-        n_out: int,
-    ) -> list[Tensor]:
-        """The same by the operator of splines."""
-        features = torch.cat(up, dim=1)
-        sums = self.radial.convolve(
-            expansion,
-            features.flatten(1),
-            harmonics @ self.couplings,
-            edge_index,
-            order,
-            self.terms,
-            n_out,
-        )
-        sums = sums.unflatten(1, [-1, features.size(2)])
-        blocks: list[Tensor] = []
-        begin = 0
-        for k, size in enumerate(self.sizes):
-            rows = size * self.results.count(k)
-            blocks.append(sums[:, begin : begin + rows].reshape(n_out, size, -1))
-            begin += rows
-        return blocks
-
 
 def terms_of(paths: list[MessagePath]) -> tuple[list[int], Tensor]:
     """The sums over a, b and paths as terms of `RadialFunction.convolve`, and their factors [B, F].
 
-    A factor is a sum of harmonics; those that many terms share are made once.
+    Channels are counted in rows of as many as divide the numbers of all paths. A factor is a sum of
+    harmonics; those that many terms share are made once.
     """
-    begins: dict[int, int] = {}
+    row = math.gcd(*[path.channels for path in paths])
+    rows_in: dict[int, int] = {}
     for path in paths:
-        begins.setdefault(path.source, path.inputs)
-    rows = [sum(begins[k] for k in range(block)) for block in range(len(begins))]
-    results = sorted({path.result for path in paths})
+        rows_in[path.source] = path.inputs * path.channels // row
     terms: list[int] = []
     factors: list[Tensor] = []
     first = 0
-    for result in results:
+    for result in sorted({path.result for path in paths}):
         own = [(k, path) for k, path in enumerate(paths) if path.result == result]
+        width = sum(path.channels for _, path in own) // row
         for c in range(own[0][1].outputs):
-            for place, (k, path) in enumerate(own):
+            column = first + c * width
+            for k, path in own:
+                count = path.channels // row
+                source = sum(rows_in[block] for block in range(path.source))
+                part = sum(one.channels for one in paths[:k]) // row
                 for a in range(path.inputs):
                     factor = path.coupling[:, c * path.inputs + a]
                     if not bool(factor.abs().max() > 1e-14):
@@ -218,8 +255,10 @@ def terms_of(paths: list[MessagePath]) -> tuple[list[int], Tensor]:
                     if not same:
                         factors.append(factor)
                     number = same[0] if same else len(factors) - 1
-                    terms += [first + c * len(own) + place, rows[path.source] + a, k, number]
-        first += own[0][1].outputs * len(own)
+                    for j in range(count):
+                        terms += [column + j, source + a * count + j, part + j, number]
+                column += count
+        first += own[0][1].outputs * width
     return terms, torch.stack(factors, dim=1)
 
 

@@ -1,5 +1,7 @@
 """Functions of the distance, and the networks that make radial weights of them."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -23,6 +25,25 @@ def polynomial(x: Tensor, p: int) -> Tensor:
     x = x.clamp(max=1.0)
     inner = x * (p * (p + 2.0) - (0.5 * p * (p + 1.0)) * x) - 0.5 * (p + 1.0) * (p + 2.0)
     return 1.0 + x.pow(p) * inner
+
+
+class XPLOREnvelope(torch.nn.Module):
+    """(c^2 - r^2)^2 (c^2 + 2 r^2 - 3 a^2) / (c^2 - a^2)^3 between the onset a and the cutoff c.
+
+    It is 1 below the onset, where its second derivative jumps, and 0 beyond the cutoff.
+    A. T. Brünger, X-PLOR (Yale University Press, 1992).
+    """
+
+    def __init__(self, onset: float, cutoff: float) -> None:
+        super().__init__()
+        self.onset = onset
+        self.cutoff = cutoff
+
+    def forward(self, r: Tensor) -> Tensor:
+        """[E, 1] -> [E, 1]"""
+        low, high = self.onset**2, self.cutoff**2
+        square = r.clamp(self.onset, self.cutoff).square()
+        return (high - square).square() * (high + 2.0 * square - 3.0 * low) / (high - low) ** 3
 
 
 class BesselFunctions(torch.nn.Module):
@@ -52,9 +73,7 @@ class Basis(Expansion):
     __constants__ = ["compressed"]  # noqa: RUF012
     kind: Tensor
 
-    def __init__(
-        self, functions: torch.nn.Module, envelope: PolynomialEnvelope, late: bool
-    ) -> None:
+    def __init__(self, functions: torch.nn.Module, envelope: torch.nn.Module, late: bool) -> None:
         super().__init__()
         self.functions = functions
         self.envelope = envelope
@@ -63,6 +82,13 @@ class Basis(Expansion):
 
     def forward(self, r: Tensor) -> Tensor:
         return self.transformed(r, r)
+
+    @torch.jit.unused
+    def breaks(self) -> list[float]:
+        envelope = self.envelope
+        return (
+            [envelope.onset] if isinstance(envelope, XPLOREnvelope) and envelope.onset > 0 else []
+        )
 
     def transformed(self, r: Tensor, t: Tensor) -> Tensor:
         """The same of t [E], with the envelope of the distance r."""
@@ -73,11 +99,41 @@ class Basis(Expansion):
         return torch.cat([functions, envelope], 1)
 
 
-class Perceptron(torch.nn.Module):
-    """Matrix products with SiLU between them, no biases: [E, F] -> [E, F']."""
+def activated(x: Tensor, name: str) -> Tensor:
+    """Values of the activation of a name; `ssp` is softplus without its value at 0."""
+    if name == "silu":
+        return torch.nn.functional.silu(x)
+    if name == "tanh":
+        return torch.tanh(x)
+    if name == "abs":
+        return torch.abs(x)
+    if name == "ssp":
+        return torch.nn.functional.softplus(x) - math.log(2.0)
+    if name == "relu":
+        return torch.relu(x)
+    if name == "sigmoid":
+        return torch.sigmoid(x)
+    if name == "elu":
+        return torch.nn.functional.elu(x)
+    if name == "gelu":
+        return torch.nn.functional.gelu(x)
+    if name == "mish":
+        return torch.nn.functional.mish(x)
+    assert name == "identity"
+    return x
 
-    def __init__(self, weights: list[Tensor]) -> None:
+
+class Perceptron(torch.nn.Module):
+    """Matrix products with an activation between them, no biases: [E, F] -> [E, F'].
+
+    Args:
+        weights: [F, F'] of each layer.
+        activation: as in `activated`.
+    """
+
+    def __init__(self, weights: list[Tensor], activation: str = "silu") -> None:
         super().__init__()
+        self.activation = activation
         self.weights = torch.nn.ParameterList(
             torch.nn.Parameter(weight, requires_grad=False) for weight in weights
         )
@@ -87,7 +143,7 @@ class Perceptron(torch.nn.Module):
         for k, weight in enumerate(self.weights):
             x = x @ weight
             if k < self.last:
-                x = torch.nn.functional.silu(x)
+                x = activated(x, self.activation)
         return x
 
 

@@ -25,13 +25,15 @@ from .source import ReadingError, Results, Source, Structure, Wish
 
 MODULE = "torchani"
 INSTALL = ("torchani==2.9.0", "ase==3.29.0")
+READS = "folders of NeuroChem (ANI-1x), state_dicts and whole models of torchani 2.9; all members"
+WAY = "network"
 
 HARTREE = 27.211386024367243  # eV, CODATA 2014: ase.units.Hartree, which torchani's calculator uses
 NAMES = ("ANI1x", "ANI1ccx", "ANI1xnr", "ANI2x", "ANI2xr", "ANI2dr", "simple_ani")
 
 NOTES = (
     "torch's derivative of CELU is off by 1.5e-8 of its value in float64, and so are torchani's "
-    "forces: the comparison is with torchani whose CELU has its exact derivative",
+    "forces, in each layer: the comparison is with torchani whose CELU has its exact derivative",
 )
 
 Layers = list[tuple[Tensor, Tensor]]  # weights [inputs, outputs], biases [outputs]
@@ -294,11 +296,15 @@ def _module_of_neurochem(files: neurochem.Files, network: Mapping[str, Any]) -> 
 def _module_of_file(path: Path, head: str | None) -> Any:
     """The model in a state_dict, or a whole model."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        content = torch.load(path, map_location="cpu", weights_only=False)
-    except Exception as error:
-        raise ReadingError(f"{path} is no file of torch.save ({error})") from None
+        try:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError:
+            content = torch.load(path, map_location="cpu", weights_only=False)
+    except (pickle.UnpicklingError, AttributeError, EOFError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()
+        raise ReadingError(
+            f"{path} is no file of torch.save ({reason[0] if reason else 'no reason'})"
+        ) from None
     if isinstance(content, torch.nn.Module):
         return content
     if not isinstance(content, dict) or not all(

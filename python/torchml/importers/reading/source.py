@@ -84,7 +84,8 @@ class Source:
         cutoff: the largest distance of an edge (Å).
         layers: passes over the edges; atoms farther than `layers * cutoff` do not matter.
         dtypes: float types in which the model can be run, the preferred one first.
-        own_results: the package's own calculator.
+        own_results: the package's own calculator; None where there is none, then the energies are
+            differentiated before they are traced.
         energies: the energies of atoms, in the float type that was asked for.
         network: plain values from which a network of torchml is built.
         isolated: energies of isolated atoms by symbol (eV), for the report.
@@ -97,7 +98,7 @@ class Source:
     cutoff: float
     layers: int
     dtypes: tuple[str, ...]
-    own_results: Callable[[Structure], Results]
+    own_results: Callable[[Structure], Results] | None
     energies: EnergyFunction | None = None
     network: Mapping[str, Any] | None = None
     isolated: dict[str, float] = field(default_factory=dict)

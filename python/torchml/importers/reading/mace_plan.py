@@ -1,4 +1,4 @@
-"""The weights of a MACE model, as the plan of a `torchml.importers.mace.network`.
+"""The weights of a MACE model, as the plan of a `torchml.importers.networks.mace`.
 
 MACE's linear maps normalize their weights in many ways. The matrix of a map is read here from its
 values at unit vectors.
@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from ase.data import chemical_symbols
 from torch import Tensor
 
-from torchml.errors import ModelError
-from torchml.importers.mace.plan import part
+from .elements import SYMBOLS
+from .plan import Part, part
+from .source import ReadingError
 
 AgnesiTransform = part("AgnesiTransform")
 Basis = part("Basis")
@@ -39,8 +39,6 @@ Repulsion = part("Repulsion")
 SoftTransform = part("SoftTransform")
 TransformedBasis = part("TransformedBasis")
 
-Part = dict[str, Any]
-
 DENSITY = ("RealAgnosticDensityInteractionBlock", "RealAgnosticDensityResidualInteractionBlock")
 
 
@@ -52,7 +50,7 @@ def plan_of(model: Any, elements: list[int], head: int) -> dict[str, Any]:
         elements: places in its table of elements.
         head: place in its list of heads.
     """
-    symbols = [chemical_symbols[z] for z in model.atomic_numbers[elements].tolist()]
+    symbols = [SYMBOLS[z] for z in model.atomic_numbers[elements].tolist()]
     one_hot = torch.eye(len(model.atomic_numbers), dtype=torch.float64)[elements]
     count = len(model.interactions)
     readouts: list[Any] = list(model.readouts)
@@ -94,7 +92,7 @@ def plan_of(model: Any, elements: list[int], head: int) -> dict[str, Any]:
         shift = float(torch.atleast_1d(model.scale_shift.shift)[head])
     energies = torch.atleast_2d(model.atomic_energies_fn.atomic_energies)[head, elements] + shift
     references = dict(zip(symbols, energies.tolist(), strict=True))
-    return {"network": network, "references": references, "scale": scale}
+    return {"family": "mace", "network": network, "references": references, "scale": scale}
 
 
 def _functions(functions: Any) -> Part:
@@ -106,7 +104,7 @@ def _functions(functions: Any) -> Part:
         return GaussianFunctions(functions.gaussian_weights, float(functions.coeff))
     if kind == "ChebychevBasis":
         return ChebyshevFunctions(int(functions.num_basis))
-    raise ModelError(
+    raise ReadingError(
         f"distances are expanded in a {kind}, expected BesselBasis | GaussianBasis | ChebychevBasis"
     )
 
@@ -118,7 +116,7 @@ def _transform(transform: Any, numbers: Tensor) -> Part:
         return AgnesiTransform(radii, *(getattr(transform, name).double() for name in "qpa"))
     if kind == "SoftTransform":
         return SoftTransform(radii, transform.alpha.double())
-    raise ModelError(
+    raise ReadingError(
         f"distances are transformed by a {kind}, expected AgnesiTransform | SoftTransform"
     )
 
@@ -248,7 +246,7 @@ def _perceptron(network: Any) -> Part:
             weights.append(layer.weight * (factor * layer.var_out**0.5 / norm))
             continue
         if layer.act.f is not torch.nn.functional.silu:
-            raise ModelError(f"a radial network has the activation {layer.act.f}, expected SiLU")
+            raise ReadingError(f"a radial network has the activation {layer.act.f}, expected SiLU")
         weights.append(layer.weight * (factor / norm))
         factor = (1.0 if layer.act._is_id else layer.act.cst) * layer.var_out**0.5
     return Perceptron(weights)

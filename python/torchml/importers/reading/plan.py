@@ -1,0 +1,34 @@
+"""A network of torchml as plain values, which one process hands to another.
+
+The process that may read a pickle writes the plan: names of classes, tensors and numbers. Another
+process, which never imports the package, makes the network (`torchml.importers.networks.plan`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+Part = dict[str, Any]
+
+
+def part(name: str) -> Callable[..., Part]:
+    """The constructor of a part, which records its arguments instead of making the part.
+
+    Args:
+        name: of a class that the family's module in `torchml.importers.networks` knows.
+    """
+
+    def record(*arguments: Any) -> Part:
+        return {"part": name, "arguments": [_plain(value) for value in arguments]}
+
+    return record
+
+
+def _plain(value: Any) -> Any:
+    """Values without a graph of derivatives; a view becomes a tensor of its own."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    return [_plain(one) for one in value] if isinstance(value, list) else value
