@@ -11,6 +11,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -146,8 +147,8 @@ class Pieces:
     def of(ends: list[float]) -> Pieces:
         """Some 64 intervals between the first and the last end."""
         spacing = ends[-1] / _FEWEST_INTERVALS
-        parts = zip(ends, ends[1:], strict=False)
-        return Pieces(ends, [max(4, round((b - a) / spacing)) for a, b in parts], spacing)
+        counts = [max(4, round((b - a) / spacing)) for a, b in pairwise(ends)]
+        return Pieces(ends, counts, spacing)
 
     @property
     def begins(self) -> list[int]:
@@ -260,9 +261,7 @@ def _pieces(u: Tensor, degree: int) -> Tensor:
     return b
 
 
-def _error(
-    values: Callable[[Tensor], Tensor], table: Tensor, pieces: Pieces, finer: int
-) -> float:
+def _error(values: Callable[[Tensor], Tensor], table: Tensor, pieces: Pieces, finer: int) -> float:
     """The largest difference between knots, in parts of the largest value."""
     between = torch.tensor([0.11, 0.29, 0.5, 0.74, 0.93], dtype=torch.float64)
     distances = []

@@ -96,7 +96,9 @@ def load(
     Args:
         path: checkpoint of a training, TorchScript archive, or model of another package: a file, or
             a name that the package knows.
-        kind, species, head: short for `Foreign(kind, species, head)`.
+        kind: short for `Foreign(kind, species, head)`.
+        species: as `kind`.
+        head: as `kind`.
         foreign: how a model of another package is read; None for a checkpoint or an archive.
 
     Returns:
@@ -159,7 +161,8 @@ def opened(
 
     Args:
         model: as `path` of `load`.
-        kind, foreign: as in `load`.
+        kind: as in `load`.
+        foreign: as in `load`.
 
     Yields:
         The archive, in float64 where it is made here: simulations profit from exact derivatives.
@@ -187,7 +190,7 @@ def cast(model: EdgeModel, dtype: str) -> EdgeModel:
     if isinstance(model, Sum):
         for part in model.parts:
             cast(part.model, dtype)
-            part.kind = part.kind.to(network_dtype(part.model))
+            part.unit = part.unit.to(network_dtype(part.model))
         return model
     if isinstance(model, Archived):
         return model

@@ -26,7 +26,9 @@ class Calculator(AseCalculator):
         atoms: structure to attach the calculator to.
         label: of ASE.
         directory: of ASE.
-        source, head, python: for a model of another package, as for `torchml.export_model`.
+        source: the package of a model of another one, as for `torchml.export_model`.
+        head: with `source`, as there.
+        python: with `source`, as there.
         keywords: metadata that a `.pt` archive lacks, such as `species=["Si"]`, `cutoff=4.0` (Å),
             `layers=2`, `convention="graph"`; `MetadataKeywords` lists all of them.
 

@@ -30,7 +30,9 @@ class Potential:
         model: folder of a portable model, `.pt` or `.pt2` archive, checkpoint of a training, or
             name of an installed KIM model.
         device: "cpu", "cuda" or "cuda:K".
-        source, head, python: for a model of another package, as for `torchml.export_model`.
+        source: the package of a model of another one, as for `torchml.export_model`.
+        head: with `source`, as there.
+        python: with `source`, as there.
         keywords: metadata that a `.pt` archive lacks, such as `species=["Si"]`, `cutoff=4.0` (Å),
             `layers=2`, `convention="graph"`; `MetadataKeywords` lists all of them.
 

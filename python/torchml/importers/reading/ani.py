@@ -52,7 +52,6 @@ def open_model(wish: Wish) -> Source:
             f"{path}: no such file, expected a folder of NeuroChem (ani-1x_8x), an info file, or a "
             "state_dict of torchani 2.9; the name of a model is not enough"
         )
-    dtype = getattr(torch, wish.dtype or "float64")
     if path.is_dir() or path.suffix == ".info":
         if wish.head is not None:
             raise ReadingError(f"{path} has no heads, but '{wish.head}' was asked for")
@@ -63,14 +62,15 @@ def open_model(wish: Wish) -> Source:
         model = _module_of_file(path, wish.head)
         network = _of_module(model)
     network = subset(network, wish.species)
-    results = _own_results(_exact(model).to(dtype))
+    results = _own_results(_exact(model).double())
     species: list[str] = network["species"]
     return Source(
         species=species,
         cutoff=network["cutoff"],
         layers=1,
         dtypes=("float64", "float32"),
-        own_results=results,
+        own_results=results,  # in float64, whatever the type of the exported model
+        tolerance={"float64": 1e-8, "float32": 1e-8},
         network=network,
         isolated={symbol: results(_alone(symbol)).energy for symbol in species},
         provenance={
