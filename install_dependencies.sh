@@ -26,7 +26,7 @@ readonly mace_version=0.3.16
 # MACE's. fairchem-core asks for packages of GPUs too, so it is installed without dependencies.
 readonly importer_requirements=(
     sevenn==0.13.0 nequip==0.19.1 nequip-allegro==0.8.3 chgnet==0.4.2 matgl==4.1.0 torchani==2.9.0
-    dftd3==1.7.0 ase==3.29.0 torchtnt==0.2.4 submitit backoff wandb 'setuptools<81'
+    dftd3==1.7.0 tad-dftd3==0.7.0 ase==3.29.0 torchtnt==0.2.4 submitit backoff wandb 'setuptools<81'
 )
 readonly fairchem_version=2.24.0
 # The only wheel of torchani that carries weights, those of ANI-1x; the package is not installed.

@@ -13,14 +13,27 @@ namespace {
 
 namespace argument = KIM::COMPUTE_ARGUMENT_NAME;
 
+template <class Pointer>
+Pointer pointer_to(KIM::ModelComputeArguments const& arguments, KIM::ComputeArgumentName name) {
+  Pointer pointer = nullptr;
+  if (arguments.GetArgumentPointer(name, &pointer) != 0)
+    throw Error("KIM-API gave no pointer for " + name.ToString());
+  return pointer;
+}
+
 class KimNeighbors final : public NeighborSource {
  public:
-  explicit KimNeighbors(KIM::ModelComputeArguments const& arguments) : arguments_(arguments) {}
+  /// Where the model has a second list, it is that of ghosts.
+  KimNeighbors(KIM::ModelComputeArguments const& arguments, Model const& model)
+      : arguments_(arguments),
+        contributing_(pointer_to<int const*>(arguments, argument::particleContributing)),
+        of_ghosts_(static_cast<int>(model.cutoffs.size()) - 1) {}
 
   [[nodiscard]] std::span<int const> neighbors(int particle) const override {
     int count = 0;
     int const* list = nullptr;
-    if (arguments_.GetNeighborList(0, particle, &count, &list) != 0)
+    int const which = contributing_[particle] != 0 ? 0 : of_ghosts_;
+    if (arguments_.GetNeighborList(which, particle, &count, &list) != 0)
       throw Error("the simulator gave no neighbour list of particle " + std::to_string(particle) +
                   ", expected one");
     return {list, static_cast<std::size_t>(std::max(0, count))};
@@ -28,6 +41,8 @@ class KimNeighbors final : public NeighborSource {
 
  private:
   KIM::ModelComputeArguments const& arguments_;
+  int const* contributing_;
+  int of_ghosts_;
 };
 
 /// Where the simulator wants its results; null where it wants none.
@@ -46,14 +61,6 @@ struct Outputs {
     if (particle_virials != nullptr) std::fill_n(particle_virials, 6 * particles, value);
   }
 };
-
-template <class Pointer>
-Pointer pointer_to(KIM::ModelComputeArguments const& arguments, KIM::ComputeArgumentName name) {
-  Pointer pointer = nullptr;
-  if (arguments.GetArgumentPointer(name, &pointer) != 0)
-    throw Error("KIM-API gave no pointer for " + name.ToString());
-  return pointer;
-}
 
 void scale_into(double* target, std::span<double const> values, double factor) {
   if (target != nullptr)
@@ -85,7 +92,7 @@ void Computation::compute(Model const& model, KIM::ModelComputeArguments const& 
       scale_into(coordinates_.data(), coordinates, 1.0 / units.length);
       coordinates = coordinates_;
     }
-    KimNeighbors const neighbors(arguments);
+    KimNeighbors const neighbors(arguments, model);
     System const system{
         {pointer_to<int const*>(arguments, argument::particleSpeciesCodes), particles},
         coordinates,

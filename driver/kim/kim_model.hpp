@@ -1,6 +1,8 @@
 // What belongs to one KIM model object: the potential, its units, and the numbers KIM points to.
 #pragma once
 
+#include <vector>
+
 #include "potential.hpp"
 #include "units.hpp"
 
@@ -12,9 +14,11 @@ struct Model {
   Potential potential;
   Units units;
   int threads;                ///< of one evaluation
-  double cutoff;              ///< in the simulator's unit of length
   double influence_distance;  ///< in the simulator's unit of length
-  int only_contributing;      ///< 1: lists of ghosts are not read
+  /// Lists of the simulator: one for all particles, or one for those that contribute and one of
+  /// shorter reach for ghosts.
+  std::vector<double> cutoffs;         ///< in the simulator's unit of length
+  std::vector<int> only_contributing;  ///< 1: its lists of ghosts are not read
 };
 
 }  // namespace torchml::kim

@@ -43,7 +43,11 @@ std::unique_ptr<Model> create_model(KIM::ModelDriverCreate const& create, KIM::L
   auto model = std::unique_ptr<Model>(
       new Model{Potential(PotentialOptions{
                     .model = files.model, .declared = files.declared, .settings = settings}),
-                units, threads_that_fit(ranks), 0.0, 0.0, 0});
+                units,
+                threads_that_fit(ranks),
+                0.0,
+                {},
+                {}});
   if (int const requested = default_threads(ranks); requested > model->threads)
     create.LogEntry(KIM::LOG_VERBOSITY::information,
                     std::to_string(requested) + " threads were requested, but only " +
@@ -57,9 +61,15 @@ std::unique_ptr<Model> create_model(KIM::ModelDriverCreate const& create, KIM::L
                 ") but this driver was built with KIM_MODEL_DISABLE_GRAPH, expected None or "
                 "Descriptor");
 #endif
-  model->cutoff = spec.cutoff * units.length;
   model->influence_distance = spec.influence_distance() * units.length;
-  model->only_contributing = spec.layers == 1 ? 1 : 0;
+  auto const cutoffs = spec.cutoffs();
+  bool const shorter_for_ghosts = cutoffs.size() > 1 && cutoffs[1] < cutoffs[0];
+  model->cutoffs = {cutoffs[0] * units.length};
+  model->only_contributing = {spec.layers == 1 || shorter_for_ghosts ? 1 : 0};
+  if (shorter_for_ghosts) {
+    model->cutoffs.push_back(cutoffs[1] * units.length);
+    model->only_contributing.push_back(0);
+  }
   return model;
 }
 
@@ -78,7 +88,8 @@ void register_model(KIM::ModelDriverCreate& create, Model const& model) {
     require(create.SetSpeciesCode(name, static_cast<int>(code)), "species " + species[code]);
   }
   create.SetInfluenceDistancePointer(&model.influence_distance);
-  create.SetNeighborListPointers(1, &model.cutoff, &model.only_contributing);
+  create.SetNeighborListPointers(static_cast<int>(model.cutoffs.size()), model.cutoffs.data(),
+                                 model.only_contributing.data());
 }
 
 void register_arguments(KIM::ModelComputeArgumentsCreate& create, Model const& model) {

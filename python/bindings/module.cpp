@@ -259,6 +259,8 @@ PYBIND11_MODULE(_core, module) {
       .def_readonly("species", &ModelSpec::species)
       .def_readonly("cutoff", &ModelSpec::cutoff, "Å")
       .def_readonly("layers", &ModelSpec::layers)
+      .def_property_readonly("shell_cutoffs", &ModelSpec::cutoffs,
+                             "lengths of the edges into the atoms of each shell, Å")
       .def_property_readonly("influence_distance", &ModelSpec::influence_distance, "Å")
       .def_property_readonly(
           "convention", [](ModelSpec const& s) { return std::string(to_string(s.convention)); })

@@ -17,25 +17,44 @@ double margin_for(double cutoff, int layers) {
 
 }  // namespace
 
-bool CachedNeighbors::rebuild(System const& system, double cutoff, int layers) {
-  if (cutoff == cutoff_ && layers == this->layers() && !needs_rebuild(system)) return false;
-  cutoff_ = 0.0;  // nothing is kept if reading fails
-  margin_ = margin_for(cutoff, layers);
+bool CachedNeighbors::rebuild(System const& system, std::span<double const> cutoffs) {
+  if (kept_ && std::ranges::equal(cutoffs, cutoffs_) && !needs_rebuild(system)) return false;
+  kept_ = false;  // nothing is, if reading fails
+  cutoffs_.assign(cutoffs.begin(), cutoffs.end());
+  uniform_ = cutoffs_.front() == cutoffs_.back();
+  margin_ = margin_for(cutoffs_.back(), static_cast<int>(cutoffs_.size()));
   species_.assign(system.species.begin(), system.species.end());
   contributing_.assign(system.contributing.begin(), system.contributing.end());
   coordinates_.assign(system.coordinates.begin(), system.coordinates.end());
   present_ = contributing_;
-  read(system, cutoff + margin_, layers);
-  if (leave_out_excluded(system, cutoff)) read(system, cutoff + margin_, layers);
-  cutoff_ = cutoff;
+  read(system);
+  if (leave_out_excluded(system, cutoffs_.front())) read(system);
+  kept_ = true;
   return true;
 }
 
-std::span<int const> CachedNeighbors::neighbors(int particle) const {
+std::size_t CachedNeighbors::place_of(int particle) const {
   auto const place = static_cast<std::size_t>(place_[particle]);
   if (place >= listed())
     throw Error("particle " + std::to_string(particle) + " has no neighbour list, expected one");
+  return place;
+}
+
+std::span<int const> CachedNeighbors::neighbors(int particle) const {
+  auto const place = place_of(particle);
   return std::span(neighbors_).subspan(offsets_[place], offsets_[place + 1] - offsets_[place]);
+}
+
+std::span<int const> CachedNeighbors::neighbors_within(int particle, int hops) const {
+  if (uniform_) return neighbors(particle);
+  auto const place = place_of(particle);
+  auto const end = ends_[place * cutoffs_.size() + static_cast<std::size_t>(hops)];
+  return std::span(neighbors_).subspan(offsets_[place], end - offsets_[place]);
+}
+
+int CachedNeighbors::hops_to(int particle) const {
+  auto const shell = std::ranges::upper_bound(counts_, place_of(particle));
+  return static_cast<int>(shell - counts_.begin());
 }
 
 bool CachedNeighbors::needs_rebuild(System const& system) const {
@@ -73,13 +92,14 @@ bool CachedNeighbors::leave_out_excluded(System const& system, double cutoff) {
   return !excluded.empty();
 }
 
-void CachedNeighbors::read(System const& system, double range, int layers) {
+void CachedNeighbors::read(System const& system) {
   auto const particles = static_cast<int>(system.size());
   place_.assign(system.size(), -1);
   reached_.clear();
   counts_.clear();
   offsets_.assign(1, 0);
   neighbors_.clear();
+  ends_.clear();
   source_ends_.clear();
   source_.clear();
 
@@ -92,30 +112,57 @@ void CachedNeighbors::read(System const& system, double range, int layers) {
     if (present_[i] != 0) reach(i);
   counts_.push_back(reached_.size());
 
-  double const* const x = system.coordinates.data();
-  for (int hops = 0; hops < layers; ++hops) {
+  for (int hops = 0; hops < static_cast<int>(cutoffs_.size()); ++hops) {
     for (auto k = offsets_.size() - 1; k < counts_.back(); ++k) {
-      int const i = reached_[k];
-      auto const list = system.neighbors->neighbors(i);
-      source_.insert(source_.end(), list.begin(), list.end());
-      source_ends_.push_back(source_.size());
-      double const* const xi = x + 3 * std::int64_t{i};
-      for (int const j : list) {
-        if (j < 0 || j >= particles)
-          throw Error("neighbour " + std::to_string(j) + " of particle " + std::to_string(i) +
-                      " does not exist, expected an index below " + std::to_string(particles));
-        double const* const xj = x + 3 * std::int64_t{j};
-        double const dx = xj[0] - xi[0];
-        double const dy = xj[1] - xi[1];
-        double const dz = xj[2] - xi[2];
-        if (!(dx * dx + dy * dy + dz * dz < range * range)) continue;
-        neighbors_.push_back(j);
-        reach(j);
-      }
+      auto const begin = neighbors_.size();
+      read_list(system, reached_[k], hops);
+      for (auto n = begin; n < neighbors_.size(); ++n) reach(neighbors_[n]);
       offsets_.push_back(neighbors_.size());
     }
     counts_.push_back(reached_.size());
   }
+}
+
+/// Keeps the near pairs of a particle; with several cutoffs, those within the smallest one first.
+void CachedNeighbors::read_list(System const& system, int particle, int hops) {
+  auto const particles = static_cast<int>(system.size());
+  auto const list = system.neighbors->neighbors(particle);
+  auto const begin = source_.size();
+  source_.insert(source_.end(), list.begin(), list.end());
+  source_ends_.push_back(source_.size());
+  auto const given = std::span(source_).subspan(begin);
+  double const* const x = system.coordinates.data();
+  double const* const xi = x + 3 * std::int64_t{particle};
+  double const range = cutoffs_[hops] + margin_;
+  squares_.clear();
+  for (int const j : given) {
+    if (j < 0 || j >= particles)
+      throw Error("neighbour " + std::to_string(j) + " of particle " + std::to_string(particle) +
+                  " does not exist, expected an index below " + std::to_string(particles));
+    double const* const xj = x + 3 * std::int64_t{j};
+    double const dx = xj[0] - xi[0];
+    double const dy = xj[1] - xi[1];
+    double const dz = xj[2] - xi[2];
+    double const square = dx * dx + dy * dy + dz * dz;
+    if (!uniform_)
+      squares_.push_back(square);
+    else if (square < range * range)
+      neighbors_.push_back(j);
+  }
+  if (uniform_) return;
+  auto const layers = cutoffs_.size();
+  ends_.resize(ends_.size() + layers, neighbors_.size());
+  auto const ends = std::span(ends_).last(layers);
+  double below = 0.0;
+  for (auto k = layers; k-- > static_cast<std::size_t>(hops);) {
+    double const above = (cutoffs_[k] + margin_) * (cutoffs_[k] + margin_);
+    if (above > below)
+      for (std::size_t n = 0; n < given.size(); ++n)
+        if (squares_[n] >= below && squares_[n] < above) neighbors_.push_back(given[n]);
+    ends[k] = neighbors_.size();
+    below = above;
+  }
+  std::ranges::fill(ends.first(static_cast<std::size_t>(hops)), neighbors_.size());
 }
 
 }  // namespace torchml

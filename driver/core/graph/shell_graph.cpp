@@ -2,8 +2,8 @@
 
 namespace torchml {
 
-void ShellGraph::build(System const& system, CachedNeighbors const& lists, double cutoff,
-                       int layers, std::span<int const> owners) {
+void ShellGraph::build(System const& system, CachedNeighbors const& lists,
+                       std::span<double const> cutoffs, std::span<int const> owners) {
   auto const particles = static_cast<std::int64_t>(system.size());
   nodes.clear();
   sources.clear();
@@ -26,10 +26,10 @@ void ShellGraph::build(System const& system, CachedNeighbors const& lists, doubl
     if (system.contributing[i] != 0) visit(i);
   node_counts.push_back(static_cast<std::int64_t>(nodes.size()));
 
-  double const cutoff_squared = cutoff * cutoff;
   double const* const x = system.coordinates.data();
   std::int64_t target = 0;
-  for (int shell = 0; shell < layers; ++shell) {
+  for (double const cutoff : cutoffs) {
+    double const cutoff_squared = cutoff * cutoff;
     for (; target < node_counts.back(); ++target) {
       auto const i = nodes[target];
       double const* const xi = x + 3 * i;

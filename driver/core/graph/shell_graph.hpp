@@ -27,11 +27,17 @@ struct ShellGraph {
   std::vector<std::int64_t> node_counts;  ///< [n + 1] nodes in shells 0..k
   std::vector<std::int64_t> edge_counts;  ///< [n] edges into shells 0..k
 
-  /// Rebuilds the graph of `layers` shells with the pairs closer than `cutoff` (Å), which `lists`
-  /// must hold for all nodes but those of the last shell; reads each list once and takes time
-  /// linear in their lengths. `owners` [N] may be empty: each particle owns itself.
-  void build(System const& system, CachedNeighbors const& lists, double cutoff, int layers,
+  /// Rebuilds the graph with the pairs closer than cutoffs[k] (Å) of the nodes in shell k, which
+  /// `lists` must hold; reads each list once and takes time linear in their lengths. `owners` [N]
+  /// may be empty: each particle owns itself.
+  void build(System const& system, CachedNeighbors const& lists, std::span<double const> cutoffs,
              std::span<int const> owners = {});
+
+  /// The same with one cutoff for all layers.
+  void build(System const& system, CachedNeighbors const& lists, double cutoff, int layers,
+             std::span<int const> owners = {}) {
+    build(system, lists, std::vector<double>(static_cast<std::size_t>(layers), cutoff), owners);
+  }
 
  private:
   std::vector<std::int64_t> node_of_;  ///< [N] scratch: node of each particle or -1

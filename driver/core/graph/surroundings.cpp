@@ -20,8 +20,10 @@ double coordinate_tolerance(System const& system) {
 
 bool same_surroundings(System const& system, CachedNeighbors const& neighbors, double tolerance,
                        int particle, int other, std::span<int const> owners) {
-  auto const list = neighbors.neighbors(particle);
-  auto const others = neighbors.neighbors(other);
+  // As far as the particle that is reached later has to look.
+  int const hops = std::max(neighbors.hops_to(particle), neighbors.hops_to(other));
+  auto const list = neighbors.neighbors_within(particle, hops);
+  auto const others = neighbors.neighbors_within(other, hops);
   if (system.species[particle] != system.species[other] || list.size() != others.size())
     return false;
   auto const shift = position(system, particle) - position(system, other);

@@ -4,6 +4,7 @@
 // be a node of its own, since its edges still have their own vectors.
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 #include "graph/cached_neighbors.hpp"
 #include "graph/ghost_folding.hpp"
@@ -14,6 +15,11 @@
 
 namespace torchml {
 namespace {
+
+/// The longest edges into ghosts.
+double of_ghosts(std::span<double const> cutoffs) {
+  return cutoffs.size() > 1 ? cutoffs[1] : cutoffs.front();
+}
 
 class EdgeInputs final : public InputBuilder {
  public:
@@ -29,13 +35,15 @@ class EdgeInputs final : public InputBuilder {
 
   ModelInputs build(System const& given, bool gradient) override {
     auto const& spec = settings_.spec;
+    auto const cutoffs = spec.cutoffs();
     bool const known = !given.owners.empty();  // then all nodes are contributing particles
-    bool const renewed = lists_.rebuild(given, spec.cutoff, known ? 1 : spec.layers);
+    bool const renewed =
+        lists_.rebuild(given, std::span(cutoffs).first(known ? 1 : cutoffs.size()));
     if (lists_.reached_within(0) == 0) return {};
     System const system = lists_.present(given);
     auto const owners =
-        known ? system.owners : folding_.owners(system, lists_, renewed, spec.cutoff);
-    graph_.build(system, lists_, spec.cutoff, spec.layers, owners);
+        known ? system.owners : folding_.owners(system, lists_, renewed, of_ghosts(cutoffs));
+    graph_.build(system, lists_, cutoffs, owners);
     auto const nodes = static_cast<std::int64_t>(graph_.nodes.size());
     auto const edges = static_cast<std::int64_t>(graph_.sources.size());
     auto const& device = settings_.device;

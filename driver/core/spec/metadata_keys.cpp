@@ -26,6 +26,8 @@ std::vector<MetadataKey> make_keys() {
       {"species", "", words, "chemical symbols in the order of the species codes"},
       {"cutoff", "", length, "radius of a neighbour list, Å"},
       {"layers", "", integer, "message-passing layers; the influence distance is layers * cutoff"},
+      {"shell_cutoffs", "", words,
+       "lengths of the edges into the atoms of each shell, Å; the influence distance is their sum"},
       {"dtype", "", choice, "float type of the model", float_types},
       {"input_dtype", "", choice, "float type of forward's arguments, if another", float_types},
       {"species_input",

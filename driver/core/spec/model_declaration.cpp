@@ -1,6 +1,8 @@
 #include "spec/model_declaration.hpp"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 
 #include "torchml/common/error.hpp"
 #include "torchml/common/text.hpp"
@@ -110,7 +112,37 @@ int layers_of(Fields const& fields, Convention convention) {
   return 1;
 }
 
+/// One length for each shell, none longer than the one before; the first is the cutoff.
+std::vector<double> shell_cutoffs_of(Fields const& fields, ModelSpec const& spec) {
+  std::vector<double> lengths;
+  auto const* field = fields.find("shell_cutoffs");
+  if (field == nullptr) return lengths;
+  for (auto const& word : std::get<std::vector<std::string>>(field->value))
+    if (auto const length = parse_number<double>(word)) lengths.push_back(*length);
+  auto const words = std::get<std::vector<std::string>>(field->value).size();
+  bool const fits = spec.convention == Convention::edges && lengths.size() == words &&
+                    words == static_cast<std::size_t>(spec.layers) &&
+                    lengths.front() == spec.cutoff && lengths.back() > 0.0 &&
+                    std::ranges::is_sorted(lengths, std::greater<>());
+  if (!fits)
+    refuse("shell_cutoffs", *field,
+           "for a model of the convention 'edges' one length for each layer, none longer than the "
+           "one before, the first " +
+               shortest(spec.cutoff) + " Å");
+  return lengths;
+}
+
 }  // namespace
+
+std::vector<double> ModelSpec::cutoffs() const {
+  if (!shell_cutoffs.empty()) return shell_cutoffs;
+  return std::vector<double>(static_cast<std::size_t>(layers), cutoff);
+}
+
+double ModelSpec::influence_distance() const {
+  if (shell_cutoffs.empty()) return cutoff * layers;
+  return std::accumulate(shell_cutoffs.begin(), shell_cutoffs.end(), 0.0);
+}
 
 std::string_view to_string(Convention value) {
   switch (value) {
@@ -148,6 +180,7 @@ ModelSpec merge(std::vector<Declaration> const& declarations) {
     spec.cutoff = std::get<double>(fields.require("cutoff").value);
   }
   spec.layers = layers_of(fields, spec.convention);
+  spec.shell_cutoffs = shell_cutoffs_of(fields, spec);
   if (auto const* field = fields.find("dtype")) spec.dtype = scalar_type(*field);
   if (auto const* field = fields.find("input_dtype")) spec.input_dtype = scalar_type(*field);
   if (auto const* field = fields.find("species_input"))

@@ -30,9 +30,10 @@ std::string_view to_string(SpeciesInput value);
 
 /// A complete declaration: the engine needs nothing else to prepare inputs.
 struct ModelSpec {
-  std::vector<std::string> species;  ///< position = KIM species code
-  double cutoff = 0.0;               ///< Å
-  int layers = 1;                    ///< message-passing layers; 1 is a local model
+  std::vector<std::string> species;   ///< position = KIM species code
+  double cutoff = 0.0;                ///< Å
+  int layers = 1;                     ///< message-passing layers; 1 is a local model
+  std::vector<double> shell_cutoffs;  ///< Å, `edges`: of edges into each shell; empty: the cutoff
   Convention convention = Convention::raw;
   ScalarType dtype = ScalarType::float64;
   std::optional<ScalarType> input_dtype;  ///< of forward's arguments, where that is another type
@@ -47,8 +48,11 @@ struct ModelSpec {
   /// Type of forward's floating-point arguments.
   [[nodiscard]] ScalarType input_type() const { return input_dtype.value_or(dtype); }
 
+  /// Lengths (Å) of the edges into the atoms reached in 0, 1, .. layers - 1 hops.
+  [[nodiscard]] std::vector<double> cutoffs() const;
+
   /// Ghosts are needed out to here (Å): each layer looks one cutoff further.
-  [[nodiscard]] double influence_distance() const { return cutoff * layers; }
+  [[nodiscard]] double influence_distance() const;
 };
 
 /// Merges declarations into one spec. Throws Error when merge_metadata does, or when a required key

@@ -36,6 +36,7 @@ class MetadataKeywords(TypedDict, total=False):
     species: str | Sequence[str]
     cutoff: float
     layers: int
+    shell_cutoffs: str | Sequence[str]
     dtype: str
     input_dtype: str
     species_input: str
@@ -56,6 +57,8 @@ class ModelMetadata:
         species: chemical symbols in the order of the species codes.
         cutoff: radius of one neighbour list (Å).
         layers: message-passing layers; the influence distance is `layers * cutoff`.
+        shell_cutoffs: lengths of the edges into the atoms of each shell (Å, as texts), where they
+            differ (convention edges); the influence distance is their sum.
         dtype: float type of the model, float32 or float64.
         input_dtype: float type of its inputs, where it differs from `dtype`.
         species_input: what the species argument holds, code or atomic_number.
@@ -83,6 +86,7 @@ class ModelMetadata:
     species: tuple[str, ...] | None = None
     cutoff: float | None = None
     layers: int | None = None
+    shell_cutoffs: tuple[str, ...] | None = None
     dtype: str | None = None
     input_dtype: str | None = None
     species_input: str | None = None

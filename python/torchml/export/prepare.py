@@ -216,6 +216,9 @@ def _converted_sum(
     """Convert each part on its own, in structures of the size of its own cutoff."""
     models: list[EdgeModel] = []
     checks: list[Check] = []
+    fixed = network_dtype(total.models()[0])  # of a traced model; the others follow it
+    if fixed == torch.float32:
+        dtype = "float32"
     curves = [part for part in total.models() if has_radial_functions(part)] or total.models()[:1]
     for name, part in zip(total.names, total.models(), strict=True):
         splines = any(part is one for one in curves)

@@ -190,7 +190,7 @@ def cast(model: EdgeModel, dtype: str) -> EdgeModel:
     if isinstance(model, Sum):
         for part in model.parts:
             cast(part.model, dtype)
-            part.kind = part.kind.to(network_dtype(part.model))
+            part.unit = part.unit.to(network_dtype(part.model))
         return model
     if isinstance(model, Archived):
         return model

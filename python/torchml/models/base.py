@@ -37,7 +37,8 @@ class EdgeModel(torch.nn.Module):
     Attributes:
         species: chemical symbols; species code `k` in the input means `species[k]`.
         cutoff: neighbours are closer than this (Å).
-        layers: message-passing layers; the influence distance is `layers * cutoff`.
+        layers: message-passing layers; the influence distance is `layers * cutoff`, unless
+            `shell_cutoffs` says less.
         radial: True when the energy depends on the edge vectors through their lengths only.
         width: columns of `node_features`; 0 where a model has none.
         convention: default calling convention of the exported model.
@@ -132,6 +133,13 @@ class EdgeModel(torch.nn.Module):
             float[n, width] with n >= `node_counts[0]`.
         """
         raise NotImplementedError
+
+    def shell_cutoffs(self) -> list[float]:
+        """Return the lengths of the edges into the atoms that are 0, 1, .. hops away (Å).
+
+        None is longer than the one before; their sum is the influence distance.
+        """
+        return [self.cutoff] * self.layers
 
     def calibrate(
         self,

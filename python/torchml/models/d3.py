@@ -99,6 +99,9 @@ class D3(EdgeModel):
             self.register_buffer(name, values)
         self.to(float_type(dtype))
 
+    def shell_cutoffs(self) -> list[float]:
+        return [self.cutoff, self.coordination_cutoff]
+
     def forward(
         self,
         species: Tensor,

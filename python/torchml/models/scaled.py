@@ -46,6 +46,9 @@ class Scaled(EdgeModel):
         energies: Tensor = self.network(species, edge_vectors, edge_index, node_counts, edge_counts)
         return energies.to(torch.float64) * self.scale + self.references.index_select(0, species)
 
+    def shell_cutoffs(self) -> list[float]:
+        return self.network.shell_cutoffs()
+
     def node_features(
         self,
         species: Tensor,

@@ -95,6 +95,7 @@ def describe(model: EdgeModel, convention: str) -> ModelMetadata:
         cutoff=model.cutoff,
         layers=model.layers,
         dtype=_dtype(model),
+        shell_cutoffs=_shell_cutoffs(model) if convention == "edges" else None,
         input_dtype="float64" if exact and _dtype(model) == "float32" else None,
         species_input="code",
         stage_edges="directed" if convention == "graph" else None,
@@ -109,6 +110,12 @@ def describe(model: EdgeModel, convention: str) -> ModelMetadata:
         descriptor=core.kind_name(parameters),
         descriptor_parameters=core.format_parameters(parameters),
     )
+
+
+def _shell_cutoffs(model: EdgeModel) -> tuple[str, ...] | None:
+    """The lengths as texts; None where they are all the cutoff."""
+    lengths = model.shell_cutoffs()
+    return tuple(map(repr, lengths)) if min(lengths) < model.cutoff else None
 
 
 def _source(model: EdgeModel, convention: str) -> str:

@@ -1,6 +1,5 @@
 """A sum of potentials with cutoffs of their own, evaluated with one list of edges."""
 
-import math
 from typing import Any
 
 import torch
@@ -86,7 +85,7 @@ class Part(torch.nn.Module):
 
     __constants__ = ["exact", "filtered", "layers"]  # noqa: RUF012  (TorchScript reads it)
     codes: Tensor
-    kind: Tensor
+    unit: Tensor
 
     def __init__(self, model: EdgeModel, species: list[str], cutoff: float) -> None:
         super().__init__()
@@ -102,8 +101,8 @@ class Part(torch.nn.Module):
             )
         codes = [model.species.index(symbol) for symbol in species]
         self.register_buffer("codes", torch.tensor(codes))
-        # The float type of the edge vectors that the part takes.
-        self.register_buffer("kind", torch.zeros((), dtype=network_dtype(model) or torch.float64))
+        # A divisor, see `Sum.set_scale`, in the float type of the edge vectors that the part takes.
+        self.register_buffer("unit", torch.ones((), dtype=network_dtype(model) or torch.float64))
 
     def forward(
         self,
@@ -136,7 +135,7 @@ class Part(torch.nn.Module):
         """Return the arguments of the part, as it would get them alone."""
         species = self.codes.index_select(0, species)
         if not self.exact:
-            edge_vectors = edge_vectors.to(self.kind.dtype)
+            edge_vectors = edge_vectors.to(self.unit.dtype)
         if self.filtered:
             nodes, edges, edge_index, node_counts, edge_counts = self.graph(
                 r, edge_index, species.size(0), node_counts[0]
@@ -175,14 +174,15 @@ class Sum(EdgeModel):
     """
 
     label = "sum"
-    units: Tensor
 
     def __init__(self, parts: list[EdgeModel], names: list[str] | None = None) -> None:
         if len(parts) == 0:
             raise TorchMLError("Sum: there are no parts, expected at least one potential")
         species = parts[0].species
-        cutoff = max(part.cutoff for part in parts)
-        super().__init__(species, cutoff, max(_layers(part, cutoff) for part in parts))
+        cutoffs = _shell_cutoffs(parts)
+        cutoff = cutoffs[0]
+        super().__init__(species, cutoff, len(cutoffs))
+        self.cutoffs = cutoffs
         self.names = list(names) if names is not None else _names(parts)
         if len(self.names) != len(parts) or len(set(self.names)) != len(parts):
             raise TorchMLError(
@@ -193,8 +193,6 @@ class Sum(EdgeModel):
         self.radial = all(part.radial for part in parts)
         self.exact_distances = any(part.exact for part in self.parts)
         self.physical = all(part.physical for part in parts)
-        # Divisors of the parts: see `set_scale`.
-        self.register_buffer("units", torch.ones(len(parts), dtype=torch.float64))
 
     def forward(
         self,
@@ -205,7 +203,8 @@ class Sum(EdgeModel):
         edge_counts: list[int],
     ) -> Tensor:
         energies = self.part_energies(species, edge_vectors, edge_index, node_counts, edge_counts)
-        total = (energies / self.units.unsqueeze(1)).sum(0)
+        units = torch.stack([part.unit.to(torch.float64) for part in self.parts])
+        total = (energies / units.unsqueeze(1)).sum(0)
         return torch.nn.functional.pad(total, [0, species.size(0) - total.size(0)])
 
     @torch.jit.export
@@ -232,14 +231,17 @@ class Sum(EdgeModel):
         ]
         return torch.stack(energies)
 
+    def shell_cutoffs(self) -> list[float]:
+        return list(self.cutoffs)
+
     def models(self) -> list[EdgeModel]:
         """Return the potentials."""
         return [part.model for part in self.parts]
 
     def set_scale(self, scale: float) -> None:
-        for k, part in enumerate(self.parts):
+        for part in self.parts:
             if part.model.physical:
-                self.units[k] = scale
+                part.unit.fill_(scale)
 
     def calibrate(
         self,
@@ -292,13 +294,30 @@ def unfolded(model: EdgeModel) -> EdgeModel:
     return Sum(parts, total.names).train(model.training)
 
 
-def _layers(part: EdgeModel, cutoff: float) -> int:
-    """Shells of the sum that contain the targets of all edges of a part, and one more.
+def _shell_cutoffs(parts: list[EdgeModel]) -> list[float]:
+    """The lengths that the edges into each shell of the sum need.
 
-    With h = floor(cutoff / part.cutoff), h hops of the part are at most one hop of the sum.
+    A shell of the sum holds all atoms that a part reaches by hops of the same length together. Into
+    the shells that lie as far as the part's atoms, the edges are as long as the part wants.
     """
-    hops = math.floor(cutoff / part.cutoff)
-    return 1 + math.ceil((part.layers - 1) / hops)
+    lengths = [part.shell_cutoffs() for part in parts]
+    cutoffs = [max(one[0] for one in lengths)]
+    before = [0] * len(parts)  # hops of each part within the shells before the last one
+    while True:
+        hops = [_hops(one, k, cutoffs[-1]) for one, k in zip(lengths, before, strict=True)]
+        wanted = [one[k + 1] for one, k in zip(lengths, before, strict=True) if k + 1 < len(one)]
+        if not wanted:
+            return cutoffs
+        cutoffs.append(max(wanted))
+        before = hops
+
+
+def _hops(lengths: list[float], start: int, reach: float) -> int:
+    """How many hops of a part, the first ones included, lie within one more hop of the sum."""
+    end = start
+    while end < len(lengths) and sum(lengths[start : end + 1]) <= reach:
+        end += 1
+    return end
 
 
 def _names(parts: list[EdgeModel]) -> list[str]:

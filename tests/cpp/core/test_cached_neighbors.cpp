@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -63,6 +65,57 @@ TEST(CachedNeighbors, GiveTheGraphOfTheSimulatorsOwnLists) {
   }
   EXPECT_GE(rebuilt, 1);
   EXPECT_LT(rebuilt, 30) << "lists were never kept";
+}
+
+TEST(CachedNeighbors, HoldShorterPairsOfParticlesFartherAway) {
+  auto system = rattled();
+  std::vector<double> const cutoffs = {4.0, 2.5, 2.5, 1.8};
+  CachedNeighbors lists;
+  for (int step = 0; step < 5; ++step) {
+    system.move(0.02, static_cast<unsigned>(step));
+    auto const view = system.view();
+    lists.rebuild(view, cutoffs);
+    auto const within = [&](int i, int j, double length) {
+      double square = 0.0;
+      for (int c = 0; c < 3; ++c)
+        square += std::pow(view.coordinates[3 * i + c] - view.coordinates[3 * j + c], 2);
+      return square < length * length;
+    };
+    for (std::size_t k = 0; k < lists.listed(); ++k) {
+      int const i = lists.reached()[k];
+      int const hops = lists.hops_to(i);
+      EXPECT_LT(k, lists.reached_within(hops));
+      EXPECT_TRUE(hops == 0 || k >= lists.reached_within(hops - 1));
+      for (int far = 0; far < 4; ++far) {
+        auto const list = lists.neighbors_within(i, far);
+        std::set<int> const found(list.begin(), list.end());
+        EXPECT_EQ(found.size(), list.size());
+        double const length = cutoffs[static_cast<std::size_t>(std::max(hops, far))];
+        for (int const j : system.view().neighbors->neighbors(i)) {
+          EXPECT_TRUE(!within(i, j, length) || found.contains(j));
+          EXPECT_TRUE(within(i, j, length + 0.5) || !found.contains(j));
+        }
+      }
+    }
+    ShellGraph graph;
+    graph.build(view, lists, cutoffs);
+    std::size_t edge = 0;
+    std::int64_t begin = 0;
+    for (std::size_t shell = 0; shell < cutoffs.size(); ++shell) {
+      for (auto node = begin; node < graph.node_counts[shell]; ++node) {
+        int const i = static_cast<int>(graph.nodes[node]);
+        std::multiset<int> expected;
+        std::multiset<int> found;
+        for (int const j : view.neighbors->neighbors(i))
+          if (within(i, j, cutoffs[shell])) expected.insert(j);
+        for (; edge < graph.targets.size() && graph.targets[edge] == node; ++edge)
+          found.insert(graph.source_particles[edge]);
+        ASSERT_EQ(found, expected);
+      }
+      begin = graph.node_counts[shell];
+      ASSERT_EQ(graph.edge_counts[shell], static_cast<std::int64_t>(edge));
+    }
+  }
 }
 
 TEST(CachedNeighbors, ListTheParticlesWithinTheHopsOfTheModel) {

@@ -33,6 +33,23 @@ def forward(self, species, edge_vectors, edge_index, contributing):
     return h
 )";
 
+/// Long edges into the contributing atoms; what their sources are, shorter ones tell.
+std::string const shorter_edges_of_ghosts = R"(
+def forward(self, species, edge_vectors, edge_index, contributing,
+            node_counts: List[int], edge_counts: List[int]):
+    r = edge_vectors.square().sum(1).sqrt()
+    short = self.w * (1 - (r / 3.0).square()).clamp(min=0.0).pow(3)
+    long = self.w * (1 - (r / 4.0).square()).clamp(min=0.0).pow(3)
+    h = 1.0 + 0.3 * species.to(edge_vectors.dtype)
+    for layer in range(2):
+        e = edge_counts[2 - layer]
+        m = h.index_select(0, edge_index[0, :e]) * short[:e]
+        h = torch.tanh(0.5 * h + 0.2 * torch.zeros_like(h).index_add(0, edge_index[1, :e], m))
+    e = edge_counts[0]
+    m = h.index_select(0, edge_index[0, :e]) * long[:e]
+    return h + torch.zeros_like(h).index_add(0, edge_index[1, :e], m)
+)";
+
 PeriodicSystem rattled(int cells = 2) {
   auto system = diamond(cells, 0.15);
   system.surround(layers * cutoff + skin, cutoff + skin);
@@ -250,6 +267,39 @@ TEST_F(FoldedForces, OfTwoRanks) {
     give_to_rank(system, rank);
     expect_same(system, Folding::several_ranks, 11, false, move);
   }
+}
+
+TEST_F(FoldedForces, WithShorterEdgesOfGhosts) {
+  path_ = write_model(folder_, shorter_edges_of_ghosts,
+                      {{"species", "Si O"},
+                       {"cutoff", "4.0"},
+                       {"layers", "3"},
+                       {"convention", "edges"},
+                       {"shell_cutoffs", "4.0 3.0 3.0"}});
+  auto one = rattled();
+  one.surround(10.0 + skin, cutoff + skin);
+  expect_same(one, Folding::one_rank, 4, false, move);
+  for (int rank : {0, 1}) {
+    auto system = rattled(3);
+    system.surround(10.0 + skin, cutoff + skin);
+    give_to_rank(system, rank);
+    expect_same(system, Folding::several_ranks, 11, false, move);
+  }
+}
+
+TEST(GhostFolding, FoldsWhereEdgesOfGhostsAreShorter) {
+  auto system = rattled();
+  std::vector<double> const cutoffs = {4.0, 3.0, 2.5};
+  CachedNeighbors lists;
+  GhostFolding ghosts(Folding::one_rank);
+  ShellGraph graph;
+  for (int step = 0; step <= 2; ++step) {
+    if (step > 0) system.move(0.003, static_cast<unsigned>(step));
+    bool const renewed = lists.rebuild(system.view(), cutoffs);
+    auto const owners = ghosts.owners(system.view(), lists, renewed, cutoffs[1]);
+    graph.build(system.view(), lists, cutoffs, owners);
+  }
+  EXPECT_EQ(graph.nodes.size(), 64U);
 }
 
 TEST_F(FoldedForces, OfASlabWithFreeSurfaces) {

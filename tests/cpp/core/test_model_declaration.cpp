@@ -23,6 +23,17 @@ TEST(ModelSpec, InfluenceDistanceIsLayersTimesCutoff) {
   EXPECT_DOUBLE_EQ(merge({{"a.param", graph}}).influence_distance(), 12.0);
 }
 
+TEST(ModelSpec, LengthsByShellAddUpToTheInfluenceDistance) {
+  auto const edges = with(graph, "convention", "edges");
+  EXPECT_EQ(merge({{"a.param", edges}}).cutoffs(), (std::vector<double>{4.0, 4.0, 4.0}));
+  auto const spec = merge({{"a.param", with(edges, "shell_cutoffs", "4.0 2.5 2")}});
+  EXPECT_EQ(spec.cutoffs(), (std::vector<double>{4.0, 2.5, 2.0}));
+  EXPECT_DOUBLE_EQ(spec.influence_distance(), 8.5);
+  for (auto const* wrong : {"4.0 2.5", "4 2 2 2", "4.0 4.5 2.0", "3 2 1", "4 x 2", "4 2 0"})
+    EXPECT_TRUE(contains(error_for(with(edges, "shell_cutoffs", wrong)), "the first 4 Å")) << wrong;
+  EXPECT_TRUE(contains(error_for(with(graph, "shell_cutoffs", "4.0 2.5 2")), "'edges'"));
+}
+
 TEST(ModelSpec, SourcesComplementEachOther) {
   auto const spec =
       merge({{"a.param", graph}, {"metadata", {{"edges", "directed"}, {"cutoff", "4"}}}});

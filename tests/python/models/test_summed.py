@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from ase.build import bulk
 from ase.calculators.calculator import PropertyNotImplementedError
 
 from helpers import checkpoints
@@ -44,13 +45,13 @@ def schnet(species, cutoff, layers):
     return SchNet(species, cutoff, layers=layers, features=6, gaussians=5)
 
 
-# Parts, cutoff of the sum, and its layers.
+# Parts, and the lengths of the edges into each shell of the sum.
 SUMS = {
-    "network and repulsion": (lambda: [scaled(3), ZBL(["O", "Si"], 0.9, 1.8)], 3.0, 3),
-    "three hops in one": (lambda: [scaled(3), ZBL(SPECIES), d3(["O", "C", "Si"])], 9.0, 2),
+    "network and repulsion": (lambda: [scaled(3), ZBL(["O", "Si"], 0.9, 1.8)], [3.0, 3.0, 3.0]),
+    "three hops in one": (lambda: [scaled(3), ZBL(SPECIES), d3(["O", "C", "Si"])], [9.0, 6.0]),
     # Three hops reach the second shell, whose edges are needed: four layers in two would be wrong.
-    "two hops in one": (lambda: [scaled(4), d3(["Si", "O"], 7.0, 5.0)], 7.0, 3),
-    "one hop in one": (lambda: [scaled(3), schnet(["C", "O", "Si"], 4.0, 2)], 4.0, 3),
+    "two hops in one": (lambda: [scaled(4), d3(["Si", "O"], 7.0, 5.0)], [7.0, 5.0, 3.0]),
+    "one hop in one": (lambda: [scaled(3), schnet(["C", "O", "Si"], 4.0, 2)], [4.0, 4.0, 3.0]),
 }
 
 
@@ -107,10 +108,38 @@ def evaluate(potential, atoms, contributing):
 
 
 @pytest.mark.parametrize("name", SUMS)
-def test_cutoff_and_layers_are_as_small_as_the_parts_allow(name):
-    parts, cutoff, layers = SUMS[name]
-    total = Sum(parts())
-    assert (total.cutoff, total.layers) == (cutoff, layers)
+def test_edges_and_layers_are_as_few_as_the_parts_allow(name, opened):
+    _, cutoffs = SUMS[name]
+    total, _ = opened(name, "edges")
+    assert total.spec.shell_cutoffs == cutoffs
+    assert total.spec.influence_distance == sum(cutoffs)
+    assert (total.spec.cutoff, total.spec.layers) == (cutoffs[0], len(cutoffs))
+    staged, _ = opened(name, "graph")
+    assert staged.spec.influence_distance == cutoffs[0] * len(cutoffs)
+
+
+def test_images_that_are_proved_share_a_node(opened):
+    """Where lists of ghosts are shorter than those of atoms, they are compared all the same."""
+    total, _ = opened("three hops in one", "edges")
+    atoms = bulk("Si", "diamond", a=4.6, cubic=True).repeat((2, 2, 2))
+    atoms.symbols = ["Si", "O"] * 32
+    atoms.rattle(0.1, seed=3)
+    for step in range(3):
+        atoms.rattle(0.003, seed=step)
+        particles = total.particles(atoms)
+        found = total.evaluate_particles(
+            total.codes(atoms)[particles.image_of],
+            particles.coordinates,
+            particles.contributing,
+            particles.neighbor_offsets,
+            particles.neighbors,
+            energy=True,
+            forces=True,
+        )
+        expected = total.evaluate(atoms)
+        assert found["energy"] == pytest.approx(expected.energy, rel=1e-13)
+        forces = particles.fold(found["forces"])
+        np.testing.assert_allclose(forces, expected.forces, rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("convention", ["edges", "graph"])
