@@ -3,6 +3,7 @@
 #include <torch/csrc/autograd/autograd.h>
 
 #include "host/gil_release.hpp"
+#include "model/shape_text.hpp"
 #include "model/torch_error.hpp"
 #include "torchml/common/error.hpp"
 

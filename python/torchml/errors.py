@@ -6,6 +6,10 @@ is one sentence: what was wrong, where, and what was expected.
 
 from torchml._descriptors import Error as TorchMLError
 
+# Tracebacks show where a class is at home.
+TorchMLError.__module__, TorchMLError.__qualname__ = __name__, "TorchMLError"
+TorchMLError.__name__ = "TorchMLError"
+
 __all__ = ["DataError", "FileError", "ModelError", "StructureError", "TorchMLError"]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from helpers import portable
+from helpers.compiled import compiled_schnet, folder_of_all_workers
 from torchml import kim
 from torchml.contract import metadata, param_file
 from torchml.export import aoti
@@ -19,18 +20,21 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def compiled(installed, tmp_path_factory):
+def compiled(collection, tmp_path_factory):
     """The name of the compiled model and that of its TorchScript."""
-    plain = installed("schnet", "edges")
-    folder = tmp_path_factory.mktemp("compiled")
-    facts = aoti.compile_archive(plain.archive, folder / "model.pt2", model=plain.model)
-    name = kim.model_name("Test_schnet_compiled")
-    parameters = param_file.render(facts, "model.pt2", len(aoti.arguments_of(facts)))
-    assert metadata.read(folder / "model.pt2") == facts
-    files = {"model.pt2": folder / "model.pt2", "model.param": parameters}
-    portable.write_folder(folder / name, files, ["Si"])
-    kim.install(folder / name, "environment")
-    return name, plain.name
+    archives = compiled_schnet(folder_of_all_workers(tmp_path_factory), "edges", "model")
+    names = []
+    for archive, kind in zip(archives, ("scripted", "compiled"), strict=True):
+        facts = metadata.read(archive)
+        inputs = 6 if kind == "scripted" else len(aoti.arguments_of(facts))
+        file = f"model{archive.suffix}"
+        name = kim.model_name(f"Test_schnet_{kind}")
+        folder = tmp_path_factory.mktemp(kind) / name
+        files = {file: archive, "model.param": param_file.render(facts, file, inputs)}
+        portable.write_folder(folder, files, list(facts.species))
+        kim.install(folder, "environment")
+        names.append(name)
+    return names[1], names[0]
 
 
 @pytest.mark.parametrize("ranks", [1, 2])

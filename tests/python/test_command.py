@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +110,9 @@ def test_errors_have_one_base():
     for kind in (FileError, ModelError, DataError):
         assert issubclass(kind, TorchMLError)
         assert getattr(torchml, kind.__name__) is kind
+    assert repr(TorchMLError("why")) == "TorchMLError('why')"
+    assert f"{TorchMLError.__module__}.{TorchMLError.__qualname__}" == "torchml.errors.TorchMLError"
+    assert type(pickle.loads(pickle.dumps(TorchMLError("why")))) is TorchMLError
 
 
 def test_the_notice_about_an_absent_gpu_is_silent(capsys, caplog):

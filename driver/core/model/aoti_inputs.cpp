@@ -5,7 +5,7 @@
 #include <sstream>
 #include <string>
 
-#include "model/torch_error.hpp"
+#include "model/shape_text.hpp"
 #include "spec/torch_dtype.hpp"
 #include "torchml/common/error.hpp"
 #include "torchml/common/text.hpp"

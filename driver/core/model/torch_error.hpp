@@ -1,20 +1,10 @@
-// libtorch's exceptions and shapes as readable text.
+// libtorch's exceptions as readable text. The shim includes this: it must not need torch's headers.
 #pragma once
 
-#include <torch/types.h>
-
 #include <exception>
-#include <sstream>
 #include <string>
 
 namespace torchml {
-
-/// The shape of a tensor, such as [2, 3].
-inline std::string shape_text(torch::Tensor const& tensor) {
-  std::ostringstream text;
-  text << tensor.sizes();
-  return text.str();
-}
 
 /// The cause of a libtorch exception without C++ and TorchScript stack traces, on one line.
 std::string describe(std::exception const& exception);

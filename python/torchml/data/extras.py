@@ -39,12 +39,16 @@ def read_extras(
         where: configuration that errors name.
 
     Raises:
-        DataError: an energy or the relaxed positions are no numbers, or not as many as expected.
+        DataError: an energy or the relaxed positions are no numbers, or not as many as expected;
+            charge or spin is infinite.
     """
     if RELAXED_POSITIONS not in columns and EXTRAS.keys().isdisjoint(labels):
         return {}
     ids = {name: _scalar(labels.get(name)) for name in IDS}
     info = {name: _scalar(labels.get(name)) for name in INFO if name not in keys.targets}
+    for name, value in info.items():
+        if isinstance(value, float) and np.isinf(value):
+            raise DataError(f"{where}: {name} is {value}, expected a finite number")
     found: dict[str, Any] = {name: _id(value) for name, value in ids.items() if value is not None}
     found["info"] = {name: value for name, value in info.items() if value is not None}
     for name, field in _ENERGIES.items():
@@ -72,14 +76,14 @@ def extras_of(c: Configuration, without: Collection[str] = ()) -> dict[str, Any]
 
 
 def _scalar(value: Any) -> str | int | float | None:
-    """One text or number; None for anything else, an empty text, and what is not finite."""
+    """One text or number; None for anything else, an empty text, and NaN."""
     if isinstance(value, np.ndarray | np.generic) and value.size == 1:
         value = value.item()
     if isinstance(value, bytes):
         value = value.decode(errors="replace")
     if not isinstance(value, str | int | float) or value == "":
         return None
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def _id(value: str | int | float) -> str:

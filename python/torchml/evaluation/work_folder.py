@@ -79,6 +79,8 @@ class WorkFolder:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if error is not None and self._ranks.size == 1 and not self._has_results():
+            self.remove()  # nothing is lost
         for file in (self._own, self._own_lock):
             if file is not None:
                 file.close()  # which ends the lock, too
@@ -263,6 +265,9 @@ class WorkFolder:
 
     def _lock_of(self, rank: int) -> Path:
         return self.folder / f"rank-{rank}.lock"
+
+    def _has_results(self) -> bool:
+        return any(path.stat().st_size for path in self._files())
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("rank-*.results"))

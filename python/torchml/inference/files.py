@@ -30,7 +30,7 @@ def model_files(model: str | Path, foreign: Mapping[str, Any] | None = None) -> 
         Path of an archive, or of a folder with the files of a portable model.
 
     Raises:
-        FileError: no model has this name.
+        FileError: no model has this name, or it is a file of settings.
     """
     path = Path(model)
     if foreign is not None:
@@ -40,6 +40,11 @@ def model_files(model: str | Path, foreign: Mapping[str, Any] | None = None) -> 
             yield source.archive
     elif path.is_dir():
         yield path
+    elif path.is_file() and path.suffix in (".yaml", ".yml"):
+        raise FileError(
+            f"{model} is a file of settings, expected a model; a configuration of a training "
+            "follows --config"
+        )
     elif path.is_file():
         from torchml.importers.opening import opened
 

@@ -55,18 +55,20 @@ def relax(
 
     Raises:
         DataError: there are no structures, a structure does not fit the model, an option or an id
-            is wrong, or the folder has results of another relaxation.
+            is wrong, the optimiser does not have an option, or the folder has results of another
+            relaxation.
         TypeError: a setting is unknown, or given beside `options`.
     """
     if options is not None and settings:
         raise TypeError(
             f"'{next(iter(settings))}' is given beside options, expected it among these"
         )
+    options = options or RelaxOptions.of_version("2024", **settings)
     files, limits = files or Files(), limits or Limits()
     session = Session(
         Structures(structures, ids),
         new_evaluator(model, device, limits.edges),
-        options or RelaxOptions(**settings),
+        options,
         limits,
         launched_rank(),
     )

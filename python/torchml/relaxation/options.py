@@ -18,6 +18,14 @@ _CHOICES = {
 }
 # alpha where the user gives none, eV/Å².
 _ALPHA = {"lbfgs": 80.0, "fire": 0.0, "bfgs-linesearch": 10.0}
+# Options that not all optimisers have.
+_LBFGS_ALONE = ("lbfgs",)
+_OWNERS = {
+    "memory": _LBFGS_ALONE,
+    "damping": _LBFGS_ALONE,
+    "history": _LBFGS_ALONE,
+    "alpha": ("lbfgs", "bfgs-linesearch"),
+}
 # What differs from the defaults, which are those of the middle of 2024. Early 2021 has no default
 # of `memory`; 50 is that of its documented configurations.
 _VERSIONS: dict[str, dict[str, Any]] = {
@@ -128,14 +136,28 @@ class RelaxOptions:
 
         Args:
             version: early 2021 (`--mode run-relaxations`), middle of 2024, or fairchem-core 1.10.
-            changes: values that replace those of the version.
+            changes: values that replace those of the version, of which another optimiser than
+                lbfgs takes those that it has.
 
         Raises:
-            DataError: no version has this name, or a value is not possible.
+            DataError: no version has this name, a value is not possible, or a change is an option
+                that the optimiser does not have.
         """
         if version not in _VERSIONS:
             raise DataError(f"the version is '{version}', expected one of {', '.join(VERSIONS)}")
-        return cls(**{**_VERSIONS[version], **changes})
+        optimizer = changes.get("optimizer", cls.optimizer)
+
+        def has(name: str) -> bool:
+            return optimizer in _OWNERS.get(name, OPTIMIZERS)
+
+        for name in set(changes) & set(_OWNERS) - {"history"}:
+            if optimizer in OPTIMIZERS and not has(name):
+                raise DataError(
+                    f"{name} was given, which {optimizer} does not have, expected it with "
+                    f"{' or '.join(_OWNERS[name])}"
+                )
+        settings = {name: value for name, value in _VERSIONS[version].items() if has(name)}
+        return cls(**{**settings, **changes})
 
 
 def _require_finite(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 from pathlib import Path
 from shutil import rmtree
@@ -17,11 +18,21 @@ from torchml.data.output import written_then_renamed
 from torchml.data.writing import write_extxyz
 from torchml.relaxation.results import Relaxed
 
+_LONGEST = 200  # of the 255 bytes that a name may have: endings and temporary names need some
+
 
 def file_name(id: str, suffix: str) -> str:
-    """Return a name for the file of a structure; characters that names cannot have become %XX."""
+    """Return a name for the file of a structure; characters that names cannot have become %XX.
+
+    A long name ends in a digest of the id instead of its rest.
+    """
     name = quote(id, safe=" !#$&'()+,;=@[]{}~^")
-    return f"{name}{suffix}" if not name.startswith(".") else f"%2E{name[1:]}{suffix}"
+    if name.startswith("."):
+        name = f"%2E{name[1:]}"
+    if len(name) > _LONGEST:
+        digest = hashlib.sha256(id.encode()).hexdigest()[:32]
+        name = f"{name[: _LONGEST - len(digest) - 1]}_{digest}"
+    return f"{name}{suffix}"
 
 
 def remove_leftovers(folder: Path, ids: Iterable[str]) -> None:

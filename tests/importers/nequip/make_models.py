@@ -74,6 +74,15 @@ NAMES = {
     "readout_mlp_hidden_layers_depth": 1,
     "readout_mlp_nonlinearity": "mish",
 }
+NORMS = {
+    "_target_": "nequip.model.FullNequIPGNNModel",
+    "irreps_edge_sh": "1x0e+1x1o",
+    "type_embed_num_features": 4,
+    "feature_irreps_hidden": ["4x0e+3x1o", "4x0e"],
+    "radial_mlp_depth": [1, 1],
+    "radial_mlp_width": [8, 8],
+    "convnet_nonlinearity_type": "norm",
+}
 CHARGE = {
     "num_layers": 1,
     "l_max": 1,
@@ -83,7 +92,8 @@ MODELS: dict[str, dict[str, Any]] = {
     "three-layers": NEQUIP | {"num_layers": 3, "model_dtype": "float32", "num_features": [6, 4, 2]},
     "directed": NEQUIP | DIRECTED | {"pair_potential": ZBL},
     "allegro": ALLEGRO | DIRECTED | {"pair_potential": ZBL},
-    # Traced: the network of torchml has Bessel functions alone.
+    # Traced: the networks of torchml have gates and Bessel functions alone.
+    "norms": COMMON | DIRECTED | NORMS,
     "spline": ALLEGRO
     | {"radial_chemical_embed": {"_target_": "allegro.nn.TwoBodySplineScalarEmbed"}},
     "names": NEQUIP | NAMES,
@@ -97,7 +107,7 @@ READINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "other-order": ("directed.ckpt", {"species": ["Na", "Cl"]}),
     "one-species": ("directed.ckpt", {"species": ["Na"]}),
     "allegro": ("allegro.ckpt", {}),
-    "spline": ("spline.ckpt", {}),
+    "norms": ("norms.ckpt", {}),
     "spline-single": ("spline.ckpt", {"dtype": "float32"}),
     "charge": ("charge.ckpt", {"head": "charge=1"}),
     "names": ("names.ckpt", {"species": ["F", "Li"]}),
@@ -111,6 +121,7 @@ READINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "kcal": ("kcal.ckpt", {}),
     "swapped": ("swapped.ckpt", {}),
     "fine-tuned": ("fine-tuned.ckpt", {}),
+    "extension": ("extension.ckpt", {}),
     "compiled": ("model.nequip.pt2", {}),
     "not-here": ("elsewhere.ckpt", {}),
     "other-file": ("data.xyz", {}),
@@ -197,7 +208,10 @@ def train(folder: Path) -> None:
 
 
 def damage(folder: Path) -> None:
-    """Write `swapped.ckpt`, in which the averages and the weights are exchanged."""
+    """Write checkpoints whose averages are exchanged with the weights, or that need a package."""
+    content = torch.load(folder / "trained.ckpt", weights_only=False)
+    content["hyper_parameters"]["model"]["_target_"] = "nequip_of_a_group.Model"
+    torch.save(content, folder / "extension.ckpt")
     content = torch.load(folder / "trained.ckpt", weights_only=False)
     content["state_dict"]["ema._extra_state"]["is_holding_ema_weights"] = False
     torch.save(content, folder / "swapped.ckpt")
@@ -222,6 +236,7 @@ def read_all(folder: Path, reader: Path) -> None:
         options = {
             "kind": "nequip",
             "wish": wish | {"model": str(folder / file)} | fields,
+            "install": ["nequip"],
             "radii": dict(zip(chemical_symbols, covalent_radii.tolist(), strict=False)),
         }
         try:

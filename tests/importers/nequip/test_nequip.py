@@ -61,9 +61,9 @@ def model(content: Callable[[str], Content]) -> Callable[[str], Imported]:
     return lambda name: imported(content(name), name)
 
 
-@pytest.fixture(scope="module", params=["directed", "allegro"])
+@pytest.fixture(scope="module", params=["directed", "allegro", "norms"])
 def installed(request, model, tmp_path_factory, collection):
-    """A NequIP and an Allegro with directed cutoffs by pair and ZBL, as models of KIM."""
+    """Models of KIM with directed cutoffs by pair: a NequIP, an Allegro, and a traced one."""
     network = model(request.param).model
     folder = tmp_path_factory.mktemp("installed")
     name = kim.model_name(f"Test_{request.param}_nequip")
@@ -95,7 +95,7 @@ def salt(species: list[str], repeat: tuple[int, int, int] = (1, 1, 1)) -> Atoms:
         "other-order",
         "one-species",
         "allegro",
-        "spline",
+        "norms",
         "spline-single",
         "charge",
         "names",
@@ -109,7 +109,7 @@ def test_nequips_own_results(name, model, content):
     limit = 1e-5 if name == "spline-single" else 1e-8
     assert found.parity.tolerance == limit
     assert found.parity.relative < limit
-    assert found.way == ("graph" if "spline" in name else "network")
+    assert found.way == ("graph" if name in ("norms", "spline-single") else "network")
 
 
 def test_what_is_told_of_a_model(content):
@@ -206,6 +206,7 @@ def test_compressed(name, model):
         ("kcal", "the ZBL potential is not in eV and Å"),
         ("swapped", "the averaged weights and the trained ones were exchanged"),
         ("fine-tuned", "fine-tuned.ckpt fine-tuned.nequip.zip"),
+        ("extension", "needs 'nequip_of_a_group'"),
         ("compiled", "model.nequip.pt2 is compiled"),
         ("not-here", "elsewhere.ckpt: no such file"),
         ("other-file", "data.xyz cannot be read"),

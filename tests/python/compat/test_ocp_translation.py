@@ -17,6 +17,7 @@ from torchml import TorchMLError
 from torchml.compat.ocp import Translation, WarmupMilestones, networks, sections, translate
 from torchml.compat.ocp import flags as command_line
 from torchml.compat.ocp.configuration import grid
+from torchml.compat.ocp.run import describe
 from torchml.compat.ocp.versions import VERSIONS, choose, metric_values, monitor
 
 REFUSED = "refused"
@@ -60,6 +61,7 @@ CASES_2021: list[tuple[str, Any, Any]] = [
     ("task.primary_metric", "nothing", REFUSED),
     ("task.tag_specific_weights", [0.0, 1.0, 1.0], REFUSED),
     ("task.label_index", 3, REFUSED),
+    ("task.set_deterministic_scatter", True, ("trainer.deterministic", True)),
     ("trainer", "dogss", REFUSED),
     ("optim.batch_size", 7, ("data.batch_size", 7)),
     ("optim.lr_initial", -0.1, REFUSED),
@@ -116,7 +118,7 @@ ELSEWHERE = {
     *(f"task.{key}" for key in (
         "description", "type", "metric", "labels", "grad_input", "strict_load", "prediction_dtype",
         "relaxation_steps", "relaxation_fmax", "num_relaxation_batches", "write_pos",
-        "eval_relaxations", "save_full_traj", "set_deterministic_scatter")),
+        "eval_relaxations", "save_full_traj")),
     *(f"task.relax_opt.{key}" for key in (
         "memory", "name", "maxstep", "damping", "alpha", "traj_dir")),
     *("optim.load_balancing", "optim.scheduler_arguments", "optim.of_other_schedulers"),
@@ -513,6 +515,22 @@ def test_flags_reach_the_configuration(scratch: Path) -> None:
     assert ranks["devices"] == 2
     assert ranks["strategy"]["init_args"] == {"process_group_backend": "gloo"}
     assert parsed("--mode", "run_relaxations").mode == "run-relaxations"
+
+
+def test_predictions_and_relaxations_show_no_configuration_of_a_training(scratch: Path) -> None:
+    write(scratch, main=yaml.safe_dump(of_2021(task={"relax_opt": {"memory": 5}})))
+
+    def shown(*words: str) -> str:
+        flags = parsed(*words)
+        return describe(flags, translate(flags.config_yml, flags=flags))
+
+    configuration = yaml.safe_load(shown())
+    assert {"model", "data", "trainer"} <= configuration.keys()
+    for mode, command in (("predict", "predict"), ("run-relaxations", "relax")):
+        text = shown("--mode", mode)
+        assert text.startswith(f"# in TorchML: torchml {command} CHECKPOINT")
+        assert yaml.safe_load(text) is None, "comments alone"
+        assert yaml.safe_load(shown("--mode", mode, "--print-config")) == configuration
 
 
 def test_relaxations_may_stand_at_the_top_level(scratch: Path) -> None:

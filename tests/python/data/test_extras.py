@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from pathlib import Path
 
 import ase.io
 import h5py
@@ -79,6 +80,15 @@ def test_ase_keeps_them_in_its_files():
             if path == "a.traj":  # trajectories hold no arrays but ASE's own
                 before = replace(before, relaxed_positions=None)
             assert_equal(before, replace(after, fixed=before.fixed, tags=before.tags))
+
+
+def test_an_infinite_charge_is_an_error_and_nan_is_none():
+    for text in ("inf", "-inf"):
+        Path("a.xyz").write_text(f"1\nProperties=species:S:1:pos:R:3 charge={text}\nSi 0 0 0\n")
+        with pytest.raises(TorchMLError, match=rf"charge is {text}, expected a finite number"):
+            read("a.xyz")
+    Path("a.xyz").write_text("1\nProperties=species:S:1:pos:R:3 charge=nan\nSi 0 0 0\n")
+    assert read("a.xyz")[0].info == {}
 
 
 def test_rows_of_a_relaxation_as_ocp_has_them():

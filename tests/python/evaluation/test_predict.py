@@ -395,6 +395,14 @@ def test_a_structure_without_an_id_is_named(archive, data, tmp_path, capsys) -> 
     write_extxyz([data[0], replace(data[1], sid=None, fid=None)], source)
     shown = sentence([str(archive), str(source), "-o", str(tmp_path / "a.npz")], capsys)
     assert f"{source}, configuration 1 has no id" in shown
+    assert [path.name for path in tmp_path.iterdir()] == ["data.extxyz"], "no empty work folder"
+
+
+def test_a_configuration_is_no_model(lmdb, tmp_path, capsys) -> None:
+    settings = tmp_path / "silicon.yaml"
+    settings.write_text("model: {}\n")
+    shown = sentence([str(settings), str(lmdb), "-o", str(tmp_path / "a.npz")], capsys)
+    assert f"{settings} is a file of settings, expected a model; a configuration" in shown
 
 
 def test_a_model_of_totals_is_named_where_energies_of_atoms_are_requested(tmp_path, caplog) -> None:

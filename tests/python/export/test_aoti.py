@@ -19,6 +19,7 @@ import torch
 from ase import Atoms
 
 from helpers import portable
+from helpers.compiled import compiled_schnet, folder_of_all_workers
 from torchml import Calculator, Potential, TorchMLError, _core
 from torchml.contract import metadata
 from torchml.export import Export, aoti, export
@@ -49,20 +50,8 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], t
 
     The source is the model in Python or the archive alone.
     """
-    folder = tmp_path_factory.mktemp("compiled")
-
-    @cache
-    def make(convention: str, source: str) -> tuple[Path, Path]:
-        torch.manual_seed(1)
-        layers = 1 if convention == "none" else 2
-        model = SchNet(["Si", "O"], 4.0, layers=layers, features=4, gaussians=4)
-        plain = folder / f"{convention}_{source}.pt"
-        metadata.save(script(model, convention), plain, describe(model, convention))
-        compiled = plain.with_suffix(".pt2")
-        aoti.compile_archive(plain, compiled, model=model if source == "model" else None)
-        return plain, compiled
-
-    return make
+    folder = folder_of_all_workers(tmp_path_factory)
+    return cache(lambda convention, source: compiled_schnet(folder, convention, source))
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ def structure():
 def random_nequip(**options):
     """The NequIP of the other tests, with further arguments."""
     content = plan(layers=2)
-    content["network"]["arguments"] |= options
+    content["network"]["named"] |= options
     return build(content)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from torchml import Potential
 from torchml.cli import main
 from torchml.errors import FileError
 from torchml.importers import adapters
@@ -53,6 +54,15 @@ def test_a_missing_package_is_named_with_the_way_to_install_it(tmp_path: Path) -
     sentence = Path(f"{output}.error").read_text()
     assert sentence.startswith("reading a model of mace needs 'mace', which ")
     assert "'DIR/bin/pip install mace-torch'" in sentence
+
+
+def test_head_and_python_need_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["export"], ["check"]):
+        assert main([*command, "water.model", "--head", "pbe"]) == 1
+        assert "--head and --python are for models of other packages" in capsys.readouterr().err
+    for options in ({"head": "pbe"}, {"python": "python3"}):
+        with pytest.raises(TypeError, match="are for models of other packages, expected source"):
+            Potential("water.model", **options)
 
 
 def test_what_adapters_declare() -> None:

@@ -218,6 +218,17 @@ def test_ids_become_names_of_files(tmp_path):
     assert names == ["%2E.%2Fa b.traj", "%2Ec.traj"]
 
 
+def test_long_ids_become_short_and_different_names_of_files(tmp_path):
+    ids = ["å" * 200 + end for end in "ab"]
+    options = {"ids": ids, "output": tmp_path, "files": Files(trajectories=1, extxyz="each")}
+    results = torchml.relax(metals(2), EMT(), **options)
+    assert [result.id for result in results] == ids
+    for folder in ("trajectories", "extxyz"):
+        names = [path.name for path in (tmp_path / folder).iterdir()]
+        assert len(names) == 2
+        assert all(name.startswith("%C3%A5") and len(name) < 220 for name in names)
+
+
 def test_ids_must_differ_and_structures_exist():
     with pytest.raises(DataError, match="2 structures have the id 'a', expected a different one"):
         torchml.relax(metals(2), EMT(), ids=["a", "a"])

@@ -9,6 +9,7 @@ from ase.calculators.emt import EMT
 from ase.optimize import FIRE, LBFGS
 
 from helpers.relaxing import metals
+from torchml import relax
 from torchml.errors import DataError
 from torchml.relaxation import RelaxOptions
 from torchml.relaxation.lbfgs import LBFGS as OurLBFGS
@@ -133,6 +134,30 @@ def test_line_search_lowers_a_function_with_curved_valley():
 def test_options_that_are_not_possible(settings, sentence):
     with pytest.raises(DataError, match=sentence):
         RelaxOptions(**settings)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "name", "owners"),
+    [
+        ("fire", "memory", "lbfgs"),
+        ("fire", "damping", "lbfgs"),
+        ("fire", "alpha", "lbfgs or bfgs-linesearch"),
+        ("bfgs-linesearch", "damping", "lbfgs"),
+    ],
+)
+def test_options_of_other_optimizers_are_refused(optimizer, name, owners):
+    sentence = f"{name} was given, which {optimizer} does not have, expected it with {owners}"
+    with pytest.raises(DataError, match=f"^{sentence}$"):
+        RelaxOptions.of_version("2024", optimizer=optimizer, **{name: 1})
+    with pytest.raises(DataError, match=f"^{sentence}$"):
+        relax([Atoms("Si")], "no.pt", optimizer=optimizer, **{name: 1})
+
+
+def test_other_optimizers_take_what_they_have_of_a_version():
+    fire = RelaxOptions.of_version("2021", optimizer="fire")
+    assert (fire.optimizer, fire.history) == ("fire", "per_system")
+    assert (fire.maxstep, fire.steps) == (0.04, 200)
+    assert RelaxOptions.of_version("2021", optimizer="bfgs-linesearch").curvature == 70.0
 
 
 def test_versions_of_ocp():

@@ -116,9 +116,12 @@ def test_limits_of_evaluations(config: Path, part: str) -> None:
     "words",
     [
         [],
-        ["--model.scheduler", "StepLR", "--model.scheduler.step_size", "1", "--ema", "null"],
-        ["--trainer.overfit_batches", "1", "--data.num_workers", "1"],
+        [
+            *("--model.scheduler", "StepLR", "--model.scheduler.step_size", "1", "--ema", "null"),
+            *("--trainer.overfit_batches", "1", "--data.num_workers", "1"),
+        ],
     ],
+    ids=["defaults", "scheduler, overfit_batches and a worker"],
 )
 def test_warnings_may_be_errors(config: Path, words: list[str]) -> None:
     """No warning of torch or Lightning reaches the terminal; `-W error` would end the run."""

@@ -44,10 +44,16 @@ def _run(flags: Flags) -> int:
 
 
 def describe(flags: Flags, translation: Translation) -> str:
-    """Return the equivalent configuration of torchml as YAML, with what differs as comments."""
+    """Return what torchml does instead, and what differs, as comments.
+
+    The configuration of a training follows as YAML, for a training or where it is requested.
+    """
     lines = [f"in TorchML: {_command(flags, translation)}", *translation.notes]
+    comments = "".join(f"# {line}\n" for line in lines)
+    if flags.mode in ("predict", "run-relaxations") and not flags.print_config:
+        return comments
     text = yaml.safe_dump(translation.configuration, sort_keys=False, allow_unicode=True)
-    return "".join(f"# {line}\n" for line in lines) + str(text)
+    return comments + str(text)
 
 
 def _command(flags: Flags, translation: Translation) -> str:

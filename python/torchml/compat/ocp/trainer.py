@@ -24,6 +24,8 @@ def trainer(given: Given) -> dict[str, Any]:
         "log_every_n_steps": flags.print_every,
         "logger": _loggers(given),
     }
+    if given.config.task.set_deterministic_scatter:
+        made["deterministic"] = True
     if (every := eval_every(given)) is not None:
         made |= {"val_check_interval": every, "check_val_every_n_epoch": None}
     if optim.num_gpus not in (None, flags.ranks):

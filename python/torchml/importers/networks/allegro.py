@@ -8,21 +8,19 @@ edge. The product is linear in the tensor: here its matrix [U, I, K] is made onc
 `torchml.importers.reading.allegro_network` writes the plan of these modules.
 """
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from torchml.importers.networks import equivariant, nequip, radial
 from torchml.importers.networks.equivariant import Harmonics
 from torchml.importers.networks.messages import scripting, slots_of
-from torchml.importers.networks.nequip import ScreenedRepulsion, built, stretched
-from torchml.importers.networks.radial import (
-    Basis,
-    BesselFunctions,
-    Perceptron,
-    PolynomialEnvelope,
-)
+from torchml.importers.networks.nequip import ScreenedRepulsion, stretched
+from torchml.importers.networks.plan import built
+from torchml.importers.networks.radial import Basis, Perceptron
 from torchml.models.base import EdgeModel, per_node
 from torchml.models.radial import lengths
 from torchml.models.scaled import Scaled
@@ -35,7 +33,8 @@ def build(network: Mapping[str, Any]) -> Scaled:
         network: `network`, the part `Allegro` with all of its parts; `references`, energies (eV)
             by symbol.
     """
-    potential = Scaled(built(network["network"], _PARTS))
+    parts = (sys.modules[__name__], nequip, equivariant, radial)
+    potential = Scaled(built(network["network"], *parts))
     potential.set_normalization(network["references"], 1.0)
     return potential
 
@@ -202,7 +201,8 @@ class Allegro(EdgeModel):
         none = torch.ones(0, 0, dtype=torch.float64)
         self.register_buffer("stretches", none if stretches is None else stretches)
         self.has_repulsion = repulsion is not None
-        self.repulsion: torch.nn.Module = repulsion or torch.nn.Identity()
+        identity: torch.nn.Module = torch.nn.Identity()
+        self.repulsion = repulsion or identity
         self.count = len(harmonics.steps) + 1
         each = torch.arange(self.count)
         degrees = each.repeat_interleave(2 * each + 1)
@@ -248,17 +248,3 @@ class Allegro(EdgeModel):
         """Harmonics [E, I] times weights [E, U R] of their degrees: [E, U, I]."""
         by_degree = weights.view(weights.size(0), self.channels, self.count)
         return by_degree.index_select(2, self.degrees) * harmonics.unsqueeze(1)
-
-
-_PARTS: dict[str, Any] = {
-    "Allegro": Allegro,
-    "Basis": Basis,
-    "BesselFunctions": BesselFunctions,
-    "Coupling": Coupling,
-    "Harmonics": Harmonics,
-    "Layer": Layer,
-    "PairEmbedding": PairEmbedding,
-    "Perceptron": Perceptron,
-    "PolynomialEnvelope": PolynomialEnvelope,
-    "ScreenedRepulsion": ScreenedRepulsion,
-}

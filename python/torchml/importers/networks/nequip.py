@@ -6,6 +6,7 @@ Features are lists of blocks [M, 2l+1, U], as in `torchml.importers.networks.equ
 `torchml.importers.reading.nequip_layer` writes the plan of a layer.
 """
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 from torchml.importers.networks import equivariant, messages, radial
 from torchml.importers.networks.equivariant import ElementLinear, Harmonics
 from torchml.importers.networks.messages import Convolution, scripting, slots_of
+from torchml.importers.networks.plan import built
 from torchml.importers.networks.radial import Basis, activated
 from torchml.models.base import EdgeModel, per_node
 from torchml.models.radial import lengths
@@ -28,7 +30,8 @@ def build(network: Mapping[str, Any]) -> Scaled:
         network: `network`, the part `NequIP` with all of its parts; `references`, energies (eV)
             by symbol.
     """
-    potential = Scaled(built(network["network"], _PARTS))
+    parts = (sys.modules[__name__], equivariant, messages, radial)
+    potential = Scaled(built(network["network"], *parts))
     potential.set_normalization(network["references"], 1.0)
     return potential
 
@@ -297,7 +300,8 @@ class NequIP(EdgeModel):
         none = torch.ones(0, 0, dtype=torch.float64)
         self.register_buffer("stretches", none if stretches is None else stretches)
         self.has_repulsion = repulsion is not None
-        self.repulsion: torch.nn.Module = repulsion or torch.nn.Identity()
+        identity: torch.nn.Module = torch.nn.Identity()
+        self.repulsion = repulsion or identity
 
     def forward(
         self,
@@ -341,32 +345,3 @@ class NequIP(EdgeModel):
             near, far = r[:n].to(dtype), distances[:n].to(dtype)
             energies = energies + self.repulsion(near, far, species, edge_index[:, :n], n_out)
         return per_node(energies, species)
-
-
-def built(value: Any, parts: Mapping[str, Any]) -> Any:
-    """Parts as modules, within lists and other parts."""
-    if isinstance(value, list):
-        return [built(one, parts) for one in value]
-    if not isinstance(value, Mapping):
-        return value
-    arguments = {key: built(one, parts) for key, one in value["arguments"].items()}
-    return parts[value["part"]](**arguments)
-
-
-_PARTS: dict[str, Any] = {
-    "Basis": radial.Basis,
-    "BesselFunctions": radial.BesselFunctions,
-    "Convolution": Convolution,
-    "ElementLinear": equivariant.ElementLinear,
-    "Gate": Gate,
-    "Harmonics": equivariant.Harmonics,
-    "Layer": Layer,
-    "MessagePath": messages.MessagePath,
-    "NequIP": NequIP,
-    "Perceptron": radial.Perceptron,
-    "PolynomialEnvelope": radial.PolynomialEnvelope,
-    "RadialWeights": radial.RadialWeights,
-    "Readout": Readout,
-    "ScreenedRepulsion": ScreenedRepulsion,
-    "XPLOREnvelope": radial.XPLOREnvelope,
-}

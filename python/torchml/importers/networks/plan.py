@@ -17,5 +17,6 @@ def built(value: Any, *parts: ModuleType) -> Any:
         return [built(one, *parts) for one in value]
     if isinstance(value, dict) and "part" in value:
         home = next(one for one in parts if hasattr(one, value["part"]))
-        return getattr(home, value["part"])(*built(value["arguments"], *parts))
+        named = {key: built(one, *parts) for key, one in value["named"].items()}
+        return getattr(home, value["part"])(*built(value["arguments"], *parts), **named)
     return value

@@ -6,7 +6,7 @@ A. Musaelian et al., Nat. Commun. 14, 579 (2023).
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -22,9 +22,8 @@ from .nequip_parts import (
     sphere,
     stretches,
 )
+from .plan import Part
 from .source import ReadingError
-
-Part = dict[str, Any]
 
 _MODULES = (
     "EdgeLengthNormalizer",
@@ -41,7 +40,11 @@ _MODULES = (
 
 
 def network_of(
-    parts: Sequence[Any], symbols: Sequence[str], kept: Sequence[int], cutoffs: Tensor
+    parts: Sequence[Any],
+    symbols: Sequence[str],
+    kept: Sequence[int],
+    cutoffs: Tensor,
+    fields: Mapping[str, Tensor],
 ) -> Part:
     """The plan of an Allegro.
 
@@ -50,6 +53,7 @@ def network_of(
         symbols: chemical symbols of the kept types.
         kept: places of the kept types in the model.
         cutoffs: of the kept types, row of the centre and column of the neighbour (Å).
+        fields: numbers of the whole structure; Allegro has none.
 
     Raises:
         ReadingError: the model is not made of these modules in the usual way.

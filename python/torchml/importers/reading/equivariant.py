@@ -18,19 +18,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from . import plan
+from .plan import Part
 from .source import ReadingError
 
 Places = dict[str, tuple[list[int], int]]
 
 
-def part(name: str, **arguments: Any) -> dict[str, Any]:
-    """A part of a network of torchml: the name of its class and the arguments of that.
-
-    Args:
-        name: of a class that the family's module can build.
-        arguments: numbers, texts, tensors, other parts, and lists of them.
-    """
-    return {"part": name, "arguments": {key: _plain(value) for key, value in arguments.items()}}
+def part(name: str, **arguments: Any) -> Part:
+    """A part of a network of torchml, with named arguments."""
+    return plan.part(name)(**arguments)
 
 
 def places(irreps: Any) -> Places:
@@ -330,10 +327,3 @@ def _of_one_kind(sources: list[tuple[str, int]]) -> tuple[str, list[int]]:
     if len(kinds) > 1:
         raise ReadingError(f"a gate mixes {' and '.join(sorted(kinds))}, expected one kind")
     return kinds.pop(), [channel for _, channel in sources]
-
-
-def _plain(value: Any) -> Any:
-    """Values without a graph of derivatives; a view becomes a tensor of its own."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value

@@ -3,20 +3,16 @@
 S. Batzner et al., Nat. Commun. 13, 2453 (2022); A. Musaelian et al., Nat. Commun. 14, 579 (2023);
 C. W. Tan et al., arXiv:2504.16068.
 
-A NequIP becomes a network of torchml. An Allegro, and a NequIP with unusual parts, is traced:
-nequip's modules take edge vectors, from the centre, which is row 0 of nequip's edges, to the
-neighbour. The classes of a package are copies of nequip's, so that modules are recognised by the
-names of their classes.
+Networks of torchml take the weights. A model with unusual parts is traced: nequip's modules take
+edge vectors, from the centre, which is row 0 of nequip's edges, to the neighbour. The classes of a
+package are copies of nequip's, so that modules are recognised by the names of their classes.
 """
 
 from __future__ import annotations
 
-import pickle
-import warnings
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import import_module
-from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +21,9 @@ from torch import Tensor
 
 from . import allegro_network, nequip_network
 from .elements import SYMBOLS
+from .equivariant import sharpen
+from .graph import first_line
+from .nequip_files import load
 from .source import EnergyFunction, ReadingError, Results, Source, Structure, Wish
 
 MODULE = "nequip"
@@ -57,7 +56,6 @@ _DOUBLE = (
     "PerTypeScaleShift",
     "ZBL",
 )
-_REOPENED = {"ModelFromPackage": "package_path", "ModelFromCheckpoint": "checkpoint_path"}
 _PREFACTOR = 0.5 * 14.399645  # of nequip's ZBL, in eV Å
 _EDGE_KEYS = (
     "edge_vectors",
@@ -78,7 +76,7 @@ def open_model(wish: Wish) -> Source:
             the whole structure that the model takes, such as charge=0; separated by commas.
     """
     path = Path(wish.model)
-    models, provenance, notes = _load(path)
+    models, provenance, notes = load(path)
     name, given = _head(wish.head)
     model = _one(models, name, path).eval().requires_grad_(False)
     facts = model.metadata
@@ -96,15 +94,16 @@ def open_model(wish: Wish) -> Source:
     energies = _energies(parts, layers, kept, len(types), fields)
 
     _cast(model, torch.float64)
+    for name, buffer in model.named_buffers():
+        if re.search(r"_(w3j|tensor)_\w+$", name):
+            sharpen(buffer)
     symbols = list(species)
     isolated = _lone_atoms(energies, symbols, layers, path)
     is_allegro = any(_kind(part) == "Allegro_Module" for part in parts)
+    plan_of = allegro_network.network_of if is_allegro else nequip_network.network_of
     network = None
     try:
-        if is_allegro:
-            network = allegro_network.network_of(parts, symbols, kept, cutoffs)
-        else:
-            network = nequip_network.network_of(parts, symbols, kept, cutoffs, fields)
+        network = plan_of(parts, symbols, kept, cutoffs, fields)
     except ReadingError as error:
         notes.append(f"nequip's own modules are traced, because of this model: {error}")
     # A network of torchml is made and compared in float64, from which others follow.
@@ -131,117 +130,6 @@ def open_model(wish: Wish) -> Source:
             "nequip's files name no units: the energies are taken as eV, the lengths as Å",
         ),
     )
-
-
-def _load(path: Path) -> tuple[Mapping[str, Any], dict[str, str], list[str]]:
-    """The models in a file by name, where they come from, and notes."""
-    if not path.is_file():
-        raise ReadingError(f"{path}: no such file, expected a checkpoint or a package of nequip")
-    if path.name.endswith((".nequip.pt2", ".nequip.pth")):
-        raise ReadingError(
-            f"{path} is compiled, and its network cannot be read any more, expected the "
-            "checkpoint (.ckpt) or package (.nequip.zip) that it was compiled from"
-        )
-    package = path.name.endswith(".nequip.zip")
-    provenance, notes = (_facts_of_package if package else _facts_of_checkpoint)(path)
-
-    import_module("nequip.utils.global_state").set_global_state()
-    loading = import_module("nequip.model.saved_models.load_utils")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        models: Mapping[str, Any] = loading.load_saved_model(str(path), model_key=None)
-    return models, provenance, notes
-
-
-def _facts_of_package(path: Path) -> tuple[dict[str, str], list[str]]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            archive = import_module("torch.package").PackageImporter(str(path))
-            text = archive.load_text("model", "package_metadata.txt")
-        except (RuntimeError, OSError) as error:
-            raise ReadingError(
-                f"{path} cannot be read as a package ({_first_line(error)}), expected a file that "
-                "'nequip-package build' wrote"
-            ) from None
-    versions = import_module("yaml").safe_load(text).get("versions", {})
-    provenance = {
-        "package": f"nequip {version('nequip')}",
-        "written by": ", ".join(f"{name} {number}" for name, number in versions.items()),
-        "file": "package",
-    }
-    return provenance, []
-
-
-def _facts_of_checkpoint(path: Path) -> tuple[dict[str, str], list[str]]:
-    content = _read_checkpoint(path)
-    try:
-        hyper, state = content["hyper_parameters"], content["state_dict"]
-        config, versions = hyper["model"], hyper["info_dict"]["versions"]
-    except (KeyError, TypeError):
-        raise ReadingError(
-            f"{path} is no checkpoint of nequip: the entries 'state_dict' and 'hyper_parameters' "
-            "with 'model' and 'info_dict' are expected"
-        ) from None
-    for target, other in _targets(config):
-        if (name := target.rpartition(".")[2]) in _REOPENED:
-            raise ReadingError(
-                f"{path} is of a fine-tuning and opens {other.get(_REOPENED[name])} again, whose "
-                "content is not checked, expected a package of it, which holds the whole model: "
-                f"nequip-package build {path} {path.stem}.nequip.zip"
-            )
-        if find_spec(root := target.partition(".")[0]) is None:
-            raise ReadingError(
-                f"{path} needs the Python package of '{root}' ({target}), which this environment "
-                f"does not have, expected one with {' '.join(INSTALL)}"
-            )
-    weights = "as trained"
-    if (average := state.get("ema._extra_state")) is not None:
-        if not average["is_holding_ema_weights"]:
-            raise ReadingError(
-                f"{path} was written while the averaged weights and the trained ones were "
-                "exchanged ('is_holding_ema_weights' is False), so that it is open which are "
-                "which, expected a checkpoint that was written after a validation"
-            )
-        weights = f"averaged (decay {average['decay']}, {average['num_updates']} updates)"
-    provenance = {
-        "package": f"nequip {version('nequip')}",
-        "written by": ", ".join(f"{name} {number}" for name, number in versions.items()),
-        "file": "checkpoint",
-        "weights": weights,
-    }
-    notes = []
-    if versions.get("nequip") != version("nequip"):
-        notes.append(
-            f"the checkpoint was written by nequip {versions.get('nequip')} and is read by "
-            f"nequip {version('nequip')}, which builds the model again"
-        )
-    return provenance, notes
-
-
-def _read_checkpoint(path: Path) -> Any:
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        pass  # a configuration with other objects than plain values
-    except (RuntimeError, EOFError) as error:
-        raise ReadingError(f"{path} cannot be read: {_first_line(error)}") from None
-    try:
-        return torch.load(path, map_location="cpu", weights_only=False)
-    except Exception as error:
-        raise ReadingError(f"{path} cannot be read: {_first_line(error)}") from None
-
-
-def _targets(config: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The functions that a configuration names, with their arguments."""
-    if isinstance(config, Mapping):
-        if isinstance(config.get("_target_"), str):
-            yield config["_target_"], config
-        for value in config.values():
-            yield from _targets(value)
-    elif isinstance(config, (list, tuple)):
-        for value in config:
-            yield from _targets(value)
 
 
 def _head(text: str | None) -> tuple[str | None, dict[str, str]]:
@@ -436,7 +324,7 @@ def _lone_atoms(
         found = energies(torch.arange(count), nothing, edges, nodes, [0] * layers)
     except Exception as error:  # whatever the modules of another version raise
         raise ReadingError(
-            f"{path}: nequip's own modules stop at lone atoms ({_first_line(error)})"
+            f"{path}: nequip's own modules stop at lone atoms ({first_line(error)})"
         ) from error
     return dict(zip(symbols, found.tolist(), strict=True))
 
@@ -482,7 +370,3 @@ def _calculator(
         )
 
     return own_results
-
-
-def _first_line(error: Exception) -> str:
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), _kind(error))

@@ -22,9 +22,8 @@ from .nequip_parts import (
     sphere,
     stretches,
 )
+from .plan import Part
 from .source import ReadingError
-
-Part = dict[str, Any]
 
 _BEFORE = (
     "NodeTypeEmbed",

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from .equivariant import Perceptron, harmonics, named, part
+from .plan import Part
 from .source import ReadingError
-
-Part = dict[str, Any]
 
 # The screened repulsion of nuclei in LAMMPS's constants, which nequip has too: factors and decays
 # of the exponentials, length (Å), power of the charge.

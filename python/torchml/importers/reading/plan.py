@@ -21,8 +21,12 @@ def part(name: str) -> Callable[..., Part]:
         name: of a class that the family's module in `torchml.importers.networks` knows.
     """
 
-    def record(*arguments: Any) -> Part:
-        return {"part": name, "arguments": [_plain(value) for value in arguments]}
+    def record(*arguments: Any, **named: Any) -> Part:
+        return {
+            "part": name,
+            "arguments": [_plain(value) for value in arguments],
+            "named": {key: _plain(value) for key, value in named.items()},
+        }
 
     return record
 
@@ -31,4 +35,4 @@ def _plain(value: Any) -> Any:
     """Values without a graph of derivatives; a view becomes a tensor of its own."""
     if isinstance(value, Tensor):
         return value.detach().clone()
-    return [_plain(one) for one in value] if isinstance(value, list) else value
+    return [_plain(one) for one in value] if isinstance(value, (list, tuple)) else value

@@ -424,7 +424,7 @@ def _envelope(function: Any) -> dict[str, Any]:
 
 
 def _envelope_text(model: Any) -> str:
-    arguments = _envelope(model._modules["edge_embedding"].cutoff_function)["arguments"]
+    arguments = _envelope(model._modules["edge_embedding"].cutoff_function)["named"]
     if "onset" in arguments:
         return f"XPLOR envelope from {arguments['onset']:g} Å"
     return f"polynomial envelope with p = {arguments['p']}"

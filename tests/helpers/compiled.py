@@ -1,0 +1,53 @@
+"""Archives that all processes of a run of the tests share: each is compiled once."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from torchml.contract import metadata
+from torchml.export import aoti
+from torchml.models import SchNet, describe, script
+
+
+def folder_of_all_workers(factory: pytest.TempPathFactory) -> Path:
+    """A folder of this run that the workers of pytest-xdist have in common."""
+    own = factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+def once(path: Path, make: Callable[[], None]) -> None:
+    """Call `make`, which writes `path`, unless another process did."""
+    with path.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            make()
+
+
+def compiled_schnet(folder: Path, convention: str, source: str) -> tuple[Path, Path]:
+    """A small SchNet of silicon and oxygen: TorchScript, and what was compiled of it.
+
+    Args:
+        folder: for the archives.
+        convention: of the archives.
+        source: "model", which compiles the network in Python, or "file", the archive alone.
+    """
+    plain = folder / f"schnet_{convention}_{source}.pt"
+    compiled = plain.with_suffix(".pt2")
+
+    def make() -> None:
+        torch.manual_seed(1)
+        layers = 1 if convention == "none" else 2
+        model = SchNet(["Si", "O"], 4.0, layers=layers, features=4, gaussians=4)
+        metadata.save(script(model, convention), plain, describe(model, convention))
+        network = model if source == "model" else None
+        facts = aoti.compile_archive(plain, compiled, model=network)
+        assert metadata.read(compiled) == facts
+
+    once(compiled, make)
+    return plain, compiled
