@@ -1,6 +1,6 @@
 """A sum of potentials with cutoffs of their own, evaluated with one list of edges."""
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -188,7 +188,8 @@ class Sum(EdgeModel):
             raise TorchMLError(
                 f"Sum: the names are {self.names!r}, expected {len(parts)} different ones"
             )
-        self.parts: Any = torch.nn.ModuleList(Part(part, species, cutoff) for part in parts)
+        # No annotation: TorchScript warns of those that it finds in constructors.
+        self.parts = cast(Any, torch.nn.ModuleList(Part(part, species, cutoff) for part in parts))
         self.scale = parts[0].cutoff
         self.radial = all(part.radial for part in parts)
         self.exact_distances = any(part.exact for part in self.parts)
