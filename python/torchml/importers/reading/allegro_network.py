@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .equivariant import part
 from .nequip_parts import (
     basis,
     norms,
@@ -22,7 +21,7 @@ from .nequip_parts import (
     sphere,
     stretches,
 )
-from .plan import Part
+from .plan import Part, part
 from .source import ReadingError
 
 _MODULES = (

@@ -18,16 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import plan
-from .plan import Part
 from .source import ReadingError
 
 Places = dict[str, tuple[list[int], int]]
-
-
-def part(name: str, **arguments: Any) -> Part:
-    """A part of a network of torchml, with named arguments."""
-    return plan.part(name)(**arguments)
 
 
 def places(irreps: Any) -> Places:

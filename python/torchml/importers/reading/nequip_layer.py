@@ -11,7 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from .equivariant import Gated, Linear, Path, Perceptron, part
+from .equivariant import Gated, Linear, Path, Perceptron
+from .plan import part
 
 
 def nequip_layer(

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .equivariant import gated, linear, linear_by_element, part, paths
+from .equivariant import gated, linear, linear_by_element, paths
 from .nequip_layer import nequip_layer
 from .nequip_parts import (
     basis,
@@ -22,7 +22,7 @@ from .nequip_parts import (
     sphere,
     stretches,
 )
-from .plan import Part
+from .plan import Part, part
 from .source import ReadingError
 
 _BEFORE = (

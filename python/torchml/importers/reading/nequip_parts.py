@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .equivariant import Perceptron, harmonics, named, part
-from .plan import Part
+from .equivariant import Perceptron, harmonics, named
+from .plan import Part, part
 from .source import ReadingError
 
 # The screened repulsion of nuclei in LAMMPS's constants, which nequip has too: factors and decays

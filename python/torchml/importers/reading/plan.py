@@ -6,7 +6,6 @@ process, which never imports the package, makes the network (`torchml.importers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
@@ -14,21 +13,19 @@ from torch import Tensor
 Part = dict[str, Any]
 
 
-def part(name: str) -> Callable[..., Part]:
-    """The constructor of a part, which records its arguments instead of making the part.
+def part(name: str, *arguments: Any, **named: Any) -> Part:
+    """A part of a network, as its name and arguments.
 
     Args:
         name: of a class that the family's module in `torchml.importers.networks` knows.
+        arguments: of its constructor: parts, plain values, tensors, or lists of these.
+        named: the same by name.
     """
-
-    def record(*arguments: Any, **named: Any) -> Part:
-        return {
-            "part": name,
-            "arguments": [_plain(value) for value in arguments],
-            "named": {key: _plain(value) for key, value in named.items()},
-        }
-
-    return record
+    return {
+        "part": name,
+        "arguments": [_plain(value) for value in arguments],
+        "named": {key: _plain(value) for key, value in named.items()},
+    }
 
 
 def _plain(value: Any) -> Any:

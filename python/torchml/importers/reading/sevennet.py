@@ -30,12 +30,12 @@ from .equivariant import (
     harmonics,
     linear,
     linear_by_element,
-    part,
     paths,
     perceptron,
     sharpen,
 )
 from .nequip_layer import nequip_layer
+from .plan import part
 from .source import ReadingError, Results, Source, Structure, Wish
 
 MODULE = "sevenn"
