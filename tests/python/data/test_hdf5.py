@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import threading
 from pathlib import Path
 
 import h5py
@@ -127,6 +128,23 @@ def test_files_without_conformers_or_that_were_cut_short():
         read("empty.h5")
     with pytest.raises(TorchMLError, match=r"no 'hf.energy' \(keys.energy\), it has 'atomic_numb"):
         read(write(), Keys(energy="hf.energy"))
+
+
+def test_a_walk_that_stops_leaves_hdf5_to_other_threads():
+    names: list[str] = []
+
+    def other() -> None:
+        with h5py.File("b.h5") as file:
+            names.extend(file)
+
+    write("b.h5")
+    with h5py.File(write()) as file:
+        walk = hdf5._groups(file)
+        assert next(walk).name == "/H2"
+        thread = threading.Thread(target=other, daemon=True)
+        thread.start()
+        thread.join(timeout=5)
+        assert names == ["H2", "H2O1"]
 
 
 def test_large_files_are_read_when_asked(monkeypatch):

@@ -128,7 +128,9 @@ def _groups(group: Any) -> Any:
 
     if any(name in group for name in _POSITIONS):
         yield group
-    for item in group.values():
+    # A list: a walk over the view itself holds the lock of h5py as long as it is suspended, and one
+    # that was given up holds it until it is collected, in whatever thread that happens.
+    for item in list(group.values()):
         if isinstance(item, h5py.Group):
             yield from _groups(item)
 
