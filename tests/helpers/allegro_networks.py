@@ -11,7 +11,8 @@ from torch import Tensor
 
 from helpers.nequip_networks import CUTOFF, SPECIES, coupling, spherical
 from torchml.importers.networks.allegro import build
-from torchml.importers.reading.equivariant import harmonics, part
+from torchml.importers.reading.equivariant import harmonics
+from torchml.importers.reading.plan import part
 from torchml.models import Scaled
 
 _DEGREES = 3  # 0, 1 and 2

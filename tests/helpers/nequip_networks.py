@@ -15,9 +15,9 @@ from torchml.importers.reading.equivariant import (
     Path,
     Perceptron,
     harmonics,
-    part,
 )
 from torchml.importers.reading.nequip_layer import nequip_layer
+from torchml.importers.reading.plan import part
 from torchml.models import Scaled
 
 SPECIES = ["Si", "O"]

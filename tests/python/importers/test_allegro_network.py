@@ -15,7 +15,7 @@ from torchml.contract import metadata, param_file
 from torchml.export.checks.engine import check_engine, check_numbers
 from torchml.importers.networks.nequip import build
 from torchml.importers.opening import cast
-from torchml.importers.reading.equivariant import part
+from torchml.importers.reading.plan import part
 from torchml.models import describe, script
 
 
