@@ -18,6 +18,7 @@ import ase.io
 import hydra
 import torch
 from fairchem.core.units.mlip_unit.api.inference import MLIPInferenceCheckpoint
+from plain_results import plain
 from reading import fairchem as adapter
 from reading.edges import edges_of
 from reading.source import ReadingError, Structure, Wish
@@ -140,7 +141,7 @@ def answers(folder: Path) -> dict[str, Any]:
         found["ranks"][key] = difference(
             source, structures[0], edges_of(structures[0], source.cutoff), torch.float64
         )
-        found["results"][key] = [_plain(source.own_results(one)) for one in structures]
+        found["results"][key] = [plain(source.own_results(one)) for one in structures]
     for model, head in (
         ("esen", None),
         ("esen", "oc20"),
@@ -159,14 +160,6 @@ def answers(folder: Path) -> dict[str, Any]:
         except ReadingError as error:
             found["refusals"][f"{model} {head}"] = str(error)
     return found
-
-
-def _plain(results: Any) -> dict[str, Any]:
-    return {
-        "energy": results.energy,
-        "forces": results.forces.tolist(),
-        "stress": None if results.stress is None else results.stress.tolist(),
-    }
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import ase.io
 import torch
 from matgl.apps.pes import Potential
 from matgl.models import CHGNet, M3GNet, TensorNet
+from plain_results import plain
 from reading import matgl as adapter
 from reading.edges import edges_of
 from reading.source import ReadingError, Structure, Wish
@@ -87,7 +88,7 @@ def answers(folder: Path) -> dict[str, Any]:
         found["ranks"][name] = difference(
             source, structures[0], edges_of(structures[0], source.cutoff), torch.float64
         )
-        found["results"][name] = [_plain(source.own_results(one)) for one in structures]
+        found["results"][name] = [plain(source.own_results(one)) for one in structures]
     for name in (
         "average",
         "angles",
@@ -112,14 +113,6 @@ def answers(folder: Path) -> dict[str, Any]:
         except ReadingError as error:
             found["refusals"][key] = str(error)
     return found
-
-
-def _plain(results: Any) -> dict[str, Any]:
-    return {
-        "energy": results.energy,
-        "forces": results.forces.tolist(),
-        "stress": None if results.stress is None else results.stress.tolist(),
-    }
 
 
 if __name__ == "__main__":

@@ -5,13 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ase.calculators.kim import KIM
 
 from helpers import peers
-from helpers.portable import relative
 from torchml.cli import export_main
 from torchml.importers.opening import Foreign, load
-from torchml.validation.lammps import evaluate_with_lammps
 
 
 @pytest.fixture(scope="module")
@@ -35,17 +32,9 @@ def test_every_interface_gives_matgls_results(
     words = ["--from", "matgl", "--python", str(peers_python), "--species", "Na", "Cl"]
     words += ["--dtype", "float64", "--name", "Matgl_TensorNet", "--output", str(folder)]
     assert export_main([str(folder / "tensornet"), *words, "--install", "environment"]) == 0
-    name = "Matgl_TensorNet__MO_000000000000_000"
-    ranks = evaluate_with_lammps(name, structures, ["Na", "Cl"], ranks=2)
-    for k, atoms in enumerate(structures):
-        own = peers.results(answers["results"]["tensornet"][k], atoms)
-        assert ranks[k].energy == pytest.approx(own.energy, rel=1e-10)
-        assert relative(ranks[k].forces, own.forces) < 1e-8
-        if own.virial is not None:
-            assert relative(ranks[k].virial, own.virial) < 1e-8
-        atoms.calc = KIM(name)
-        assert atoms.get_potential_energy() == pytest.approx(own.energy, rel=1e-10)
-        assert relative(atoms.get_forces(), own.forces) < 1e-8
+    peers.require_agreement(
+        "Matgl_TensorNet__MO_000000000000_000", structures, answers["results"]["tensornet"]
+    )
 
 
 def test_m3gnet_becomes_torchscript_with_matgls_results(answers, folder, peers_python):

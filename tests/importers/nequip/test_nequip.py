@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,14 +13,12 @@ from ase import Atoms
 from ase.build import bulk
 from ase.calculators.kim import KIM
 
-from helpers import portable
+from helpers import peers, portable
 from helpers.portable import relative
 from torchml import Potential, kim
 from torchml.contract import metadata, param_file
 from torchml.export.compression import compress
 from torchml.importers import parity
-from torchml.importers.foreign import write_reader
-from torchml.importers.imported import Imported, imported
 from torchml.models import describe, script
 from torchml.validation.lammps import evaluate_with_lammps
 
@@ -33,32 +29,8 @@ Content = dict[str, Any]
 def folder(peers_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Models, and what was read of them."""
     path = tmp_path_factory.mktemp("nequip")
-    reader = write_reader(path / "reader.pyz")
-    program = Path(__file__).with_name("make_models.py")
-    done = subprocess.run(
-        [peers_python, program, path, reader], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+    peers.made(peers_python, Path(__file__).with_name("make_models.py"), path)
     return path
-
-
-@pytest.fixture(scope="module")
-def content(folder: Path) -> Callable[[str], Content]:
-    """content(name): what one reading handed over."""
-
-    def load(name: str) -> Content:
-        error = folder / f"{name}.error"
-        assert not error.exists(), error.read_text()
-        read: Content = torch.load(folder / f"{name}.content", weights_only=True)
-        return read
-
-    return load
-
-
-@pytest.fixture(scope="module")
-def model(content: Callable[[str], Content]) -> Callable[[str], Imported]:
-    """model(name): the model of one reading, compared with nequip's own results."""
-    return lambda name: imported(content(name), name)
 
 
 @pytest.fixture(scope="module", params=["directed", "allegro", "norms"])
