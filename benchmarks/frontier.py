@@ -124,6 +124,13 @@ def parse_options() -> argparse.Namespace:
         help="train a potential for each element with a training set; may be given several times",
     )
     parser.add_argument(
+        "--compress",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="trained potentials and checkpoints that are exported with splines",
+    )
+    parser.add_argument(
         "--runs",
         type=Path,
         default=Path("frontier-runs"),
@@ -188,12 +195,15 @@ def contenders(
         if training_set.is_file():
             show(f"{name}, {element}: training")
             checkpoint, minutes = train(config, training_set, options.runs / f"{name}_{element}")
-            contender = of_model(name, element, checkpoint, scratch)
+            splines = name in options.compress
+            contender = of_model(name, element, checkpoint, scratch, compress=splines)
             yield contender, Result(name, element, minutes=minutes)
     for name, file in options.model:
         if element in Potential(file).spec.species:
             show(f"{name}, {element}: export")
-            yield of_model(name, element, file, scratch), Result(name, element)
+            splines = name in options.compress
+            contender = of_model(name, element, file, scratch, compress=splines)
+            yield contender, Result(name, element)
 
 
 def measure_accuracy(contender: Contender, result: Result, options: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ase.calculators.calculator import Calculator as AseCalculator
@@ -14,6 +14,7 @@ from mlearn.dynamics import Program
 from mlearn.lammps_calculator import LammpsCalculator
 from torchml import Calculator, Potential, TorchMLError
 from torchml.export import Export
+from torchml.export.accuracy import Tolerance
 
 # Names of the files of the benchmark's authors in LAMMPS' folder of potentials.
 AUTHORS = {"SNAP": "{element}_Zuo_JPCA2020.snap", "qSNAP": "{element}_Zuo_JPCA2020.quadratic.snap"}
@@ -96,7 +97,9 @@ def cutoff_of_snap(parameters: Path) -> float:
     raise TorchMLError(f"{parameters} has no rcutfac, expected parameters of SNAP")
 
 
-def of_model(name: str, element: str, model: Path, folder: Path) -> Contender:
+def of_model(
+    name: str, element: str, model: Path, folder: Path, *, compress: bool = False
+) -> Contender:
     """Return a model of ours, installed as a KIM model.
 
     Args:
@@ -104,9 +107,16 @@ def of_model(name: str, element: str, model: Path, folder: Path) -> Contender:
         element: chemical symbol, one of the model's.
         model: archive with metadata, or checkpoint of a training.
         folder: for the exported model.
+        compress: replace what depends on the distance alone in a checkpoint by splines.
     """
-    order = Export(model=model, name=_kim_name(name, element), output=folder)
-    installed = kim_models.install(replace(order, collection="environment", overwrite=True))
+    order = Export(
+        model=model,
+        name=_kim_name(name, element),
+        output=folder,
+        collection="environment",
+        compress=Tolerance() if compress else None,
+    )
+    installed = kim_models.install(order)
     potential = Potential(folder / installed)
     return Contender(
         name,
