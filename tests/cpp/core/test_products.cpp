@@ -1,5 +1,6 @@
 // Polynomials of atomic tensors: the kernel, what other devices do instead, and plans of terms.
 #include <gtest/gtest.h>
+#include <torch/csrc/autograd/autograd.h>
 
 #include "operators/product_plan.hpp"
 #include "operators/products.hpp"
