@@ -25,6 +25,7 @@ MODULE = "chgnet"
 INSTALL = ("torch", "chgnet==0.4.2")
 READS = "checkpoints of its Trainer; 0.3.0, 0.2.0 and r2scan of the package by name"
 WAY = "network"
+MARK = "atom_graph_cutoff"
 
 # chgnet's own factor, exactly (GPa in eV/Å³).
 _GPA = 1.0 / 160.21766208

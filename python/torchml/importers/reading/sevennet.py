@@ -42,6 +42,7 @@ MODULE = "sevenn"
 INSTALL = ("torch==2.13.0", "sevenn==0.13.0")
 READS = "checkpoints; 7net-0, 7net-l3i5, 7net-mf-0 and other names that sevenn knows"
 WAY = "network"
+MARK = "E3_equivariant_model"  # the type of model in its settings
 NAME = "SevenNet"
 
 
