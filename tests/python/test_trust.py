@@ -161,7 +161,7 @@ def test_the_sentence_names_the_kind(marker: Marker, tmp_path: Path) -> None:
         load(path)
     assert str(caught.value) == (
         f"{path} is a pickle of mace.modules.models.ScaleShiftMACE, which can run any code when it "
-        "is read: if you trust its source, name its kind with '--from mace' (in Python "
+        "is read: if you trust its source, export it with '--from mace' (in Python "
         "source='mace')"
     )
 
@@ -181,7 +181,7 @@ def test_checkpoints_that_name_no_class_of_their_package(kind, content, tmp_path
     with pytest.raises(TorchMLError) as caught:
         load(path)
     assert str(caught.value) == (
-        f"{path} is a checkpoint of {package}: if you trust its source, name its kind with "
+        f"{path} is a checkpoint of {package}: if you trust its source, export it with "
         f"'--from {kind}' (in Python source='{kind}')"
     )
 

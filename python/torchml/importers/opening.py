@@ -246,7 +246,7 @@ def _refuse_pickle(path: Path) -> None:
     if _OF_PACKAGE in (members := _members(path)):
         raise FileError(
             f"{path} is a torch.package, whose own code runs when it is read: if you trust its "
-            "source, name its kind with '--from nequip' (in Python source='nequip')"
+            "source, export it with '--from nequip' (in Python source='nequip')"
         )
     # The pickles of TorchScript are read by torch without Python.
     if "constants.pkl" in members or is_ours(path):
@@ -256,12 +256,12 @@ def _refuse_pickle(path: Path) -> None:
         name, kind = known
         raise FileError(
             f"{path} is a pickle of {name}, which can run any code when it is read: if you trust "
-            f"its source, name its kind with '--from {kind}' (in Python source='{kind}')"
+            f"its source, export it with '--from {kind}' (in Python source='{kind}')"
         )
     if kind := kind_of_texts(texts_of(path)):
         raise FileError(
-            f"{path} is a checkpoint of {adapters()[kind].module}: if you trust its source, name "
-            f"its kind with '--from {kind}' (in Python source='{kind}')"
+            f"{path} is a checkpoint of {adapters()[kind].module}: if you trust its source, export "
+            f"it with '--from {kind}' (in Python source='{kind}')"
         )
     if not names:
         return
