@@ -258,10 +258,10 @@ def _refuse_pickle(path: Path) -> None:
             f"{path} is a pickle of {name}, which can run any code when it is read: if you trust "
             f"its source, export it with '--from {kind}' (in Python source='{kind}')"
         )
-    if kind := kind_of_texts(texts_of(path)):
+    if marked := kind_of_texts(texts_of(path)):
         raise FileError(
-            f"{path} is a checkpoint of {adapters()[kind].module}: if you trust its source, export "
-            f"it with '--from {kind}' (in Python source='{kind}')"
+            f"{path} is a checkpoint of {adapters()[marked].module}: if you trust its source, "
+            f"export it with '--from {marked}' (in Python source='{marked}')"
         )
     if not names:
         return
