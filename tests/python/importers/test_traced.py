@@ -193,7 +193,7 @@ def test_a_calculator_in_float32_must_agree_with_the_modules_in_float64(network)
     rounding = imported(content, "toy").rounding
     assert rounding is not None and 0.0 < rounding.relative <= 1.1e-6
     content["rounded"][1]["forces"] = content["rounded"][1]["forces"] * (1 + 1e-4) + 1e-4
-    with pytest.raises(ModelError, match=r"calculator for the 'slab' differ .* rounding of float32"):
+    with pytest.raises(ModelError, match=r"calculator for the 'slab' differ .* of float32"):
         imported(content, "toy")
 
 
