@@ -80,10 +80,12 @@ def main() -> int:
             for contender, result in pairs:
                 show(f"{contender.name}, {contender.element}: errors and properties")
                 measure_accuracy(contender, result, options)
+                keep(pairs, options)
             measure_steps(pairs, options, show)
             for contender, result in pairs if options.nve else ():
                 show(f"{contender.name}, {contender.element}: energy over {options.nve:g} ps")
                 measure_drift(contender, result, options.nve)
+                keep(pairs, options)
     except TorchMLError as error:
         print(f"frontier.py: error: {error}", file=sys.stderr)
         return 1
@@ -234,11 +236,17 @@ def measure_steps(
     steps: dict[int, int] = {}
     for number in range(options.rounds):
         for key, (contender, result) in enumerate(pairs):
+            if "steps" in result.failures:
+                continue
             show(f"{contender.name}, {contender.element}: steps, round {number + 1}")
             atoms = rattled(crystal(contender.element, ATOMS))
-            if key not in steps:
-                steps[key] = steps_for(options.seconds, contender.program, atoms)
-            result.steps.append(step_time(contender.program, atoms, steps=steps[key]))
+            try:
+                if key not in steps:
+                    steps[key] = steps_for(options.seconds, contender.program, atoms)
+                result.steps.append(step_time(contender.program, atoms, steps=steps[key]))
+            except TorchMLError as error:
+                result.failures["steps"] = str(error)
+        keep(pairs, options)
 
 
 def measure_drift(contender: Contender, result: Result, picoseconds: float) -> None:
@@ -250,8 +258,20 @@ def measure_drift(contender: Contender, result: Result, picoseconds: float) -> N
         result.failures["drift"] = str(error)
 
 
+def keep(pairs: list[tuple[Contender, Result]], options: argparse.Namespace) -> None:
+    """Write what is known so far: a run of hours that ends early leaves its results."""
+    record = {
+        "machine": machine(),
+        "commit": history.commit(),
+        "rounds": options.rounds,
+        "picoseconds": options.nve,
+        "results": [result.record() for _, result in pairs],
+    }
+    write_json(record, options.output / RESULT)
+
+
 def report(console: Console, options: argparse.Namespace, results: list[Result]) -> None:
-    """Tables, figure and file."""
+    """Tables and figure."""
     sizes = {element: len(crystal(element, DRIFT_ATOMS)) for element in options.elements}
     tables = sheets(results, options.nve, sizes)
     for sheet in tables:
@@ -260,22 +280,14 @@ def report(console: Console, options: argparse.Namespace, results: list[Result])
     for result in results:
         for part, reason in result.failures.items():
             console.print(f"Left out: {part} of {result.name}, {result.element}: {reason}")
-    here = machine()
-    record = {
-        "machine": here,
-        "commit": history.commit(),
-        "rounds": options.rounds,
-        "picoseconds": options.nve,
-        "results": [result.record() for result in results],
-    }
-    write_json(record, options.output / RESULT)
     figure = (options.figures or options.output) / "frontier.png"
     plot_frontier(results, figure)
     console.print(f"All figures: {options.output / RESULT}; {figure}")
     if options.markdown:
+        here = machine()
         head = (
             f"{here['processor']}, {here['cores']} cores, load {here['load']}, "
-            f"{here['time'][:10]}, commit {record['commit']}, {options.rounds} rounds."
+            f"{here['time'][:10]}, commit {history.commit()}, {options.rounds} rounds."
         )
         write_markdown(head, tables, options.markdown, marks="frontier")
 
