@@ -7,6 +7,7 @@
 #include "operators/convolution.hpp"
 #include "operators/density_registration.hpp"
 #include "operators/edge_order.hpp"
+#include "operators/products_registration.hpp"
 #include "operators/schema.hpp"
 #include "operators/segment_sum.hpp"
 #include "operators/spline.hpp"
@@ -41,9 +42,10 @@ constexpr Schema kSegmentSum = {"torchml::segment_sum",
                                 "segment_sum(Tensor values, Tensor index, SymInt nodes) -> Tensor"};
 
 std::vector<Schema> schemas() {
-  std::vector<Schema> all = {kEdgeOrder,   kSpline,              kSplineBackward,
-                             kConvolution, kConvolutionBackward, kSegmentSum};
-  all.insert(all.end(), density_schemas().begin(), density_schemas().end());
+  std::vector<Schema> all = {kEdgeOrder,           kSpline,    kSplineBackward, kConvolution,
+                             kConvolutionBackward, kSegmentSum};
+  for (auto const& more : {density_schemas(), products_schemas()})
+    all.insert(all.end(), more.begin(), more.end());
   return all;
 }
 
@@ -348,7 +350,9 @@ void register_operators() {
     autograd.impl("convolution", convolution_autograd);
     autograd.impl("convolution_backward", convolution_backward_autograd);
     autograd.impl("segment_sum", segment_sum_autograd);
-    implement_density({cpu, cuda, meta, autograd});
+    Libraries const libraries{cpu, cuda, meta, autograd};
+    implement_density(libraries);
+    implement_products(libraries);
     return true;
   }();
   static_cast<void>(registered);
