@@ -14,17 +14,32 @@
 namespace torchml::operators::TORCHML_SIMD {
 namespace {
 
-constexpr int kEdges = 8;  // edges at once, one per lane
+#if defined(__AVX512F__)
+constexpr int kRegisterBytes = 64;
+constexpr int kRegisters = 32;
+#elif defined(__AVX2__)
+constexpr int kRegisterBytes = 32;
+constexpr int kRegisters = 16;
+#else
+constexpr int kRegisterBytes = 16;
+constexpr int kRegisters = 16;
+#endif
+
+/// Edges at once, one per lane: no more than 8, since atoms have tens of them.
+template <class Real>
+constexpr int kEdges = kRegisterBytes / static_cast<int>(sizeof(Real)) < 8
+                           ? kRegisterBytes / static_cast<int>(sizeof(Real))
+                           : 8;
 
 template <class Real>
 struct LanesOf;
 template <>
 struct LanesOf<double> {
-  using type [[gnu::vector_size(kEdges * sizeof(double))]] = double;
+  using type [[gnu::vector_size(kEdges<double> * sizeof(double))]] = double;
 };
 template <>
 struct LanesOf<float> {
-  using type [[gnu::vector_size(kEdges * sizeof(float))]] = float;
+  using type [[gnu::vector_size(kEdges<float> * sizeof(float))]] = float;
 };
 template <class Real>
 using Lanes = typename LanesOf<Real>::type;
@@ -164,10 +179,10 @@ class Harmonics {
   static constexpr HarmonicConstants<Real> kConstants{};
 
   TORCHML_INLINE static Anywhere<Real>& row(Real* y, int l, int m) {
-    return lanes_at(y + (l * l + l + m) * kEdges);
+    return lanes_at(y + (l * l + l + m) * kEdges<Real>);
   }
   TORCHML_INLINE static Anywhere<Real> const& row(Real const* y, int l, int m) {
-    return lanes_at(y + (l * l + l + m) * kEdges);
+    return lanes_at(y + (l * l + l + m) * kEdges<Real>);
   }
 
   int lmax_;
