@@ -107,16 +107,15 @@ void check_gradient(torch::Tensor const& gradient, DensityInputs const& inputs) 
 }
 
 void check_directions(torch::Tensor const& directions, DensityInputs const& inputs) {
-  if (directions.sizes() != inputs.vectors.sizes() ||
-      directions.scalar_type() != torch::kFloat64)
+  if (directions.sizes() != inputs.vectors.sizes() || directions.scalar_type() != torch::kFloat64)
     refuse_density("the directions do not fit the vectors, expected float64 [" +
                    std::to_string(inputs.vectors.size(0)) + ", 3]");
 }
 
 torch::Tensor empty_density(DensityInputs const& inputs, std::int64_t nodes) {
-  return torch::empty({nodes, (inputs.lmax + 1) * (inputs.lmax + 1),
-                       inputs.weights.size(1) * inputs.table.size(1)},
-                      inputs.table.options());
+  return torch::empty(
+      {nodes, (inputs.lmax + 1) * (inputs.lmax + 1), inputs.weights.size(1) * inputs.table.size(1)},
+      inputs.table.options());
 }
 
 }  // namespace
@@ -125,8 +124,8 @@ void check_density(DensityInputs const& inputs, std::int64_t nodes) {
   auto const& [vectors, species, edge_index, order, core, weights, table, cutoff, lmax] = inputs;
   if (vectors.dim() != 2 || vectors.size(1) != 3 || vectors.scalar_type() != torch::kFloat64)
     refuse_density("the vectors are not a table of float64, expected [E, 3]");
-  if (edge_index.dim() != 2 || edge_index.size(0) != 2 ||
-      edge_index.size(1) != vectors.size(0) || edge_index.scalar_type() != torch::kInt64)
+  if (edge_index.dim() != 2 || edge_index.size(0) != 2 || edge_index.size(1) != vectors.size(0) ||
+      edge_index.scalar_type() != torch::kInt64)
     refuse_density("edge_index does not fit the vectors, expected i64 [2, " +
                    std::to_string(vectors.size(0)) + "]");
   if (species.dim() != 1 || species.scalar_type() != torch::kInt64)
@@ -138,8 +137,8 @@ void check_density(DensityInputs const& inputs, std::int64_t nodes) {
   auto const count = weights.size(0);
   if (core.dim() != 2 || core.size(0) != count || core.size(1) != count ||
       core.scalar_type() != torch::kFloat64)
-    refuse_density("the cores do not fit the weights, expected float64 [" +
-                   std::to_string(count) + ", " + std::to_string(count) + "]");
+    refuse_density("the cores do not fit the weights, expected float64 [" + std::to_string(count) +
+                   ", " + std::to_string(count) + "]");
   if (lmax < 0 || lmax > kMaxDegree)
     refuse_density("harmonics up to degree " + std::to_string(lmax) +
                    " are asked for, expected 0 to " + std::to_string(kMaxDegree));

@@ -37,8 +37,7 @@ struct CompositeHarmonics {
   Tensor by_z;
 };
 
-CompositeHarmonics harmonics(Tensor const& x, Tensor const& y, Tensor const& z,
-                             std::int64_t lmax) {
+CompositeHarmonics harmonics(Tensor const& x, Tensor const& y, Tensor const& z, std::int64_t lmax) {
   auto const zero = torch::zeros_like(z);
   std::vector<Tensor> cosine = {torch::ones_like(z)}, sine = {zero};
   for (std::int64_t m = 1; m <= lmax; ++m) {
@@ -61,8 +60,8 @@ CompositeHarmonics harmonics(Tensor const& x, Tensor const& y, Tensor const& z,
   for (std::int64_t l = 0; l <= lmax; ++l)
     for (std::int64_t m = -l; m <= l; ++m) {
       auto const order = std::abs(m);
-      double const n = std::sqrt((m == 0 ? 1.0 : 2.0) * std::tgamma(l - order + 1) /
-                                 std::tgamma(l + order + 1));
+      double const n =
+          std::sqrt((m == 0 ? 1.0 : 2.0) * std::tgamma(l - order + 1) / std::tgamma(l + order + 1));
       auto const& turn = m < 0 ? sine[order] : cosine[order];
       values.push_back(n * p[l][order] * turn);
       by_z.push_back(n * p[l][order + 1] * turn);
@@ -141,8 +140,7 @@ Tensor composite_density_backward(Tensor const& gradient, DensityInputs const& i
           .sum(2);
   auto const by_harmonics = (by_products * parts.splines.values.unsqueeze(1)).sum(2);
   auto const along = (by_products * parts.splines.slopes.unsqueeze(1)).sum(2);
-  auto const radial =
-      (along * parts.angular.values).sum(1).to(torch::kFloat64) * parts.held.slope;
+  auto const radial = (along * parts.angular.values).sum(1).to(torch::kFloat64) * parts.held.slope;
   auto const by_unit = torch::stack({(by_harmonics * parts.angular.by_x).sum(1),
                                      (by_harmonics * parts.angular.by_y).sum(1),
                                      (by_harmonics * parts.angular.by_z).sum(1)},
@@ -160,8 +158,8 @@ Tensor composite_density_tangent(Tensor const& directions, DensityInputs const& 
   auto const& u = parts.unit;
   auto const along = (u * directions).sum(1, true);
   auto const across = ((directions - u * along) / parts.r).to(inputs.table.scalar_type());
-  auto const slopes = (parts.held.slope.unsqueeze(1) * along).to(inputs.table.scalar_type()) *
-                      parts.splines.slopes;
+  auto const slopes =
+      (parts.held.slope.unsqueeze(1) * along).to(inputs.table.scalar_type()) * parts.splines.slopes;
   auto const turned = across.narrow(1, 0, 1) * parts.angular.by_x +
                       across.narrow(1, 1, 1) * parts.angular.by_y +
                       across.narrow(1, 2, 1) * parts.angular.by_z;

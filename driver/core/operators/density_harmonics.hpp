@@ -1,7 +1,8 @@
 // Real harmonics of unit vectors, one vector per lane, by recursions: no angles, and so no poles.
 //
 // Y_lm = Q_lm(z) C_m(x, y) and Y_l,-m = Q_lm(z) S_m(x, y), with C_m + i S_m = (x + i y)^m and Q_lm
-// proportional to the m-th derivative of the Legendre polynomial P_l, so that sum_m Y_lm^2 = 1. Hence
+// proportional to the m-th derivative of the Legendre polynomial P_l, so that sum_m Y_lm^2 = 1.
+// Hence
 //   Q_lm = a_lm z Q_{l-1,m} - b_lm Q_{l-2,m},   dQ_lm/dz = c_lm Q_{l,m+1}.
 #pragma once
 

@@ -49,8 +49,7 @@ struct Chunk {
 };
 
 void take(DensityEdges const& from, std::int64_t first, double cutoff, Chunk& chunk) {
-  auto const count =
-      static_cast<int>(from.count - first < kChunk ? from.count - first : kChunk);
+  auto const count = static_cast<int>(from.count - first < kChunk ? from.count - first : kChunk);
   for (int k = 0; k < count; ++k) {
     chunk.edge[k] = from.edges[first + k];
     double const* const v = from.vectors + 3 * std::int64_t(chunk.edge[k]);
@@ -61,8 +60,8 @@ void take(DensityEdges const& from, std::int64_t first, double cutoff, Chunk& ch
   }
 #pragma omp simd
   for (int k = 0; k < count; ++k)
-    chunk.r[k] = __builtin_sqrt(chunk.x[k] * chunk.x[k] + chunk.y[k] * chunk.y[k] +
-                                chunk.z[k] * chunk.z[k]);
+    chunk.r[k] =
+        __builtin_sqrt(chunk.x[k] * chunk.x[k] + chunk.y[k] * chunk.y[k] + chunk.z[k] * chunk.z[k]);
   chunk.left = 0;
   for (int k = 0; k < count; ++k)
     if (!(chunk.r[k] >= cutoff)) chunk.remaining[chunk.left++] = k;  // a NaN remains
@@ -178,7 +177,8 @@ TORCHML_INLINE void evaluate(Density<Real> const& density, std::int32_t interval
   for (; k + kEdges <= n; k += kEdges, c += kEdges)
     lanes_at(values + k).v =
         (b[0] * lanes_at(c).v + b[1] * lanes_at(c + n).v + b[2] * lanes_at(c + 2 * n).v) +
-        (b[3] * lanes_at(c + 3 * n).v + b[4] * lanes_at(c + 4 * n).v + b[5] * lanes_at(c + 5 * n).v);
+        (b[3] * lanes_at(c + 3 * n).v + b[4] * lanes_at(c + 4 * n).v +
+         b[5] * lanes_at(c + 5 * n).v);
   for (; k < n; ++k, ++c)
     values[k] = (b[0] * c[0] + b[1] * c[n] + b[2] * c[2 * n]) +
                 (b[3] * c[3 * n] + b[4] * c[4 * n] + b[5] * c[5 * n]);
@@ -244,8 +244,8 @@ void gather_channels(Density<Real> const& density, std::int64_t species, Real co
 
 /// Sums over all edges, to which `add(group, sums)` adds those of one group.
 template <class Real, class Add>
-TORCHML_INLINE void sum_with(Density<Real> const& density, DensityEdges const& edges,
-                             Real* scratch, Real* result, Add const& add) {
+TORCHML_INLINE void sum_with(Density<Real> const& density, DensityEdges const& edges, Real* scratch,
+                             Real* result, Add const& add) {
   auto const width = padded(density.radial);
   for (std::int64_t k = 0; k < density.rows() * density.columns(); ++k) result[k] = 0;
   Real* const sums = scratch;
@@ -332,7 +332,8 @@ TORCHML_INLINE void contract_rows(Real const* by_sums, std::int64_t radial, Real
                                   Lanes<Real>& by_length) {
   Lanes<Real> by_y[rows] = {}, by_g[rows] = {};
   for (std::int64_t k = 0; k < radial; ++k) {
-    Lanes<Real> const value = lanes_at(values + k * kEdges).v, slope = lanes_at(slopes + k * kEdges).v;
+    Lanes<Real> const value = lanes_at(values + k * kEdges).v,
+                      slope = lanes_at(slopes + k * kEdges).v;
     each<rows>([&](auto row) {
       Real const factor = by_sums[row * radial + k];
       by_y[row] += factor * value;
@@ -396,8 +397,7 @@ void gradients_of(Density<Real> const& density, DensityEdges const& edges, Real 
   Run run;
   Group group;
   for (std::int64_t k = 0; k < edges.count; ++k)
-    for (int axis = 0; axis < 3; ++axis)
-      by_vectors[3 * std::int64_t(edges.edges[k]) + axis] = 0.0;
+    for (int axis = 0; axis < 3; ++axis) by_vectors[3 * std::int64_t(edges.edges[k]) + axis] = 0.0;
   for (std::int64_t first = 0; first < edges.count; first += kChunk) {
     take(edges, first, density.cutoff, chunk);
     while (take(chunk, run)) {

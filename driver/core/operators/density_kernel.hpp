@@ -19,8 +19,8 @@ struct Density {
   Real const* table;  ///< [intervals + 5, radial]
   std::int64_t intervals;
   std::int64_t radial;
-  double cutoff;  ///< Å
-  int lmax;       ///< 0 .. kMaxDegree
+  double cutoff;        ///< Å
+  int lmax;             ///< 0 .. kMaxDegree
   Real const* weights;  ///< [species, channels]
   std::int64_t channels;
   std::int64_t species;
@@ -32,8 +32,8 @@ struct Density {
 
 /// The edges into one node, in any order; the sums take them as they stand.
 struct DensityEdges {
-  double const* vectors;      ///< [E, 3], source minus target (Å)
-  std::int32_t const* edges;  ///< [count], rows of the vectors
+  double const* vectors;       ///< [E, 3], source minus target (Å)
+  std::int32_t const* edges;   ///< [count], rows of the vectors
   std::int32_t const* others;  ///< [count], their source nodes
   std::int64_t count;
   std::int64_t const* species;  ///< of the nodes, each in 0 .. species
@@ -43,8 +43,7 @@ struct DensityEdges {
 template <class Real>
 struct DensityKernel {
   /// density: [rows, columns], overwritten.
-  void (*sum)(Density<Real> const& density, DensityEdges const& edges, Real* scratch,
-              Real* result);
+  void (*sum)(Density<Real> const& density, DensityEdges const& edges, Real* scratch, Real* result);
 
   /// The derivatives of sum(gradient * density) by the vectors, into rows edges[k] of by_vectors
   /// [E, 3]. gradient: [rows, columns].
@@ -53,8 +52,8 @@ struct DensityKernel {
 
   /// The derivative of the density where vector e moves along directions[e], of [E, 3].
   /// result: [rows, columns], overwritten.
-  void (*tangent)(Density<Real> const& density, DensityEdges const& edges,
-                  double const* directions, Real* scratch, Real* result);
+  void (*tangent)(Density<Real> const& density, DensityEdges const& edges, double const* directions,
+                  Real* scratch, Real* result);
 };
 
 /// Numbers in the scratch of one thread.

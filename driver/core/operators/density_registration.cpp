@@ -67,9 +67,8 @@ Tensor density_backward_cpu(T gradient, T vectors, T species, T edge_index, T or
 Tensor density_tangent_cpu(T directions, T vectors, T species, T edge_index, T order, T core,
                            T weights, T table, double cutoff, std::int64_t lmax,
                            std::int64_t nodes) {
-  return density_tangent(directions,
-                         {vectors, species, edge_index, order, core, weights, table, cutoff, lmax},
-                         nodes);
+  return density_tangent(
+      directions, {vectors, species, edge_index, order, core, weights, table, cutoff, lmax}, nodes);
 }
 
 Tensor density_elsewhere(T vectors, T species, T edge_index, T order, T core, T weights, T table,
@@ -116,8 +115,8 @@ Tensor density_tangent_shape(T /*directions*/, T vectors, T species, T edge_inde
 
 /// The inputs, kept from the forward to the backward pass; `first` is kept before them.
 void save(AutogradContext* context, Tensor const& first, DensityInputs const& in) {
-  context->save_for_backward({first, in.vectors, in.species, in.edge_index, in.order, in.core,
-                              in.weights, in.table});
+  context->save_for_backward(
+      {first, in.vectors, in.species, in.edge_index, in.order, in.core, in.weights, in.table});
   context->saved_data["cutoff"] = in.cutoff;
   context->saved_data["lmax"] = in.lmax;
 }
@@ -154,8 +153,7 @@ struct DensityFunction : Function<DensityFunction> {
                         T core, T weights, T table, double cutoff, std::int64_t lmax,
                         c10::SymInt nodes) {
     at::AutoDispatchBelowADInplaceOrView const below;
-    DensityInputs const in{vectors, species, edge_index, order, core,
-                           weights, table,   cutoff,     lmax};
+    DensityInputs const in{vectors, species, edge_index, order, core, weights, table, cutoff, lmax};
     save(context, {}, in);
     return call_density(in, std::move(nodes));
   }
@@ -170,8 +168,7 @@ struct DensityBackwardFunction : Function<DensityBackwardFunction> {
   static Tensor forward(AutogradContext* context, T gradient, T vectors, T species, T edge_index,
                         T order, T core, T weights, T table, double cutoff, std::int64_t lmax) {
     at::AutoDispatchBelowADInplaceOrView const below;
-    DensityInputs const in{vectors, species, edge_index, order, core,
-                           weights, table,   cutoff,     lmax};
+    DensityInputs const in{vectors, species, edge_index, order, core, weights, table, cutoff, lmax};
     save(context, gradient, in);
     return call_density_backward(gradient, in);
   }
