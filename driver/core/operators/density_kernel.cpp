@@ -14,17 +14,10 @@ namespace {
 constexpr int kChunk = 64;  // edges that are sorted by species at once
 constexpr int kHarmonics = kDegrees * kDegrees;
 
+constexpr int kRegisters = kVectorBytes == 64 ? 32 : 16;
+
 /// Rows of sums that are kept in half of the registers.
 constexpr int kRows = kRegisters / 2;
-
-/// f(0), f(1) ... f(n - 1) with constants: what they index stays in registers.
-template <int n, int k = 0, class F>
-TORCHML_INLINE void each(F const& f) {
-  if constexpr (k < n) {
-    f(std::integral_constant<int, k>{});
-    each<n, k + 1>(f);
-  }
-}
 
 /// Some edges of a node. Those within the cutoff remain until a run takes them.
 struct Chunk {
@@ -156,7 +149,7 @@ struct Groups {
 };
 
 template <class Real>
-TORCHML_INLINE void set(double const* from, Lanes<Real>& to) {
+TORCHML_INLINE void set(double const* from, EdgeLanes<Real>& to) {
   Real row[kEdges<Real>];
 #pragma omp simd
   for (int l = 0; l < kEdges<Real>; ++l) row[l] = static_cast<Real>(from[l]);
@@ -202,10 +195,10 @@ template <int rows, class Real>
 TORCHML_INLINE void add_rows(int count, Real const* harmonics, Real const* functions,
                              std::int64_t width, Real* sums) {
   for (std::int64_t k = 0; k < width; k += kEdges<Real>) {
-    Lanes<Real> s[rows];
+    EdgeLanes<Real> s[rows];
     each<rows>([&](auto row) { s[row] = lanes_at(sums + row * width + k).v; });
     for (int e = 0; e < count; ++e) {
-      Lanes<Real> const g = lanes_at(functions + e * width + k).v;
+      EdgeLanes<Real> const g = lanes_at(functions + e * width + k).v;
       each<rows>([&](auto row) { s[row] += harmonics[row * kEdges<Real> + e] * g; });
     }
     each<rows>([&](auto row) { lanes_at(sums + row * width + k).v = s[row]; });
@@ -343,7 +336,7 @@ void tangent_of(Density<Real> const& density, DensityEdges const& edges, double 
 /// Exchanges, in each 2 x 2 arrangement of blocks of `size` lanes in two rows, the block at the
 /// upper right with the one at the lower left.
 template <int size, class Real, int... lane>
-TORCHML_INLINE void exchange_blocks(Lanes<Real>& upper, Lanes<Real>& lower,
+TORCHML_INLINE void exchange_blocks(EdgeLanes<Real>& upper, EdgeLanes<Real>& lower,
                                     std::integer_sequence<int, lane...>) {
   constexpr int lanes = sizeof...(lane);
   auto const a = upper, b = lower;
@@ -352,7 +345,7 @@ TORCHML_INLINE void exchange_blocks(Lanes<Real>& upper, Lanes<Real>& lower,
 }
 
 template <int size, class Real>
-TORCHML_INLINE void exchange_all(Lanes<Real>* rows) {
+TORCHML_INLINE void exchange_all(EdgeLanes<Real>* rows) {
   if constexpr (size > 0) {
     each<kEdges<Real>>([&](auto row) {
       if constexpr ((row & size) == 0)
@@ -368,7 +361,7 @@ template <class Real>
 TORCHML_INLINE void transpose(Real const* from, std::int64_t width, Real* to) {
   constexpr int lanes = kEdges<Real>;
   for (std::int64_t k = 0; k < width; k += lanes) {
-    Lanes<Real> rows[lanes];
+    EdgeLanes<Real> rows[lanes];
     each<lanes>([&](auto row) { rows[row] = lanes_at(from + row * width + k).v; });
     exchange_all<lanes / 2, Real>(rows);
     each<lanes>([&](auto row) { lanes_at(to + (k + row) * lanes).v = rows[row]; });
@@ -380,11 +373,11 @@ TORCHML_INLINE void transpose(Real const* from, std::int64_t width, Real* to) {
 template <int rows, class Real>
 TORCHML_INLINE void contract_rows(Real const* by_sums, std::int64_t radial, Real const* values,
                                   Real const* slopes, Real const* harmonics, Real* by_harmonics,
-                                  Lanes<Real>& by_length) {
-  Lanes<Real> by_y[rows] = {}, by_g[rows] = {};
+                                  EdgeLanes<Real>& by_length) {
+  EdgeLanes<Real> by_y[rows] = {}, by_g[rows] = {};
   for (std::int64_t k = 0; k < radial; ++k) {
-    Lanes<Real> const value = lanes_at(values + k * kEdges<Real>).v,
-                      slope = lanes_at(slopes + k * kEdges<Real>).v;
+    EdgeLanes<Real> const value = lanes_at(values + k * kEdges<Real>).v,
+                          slope = lanes_at(slopes + k * kEdges<Real>).v;
     each<rows>([&](auto row) {
       Real const factor = by_sums[row * radial + k];
       by_y[row] += factor * value;
@@ -400,7 +393,7 @@ TORCHML_INLINE void contract_rows(Real const* by_sums, std::int64_t radial, Real
 template <int rows, class Real>
 TORCHML_INLINE void contract_all(std::int64_t left, Real const* by_sums, std::int64_t radial,
                                  Real const* values, Real const* slopes, Real const* harmonics,
-                                 Real* by_harmonics, Lanes<Real>& by_length) {
+                                 Real* by_harmonics, EdgeLanes<Real>& by_length) {
   for (; left >= rows; left -= rows, by_sums += rows * radial, harmonics += rows * kEdges<Real>,
                        by_harmonics += rows * kEdges<Real>)
     contract_rows<rows>(by_sums, radial, values, slopes, harmonics, by_harmonics, by_length);
@@ -412,7 +405,7 @@ TORCHML_INLINE void contract_all(std::int64_t left, Real const* by_sums, std::in
 
 /// Derivatives by the vectors of a group, given those by the length and by the unit vector.
 template <class Real>
-TORCHML_INLINE void write_gradients(Group<Real> const& group, Lanes<Real> const& by_length,
+TORCHML_INLINE void write_gradients(Group<Real> const& group, EdgeLanes<Real> const& by_length,
                                     Cartesian<Real> const& by_unit, double* by_vectors) {
   Real turn_x[kEdges<Real>], turn_y[kEdges<Real>], turn_z[kEdges<Real>], stretch[kEdges<Real>];
   lanes_at(turn_x).v = by_unit.x;
@@ -472,7 +465,7 @@ void gradients_of(Density<Real> const& density, DensityEdges const& edges, Real 
         transpose(row_slopes, width, slopes);
         Harmonics<Real> const harmonics(density.lmax, unit_vectors<Real>(group));
         harmonics.values(y);
-        Lanes<Real> by_length = {};
+        EdgeLanes<Real> by_length = {};
         contract_all<together>(density.rows(), by_sums, radial, values, slopes, y, by_y, by_length);
         Cartesian<Real> by_unit;
         harmonics.pull_back(by_y, by_unit);
