@@ -10,6 +10,7 @@
 #include "operators/cluster_terms.hpp"
 #include "operators/edge_order.hpp"
 #include "operators/schema.hpp"
+#include "operators/spline.hpp"
 #include "torchml/common/error.hpp"
 
 namespace torchml::operators {
@@ -288,6 +289,29 @@ torch::Tensor cluster_energies(ClusterInputs const& inputs, std::int64_t nodes) 
 std::tuple<torch::Tensor, torch::Tensor> cluster_energies_with_slopes(ClusterInputs const& inputs,
                                                                       std::int64_t nodes) {
   return evaluate_cluster(inputs, nodes, true);
+}
+
+torch::Tensor cluster_energies_backward(torch::Tensor const& gradient, torch::Tensor const& slopes,
+                                        torch::Tensor const& edge_index) {
+  auto const edges = slopes.size(0), nodes = gradient.size(0);
+  require_sizes("gradient", gradient, {nodes}, torch::kFloat64);
+  require_sizes("slopes", slopes, {edges, 3}, torch::kFloat64);
+  require_sizes("edge_index", edge_index, {2, edges}, torch::kInt64);
+  auto const factors = gradient.contiguous(), rows = slopes.contiguous();
+  auto const targets = edge_index.select(0, 1).contiguous();
+  auto result = torch::empty({edges, 3}, rows.options());
+  auto const* const factor = factors.const_data_ptr<double>();
+  auto const* const row = rows.const_data_ptr<double>();
+  auto const* const target = targets.const_data_ptr<std::int64_t>();
+  auto* const to = result.mutable_data_ptr<double>();
+  at::parallel_for(0, edges, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (auto e = begin; e < end; ++e) {
+      bool const counts = target[e] >= 0 && target[e] < nodes;
+      double const f = counts ? factor[target[e]] : 0.0;
+      for (int axis = 0; axis < 3; ++axis) to[3 * e + axis] = f * row[3 * e + axis];
+    }
+  });
+  return result;
 }
 
 torch::Tensor composite_cluster_energies(ClusterInputs const& in, c10::SymInt const& nodes) {

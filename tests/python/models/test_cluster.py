@@ -350,6 +350,7 @@ def test_traced_with_its_gradient_for_any_number_of_atoms():
     )
     called = {str(node.target) for node in graph.graph.nodes}
     assert "torchml.cluster_energies_with_slopes.default" in called
+    assert "torchml.cluster_energies_backward.default" in called
     assert "torchml.density.default" not in called
     inputs = (large.vectors, large.species, large.edge_index)
     for one, other in zip(graph(*inputs), model(*inputs), strict=True):
