@@ -1,57 +1,13 @@
 // Plain loops over features that the compiler turns into vectors, once per instruction set.
 #include "operators/spline_kernel.hpp"
 
+#include "operators/spline_places.hpp"
+
 namespace torchml::operators::TORCHML_SIMD {
 namespace {
 
-constexpr int kDegree = 5;
-constexpr int kOrder = kDegree + 1;  // coefficients that meet on an interval
-constexpr int kBlock = 16;           // distances located at once, one per lane
-
-/// Where some distances lie among the knots, and the weights of the coefficients there.
-struct Places {
-  std::int32_t interval[kBlock];
-  double value[kOrder][kBlock];  ///< B_j
-  double slope[kOrder][kBlock];  ///< dB_j/dr (1/Å)
-};
-
-/// The pieces of the B-spline by the recursion of de Boor and Cox. What lies beyond the cutoff gets
-/// weights of zero; a NaN spoils its weights.
-void locate(double const* distances, double cutoff, std::int64_t intervals, Places& places) {
-  double const per_length = static_cast<double>(intervals) / cutoff;
-  auto const last = static_cast<double>(intervals - 1);
-  double u[kBlock];
-  double inside[kBlock];
-  auto& b = places.value;
-  for (int l = 0; l < kBlock; ++l) {
-    bool const beyond = distances[l] >= cutoff;
-    double const r = beyond || distances[l] < 0.0 ? 0.0 : distances[l];
-    double const place = r * per_length;
-    auto const interval = static_cast<std::int32_t>(place < last ? place : last);
-    places.interval[l] = interval;
-    u[l] = place - static_cast<double>(interval);
-    inside[l] = beyond ? 0.0 : 1.0;
-    b[0][l] = 1.0 - u[l];
-    b[1][l] = u[l];
-  }
-  auto const raise = [&](int degree) {
-    double const scale = 1.0 / degree;
-    for (int l = 0; l < kBlock; ++l) b[degree][l] = scale * u[l] * b[degree - 1][l];
-    for (int j = degree - 1; j > 0; --j)
-      for (int l = 0; l < kBlock; ++l)
-        b[j][l] = scale * ((u[l] + (degree - j)) * b[j - 1][l] + ((j + 1) - u[l]) * b[j][l]);
-    for (int l = 0; l < kBlock; ++l) b[0][l] *= scale * (1.0 - u[l]);
-  };
-  for (int degree = 2; degree < kDegree; ++degree) raise(degree);
-  auto& slope = places.slope;
-  for (int l = 0; l < kBlock; ++l) slope[0][l] = -inside[l] * per_length * b[0][l];
-  for (int j = 1; j < kDegree; ++j)
-    for (int l = 0; l < kBlock; ++l) slope[j][l] = inside[l] * per_length * (b[j - 1][l] - b[j][l]);
-  for (int l = 0; l < kBlock; ++l) slope[kDegree][l] = inside[l] * per_length * b[kDegree - 1][l];
-  raise(kDegree);
-  for (int j = 0; j < kOrder; ++j)
-    for (int l = 0; l < kBlock; ++l) b[j][l] *= inside[l];
-}
+constexpr int kBlock = 16;  // distances located at once, one per lane
+using Places = SplinePlaces<kBlock>;
 
 template <class Real>
 void evaluate(Spline<Real> const& spline, Places const& places, int l, Real* __restrict values) {
@@ -97,12 +53,13 @@ void take(double const* distances, std::int64_t count, double* block) {
 template <class Real>
 void values_of(Spline<Real> const& spline, double const* distances, std::int64_t begin,
                std::int64_t end, Real* values) {
+  Knots const knots(spline.cutoff, spline.intervals);
   Places places;
   double block[kBlock];
   for (std::int64_t first = begin; first < end; first += kBlock) {
     auto const count = end - first < kBlock ? end - first : kBlock;
     take(distances + first, count, block);
-    locate(block, spline.cutoff, spline.intervals, places);
+    locate(block, knots, places);
     for (int l = 0; l < count; ++l, values += spline.width) evaluate(spline, places, l, values);
   }
 }
@@ -110,13 +67,14 @@ void values_of(Spline<Real> const& spline, double const* distances, std::int64_t
 template <class Real>
 void slopes_of(Spline<Real> const& spline, double const* distances, Real const* gradient,
                std::int64_t begin, std::int64_t end, double* result) {
+  Knots const knots(spline.cutoff, spline.intervals);
   Places places;
   double block[kBlock];
   auto const n = spline.width;
   for (std::int64_t first = begin; first < end; first += kBlock) {
     auto const count = end - first < kBlock ? end - first : kBlock;
     take(distances + first, count, block);
-    locate(block, spline.cutoff, spline.intervals, places);
+    locate(block, knots, places);
     for (int l = 0; l < count; ++l, gradient += n) {
       Real const* __restrict c = spline.coefficients + places.interval[l] * n;
       double total = 0.0;
@@ -185,6 +143,7 @@ template <class Real>
 bool sums_of(Convolution<Real> const& all, EdgeList const& by_target, std::int64_t begin,
              std::int64_t end, Real* filters, Real* sums) {
   auto const width = all.width;
+  Knots const knots(all.spline.cutoff, all.spline.intervals);
   Places places;
   Edges edges;
   for (std::int64_t target = begin; target < end; ++target) {
@@ -194,7 +153,7 @@ bool sums_of(Convolution<Real> const& all, EdgeList const& by_target, std::int64
     auto const stop = by_target.offsets[target + 1];
     while (slot < stop) {
       slot = next_edges(by_target, slot, stop, all.edges, all.distances, edges);
-      locate(edges.distance, all.spline.cutoff, all.spline.intervals, places);
+      locate(edges.distance, knots, places);
       for (int l = 0; l < edges.count; ++l) {
         if (edges.other[l] >= all.sources) return false;
         Real const* const x = all.features + edges.other[l] * all.rows_in * width;
@@ -292,6 +251,7 @@ void gradients_of(Convolution<Real> const& all, EdgeList const& by_source, Real 
   auto const width = all.width;
   Real* const filters = scratch;
   Real* const slopes = scratch + all.spline.width;
+  Knots const knots(all.spline.cutoff, all.spline.intervals);
   Places places;
   Edges edges;
   for (std::int64_t source = begin; source < end; ++source) {
@@ -304,7 +264,7 @@ void gradients_of(Convolution<Real> const& all, EdgeList const& by_source, Real 
     auto const stop = by_source.offsets[source + 1];
     while (slot < stop) {
       slot = next_edges(by_source, slot, stop, all.edges, all.distances, edges);
-      locate(edges.distance, all.spline.cutoff, all.spline.intervals, places);
+      locate(edges.distance, knots, places);
       for (int l = 0; l < edges.count; ++l) {
         auto const edge = edges.edge[l];
         Real* const to_factors =
