@@ -433,7 +433,7 @@ def test_derivatives_by_parameters_are_refused():
     [
         (lambda c: {"vectors": c.vectors.float()}, r"vectors does not fit, expected float64"),
         (lambda c: {"species": c.species[1:]}, r"species does not fit, expected int64 \[41\]"),
-        (lambda c: {"species": c.species + 1}, "node .* has species 2, expected 0 to 1"),
+        (lambda c: {"species": c.species + 1}, "atom .* has element 2, expected 0 to 1"),
         (lambda c: {"core": c.core[:1]}, r"core does not fit, expected float64 \[2, 2\]"),
         (lambda c: {"weights": c.weights.float()}, "weights does not fit"),
         (lambda c: {"table": c.table[:4]}, r"the form \[intervals \+ 5, N\]"),
