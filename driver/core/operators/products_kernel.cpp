@@ -1,52 +1,16 @@
 // Channels are the lanes; some atoms at once share the coefficients that are loaded.
 #include "operators/products_kernel.hpp"
 
-// Nothing of a kernel may stay behind as a function that other files share.
-#define TORCHML_INLINE [[gnu::always_inline]] inline
+#include "torchml/common/simd/lanes.hpp"
 
 namespace torchml::operators::TORCHML_SIMD {
 namespace {
 
-#if defined(__AVX512F__)
-constexpr int kVectorBytes = 64;
-#elif defined(__AVX2__)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
-
-template <class Real>
-struct LanesOf;
-template <>
-struct LanesOf<double> {
-  using type [[gnu::vector_size(kVectorBytes)]] = double;
-};
-template <>
-struct LanesOf<float> {
-  using type [[gnu::vector_size(kVectorBytes)]] = float;
-};
-template <class Real>
-using Lanes = typename LanesOf<Real>::type;
-template <class Real>
-constexpr int lanes = kVectorBytes / sizeof(Real);
-
-template <class Real>
-TORCHML_INLINE Lanes<Real> load(Real const* p, std::int64_t count) {
-  Lanes<Real> v{};
-  if (count == lanes<Real>)
-    __builtin_memcpy(&v, p, kVectorBytes);
-  else
-    for (std::int64_t l = 0; l < count; ++l) v[l] = p[l];
-  return v;
-}
-
-template <class Real>
-TORCHML_INLINE void store(Lanes<Real> v, Real* p, std::int64_t count) {
-  if (count == lanes<Real>)
-    __builtin_memcpy(p, &v, kVectorBytes);
-  else
-    for (std::int64_t l = 0; l < count; ++l) p[l] = v[l];
-}
+using simd::TORCHML_SIMD::each;
+using simd::TORCHML_SIMD::lane_count;
+using simd::TORCHML_SIMD::Lanes;
+using simd::TORCHML_SIMD::load_lanes;
+using simd::TORCHML_SIMD::store_lanes;
 
 /// Numbers of some atoms, one vector each.
 template <class Real, int n>
@@ -66,18 +30,6 @@ struct Dual {
   Plain<Real, n> value;
   Plain<Real, n> slope;
 };
-
-template <int index>
-struct Index {
-  TORCHML_INLINE constexpr operator int() const { return index; }
-};
-
-/// f(0), f(1) ... f(n - 1) with constants: what they index stays in registers.
-template <int n, int k = 0, class F>
-TORCHML_INLINE void each(F const& f) {
-  f(Index<k>{});
-  if constexpr (k + 1 < n) each<n, k + 1>(f);
-}
 
 template <class Real, int n>
 TORCHML_INLINE void set(Plain<Real, n>& a, Lanes<Real> v) {
@@ -181,6 +133,12 @@ struct Walk {
   Plain<Real, Number::atoms>* to_x;
 };
 
+/// Brackets within brackets that are written out; the deeper ones are calls.
+constexpr int kWrittenOut = 4;
+
+template <bool slopes, bool to_coefficients, class Number>
+void deeper_sum_of(Walk<Number>& walk, Number const& factor, Number& sum);
+
 /// The sum of a node. `factor` is what it is multiplied with in the result: the gradient times the
 /// rows before the brackets around it. With it come all derivatives in the same walk.
 template <bool slopes, bool to_coefficients, int depth = 1, class Number>
@@ -201,18 +159,25 @@ TORCHML_INLINE Number sum_of(Walk<Number>& walk, Number const& factor) {
     if constexpr (slopes) add(walk.to_x[row], wanted(factor), coefficient);
     if constexpr (to_coefficients) add_over_atoms<Real>(*walk.to_coefficient++, factor, x);
   }
-  if constexpr (depth < kLargestDegree) {
-    for (std::int32_t k = 0; k < node.children; ++k) {
-      auto const row = walk.node->row;
-      Number const& x = walk.x[row];
-      Number inner = factor;
-      if constexpr (slopes || to_coefficients) inner = product(factor, x);
-      Number const bracket = sum_of<slopes, to_coefficients, depth + 1>(walk, inner);
-      add(sum, x, bracket);
-      if constexpr (slopes) add_wanted(walk.to_x[row], factor, bracket);
-    }
+  for (std::int32_t k = 0; k < node.children; ++k) {
+    auto const row = walk.node->row;
+    Number const& x = walk.x[row];
+    Number inner = factor;
+    if constexpr (slopes || to_coefficients) inner = product(factor, x);
+    Number bracket;
+    if constexpr (depth < kWrittenOut)
+      bracket = sum_of<slopes, to_coefficients, depth + 1>(walk, inner);
+    else
+      deeper_sum_of<slopes, to_coefficients>(walk, inner, bracket);
+    add(sum, x, bracket);
+    if constexpr (slopes) add_wanted(walk.to_x[row], factor, bracket);
   }
   return sum;
+}
+
+template <bool slopes, bool to_coefficients, class Number>
+[[gnu::noinline]] void deeper_sum_of(Walk<Number>& walk, Number const& factor, Number& sum) {
+  sum = sum_of<slopes, to_coefficients, kWrittenOut>(walk, factor);
 }
 
 /// [n, rows, channels] from the first channel of a tile on, some atoms at once.
@@ -230,13 +195,14 @@ struct Tile {
   }
   template <int n>
   TORCHML_INLINE void read(Real const* all, std::int64_t row, Plain<Real, n>& a) const {
-    each<n>(
-        [&](auto k) { a.of[k] = k < count ? load(all + place(k, row), width) : Lanes<Real>{}; });
+    each<n>([&](auto k) {
+      a.of[k] = k < count ? load_lanes(all + place(k, row), width) : Lanes<Real>{};
+    });
   }
   template <int n>
   TORCHML_INLINE void write(Plain<Real, n> const& a, std::int64_t row, Real* all) const {
     each<n>([&](auto k) {
-      if (k < count) store(a.of[k], all + place(k, row), width);
+      if (k < count) store_lanes(a.of[k], all + place(k, row), width);
     });
   }
 };
@@ -275,14 +241,14 @@ void results_of(Products<typename Number::Element> const& all, ProductShare cons
   using Real = typename Number::Element;
   constexpr int n = Number::atoms;
   auto const left = all.channels - channel;
-  auto const width = left < lanes<Real> ? left : lanes<Real>;
+  auto const width = left < lane_count<Real> ? left : lane_count<Real>;
   auto* const coefficients = scratch;
   auto* const sums = coefficients + all.terms;
   auto* const x = reinterpret_cast<Number*>(sums + all.terms);
   auto* const to_x = reinterpret_cast<Plain<Real, n>*>(x + all.rows);
   for (std::int64_t t = 0; t < all.terms; ++t) {
     auto const row = share.element * all.terms + all.order[t];
-    coefficients[t] = load(all.coefficients + row * all.channels + channel, width);
+    coefficients[t] = load_lanes(all.coefficients + row * all.channels + channel, width);
     if constexpr (to_coefficients) sums[t] = Lanes<Real>{};
   }
   for (std::int64_t first = 0; first < share.count; first += n) {
@@ -307,7 +273,7 @@ void results_of(Products<typename Number::Element> const& all, ProductShare cons
   if constexpr (to_coefficients)
     for (std::int64_t t = 0; t < all.terms; ++t) {
       auto const row = share.number * all.terms + all.order[t];
-      store(sums[t], results.to_coefficients + row * all.channels + channel, width);
+      store_lanes(sums[t], results.to_coefficients + row * all.channels + channel, width);
     }
 }
 
@@ -324,7 +290,7 @@ constexpr int kValueAtoms = 4;
 
 template <class Real>
 std::int64_t scratch_of(Products<Real> const& all) {
-  return lanes<Real> * (2 * all.terms + all.rows * 3 * kValueAtoms);
+  return lane_count<Real> * (2 * all.terms + all.rows * 3 * kValueAtoms);
 }
 
 template <class Real>
@@ -345,7 +311,7 @@ void run(Products<Real> const& all, ProductShare const& share, std::int64_t chan
 
 }  // namespace
 
-ProductsKernel64 const products_kernel_f64 = {lanes<double>, scratch_of<double>, run<double>};
-ProductsKernel32 const products_kernel_f32 = {lanes<float>, scratch_of<float>, run<float>};
+ProductsKernel64 const products_kernel_f64 = {lane_count<double>, scratch_of<double>, run<double>};
+ProductsKernel32 const products_kernel_f32 = {lane_count<float>, scratch_of<float>, run<float>};
 
 }  // namespace torchml::operators::TORCHML_SIMD

@@ -18,9 +18,6 @@ struct ProductNode {
   std::int32_t children;  ///< nodes
 };
 
-/// Factors of a term.
-inline constexpr int kLargestDegree = 4;
-
 /// Polynomials of the columns of x [rows], for all atoms and channels.
 template <class Real>
 struct Products {
