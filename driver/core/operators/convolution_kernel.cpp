@@ -2,7 +2,7 @@
 // and the features stay in the second cache; sums or gradients of a target stay in the first.
 #include "operators/convolution_kernel.hpp"
 
-#include "operators/spline_places.hpp"
+#include "operators/edge_blocks.hpp"
 #include "torchml/common/simd/lanes.hpp"
 
 namespace torchml::operators::TORCHML_SIMD {

@@ -1,7 +1,7 @@
 // Plain loops over features that the compiler turns into vectors, once per instruction set.
 #include "operators/spline_kernel.hpp"
 
-#include "operators/spline_places.hpp"
+#include "operators/edge_blocks.hpp"
 
 namespace torchml::operators::TORCHML_SIMD {
 namespace {

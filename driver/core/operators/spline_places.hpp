@@ -1,7 +1,7 @@
-// Where distances lie among the knots of splines, and the edges of a node in blocks, for kernels.
+// Where distances lie among the knots of splines: for kernels, once per instruction set.
 #pragma once
 
-#include "operators/spline_kernel.hpp"
+#include <cstdint>
 
 #ifndef TORCHML_SIMD
 #error "TORCHML_SIMD names the namespace of the instruction set, see dispatch.hpp"
@@ -12,10 +12,10 @@ namespace {
 
 constexpr int kDegree = 5;
 constexpr int kOrder = kDegree + 1;  // coefficients that meet on an interval
-constexpr int kBlock = 16;           // distances located at once, one per lane
 
 /// Where some distances lie among the knots, and the weights of the coefficients there.
-struct Places {
+template <int kBlock>
+struct SplinePlaces {
   std::int32_t interval[kBlock];
   double value[kOrder][kBlock];  ///< B_j
   double slope[kOrder][kBlock];  ///< dB_j/dr (1/Å)
@@ -23,8 +23,9 @@ struct Places {
 
 /// The pieces of the B-spline by the recursion of de Boor and Cox. What lies beyond the cutoff gets
 /// weights of zero; a NaN spoils its weights.
-[[maybe_unused]] void locate(double const* distances, double cutoff, std::int64_t intervals,
-                             Places& places) {
+template <int kBlock>
+void locate(double const* distances, double cutoff, std::int64_t intervals,
+            SplinePlaces<kBlock>& places) {
   double const per_length = static_cast<double>(intervals) / cutoff;
   auto const last = static_cast<double>(intervals - 1);
   double u[kBlock];
@@ -58,29 +59,6 @@ struct Places {
   raise(kDegree);
   for (int j = 0; j < kOrder; ++j)
     for (int l = 0; l < kBlock; ++l) b[j][l] *= inside[l];
-}
-
-/// Edges of one node, up to a block of them.
-struct Edges {
-  int count = 0;
-  std::int64_t edge[kBlock];
-  std::int64_t other[kBlock];
-  double distance[kBlock];
-};
-
-/// The next edges of a node from `slot` on; edges beyond the `limit` do not take part.
-[[maybe_unused]] std::int32_t next_edges(EdgeList const& list, std::int32_t slot, std::int32_t end,
-                                         std::int64_t limit, double const* distances,
-                                         Edges& edges) {
-  edges.count = 0;
-  for (; slot < end && edges.count < kBlock; ++slot) {
-    if (list.edges[slot] >= limit) return end;  // they are sorted by number
-    edges.edge[edges.count] = list.edges[slot];
-    edges.other[edges.count] = list.others[slot];
-    edges.distance[edges.count++] = distances[list.edges[slot]];
-  }
-  for (int l = edges.count; l < kBlock; ++l) edges.distance[l] = 0.0;
-  return slot;
 }
 
 }  // namespace
