@@ -170,8 +170,10 @@ void add_gradients(Convolution<Real> const& all, EdgeList const& by_target, Real
             GroupedTerm const term = all.terms[t];
             auto const& g = of_target[term.out];
             sum.add(g, term.factor < 0 ? Real(1) : factors[term.factor]);
-            if (term.factor >= 0)
-              each<n>([&](auto v) { by_factor[term.factor] += message.of[v] * g.of[v]; });
+            if (term.factor < 0) continue;
+            Lanes<Real> total = by_factor[term.factor];
+            each<n>([&](auto v) { total += message.of[v] * g.of[v]; });
+            by_factor[term.factor] = total;
           }
           Row<Real, n> product{};
           product.add(x, sum);

@@ -112,7 +112,9 @@ TORCHML_INLINE void add_over_atoms(Lanes<Real>& sum, Plain<Real, n> const& a) {
 template <class Real, int n>
 TORCHML_INLINE void add_over_atoms(Lanes<Real>& sum, Plain<Real, n> const& a,
                                    Plain<Real, n> const& b) {
-  each<n>([&](auto k) { sum += a.of[k] * b.of[k]; });
+  Lanes<Real> total = sum;  // memory would be written after each atom
+  each<n>([&](auto k) { total += a.of[k] * b.of[k]; });
+  sum = total;
 }
 template <class Real, int n>
 TORCHML_INLINE void add_over_atoms(Lanes<Real>& sum, Dual<Real, n> const& a,
@@ -262,7 +264,7 @@ void results_of(Products<typename Number::Element> const& all, ProductShare cons
     }
     Walk<Number> walk{all.nodes, all.leaves, coefficients, sums, x, to_x};
     for (std::int64_t output = 0; output < all.outputs; ++output) {
-      Number factor;
+      Number factor{};
       if constexpr (slopes || to_coefficients) read_gradient(all, of_outputs, output, factor);
       auto const sum = sum_of<slopes, to_coefficients>(walk, factor);
       if (results.values != nullptr) of_outputs.write(wanted(sum), output, results.values);

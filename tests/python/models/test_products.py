@@ -8,10 +8,11 @@ from torch.autograd import grad, gradcheck, gradgradcheck
 
 from torchml.models.products import products, term_table
 
-# Two outputs; powers of one row, common factors, repeated monomials, a constant, degrees 0 to 4.
+# Two outputs; powers of one row, common factors, repeated monomials, a constant, degrees 0 to 7.
 TERMS = [
     (0, []), (0, [2]), (0, [0, 0]), (0, [0, 1]), (0, [0, 1, 2]), (0, [0, 1, 3]), (0, [2, 2, 2, 2]),
     (1, [1, 3]), (1, [3]), (1, [0, 2, 3, 3]), (1, [0, 2, 3]), (1, [0, 2, 3, 3]), (1, [3]),
+    (1, [3, 0, 2, 2, 0, 1, 3]), (1, [3, 0, 2, 2, 1, 1]),
 ]  # fmt: skip
 ROWS, OUTPUTS, ELEMENTS = 5, 2, 3  # the last row occurs in no term
 
