@@ -3,17 +3,10 @@
 #include "operators/convolution_kernel.hpp"
 
 #include "operators/edge_blocks.hpp"
-#include "torchml/common/simd/lanes.hpp"
+#include "operators/lanes.hpp"
 
 namespace torchml::operators::TORCHML_SIMD {
 namespace {
-
-using simd::TORCHML_SIMD::each;
-using simd::TORCHML_SIMD::lane_count;
-using simd::TORCHML_SIMD::Lanes;
-using simd::TORCHML_SIMD::load_lanes;
-using simd::TORCHML_SIMD::store_lanes;
-using simd::TORCHML_SIMD::sum_of_lanes;
 
 /// Vectors of a tile: as many as registers hold.
 #if defined(__AVX512F__)
@@ -43,20 +36,20 @@ struct Row {
 
 /// `row` begins at channel 0.
 template <class Real, int n>
-TORCHML_INLINE Row<Real, n> load(Tile<Real, n> const& tile, Real const* row) {
+TORCHML_INLINE Row<Real, n> read(Tile<Real, n> const& tile, Real const* row) {
   Row<Real, n> a;
   if constexpr (n == 1)
-    a.of[0] = load_lanes(row + tile.channel, tile.count);
+    a.of[0] = load(row + tile.channel, tile.count);
   else
-    each<n>([&](auto v) { a.of[v] = load_lanes(row + tile.channel + v * lane_count<Real>); });
+    each<n>([&](auto v) { a.of[v] = load(row + tile.channel + v * lanes<Real>); });
   return a;
 }
 template <class Real, int n>
-TORCHML_INLINE void store(Tile<Real, n> const& tile, Row<Real, n> const& a, Real* row) {
+TORCHML_INLINE void write(Tile<Real, n> const& tile, Row<Real, n> const& a, Real* row) {
   if constexpr (n == 1)
-    store_lanes(a.of[0], row + tile.channel, tile.count);
+    store(a.of[0], row + tile.channel, tile.count);
   else
-    each<n>([&](auto v) { store_lanes(a.of[v], row + tile.channel + v * lane_count<Real>); });
+    each<n>([&](auto v) { store(a.of[v], row + tile.channel + v * lanes<Real>); });
 }
 
 /// Weights of the coefficients of one edge.
@@ -80,7 +73,7 @@ TORCHML_INLINE void filter(Tile<Real, n> const& tile, Weights<Real> const& weigh
   value = {};
   slope = {};
   for (int j = 0; j < kOrder; ++j) {
-    auto const c = load(tile, coefficients + j * stride);
+    auto const c = read(tile, coefficients + j * stride);
     value.add(c, weights.value[j]);
     if constexpr (slopes) slope.add(c, weights.slope[j]);
   }
@@ -114,7 +107,7 @@ bool add_sums(Convolution<Real> const& all, EdgeList const& by_target, std::int6
             filter<false>(tile, weights, table + part * width, all.spline.width, w, none);
           }
           Row<Real, n> message{};
-          message.add(w, load(tile, x + group.in * width));
+          message.add(w, read(tile, x + group.in * width));
           for (auto t = group.begin; t < group.end; ++t) {
             GroupedTerm const term = all.terms[t];
             out[term.out].add(message, term.factor < 0 ? Real(1) : factors[term.factor]);
@@ -123,7 +116,7 @@ bool add_sums(Convolution<Real> const& all, EdgeList const& by_target, std::int6
       }
     }
     for (std::int64_t row = 0; row < all.rows_out; ++row)
-      store(tile, out[row], sums + (target * all.rows_out + row) * width);
+      write(tile, out[row], sums + (target * all.rows_out + row) * width);
   }
   return true;
 }
@@ -137,13 +130,13 @@ void add_gradients(Convolution<Real> const& all, EdgeList const& by_target, Real
   Edges edges;
   if (results.features != nullptr)
     for (std::int64_t row = 0; row < all.sources * all.rows_in; ++row)
-      store(tile, Row<Real, n>{}, results.features + row * width);
+      write(tile, Row<Real, n>{}, results.features + row * width);
   for (std::int64_t target = 0; target < all.targets; ++target) {
     auto slot = by_target.offsets[target];
     auto const stop = by_target.offsets[target + 1];
     if (slot == stop) continue;
     for (std::int64_t row = 0; row < all.rows_out; ++row)
-      of_target[row] = load(tile, gradient + (target * all.rows_out + row) * width);
+      of_target[row] = read(tile, gradient + (target * all.rows_out + row) * width);
     while (slot < stop) {
       slot = next_edges(by_target, slot, stop, all.edges, all.distances, edges);
       locate(edges.distance, all.spline.cutoff, all.spline.intervals, places);
@@ -163,7 +156,7 @@ void add_gradients(Convolution<Real> const& all, EdgeList const& by_target, Real
             part = group.part;
             filter<true>(tile, weights, table + part * width, all.spline.width, w, s);
           }
-          auto const x = load(tile, all.features + (source + group.in) * width);
+          auto const x = read(tile, all.features + (source + group.in) * width);
           Row<Real, n> message{}, sum{};
           message.add(w, x);
           for (auto t = group.begin; t < group.end; ++t) {
@@ -180,9 +173,9 @@ void add_gradients(Convolution<Real> const& all, EdgeList const& by_target, Real
           to_r.add(s, product);
           if (results.features != nullptr) {
             Real* const place = results.features + (source + group.in) * width;
-            auto to_x = load(tile, static_cast<Real const*>(place));
+            auto to_x = read(tile, static_cast<Real const*>(place));
             to_x.add(w, sum);
-            store(tile, to_x, place);
+            write(tile, to_x, place);
           }
         }
         Lanes<Real> total{};
@@ -198,26 +191,26 @@ void add_gradients(Convolution<Real> const& all, EdgeList const& by_target, Real
 }
 
 template <class Real>
-constexpr std::int64_t kTile = kVectors * lane_count<Real>;
+constexpr std::int64_t kTile = kVectors * lanes<Real>;
 
 template <class Real>
 std::int64_t tiles_of(std::int64_t width) {
-  return width / kTile<Real> + (width % kTile<Real> + lane_count<Real> - 1) / lane_count<Real>;
+  return width / kTile<Real> + (width % kTile<Real> + lanes<Real> - 1) / lanes<Real>;
 }
 
 /// Calls f with tile number `number`: tiles of several vectors, and then, of what is left, of one.
 template <class Real, class F>
 TORCHML_INLINE auto with_tile(std::int64_t width, std::int64_t number, F const& f) {
   auto const large = width / kTile<Real>;
-  if (number < large) return f(Tile<Real, kVectors>{number * kTile<Real>, lane_count<Real>});
-  auto const channel = large * kTile<Real> + (number - large) * lane_count<Real>;
+  if (number < large) return f(Tile<Real, kVectors>{number * kTile<Real>, lanes<Real>});
+  auto const channel = large * kTile<Real> + (number - large) * lanes<Real>;
   auto const left = width - channel;
-  return f(Tile<Real, 1>{channel, left < lane_count<Real> ? left : lane_count<Real>});
+  return f(Tile<Real, 1>{channel, left < lanes<Real> ? left : lanes<Real>});
 }
 
 template <class Real>
 std::int64_t scratch_of(Convolution<Real> const& all) {
-  return lane_count<Real> * (all.rows_out * kVectors + all.factor_count);
+  return lanes<Real> * (all.rows_out * kVectors + all.factor_count);
 }
 
 template <class Real>

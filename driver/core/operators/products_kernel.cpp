@@ -1,16 +1,10 @@
 // Channels are the lanes; some atoms at once share the coefficients that are loaded.
 #include "operators/products_kernel.hpp"
 
-#include "torchml/common/simd/lanes.hpp"
+#include "operators/lanes.hpp"
 
 namespace torchml::operators::TORCHML_SIMD {
 namespace {
-
-using simd::TORCHML_SIMD::each;
-using simd::TORCHML_SIMD::lane_count;
-using simd::TORCHML_SIMD::Lanes;
-using simd::TORCHML_SIMD::load_lanes;
-using simd::TORCHML_SIMD::store_lanes;
 
 /// Numbers of some atoms, one vector each.
 template <class Real, int n>
@@ -135,9 +129,7 @@ struct Walk {
   Plain<Real, Number::atoms>* to_x;
 };
 
-/// Brackets within brackets that are written out; the deeper ones are calls.
-constexpr int kWrittenOut = 4;
-
+/// Brackets of terms with more than kLargestDegree factors are calls.
 template <bool slopes, bool to_coefficients, class Number>
 void deeper_sum_of(Walk<Number>& walk, Number const& factor, Number& sum);
 
@@ -167,7 +159,7 @@ TORCHML_INLINE Number sum_of(Walk<Number>& walk, Number const& factor) {
     Number inner = factor;
     if constexpr (slopes || to_coefficients) inner = product(factor, x);
     Number bracket;
-    if constexpr (depth < kWrittenOut)
+    if constexpr (depth < kLargestDegree)
       bracket = sum_of<slopes, to_coefficients, depth + 1>(walk, inner);
     else
       deeper_sum_of<slopes, to_coefficients>(walk, inner, bracket);
@@ -179,7 +171,7 @@ TORCHML_INLINE Number sum_of(Walk<Number>& walk, Number const& factor) {
 
 template <bool slopes, bool to_coefficients, class Number>
 [[gnu::noinline]] void deeper_sum_of(Walk<Number>& walk, Number const& factor, Number& sum) {
-  sum = sum_of<slopes, to_coefficients, kWrittenOut>(walk, factor);
+  sum = sum_of<slopes, to_coefficients, kLargestDegree>(walk, factor);
 }
 
 /// [n, rows, channels] from the first channel of a tile on, some atoms at once.
@@ -197,14 +189,13 @@ struct Tile {
   }
   template <int n>
   TORCHML_INLINE void read(Real const* all, std::int64_t row, Plain<Real, n>& a) const {
-    each<n>([&](auto k) {
-      a.of[k] = k < count ? load_lanes(all + place(k, row), width) : Lanes<Real>{};
-    });
+    each<n>(
+        [&](auto k) { a.of[k] = k < count ? load(all + place(k, row), width) : Lanes<Real>{}; });
   }
   template <int n>
   TORCHML_INLINE void write(Plain<Real, n> const& a, std::int64_t row, Real* all) const {
     each<n>([&](auto k) {
-      if (k < count) store_lanes(a.of[k], all + place(k, row), width);
+      if (k < count) store(a.of[k], all + place(k, row), width);
     });
   }
 };
@@ -243,14 +234,14 @@ void results_of(Products<typename Number::Element> const& all, ProductShare cons
   using Real = typename Number::Element;
   constexpr int n = Number::atoms;
   auto const left = all.channels - channel;
-  auto const width = left < lane_count<Real> ? left : lane_count<Real>;
+  auto const width = left < lanes<Real> ? left : lanes<Real>;
   auto* const coefficients = scratch;
   auto* const sums = coefficients + all.terms;
   auto* const x = reinterpret_cast<Number*>(sums + all.terms);
   auto* const to_x = reinterpret_cast<Plain<Real, n>*>(x + all.rows);
   for (std::int64_t t = 0; t < all.terms; ++t) {
     auto const row = share.element * all.terms + all.order[t];
-    coefficients[t] = load_lanes(all.coefficients + row * all.channels + channel, width);
+    coefficients[t] = load(all.coefficients + row * all.channels + channel, width);
     if constexpr (to_coefficients) sums[t] = Lanes<Real>{};
   }
   for (std::int64_t first = 0; first < share.count; first += n) {
@@ -275,7 +266,7 @@ void results_of(Products<typename Number::Element> const& all, ProductShare cons
   if constexpr (to_coefficients)
     for (std::int64_t t = 0; t < all.terms; ++t) {
       auto const row = share.number * all.terms + all.order[t];
-      store_lanes(sums[t], results.to_coefficients + row * all.channels + channel, width);
+      store(sums[t], results.to_coefficients + row * all.channels + channel, width);
     }
 }
 
@@ -292,7 +283,7 @@ constexpr int kValueAtoms = 4;
 
 template <class Real>
 std::int64_t scratch_of(Products<Real> const& all) {
-  return lane_count<Real> * (2 * all.terms + all.rows * 3 * kValueAtoms);
+  return lanes<Real> * (2 * all.terms + all.rows * 3 * kValueAtoms);
 }
 
 template <class Real>
@@ -313,7 +304,7 @@ void run(Products<Real> const& all, ProductShare const& share, std::int64_t chan
 
 }  // namespace
 
-ProductsKernel64 const products_kernel_f64 = {lane_count<double>, scratch_of<double>, run<double>};
-ProductsKernel32 const products_kernel_f32 = {lane_count<float>, scratch_of<float>, run<float>};
+ProductsKernel64 const products_kernel_f64 = {lanes<double>, scratch_of<double>, run<double>};
+ProductsKernel32 const products_kernel_f32 = {lanes<float>, scratch_of<float>, run<float>};
 
 }  // namespace torchml::operators::TORCHML_SIMD
