@@ -83,6 +83,7 @@ template <class Real, int n>
 bool add_sums(Convolution<Real> const& all, EdgeList const& by_target, std::int64_t begin,
               std::int64_t end, Tile<Real, n> const& tile, Row<Real, n>* out, Real* sums) {
   auto const width = all.width;
+  Knots const knots(all.spline.cutoff, all.spline.intervals);
   Places places;
   Edges edges;
   for (std::int64_t target = begin; target < end; ++target) {
@@ -91,7 +92,7 @@ bool add_sums(Convolution<Real> const& all, EdgeList const& by_target, std::int6
     auto const stop = by_target.offsets[target + 1];
     while (slot < stop) {
       slot = next_edges(by_target, slot, stop, all.edges, all.distances, edges);
-      locate(edges.distance, all.spline.cutoff, all.spline.intervals, places);
+      locate(edges.distance, knots, places);
       for (int l = 0; l < edges.count; ++l) {
         if (edges.other[l] >= all.sources) return false;
         Weights<Real> const weights(places, l);
@@ -126,6 +127,7 @@ void add_gradients(Convolution<Real> const& all, EdgeList const& by_target, Real
                    Tile<Real, n> const& tile, Row<Real, n>* of_target, Lanes<Real>* by_factor,
                    ConvolutionGradients<Real> const& results) {
   auto const width = all.width;
+  Knots const knots(all.spline.cutoff, all.spline.intervals);
   Places places;
   Edges edges;
   if (results.features != nullptr)
@@ -139,7 +141,7 @@ void add_gradients(Convolution<Real> const& all, EdgeList const& by_target, Real
       of_target[row] = read(tile, gradient + (target * all.rows_out + row) * width);
     while (slot < stop) {
       slot = next_edges(by_target, slot, stop, all.edges, all.distances, edges);
-      locate(edges.distance, all.spline.cutoff, all.spline.intervals, places);
+      locate(edges.distance, knots, places);
       for (int l = 0; l < edges.count; ++l) {
         if (edges.other[l] >= all.sources) continue;
         auto const edge = edges.edge[l];

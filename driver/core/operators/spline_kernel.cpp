@@ -30,12 +30,13 @@ void take(double const* distances, std::int64_t count, double* block) {
 template <class Real>
 void values_of(Spline<Real> const& spline, double const* distances, std::int64_t begin,
                std::int64_t end, Real* values) {
+  Knots const knots(spline.cutoff, spline.intervals);
   Places places;
   double block[kBlock];
   for (std::int64_t first = begin; first < end; first += kBlock) {
     auto const count = end - first < kBlock ? end - first : kBlock;
     take(distances + first, count, block);
-    locate(block, spline.cutoff, spline.intervals, places);
+    locate(block, knots, places);
     for (int l = 0; l < count; ++l, values += spline.width) evaluate(spline, places, l, values);
   }
 }
@@ -43,13 +44,14 @@ void values_of(Spline<Real> const& spline, double const* distances, std::int64_t
 template <class Real>
 void slopes_of(Spline<Real> const& spline, double const* distances, Real const* gradient,
                std::int64_t begin, std::int64_t end, double* result) {
+  Knots const knots(spline.cutoff, spline.intervals);
   Places places;
   double block[kBlock];
   auto const n = spline.width;
   for (std::int64_t first = begin; first < end; first += kBlock) {
     auto const count = end - first < kBlock ? end - first : kBlock;
     take(distances + first, count, block);
-    locate(block, spline.cutoff, spline.intervals, places);
+    locate(block, knots, places);
     for (int l = 0; l < count; ++l, gradient += n) {
       Real const* __restrict c = spline.coefficients + places.interval[l] * n;
       double total = 0.0;
@@ -82,6 +84,7 @@ template <class Real>
 bool sums_of(Convolution<Real> const& all, EdgeList const& by_target, std::int64_t begin,
              std::int64_t end, Real* sums) {
   auto const width = all.width;
+  Knots const knots(all.spline.cutoff, all.spline.intervals);
   Places places;
   Edges edges;
   for (std::int64_t target = begin; target < end; ++target) {
@@ -91,7 +94,7 @@ bool sums_of(Convolution<Real> const& all, EdgeList const& by_target, std::int64
     auto const stop = by_target.offsets[target + 1];
     while (slot < stop) {
       slot = next_edges(by_target, slot, stop, all.edges, all.distances, edges);
-      locate(edges.distance, all.spline.cutoff, all.spline.intervals, places);
+      locate(edges.distance, knots, places);
       for (int l = 0; l < edges.count; ++l) {
         if (edges.other[l] >= all.sources) return false;
         add_filtered(all.spline, places, l, all.features + edges.other[l] * width, out);
@@ -140,6 +143,7 @@ void gradients_of(Convolution<Real> const& all, EdgeList const& by_source, Real 
                   std::int64_t begin, std::int64_t end,
                   ConvolutionGradients<Real> const& gradients) {
   auto const width = all.width;
+  Knots const knots(all.spline.cutoff, all.spline.intervals);
   Places places;
   Edges edges;
   for (std::int64_t source = begin; source < end; ++source) {
@@ -152,7 +156,7 @@ void gradients_of(Convolution<Real> const& all, EdgeList const& by_source, Real 
     auto const stop = by_source.offsets[source + 1];
     while (slot < stop) {
       slot = next_edges(by_source, slot, stop, all.edges, all.distances, edges);
-      locate(edges.distance, all.spline.cutoff, all.spline.intervals, places);
+      locate(edges.distance, knots, places);
       for (int l = 0; l < edges.count; ++l) {
         auto const edge = edges.edge[l];
         gradients.distances[edge] = 0.0;
