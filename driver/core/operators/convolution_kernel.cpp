@@ -58,10 +58,10 @@ struct Weights {
   Real value[kOrder];
   Real slope[kOrder];
 
-  Weights(Places const& places, int l) {
+  Weights(Places<Real> const& places, int l) {
     for (int j = 0; j < kOrder; ++j) {
-      value[j] = static_cast<Real>(places.value[j][l]);
-      slope[j] = static_cast<Real>(places.slope[j][l]);
+      value[j] = places.value[j][l];
+      slope[j] = places.slope[j][l];
     }
   }
 };
@@ -84,7 +84,7 @@ bool add_sums(Convolution<Real> const& all, EdgeList const& by_target, std::int6
               std::int64_t end, Tile<Real, n> const& tile, Row<Real, n>* out, Real* sums) {
   auto const width = all.width;
   Knots const knots(all.spline.cutoff, all.spline.intervals);
-  Places places;
+  Places<Real> places;
   Edges edges;
   for (std::int64_t target = begin; target < end; ++target) {
     for (std::int64_t row = 0; row < all.rows_out; ++row) out[row] = {};
@@ -128,7 +128,7 @@ void add_gradients(Convolution<Real> const& all, EdgeList const& by_target, Real
                    ConvolutionGradients<Real> const& results) {
   auto const width = all.width;
   Knots const knots(all.spline.cutoff, all.spline.intervals);
-  Places places;
+  Places<Real> places;
   Edges edges;
   if (results.features != nullptr)
     for (std::int64_t row = 0; row < all.sources * all.rows_in; ++row)

@@ -9,7 +9,27 @@ namespace torchml::operators::TORCHML_SIMD {
 namespace {
 
 constexpr int kBlock = 16;  // distances located at once, one per lane
-using Places = SplinePlaces<kBlock>;
+
+/// Where they lie, with weights in the element type: converted together, they are then read as
+/// they are.
+template <class Real>
+struct Places {
+  std::int32_t interval[kBlock];
+  Real value[kOrder][kBlock];
+  Real slope[kOrder][kBlock];
+};
+
+template <class Real>
+void locate(double const* distances, Knots const& knots, Places<Real>& places) {
+  SplinePlaces<kBlock> exact;
+  locate(distances, knots, exact);
+  for (int l = 0; l < kBlock; ++l) places.interval[l] = exact.interval[l];
+  for (int j = 0; j < kOrder; ++j)
+    for (int l = 0; l < kBlock; ++l) {
+      places.value[j][l] = static_cast<Real>(exact.value[j][l]);
+      places.slope[j][l] = static_cast<Real>(exact.slope[j][l]);
+    }
+}
 
 /// Edges of one node, up to a block of them.
 struct Edges {

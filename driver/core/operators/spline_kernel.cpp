@@ -7,15 +7,16 @@ namespace torchml::operators::TORCHML_SIMD {
 namespace {
 
 template <class Real>
-void evaluate(Spline<Real> const& spline, Places const& places, int l, Real* __restrict values) {
+void evaluate(Spline<Real> const& spline, Places<Real> const& places, int l,
+              Real* __restrict values) {
   auto const n = spline.width;
   Real const* __restrict c = spline.coefficients + places.interval[l] * n;
-  Real const b0 = static_cast<Real>(places.value[0][l]);
-  Real const b1 = static_cast<Real>(places.value[1][l]);
-  Real const b2 = static_cast<Real>(places.value[2][l]);
-  Real const b3 = static_cast<Real>(places.value[3][l]);
-  Real const b4 = static_cast<Real>(places.value[4][l]);
-  Real const b5 = static_cast<Real>(places.value[5][l]);
+  Real const b0 = places.value[0][l];
+  Real const b1 = places.value[1][l];
+  Real const b2 = places.value[2][l];
+  Real const b3 = places.value[3][l];
+  Real const b4 = places.value[4][l];
+  Real const b5 = places.value[5][l];
 #pragma omp simd
   for (std::int64_t k = 0; k < n; ++k)
     values[k] = (b0 * c[k] + b1 * c[k + n] + b2 * c[k + 2 * n]) +
@@ -31,7 +32,7 @@ template <class Real>
 void values_of(Spline<Real> const& spline, double const* distances, std::int64_t begin,
                std::int64_t end, Real* values) {
   Knots const knots(spline.cutoff, spline.intervals);
-  Places places;
+  Places<Real> places;
   double block[kBlock];
   for (std::int64_t first = begin; first < end; first += kBlock) {
     auto const count = end - first < kBlock ? end - first : kBlock;
@@ -45,7 +46,7 @@ template <class Real>
 void slopes_of(Spline<Real> const& spline, double const* distances, Real const* gradient,
                std::int64_t begin, std::int64_t end, double* result) {
   Knots const knots(spline.cutoff, spline.intervals);
-  Places places;
+  SplinePlaces<kBlock> places;
   double block[kBlock];
   auto const n = spline.width;
   for (std::int64_t first = begin; first < end; first += kBlock) {
@@ -68,12 +69,12 @@ void slopes_of(Spline<Real> const& spline, double const* distances, Real const* 
 
 /// For one sum per edge: filters stay in registers.
 template <class Real>
-void add_filtered(Spline<Real> const& spline, Places const& places, int l, Real const* __restrict x,
-                  Real* __restrict sum) {
+void add_filtered(Spline<Real> const& spline, Places<Real> const& places, int l,
+                  Real const* __restrict x, Real* __restrict sum) {
   auto const n = spline.width;
   Real const* __restrict c = spline.coefficients + places.interval[l] * n;
   Real b[kOrder];
-  for (int j = 0; j < kOrder; ++j) b[j] = static_cast<Real>(places.value[j][l]);
+  for (int j = 0; j < kOrder; ++j) b[j] = places.value[j][l];
 #pragma omp simd
   for (std::int64_t k = 0; k < n; ++k)
     sum[k] += x[k] * ((b[0] * c[k] + b[1] * c[k + n] + b[2] * c[k + 2 * n]) +
@@ -85,7 +86,7 @@ bool sums_of(Convolution<Real> const& all, EdgeList const& by_target, std::int64
              std::int64_t end, Real* sums) {
   auto const width = all.width;
   Knots const knots(all.spline.cutoff, all.spline.intervals);
-  Places places;
+  Places<Real> places;
   Edges edges;
   for (std::int64_t target = begin; target < end; ++target) {
     Real* const out = sums + target * width;
@@ -106,7 +107,7 @@ bool sums_of(Convolution<Real> const& all, EdgeList const& by_target, std::int64
 
 /// Derivatives of `add_filtered`; returns that by the distance.
 template <class Real>
-double add_filtered_gradients(Spline<Real> const& spline, Places const& places, int l,
+double add_filtered_gradients(Spline<Real> const& spline, Places<Real> const& places, int l,
                               Real const* __restrict x, Real const* __restrict g,
                               Real* __restrict to_features) {
   auto const n = spline.width;
@@ -114,8 +115,8 @@ double add_filtered_gradients(Spline<Real> const& spline, Places const& places, 
   Real b[kOrder];
   Real s[kOrder];
   for (int j = 0; j < kOrder; ++j) {
-    b[j] = static_cast<Real>(places.value[j][l]);
-    s[j] = static_cast<Real>(places.slope[j][l]);
+    b[j] = places.value[j][l];
+    s[j] = places.slope[j][l];
   }
   Real total = 0;
   if (to_features == nullptr) {
@@ -144,7 +145,7 @@ void gradients_of(Convolution<Real> const& all, EdgeList const& by_source, Real 
                   ConvolutionGradients<Real> const& gradients) {
   auto const width = all.width;
   Knots const knots(all.spline.cutoff, all.spline.intervals);
-  Places places;
+  Places<Real> places;
   Edges edges;
   for (std::int64_t source = begin; source < end; ++source) {
     Real const* const x = all.features + source * width;
