@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-import time
 from pathlib import Path
+
+from common.clock import cpu_minutes
 
 from mlearn.contenders import Contender, of_lammps, program_of
 from torchml import TorchMLError
@@ -41,7 +42,7 @@ precision_for_pod_coefficients 12
 def fit_pod(
     element: str, training_set: Path, folder: Path, python: Path
 ) -> tuple[Contender, float]:
-    """Fit POD to a training set; return it, and the minutes that the fit took.
+    """Fit POD to a training set; return it, and the minutes of CPU time of the fit.
 
     Args:
         element: chemical symbol.
@@ -53,10 +54,10 @@ def fit_pod(
     shutil.copyfile(training_set, folder / "training" / "all.xyz")
     (folder / "settings.pod").write_text(settings(element))
     (folder / "data.pod").write_text(DATA)
-    begin = time.monotonic()
+    begin = cpu_minutes()
     program = program_of(python)
     run_lammps("units metal\nfitpod settings.pod data.pod\n", folder, program=program, timeout=None)
-    minutes = (time.monotonic() - begin) / 60
+    minutes = cpu_minutes() - begin
     if not (folder / "fitted_coefficients.pod").is_file():
         raise TorchMLError(f"fitpod left no coefficients in {folder}, expected them")
     commands = [
