@@ -33,6 +33,8 @@ from torchml.models.products import products, term_table
 from torchml.models.radial import lengths
 from torchml.models.zbl import OUTER, ZBL
 
+# Densities of more elements than this are combined to so many.
+_SPECIES_CHANNELS = 4
 _DEGREE = 5
 _INTERVALS = 80
 # Least share of the strongest direction of the density that counts as one of its directions.
@@ -101,7 +103,7 @@ class ACE(EdgeModel):
     shift: Tensor
     table: Tensor
     core: Tensor
-    weights: Tensor
+    elements: Tensor
     couplings: Tensor
     feature_mean: Tensor
     feature_scale: Tensor
@@ -144,9 +146,10 @@ class ACE(EdgeModel):
         def buffer(name: str, value: Tensor) -> None:
             self.register_buffer(name, value.to(float_))
 
-        q = count * radial
+        species_channels = min(count, _SPECIES_CHANNELS)
+        q = species_channels * radial
         buffer("table", radial_table(radial, self.cutoff))
-        buffer("weights", torch.eye(count))
+        buffer("elements", torch.eye(count))
         buffer("white", torch.eye(q).repeat(self.highest + 1, 1, 1))
         buffer("shift", torch.zeros(q))
         buffer("couplings", torch.from_numpy(basis.coefficients))
@@ -158,6 +161,8 @@ class ACE(EdgeModel):
         self.pairs = ZBL(species)
         self.set_core(_default_core(species))
 
+        embedding = torch.randn(count, species_channels) * species_channels**-0.5
+        self.embedding = torch.nn.Parameter(embedding) if species_channels < count else None
         mix = torch.randn(self.highest + 1, q, channels) * q**-0.5
         self.mix = torch.nn.Parameter(mix)
         shape = count, len(basis.orders), densities, channels
@@ -182,7 +187,7 @@ class ACE(EdgeModel):
         elements = species[:n]
         sums = self.sums(species, edge_vectors, edge_index, n)
         energies = self.energies(self.features(sums, elements), elements)
-        codes = torch.arange(self.weights.size(0), device=species.device)
+        codes = torch.arange(self.elements.size(0), device=species.device)
         empty = sums.new_zeros([codes.size(0), sums.size(1), sums.size(2)])
         alone = self.energies(self.features(empty, codes), codes).index_select(0, elements)
         result = (energies - self.isolation(sums, elements) * alone).to(self.unit.dtype)
@@ -213,7 +218,7 @@ class ACE(EdgeModel):
             edge_index,
             order,
             self.core,
-            self.weights,
+            self.elements,
             self.table,
             self.cutoff,
             self.highest,
@@ -222,10 +227,17 @@ class ACE(EdgeModel):
 
     def features(self, sums: Tensor, elements: Tensor) -> Tensor:
         """Return the polynomials of the densities [n, rows, q], standardised: [n, width]."""
-        x = self.mixed(sums, torch.matmul(self.white.transpose(1, 2), self.mix))
+        x = self.mixed(self.gathered(sums), torch.matmul(self.white.transpose(1, 2), self.mix))
         coefficients = torch.einsum("ti,ziok->zotk", self.couplings, self.polynomials).flatten(1, 2)
         values = products(x, elements, coefficients, self.terms, self.densities)
         return (values.flatten(1) - self.feature_mean) * self.feature_scale
+
+    def gathered(self, sums: Tensor) -> Tensor:
+        """Return the densities of few combinations of many elements: [n, rows, q]."""
+        if self.embedding is None:
+            return sums
+        separate = sums.unflatten(2, [self.elements.size(0), self.table.size(1)])
+        return torch.einsum("nlzr,zc->nlcr", separate, self.embedding).flatten(2)
 
     def mixed(self, sums: Tensor, mix: Tensor) -> Tensor:
         """Return the channels of the densities: [n, rows, q] and [highest + 1, q, K]."""
@@ -265,7 +277,7 @@ class ACE(EdgeModel):
         vectors, index = edge_vectors[:e], edge_index[:, :e]
         self.set_core(self._measured_core(species, vectors, index))
         sums = self.sums(species, vectors, index, n)
-        rows = sums.double()
+        rows = self.gathered(sums).double()
         self.shift.copy_(rows[:, 0].mean(0))
         rows[:, 0] -= rows[:, 0].mean(0)
         for l in range(self.highest + 1):  # noqa: E741
