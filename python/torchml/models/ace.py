@@ -279,9 +279,9 @@ class ACE(EdgeModel):
         sums = self.sums(species, vectors, index, n)
         rows = self.gathered(sums).double()
         self.shift.copy_(rows[:, 0].mean(0))
-        rows[:, 0] -= rows[:, 0].mean(0)
         for l in range(self.highest + 1):  # noqa: E741
             x = rows[:, l * l : (l + 1) * (l + 1)].flatten(0, 1)
+            x = x - rows[:, 0].mean(0) if l == 0 else x
             variances, directions = torch.linalg.eigh(x.T @ x / len(x))
             least = _SMALLEST_VARIANCE * variances.max().clamp(min=1e-12)
             self.white[l].copy_((directions / (variances.clamp(min=0) + least).sqrt()).T)

@@ -1,0 +1,190 @@
+"""The atomic cluster expansion: its invariants, its ends, and what it takes from the data."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from ase.build import bulk
+from scipy.spatial.transform import Rotation
+
+from helpers.networks import SPECIES, cluster, edges_of, energies, free_energies, make
+from torchml.errors import TorchMLError
+from torchml.models import ACE, ZBL
+from torchml.models.ace import SIZES, radial_table
+from torchml.models.density import density
+from torchml.models.invariants import invariants
+
+
+def harmonics(vectors: np.ndarray, highest: int) -> np.ndarray:
+    """Harmonics of unit vectors: [E, (highest + 1)^2]."""
+    table = torch.ones(12, 1, dtype=torch.float64)  # a radial function that is one everywhere
+    nodes = len(vectors)
+    index = torch.stack([torch.zeros(nodes, dtype=torch.int64), torch.arange(nodes)])
+    rows = density(
+        torch.from_numpy(vectors),
+        torch.zeros(nodes, dtype=torch.int64),
+        index,
+        torch.ops.torchml.edge_order(index, nodes),
+        torch.zeros(1, 1, dtype=torch.float64),
+        torch.ones(1, 1, dtype=torch.float64),
+        table,
+        2.0,
+        highest,
+        nodes,
+    )
+    return rows[:, :, 0].numpy()
+
+
+@pytest.mark.parametrize("degrees", [[3], [3, 3], [4, 4, 2], [2, 1, 1]])
+def test_polynomials_are_invariant_and_independent(degrees):
+    basis = invariants(degrees)
+    generator = np.random.default_rng(3)
+    directions = generator.normal(size=(40, 7, 3))
+    directions /= np.linalg.norm(directions, axis=2, keepdims=True)
+    weights = generator.normal(size=(40, 7))
+
+    def values(turn: np.ndarray) -> np.ndarray:
+        y = harmonics((directions @ turn.T).reshape(-1, 3), max(degrees)).reshape(40, 7, -1)
+        x = np.einsum("se,sel->sl", weights, y)
+        monomials = np.stack([x[:, list(m)].prod(1) for m in basis.monomials], 1)
+        return monomials @ basis.coefficients
+
+    here = values(np.eye(3))
+    turned = values(-Rotation.from_euler("xyz", [0.3, 1.0, 2.0]).as_matrix())
+    np.testing.assert_allclose(turned, here, rtol=0, atol=1e-11 * np.abs(here).max())
+    assert np.linalg.matrix_rank(here) == len(basis.orders)
+
+
+def test_numbers_of_invariants():
+    # One scalar, the power spectrum, and the triples of l that close a triangle with an even sum.
+    assert invariants([3]).orders == [1, 2, 2, 2]
+    triangles = [(1, 1, 2), (1, 2, 3), (2, 2, 2), (2, 3, 3)]
+    assert invariants([3, 3]).orders == [1, 2, 2, 2] + [3] * len(triangles)
+
+
+def test_radial_functions_end_with_two_derivatives():
+    table = radial_table(6, 4.0)
+    r = torch.linspace(0.3, 4.1, 500, dtype=torch.float64, requires_grad=True)
+    values = torch.ops.torchml.spline(r, table, 4.0)
+    x = r.detach() / 4.0
+    envelope = torch.where(x < 1, 1 - x**3 * (10 - 15 * x + 6 * x * x), torch.zeros_like(x))
+    for k in range(6):
+        exact = torch.sin((k + 1) * math.pi * x) / (math.pi * x) * envelope
+        torch.testing.assert_close(values[:, k].detach(), exact, rtol=0, atol=2e-6)
+    # The last three coefficients make value, slope and curvature at the end.
+    ends = torch.tensor([[1, 26, 66, 26, 1], [-1, -10, 0, 10, 1], [1, 2, -6, 2, 1]]).double()
+    assert (ends @ table[-5:]).abs().max() < 1e-9
+
+
+def calibrated(species=("Si",), **options):
+    torch.manual_seed(0)
+    atoms = bulk("Si", "diamond", 5.43, cubic=True) * 2
+    atoms.rattle(0.1, seed=1)
+    model = ACE(list(species), 5.0, size="small", **{"dtype": "float64", **options})
+    index, shifts = edges_of(atoms, 5.0)
+    x = torch.tensor(atoms.positions)
+    vectors = x[index[0]] - x[index[1]] + shifts
+    codes = torch.zeros(len(atoms), dtype=torch.int64)
+    model.calibrate(codes, vectors, index, [len(atoms)] * 2, [index.size(1)])
+    return model, atoms
+
+
+def test_calibration_standardises_the_features():
+    model, atoms = calibrated()
+    index, shifts = edges_of(atoms, 5.0)
+    x = torch.tensor(atoms.positions)
+    vectors = x[index[0]] - x[index[1]] + shifts
+    codes = torch.zeros(len(atoms), dtype=torch.int64)
+    features = model.node_features(codes, vectors, index, [len(atoms)] * 2, [index.size(1)])
+    assert features.mean(0).abs().max() < 1e-9
+    torch.testing.assert_close(features.std(0, correction=0), torch.ones(model.width).double())
+    shortest = vectors.norm(dim=1).min()
+    assert model.core.item() == pytest.approx(0.9 * shortest.item(), rel=0.1)
+    assert model.core.item() < shortest.item()
+
+
+def test_an_atom_alone_has_the_reference_energy_and_the_bulk_does_not_feel_it():
+    model, atoms = calibrated()
+    codes, x = torch.tensor([0]), torch.zeros(1, 3, dtype=torch.float64)
+    assert free_energies(model, codes, x).item() == 0.0
+    index, shifts = edges_of(atoms, 5.0)
+    zeros = torch.zeros(len(atoms), dtype=torch.int64)
+    before = energies(model, zeros, torch.tensor(atoms.positions), index, shifts)
+    model.dilute *= 1e-3
+    after = energies(model, zeros, torch.tensor(atoms.positions), index, shifts)
+    torch.testing.assert_close(after, before, rtol=0, atol=0)
+
+
+def pair(model, distance):
+    x = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.6, 0.8]]).double()
+    x[1] *= distance
+    return free_energies(model, torch.tensor([0, 0]), x).sum().item()
+
+
+def test_atoms_at_short_distance_repel_as_nuclei_do():
+    model, _ = calibrated()
+    distances = np.linspace(0.2, 0.75 * model.core.item(), 30)
+    found = [pair(model, r) for r in distances]
+    nuclei = ZBL(["Si"])
+    nuclei.set_range(0.5 * model.core, model.core)
+    # The network sees atoms that are closer than 3/4 of the core as if they were not there.
+    np.testing.assert_allclose(found, [pair(nuclei, r) for r in distances], rtol=1e-12)
+    assert (np.diff(found) < 0).all()
+
+
+def test_the_repulsion_is_in_units_of_the_training():
+    model, _ = calibrated()
+    model.set_scale(0.5)
+    nuclei = ZBL(["Si"])
+    nuclei.set_range(0.5 * model.core, model.core)
+    assert 0.5 * pair(model, 0.4) == pytest.approx(pair(nuclei, 0.4), rel=1e-12)
+    silent, _ = calibrated(repulsion=False)
+    assert abs(pair(silent, 0.4)) < 1e-12
+
+
+def test_many_elements_share_channels():
+    species = ["Si", "O", "C", "H", "N", "F"]
+    torch.manual_seed(1)
+    model = ACE(species, 4.0, size="small", dtype="float64")
+    x, codes = torch.tensor(cluster(18)), torch.arange(18) % 6
+    separate = ACE(["Si", "O"], 4.0, size="small")
+    assert model.mix.size(1) == 2 * separate.mix.size(1)
+    with torch.no_grad():
+        before = free_energies(model, codes, x)
+        model.embedding[5] += 1.0
+        changed = (free_energies(model, codes, x) - before).abs() > 1e-12
+    near = torch.cdist(x, x[codes == 5])
+    sees_fluorine = ((near < model.cutoff) & (near > 0)).any(1)
+    assert torch.equal(changed, sees_fluorine)
+
+
+def test_sizes_by_name():
+    counts = [
+        sum(weight.numel() for weight in ACE(["Si"], size=size).parameters()) for size in SIZES
+    ]
+    assert counts == sorted(counts)
+    changed = ACE(["Si"], size="small", channels=12)
+    assert changed.width == 12 * SIZES["small"].densities
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": "huge"}, "size is 'huge', expected small | default | large"),
+        ({"degrees": []}, r"degrees is \[\], expected one to three numbers from 1 to 6"),
+        ({"degrees": [3, 7]}, r"degrees is \[3, 7\], expected one to three"),
+        ({"channels": 0}, "channels is 0, expected a whole number, at least 1"),
+    ],
+)
+def test_arguments_out_of_range(options, message):
+    with pytest.raises(TorchMLError, match=message):
+        ACE(SPECIES, **options)
+
+
+def test_energies_change_with_the_elements():
+    model = make("ACE")
+    x, codes = torch.tensor(cluster(12)), torch.arange(12) % 2
+    assert (free_energies(model, codes, x) - free_energies(model, 1 - codes, x)).abs().min() > 1e-6
