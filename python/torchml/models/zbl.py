@@ -81,17 +81,6 @@ class ZBL(EdgeModel):
         self.screening = list(_SCREENING)  # TorchScript takes no constants of the module
         self.register_buffer("table", torch.tensor(rows, dtype=float_type(dtype)))
 
-    @torch.jit.unused
-    def set_range(self, inner: Tensor, outer: Tensor) -> None:
-        """Set the distances of the switch for each pair of elements, [S, S] both (Å)."""
-        numbers = [atomic_numbers[symbol] for symbol in self.species]
-        rows = [
-            _row(one, other, float(inner[p, q]), float(outer[p, q]))
-            for p, one in enumerate(numbers)
-            for q, other in enumerate(numbers)
-        ]
-        self.table.copy_(torch.tensor(rows, dtype=self.table.dtype))
-
     def forward(
         self,
         species: Tensor,
