@@ -31,7 +31,7 @@ from torchml.models.invariants import invariants
 from torchml.models.perceptron import perceptron
 from torchml.models.products import products, term_table
 from torchml.models.radial import lengths
-from torchml.models.zbl import OUTER, ZBL
+from torchml.models.zbl import OUTER, charge_and_decay, screened
 
 # Densities of more elements than this are combined to so many.
 _SPECIES_CHANNELS = 4
@@ -39,9 +39,8 @@ _DEGREE = 5
 _INTERVALS = 80
 # Least share of the strongest direction of the density that counts as one of its directions.
 _SMALLEST_VARIANCE = 1e-4
-# Closest distance of a model, in parts of the shortest one in the training data.
-_CORE = 0.9
-# It is at most this part of the sum of the covalent radii.
+# The core is the shortest distance in the training data, but at most this part of the sum of the
+# covalent radii.
 _MOST_CORE = 0.85
 # Below this share of the least density in the training data an atom counts as nearly isolated.
 _DILUTE = 0.5
@@ -77,9 +76,9 @@ SIZES = {
 class ACE(EdgeModel):
     """Atomic cluster expansion, made for accuracy on small training sets at the least cost.
 
-    Atoms closer than any training data repel each other: from 0.9 times the shortest distance of
-    a pair of elements inwards, the pair enters the network as if its distance hardly changed, and
-    the universal repulsion of nuclei (ZBL) sets in. An atom without neighbours has exactly the
+    Atoms closer than any training data repel each other: within the core, which is the shortest
+    distance of a pair of elements in the data, neighbours fade from the density, and the universal
+    repulsion of nuclei (ZBL) takes their place. An atom without neighbours has exactly the
     reference energy of its element.
 
     Args:
@@ -91,7 +90,7 @@ class ACE(EdgeModel):
         channels: linear combinations of the density.
         densities: polynomials of each channel.
         hidden: units of both hidden layers of the network; 0 leaves the network out.
-        repulsion: add ZBL.
+        repulsion: add the repulsion of nuclei.
         dtype: float type of the weights, float32 or float64.
 
     Raises:
@@ -109,6 +108,7 @@ class ACE(EdgeModel):
     feature_scale: Tensor
     unit: Tensor
     dilute: Tensor
+    nuclei: Tensor
 
     def __init__(
         self,
@@ -156,10 +156,9 @@ class ACE(EdgeModel):
         buffer("feature_mean", torch.zeros(self.width))
         buffer("feature_scale", torch.ones(self.width))
         buffer("dilute", torch.full((count,), _LEAST_DENSITY))
-        self.register_buffer("core", torch.zeros(count, count, dtype=torch.float64))
+        self.register_buffer("core", _default_core(species))
         self.register_buffer("unit", torch.ones((), dtype=torch.float64))
-        self.pairs = ZBL(species)
-        self.set_core(_default_core(species))
+        self.register_buffer("nuclei", _nuclei(species), persistent=False)
 
         embedding = torch.randn(count, species_channels) * species_channels**-0.5
         self.embedding = torch.nn.Parameter(embedding) if species_channels < count else None
@@ -173,7 +172,7 @@ class ACE(EdgeModel):
         self.to(float_)
         # Distances and energies are exact in models of float32 too.
         self.core, self.unit = self.core.double(), self.unit.double()
-        self.pairs.double()
+        self.nuclei = self.nuclei.double()
 
     def forward(
         self,
@@ -192,10 +191,7 @@ class ACE(EdgeModel):
         alone = self.energies(self.features(empty, codes), codes).index_select(0, elements)
         result = (energies - self.isolation(sums, elements) * alone).to(self.unit.dtype)
         if self.repulsion:
-            pairs: Tensor = self.pairs(
-                species, edge_vectors, edge_index, node_counts, edge_counts
-            )
-            result = result + pairs[:n] / self.unit
+            result = result + self.repulsions(species, edge_vectors, edge_index, n) / self.unit
         return per_node(result.to(self.table.dtype).unsqueeze(1), species)
 
     def node_features(
@@ -258,6 +254,23 @@ class ACE(EdgeModel):
         t = (self.crowding(sums) / self.dilute.index_select(0, elements)).clamp(max=1.0)
         return 1.0 - t * t * t * (10.0 + t * (6.0 * t - 15.0))
 
+    def repulsions(
+        self, species: Tensor, edge_vectors: Tensor, edge_index: Tensor, n: int
+    ) -> Tensor:
+        """Return the energies of the pairs inside their cores, at the first n nodes: [n] (eV)."""
+        ends = species.index_select(0, edge_index[1]), species.index_select(0, edge_index[0])
+        pair = ends[0] * self.core.size(1) + ends[1]
+        r = lengths(edge_vectors.to(self.core.dtype))
+        near = torch.nonzero(r < self.core.flatten().index_select(0, pair)).squeeze(1)
+        r, pair = r.index_select(0, near), pair.index_select(0, near)
+        core = self.core.flatten().index_select(0, pair)
+        nuclei = self.nuclei.index_select(0, pair)
+        # A neighbour has faded from the density at 3/4 of the core.
+        t = (4.0 * r / core - 3.0).clamp(min=0.0)
+        share = 1.0 - t * t * t * (10.0 + t * (6.0 * t - 15.0))
+        energies = 0.5 * share * screened(nuclei[:, 0], nuclei[:, 1], r)
+        return energies.new_zeros([n]).index_add(0, edge_index[1].index_select(0, near), energies)
+
     def crowding(self, sums: Tensor) -> Tensor:
         """Return how much stands around each atom, in the first radial function, which is positive."""
         return sums[:, 0, :: self.table.size(1)].sum(1)
@@ -275,7 +288,7 @@ class ACE(EdgeModel):
         n, e = node_counts[0], edge_counts[0]
         elements = species[:n]
         vectors, index = edge_vectors[:e], edge_index[:, :e]
-        self.set_core(self._measured_core(species, vectors, index))
+        self.core.copy_(self._measured_core(species, vectors, index))
         sums = self.sums(species, vectors, index, n)
         rows = self.gathered(sums).double()
         self.shift.copy_(rows[:, 0].mean(0))
@@ -298,15 +311,8 @@ class ACE(EdgeModel):
     def set_scale(self, scale: float) -> None:
         self.unit.fill_(scale)
 
-    @torch.jit.unused
-    def set_core(self, core: Tensor) -> None:
-        """Set the closest distances of the pairs of elements, [S, S] (Å), and ZBL's range."""
-        self.core.copy_(core)
-        self.pairs.set_range(0.5 * core, core)
-
     def _measured_core(self, species: Tensor, vectors: Tensor, index: Tensor) -> Tensor:
-        """The shortest distances of the pairs times `_CORE`; pairs that do not occur: the default.
-        """
+        """The shortest distances of the pairs of elements, within limits."""
         core = _default_core(self.species)
         count = len(self.species)
         pair = species.index_select(0, index[1]) * count + species.index_select(0, index[0])
@@ -314,7 +320,7 @@ class ACE(EdgeModel):
         shortest = shortest.scatter_reduce(0, pair, lengths(vectors.double()), "amin")
         shortest = shortest.view(count, count)
         shortest = torch.minimum(shortest, shortest.T).cpu()
-        return torch.minimum(_CORE * shortest, _MOST_CORE / OUTER * core)
+        return torch.minimum(shortest, _MOST_CORE / OUTER * core)
 
 
 def radial_table(count: int, cutoff: float) -> Tensor:
@@ -341,6 +347,13 @@ def _default_core(species: list[str]) -> Tensor:
     """Distances below those of bonds, [S, S] (Å)."""
     radii = torch.tensor([float(covalent_radii[atomic_numbers[symbol]]) for symbol in species])
     return OUTER * (radii.double().unsqueeze(1) + radii.double())
+
+
+def _nuclei(species: list[str]) -> Tensor:
+    """Charge and decay of the repulsion of each pair of elements: [S^2, 2]."""
+    numbers = [atomic_numbers[symbol] for symbol in species]
+    rows = [charge_and_decay(one, other) for one in numbers for other in numbers]
+    return torch.tensor(rows, dtype=torch.float64)
 
 
 def _require_degrees(degrees: list[int]) -> None:
