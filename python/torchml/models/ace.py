@@ -16,7 +16,9 @@ Nothing in the sum over the neighbours is trained, and one cutoff is as far as t
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import torch
@@ -156,9 +158,6 @@ class ACE(EdgeModel):
         buffer("feature_mean", torch.zeros(self.width))
         buffer("feature_scale", torch.ones(self.width))
         buffer("dilute", torch.full((count,), _LEAST_DENSITY))
-        self.register_buffer("core", _default_core(species))
-        self.register_buffer("unit", torch.ones((), dtype=torch.float64))
-        self.register_buffer("nuclei", _nuclei(species), persistent=False)
 
         embedding = torch.randn(count, species_channels) * species_channels**-0.5
         self.embedding = torch.nn.Parameter(embedding) if species_channels < count else None
@@ -169,10 +168,19 @@ class ACE(EdgeModel):
         self.linear = torch.nn.Parameter(torch.randn(self.width) * self.width**-0.5)
         self.offset = torch.nn.Parameter(torch.zeros(count))
         self.network = perceptron(self.width, hidden, hidden, 1) if hidden else None
+        self.register_buffer("core", _default_core(species))
+        self.register_buffer("unit", torch.ones((), dtype=torch.float64))
+        self.register_buffer("nuclei", _nuclei(species), persistent=False)
         self.to(float_)
-        # Distances and energies are exact in models of float32 too.
-        self.core, self.unit = self.core.double(), self.unit.double()
-        self.nuclei = self.nuclei.double()
+
+    @torch.jit.unused
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move to a device or float type, but keep what is exact in models of float32 too."""
+        exact = {name: self._buffers[name] for name in ("core", "unit", "nuclei")}
+        super()._apply(fn, recurse)
+        for name, value in exact.items():
+            self._buffers[name] = value.to(self._buffers[name].device)
+        return self
 
     def forward(
         self,

@@ -119,7 +119,7 @@ def test_an_atom_alone_has_the_reference_energy_and_the_bulk_does_not_feel_it():
 
 
 def pair(model, distance):
-    x = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.6, 0.8]]).double()
+    x = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.6, 0.8]], dtype=torch.float64)
     x[1] *= distance
     return free_energies(model, torch.tensor([0, 0]), x).sum().item()
 
