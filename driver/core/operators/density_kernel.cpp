@@ -98,20 +98,39 @@ struct Group {
   double y[kEdges];
   double z[kEdges];
   double per_length[kEdges];  ///< 1/r
-  double held[kEdges];        ///< r'
-  double slope[kEdges];       ///< dr'/dr
   SplinePlaces<kEdges> places;
 };
 
-/// Lengths between half the core and the core are held back smoothly, shorter ones entirely.
-void hold(double core, double const* r, Group& group) {
+/// 10 t^3 - 15 t^4 + 6 t^5: 0 at 0, 1 at 1, and flat at both.
+TORCHML_INLINE double step(double t) {
+  return t * t * t * (10.0 - t * (15.0 - 6.0 * t));
+}
+
+TORCHML_INLINE double clamped(double t) {
+  return t < 0.0 ? 0.0 : t > 1.0 ? 1.0 : t;
+}
+
+/// Lengths from the core to nine tenths of it are held back smoothly, shorter ones entirely.
+void hold(double core, double const* r, double* held) {
   for (int l = 0; l < kEdges; ++l) {
-    double const tau = 2.0 * r[l] / core - 1.0;
-    double const t = tau < 0.0 ? 0.0 : tau > 1.0 ? 1.0 : tau;
-    double const t3 = t * t * t;
-    double const within = core - 0.5 * core * (0.5 - t3 * t * (2.5 - 3.0 * t + t * t));
-    group.held[l] = r[l] >= core ? r[l] : within;
-    group.slope[l] = t3 * (10.0 - 15.0 * t + 6.0 * t * t);
+    double const t = clamped(10.0 * r[l] / core - 9.0);
+    double const t2 = t * t;
+    double const within = core - 0.1 * core * (0.5 - t2 * t2 * (2.5 - 3.0 * t + t2));
+    held[l] = r[l] >= core ? r[l] : within;
+  }
+}
+
+/// Functions of the lengths held back become functions of the lengths, which fade from the core to
+/// three quarters of it.
+void fade(double core, double const* r, SplinePlaces<kEdges>& places) {
+  for (int l = 0; l < kEdges; ++l) {
+    double const bend = step(clamped(10.0 * r[l] / core - 9.0));
+    double const t = clamped(4.0 * r[l] / core - 3.0);
+    double const share = step(t), slope = 120.0 * t * t * (1.0 - t) * (1.0 - t) / core;
+    for (int j = 0; j < kOrder; ++j) {
+      places.slope[j][l] = share * bend * places.slope[j][l] + slope * places.value[j][l];
+      places.value[j][l] *= share;
+    }
   }
 }
 
@@ -135,15 +154,14 @@ void take(Density<Real> const& density, Chunk const& chunk, Run const& run, int 
     group.z[l] *= group.per_length[l];
   }
   double const core = density.core[target_species * density.species + run.species];
-  if (core > 0.0) {
-    hold(core, r, group);
-  } else {
-    for (int l = 0; l < kEdges; ++l) {
-      group.held[l] = r[l];
-      group.slope[l] = 1.0;
-    }
+  if (!(core > 0.0)) {
+    locate(r, density.cutoff, density.intervals, group.places);
+    return;
   }
-  locate(group.held, density.cutoff, density.intervals, group.places);
+  double held[kEdges];
+  hold(core, r, held);
+  locate(held, density.cutoff, density.intervals, group.places);
+  fade(core, r, group.places);
 }
 
 template <class Real>
@@ -305,7 +323,7 @@ void tangent_of(Density<Real> const& density, DensityEdges const& edges, double 
       dx[l] = (dx[l] - along * group.x[l]) * group.per_length[l];
       dy_[l] = (dy_[l] - along * group.y[l]) * group.per_length[l];
       dz[l] = (dz[l] - along * group.z[l]) * group.per_length[l];
-      for (auto& slope : group.places.slope) slope[l] *= along * group.slope[l];
+      for (auto& slope : group.places.slope) slope[l] *= along;
     }
     for (int e = 0; e < group.count; ++e) {
       auto const interval = group.places.interval[e];
@@ -368,7 +386,7 @@ TORCHML_INLINE void write_gradients(Chunk const& chunk, Group const& group,
   for (int l = 0; l < kEdges; ++l) {
     double const dx = by_unit.x[l], dy = by_unit.y[l], dz = by_unit.z[l];
     double const along = dx * group.x[l] + dy * group.y[l] + dz * group.z[l];
-    double const radial = by_length[l] * group.slope[l];
+    double const radial = by_length[l];
     x[l] = radial * group.x[l] + (dx - along * group.x[l]) * group.per_length[l];
     y[l] = radial * group.y[l] + (dy - along * group.y[l]) * group.per_length[l];
     z[l] = radial * group.z[l] + (dz - along * group.z[l]) * group.per_length[l];

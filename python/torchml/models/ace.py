@@ -217,7 +217,7 @@ class ACE(EdgeModel):
         """Return the density around the first n nodes: [n, (highest + 1)^2, elements * radial]."""
         order = torch.ops.torchml.edge_order(edge_index, species.size(0))
         return density(
-            edge_vectors,
+            edge_vectors.to(self.core.dtype),
             species,
             edge_index,
             order,
