@@ -16,24 +16,20 @@ Nothing in the sum over the neighbours is trained, and one cutoff is as far as t
 """
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 import torch
-from ase.data import atomic_numbers, covalent_radii
 from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
 from torchml.errors import TorchMLError
 from torchml.models.base import EdgeModel, float_type, per_node, require_choice, require_positive
+from torchml.models.cores import Cores
 from torchml.models.density import density
 from torchml.models.invariants import invariants
 from torchml.models.perceptron import perceptron
 from torchml.models.products import products, term_table
-from torchml.models.radial import lengths
-from torchml.models.zbl import OUTER, charge_and_decay, screened
 
 # Densities of more elements than this are combined to so many.
 _SPECIES_CHANNELS = 4
@@ -41,9 +37,6 @@ _DEGREE = 5
 _INTERVALS = 80
 # Least share of the strongest direction of the density that counts as one of its directions.
 _SMALLEST_VARIANCE = 1e-4
-# The core is the shortest distance in the training data, but at most this part of the sum of the
-# covalent radii.
-_MOST_CORE = 0.85
 # Below this share of the least density in the training data an atom counts as nearly isolated.
 _DILUTE = 0.5
 _LEAST_DENSITY = 1e-2
@@ -103,14 +96,11 @@ class ACE(EdgeModel):
     white: Tensor
     shift: Tensor
     table: Tensor
-    core: Tensor
     elements: Tensor
     couplings: Tensor
     feature_mean: Tensor
     feature_scale: Tensor
-    unit: Tensor
     dilute: Tensor
-    nuclei: Tensor
 
     def __init__(
         self,
@@ -159,7 +149,7 @@ class ACE(EdgeModel):
         buffer("feature_scale", torch.ones(self.width))
         buffer("dilute", torch.full((count,), _LEAST_DENSITY))
 
-        embedding = torch.randn(count, species_channels) * species_channels**-0.5
+        embedding = torch.randn(count, species_channels - 1)
         self.embedding = torch.nn.Parameter(embedding) if species_channels < count else None
         mix = torch.randn(self.highest + 1, q, channels) * q**-0.5
         self.mix = torch.nn.Parameter(mix)
@@ -168,19 +158,8 @@ class ACE(EdgeModel):
         self.linear = torch.nn.Parameter(torch.randn(self.width) * self.width**-0.5)
         self.offset = torch.nn.Parameter(torch.zeros(count))
         self.network = perceptron(self.width, hidden, hidden, 1) if hidden else None
-        self.register_buffer("core", _default_core(species))
-        self.register_buffer("unit", torch.ones((), dtype=torch.float64))
-        self.register_buffer("nuclei", _nuclei(species), persistent=False)
+        self.cores = Cores(species)
         self.to(float_)
-
-    @torch.jit.unused
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move to a device or float type, but keep what is exact in models of float32 too."""
-        exact = {name: self._buffers[name] for name in ("core", "unit", "nuclei")}
-        super()._apply(fn, recurse)
-        for name, value in exact.items():
-            self._buffers[name] = value.to(self._buffers[name].device)
-        return self
 
     def forward(
         self,
@@ -197,9 +176,9 @@ class ACE(EdgeModel):
         codes = torch.arange(self.elements.size(0), device=species.device)
         empty = sums.new_zeros([codes.size(0), sums.size(1), sums.size(2)])
         alone = self.energies(self.features(empty, codes), codes).index_select(0, elements)
-        result = (energies - self.isolation(sums, elements) * alone).to(self.unit.dtype)
+        result = (energies - self.isolation(sums, elements) * alone).to(torch.float64)
         if self.repulsion:
-            result = result + self.repulsions(species, edge_vectors, edge_index, n) / self.unit
+            result = result + self.cores(species, edge_vectors, edge_index, n)
         return per_node(result.to(self.table.dtype).unsqueeze(1), species)
 
     def node_features(
@@ -217,11 +196,11 @@ class ACE(EdgeModel):
         """Return the density around the first n nodes: [n, (highest + 1)^2, elements * radial]."""
         order = torch.ops.torchml.edge_order(edge_index, species.size(0))
         return density(
-            edge_vectors.to(self.core.dtype),
+            edge_vectors.to(torch.float64),
             species,
             edge_index,
             order,
-            self.core,
+            self.cores.core,
             self.elements,
             self.table,
             self.cutoff,
@@ -231,17 +210,33 @@ class ACE(EdgeModel):
 
     def features(self, sums: Tensor, elements: Tensor) -> Tensor:
         """Return the polynomials of the densities [n, rows, q], standardised: [n, width]."""
-        x = self.mixed(self.gathered(sums), torch.matmul(self.white.transpose(1, 2), self.mix))
-        coefficients = torch.einsum("ti,ziok->zotk", self.couplings, self.polynomials).flatten(1, 2)
-        values = products(x, elements, coefficients, self.terms, self.densities)
+        x = self.mixed(self.gathered(sums), self.effective_mix())
+        values = products(x, elements, self.coefficients(), self.terms, self.densities)
         return (values.flatten(1) - self.feature_mean) * self.feature_scale
+
+    def effective_mix(self) -> Tensor:
+        """Return the weights of the density in the channels: [highest + 1, q, K]."""
+        return torch.matmul(self.white.transpose(1, 2), self.mix)
+
+    def coefficients(self) -> Tensor:
+        """Return those of the monomials in the polynomials of each channel: [S, terms, K]."""
+        return torch.einsum("ti,ziok->zotk", self.couplings, self.polynomials).flatten(1, 2)
 
     def gathered(self, sums: Tensor) -> Tensor:
         """Return the densities of few combinations of many elements: [n, rows, q]."""
         if self.embedding is None:
             return sums
         separate = sums.unflatten(2, [self.elements.size(0), self.table.size(1)])
-        return torch.einsum("nlzr,zc->nlcr", separate, self.embedding).flatten(2)
+        return torch.einsum("nlzr,zc->nlcr", separate, self.element_weights()).flatten(2)
+
+    def element_weights(self) -> Tensor:
+        """Return the weights of the elements in the channels of the density: [S, C].
+
+        All elements count alike in the first of few channels.
+        """
+        if self.embedding is None:
+            return self.elements
+        return torch.cat([torch.ones_like(self.embedding[:, :1]), self.embedding], 1)
 
     def mixed(self, sums: Tensor, mix: Tensor) -> Tensor:
         """Return the channels of the densities: [n, rows, q] and [highest + 1, q, K]."""
@@ -262,23 +257,6 @@ class ACE(EdgeModel):
         t = (self.crowding(sums) / self.dilute.index_select(0, elements)).clamp(max=1.0)
         return 1.0 - t * t * t * (10.0 + t * (6.0 * t - 15.0))
 
-    def repulsions(
-        self, species: Tensor, edge_vectors: Tensor, edge_index: Tensor, n: int
-    ) -> Tensor:
-        """Return the energies of the pairs inside their cores, at the first n nodes: [n] (eV)."""
-        ends = species.index_select(0, edge_index[1]), species.index_select(0, edge_index[0])
-        pair = ends[0] * self.core.size(1) + ends[1]
-        r = lengths(edge_vectors.to(self.core.dtype))
-        near = torch.nonzero(r < self.core.flatten().index_select(0, pair)).squeeze(1)
-        r, pair = r.index_select(0, near), pair.index_select(0, near)
-        core = self.core.flatten().index_select(0, pair)
-        nuclei = self.nuclei.index_select(0, pair)
-        # A neighbour has faded from the density at 3/4 of the core.
-        t = (4.0 * r / core - 3.0).clamp(min=0.0)
-        share = 1.0 - t * t * t * (10.0 + t * (6.0 * t - 15.0))
-        energies = 0.5 * share * screened(nuclei[:, 0], nuclei[:, 1], r)
-        return energies.new_zeros([n]).index_add(0, edge_index[1].index_select(0, near), energies)
-
     def crowding(self, sums: Tensor) -> Tensor:
         """Return how much stands around each atom, in the first radial function, which is positive."""
         return sums[:, 0, :: self.table.size(1)].sum(1)
@@ -296,7 +274,7 @@ class ACE(EdgeModel):
         n, e = node_counts[0], edge_counts[0]
         elements = species[:n]
         vectors, index = edge_vectors[:e], edge_index[:, :e]
-        self.core.copy_(self._measured_core(species, vectors, index))
+        self.cores.measure(species, vectors, index)
         sums = self.sums(species, vectors, index, n)
         rows = self.gathered(sums).double()
         self.shift.copy_(rows[:, 0].mean(0))
@@ -317,18 +295,7 @@ class ACE(EdgeModel):
 
     @torch.jit.unused
     def set_scale(self, scale: float) -> None:
-        self.unit.fill_(scale)
-
-    def _measured_core(self, species: Tensor, vectors: Tensor, index: Tensor) -> Tensor:
-        """The shortest distances of the pairs of elements, within limits."""
-        core = _default_core(self.species)
-        count = len(self.species)
-        pair = species.index_select(0, index[1]) * count + species.index_select(0, index[0])
-        shortest = vectors.new_full([count * count], math.inf, dtype=torch.float64)
-        shortest = shortest.scatter_reduce(0, pair, lengths(vectors.double()), "amin")
-        shortest = shortest.view(count, count)
-        shortest = torch.minimum(shortest, shortest.T).cpu()
-        return torch.minimum(shortest, _MOST_CORE / OUTER * core)
+        self.cores.unit.fill_(scale)
 
 
 def radial_table(count: int, cutoff: float) -> Tensor:
@@ -349,19 +316,6 @@ def radial_table(count: int, cutoff: float) -> Tensor:
     knots = spacing * np.arange(-_DEGREE, _INTERVALS + _DEGREE + 1)
     fitted = make_interp_spline(cutoff * x[:, 0], values, _DEGREE, knots, bc_type=ends)
     return torch.from_numpy(fitted.c.copy())
-
-
-def _default_core(species: list[str]) -> Tensor:
-    """Distances below those of bonds, [S, S] (Å)."""
-    radii = torch.tensor([float(covalent_radii[atomic_numbers[symbol]]) for symbol in species])
-    return OUTER * (radii.double().unsqueeze(1) + radii.double())
-
-
-def _nuclei(species: list[str]) -> Tensor:
-    """Charge and decay of the repulsion of each pair of elements: [S^2, 2]."""
-    numbers = [atomic_numbers[symbol] for symbol in species]
-    rows = [charge_and_decay(one, other) for one in numbers for other in numbers]
-    return torch.tensor(rows, dtype=torch.float64)
 
 
 def _require_degrees(degrees: list[int]) -> None:

@@ -229,6 +229,14 @@ class Task(L.LightningModule):
         self.log("train/loss", loss.sum().detach(), prog_bar=True, batch_size=1, **options)
         return loss.sum()
 
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Compute the gradients of the weights, but not those of the positions once more.
+
+        Forces are derivatives of the energy by the edge vectors; autograd would continue to them.
+        """
+        weights = [weight for weight in self.parameters() if weight.requires_grad]
+        loss.backward(*args, inputs=weights, **kwargs)  # type: ignore[no-untyped-call]
+
     def validation_step(self, batch: GraphBatch, batch_idx: int) -> Any:
         return self._evaluate(batch, "val")
 
