@@ -15,6 +15,7 @@ rotation changes are its features::
 Nothing in the sum over the neighbours is trained, and one cutoff is as far as the atom sees.
 """
 
+import copy
 import math
 from dataclasses import dataclass
 
@@ -24,6 +25,7 @@ from scipy.interpolate import make_interp_spline
 from torch import Tensor
 
 from torchml.errors import TorchMLError
+from torchml.models.ace_simulation import ClusterTensors, SimulationACE
 from torchml.models.base import EdgeModel, float_type, per_node, require_choice, require_positive
 from torchml.models.cores import Cores
 from torchml.models.density import density
@@ -292,6 +294,46 @@ class ACE(EdgeModel):
         first = self.crowding(sums)
         for z in set(elements.tolist()):
             self.dilute[z] = max(_DILUTE * float(first[elements == z].min()), _LEAST_DENSITY)
+
+    @torch.jit.unused
+    @torch.no_grad()
+    def for_simulation(self) -> SimulationACE:
+        exact = copy.deepcopy(self).double()
+        # Means and scales of the features move into what comes before and after them.
+        mean = exact.feature_mean * exact.feature_scale
+        linear, network, mix = exact.linear, exact.network, exact.effective_mix()
+        if network is not None:
+            network[0].bias -= network[0].weight @ mean
+        scale = exact.feature_scale.view(self.densities, 1, -1)
+        scale = scale.expand(-1, len(self.couplings), -1).flatten(0, 1)
+        codes = torch.arange(len(self.species), device=mix.device)
+        weights = exact.element_weights()
+        radial = len(codes), self.table.size(1)
+        empty = mix.new_zeros(radial[0], (self.highest + 1) ** 2, radial[0] * radial[1])
+        vacuum = copy.deepcopy(self).double()
+        counted = weights.size(1) if self.embedding is None else 1
+        crowding = mix.new_zeros(radial[0], weights.size(1), radial[1])
+        crowding[:, :counted, 0] = 1.0 / exact.dilute.unsqueeze(1)
+        float_ = self.table.dtype
+        tensors = ClusterTensors(
+            weights=weights.to(float_),
+            table=self.table,
+            mix=mix.to(float_),
+            bias=(-exact.shift @ mix[0]).to(float_),
+            coefficients=(exact.coefficients() * scale).to(float_),
+            terms=self.terms,
+            linear=linear.detach().to(float_),
+            crowding=crowding.flatten(1).to(float_),
+            offset=exact.offset - linear @ mean,
+            vacuum=vacuum.energies(vacuum.features(empty, codes), codes),
+        )
+        network = None if network is None else network.to(float_)
+        cores = exact.cores
+        model = SimulationACE(
+            self.species, self.cutoff, tensors, network, cores, self.repulsion
+        )
+        model.label = self.label
+        return model
 
     @torch.jit.unused
     def set_scale(self, scale: float) -> None:

@@ -1,20 +1,41 @@
 """ACE as simulations run it: one operator, which evaluates an atom while its data are in the cache."""
 
-import copy
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
-from torchml.models.ace import ACE
 from torchml.models.base import EdgeModel, per_node
 from torchml.models.cluster import cluster_energies
+from torchml.models.cores import Cores
+
+
+@dataclass(frozen=True)
+class ClusterTensors:
+    """What `cluster_energies` takes besides the graph and the network."""
+
+    weights: Tensor
+    table: Tensor
+    mix: Tensor
+    bias: Tensor
+    coefficients: Tensor
+    terms: Tensor
+    linear: Tensor
+    crowding: Tensor
+    offset: Tensor
+    vacuum: Tensor
 
 
 class SimulationACE(EdgeModel):
     """The energies of an `ACE`, without parameters to train and without second derivatives.
 
     Args:
-        model: an ACE; its present weights are taken over.
+        species: chemical symbols, in the order of the species codes.
+        cutoff: radius of the density (Å).
+        tensors: the weights.
+        network: two hidden layers and one unit on top of the polynomials; None: none.
+        cores: the repulsion; its distances are those where neighbours fade from the density.
+        repulsion: add it.
     """
 
     exact_distances = True
@@ -29,47 +50,25 @@ class SimulationACE(EdgeModel):
     offset: Tensor
     vacuum: Tensor
 
-    @torch.no_grad()
-    def __init__(self, model: ACE) -> None:
-        super().__init__(model.species, model.cutoff, layers=1)
-        self.label = model.label
-        self.densities, self.highest = model.densities, model.highest
-        self.repulsion = model.repulsion
-        self.cores = copy.deepcopy(model.cores)
-        self.network = copy.deepcopy(model.network)
-        mean = model.feature_mean * model.feature_scale
-        if self.network is not None:
-            first = self.network[0]
-            first.bias -= first.weight @ mean
-        mix = model.effective_mix()
-        scale = model.feature_scale.view(self.densities, 1, -1).expand(-1, len(model.couplings), -1)
-        codes = torch.arange(len(self.species), device=mix.device)
-        empty = mix.new_zeros(len(codes), (self.highest + 1) ** 2, model.table.size(1) * len(codes))
-        values = {
-            "weights": model.element_weights(),
-            "table": model.table,
-            "mix": mix,
-            "bias": -model.shift @ mix[0],
-            "coefficients": model.coefficients() * scale.flatten(0, 1),
-            "terms": model.terms,
-            "linear": model.linear,
-            "crowding": self._crowding(model),
-            "offset": (model.offset - model.linear @ mean).double(),
-            "vacuum": model.energies(model.features(empty, codes), codes).double(),
-        }
-        for name, value in values.items():
-            self.register_buffer(name, value.detach().clone().contiguous())
+    def __init__(
+        self,
+        species: list[str],
+        cutoff: float,
+        tensors: ClusterTensors,
+        network: torch.nn.Sequential | None,
+        cores: Cores,
+        repulsion: bool,
+    ) -> None:
+        super().__init__(species, cutoff, layers=1)
+        for field in fields(tensors):
+            self.register_buffer(field.name, getattr(tensors, field.name).contiguous())
+        self.densities = tensors.linear.size(0) // tensors.mix.size(2)
+        self.highest = tensors.mix.size(0) - 1
+        self.network = network
+        self.cores = cores
+        self.repulsion = repulsion
         for weight in self.parameters():
             weight.requires_grad_(False)
-
-    @torch.jit.unused
-    def _crowding(self, model: ACE) -> Tensor:
-        """What a density of scalars is multiplied with to become t of `ACE.isolation`: [S, C N]."""
-        weights = model.element_weights()
-        counted = weights.size(1) if model.embedding is None else 1
-        rows = torch.zeros(len(self.species), weights.size(1), model.table.size(1)).to(weights)
-        rows[:, :counted, 0] = 1.0 / model.dilute.unsqueeze(1)
-        return rows.flatten(1)
 
     def forward(
         self,

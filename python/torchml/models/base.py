@@ -162,6 +162,14 @@ class EdgeModel(torch.nn.Module):
         """
         return
 
+    def for_simulation(self) -> "EdgeModel":
+        """Return a model of the same energies that is faster, but cannot be trained.
+
+        The export takes it. It need not have second derivatives, and shares no weights that change;
+        by default it is the model itself.
+        """
+        return self
+
     def set_scale(self, scale: float) -> None:
         """Adapt the model to the factor with which a training multiplies its energies.
 

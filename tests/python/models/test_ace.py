@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from ase.build import bulk
 from scipy.spatial.transform import Rotation
 
 from helpers.networks import SPECIES, cluster, edges_of, energies, free_energies, make
 from torchml.errors import TorchMLError
-from torchml.models import ACE
+from torchml.models import ACE, Scaled
 from torchml.models.ace import SIZES, radial_table
+from torchml.models.ace_simulation import SimulationACE
 from torchml.models.density import density
 from torchml.models.invariants import invariants
 from torchml.models.zbl import charge_and_decay, screened
@@ -203,3 +206,83 @@ def test_energies_change_with_the_elements():
     model = make("ACE")
     x, codes = torch.tensor(cluster(12)), torch.arange(12) % 2
     assert (free_energies(model, codes, x) - free_energies(model, 1 - codes, x)).abs().min() > 1e-6
+
+
+def energies_and_slopes(model, codes, x):
+    x = x.clone().requires_grad_()
+    found = free_energies(model, codes, x)
+    return found.detach(), torch.autograd.grad(found.sum(), x)[0]
+
+
+STRUCTURE = cluster(22, 5.0)
+
+
+def varied(species, **options):
+    """A model all of whose numbers differ, as after a training."""
+    torch.manual_seed(3)
+    model = ACE(
+        species, 3.5, size="small", channels=9, radial_functions=5, **{"dtype": "float64", **options}
+    )
+    x, codes = torch.tensor(STRUCTURE), torch.arange(len(STRUCTURE)) % len(species)
+    index, _ = edges_of(Atoms(positions=STRUCTURE), 3.5)
+    vectors = (x[index[0]] - x[index[1]]).to(model.table.dtype)
+    model.calibrate(codes, vectors, index, [len(x)] * 2, [index.size(1)])
+    model.set_scale(0.8)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.05 * torch.randn_like(weight)
+    return model
+
+
+# Two atoms in each other's core, two that hardly have neighbours, and one without.
+ENDS = [[0, 0, 0], [0, 0, 0.4], [0, 0, 30], [0, 0, 33.4], [0, 0, 60]]
+ENDS = torch.tensor(ENDS, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(
+    ("species", "options"),
+    [
+        (["Si"], {}),
+        (["Si", "O"], {"hidden": 0}),
+        (["Si", "O"], {"repulsion": False}),
+        (["Si", "O", "C", "H", "N", "F"], {"degrees": [2, 2, 1]}),
+    ],
+)
+def test_simulations_have_the_same_energies_and_forces(species, options):
+    model = varied(species, **options)
+    x = torch.cat([torch.tensor(STRUCTURE), ENDS - 3.0])
+    codes = torch.arange(len(x)) % len(species)
+    expected = energies_and_slopes(model, codes, x)
+    fast = model.for_simulation()
+    for value, exact in zip(energies_and_slopes(fast, codes, x), expected, strict=True):
+        torch.testing.assert_close(value, exact, rtol=1e-10, atol=1e-10 * exact.abs().max().item())
+    assert not any(weight.requires_grad for weight in fast.parameters())
+
+
+def test_simulations_in_float32():
+    model = varied(["Si", "O"], dtype="float32")
+    x, codes = torch.tensor(STRUCTURE), torch.arange(len(STRUCTURE)) % 2
+    exact = energies_and_slopes(copy.deepcopy(model).double(), codes, x)
+    for value, expected in zip(
+        energies_and_slopes(model.for_simulation(), codes, x), exact, strict=True
+    ):
+        assert (value - expected).abs().max() < 2e-5 * expected.abs().max()
+
+
+def test_an_export_takes_the_form_of_simulations():
+    scaled = Scaled(varied(["Si", "O"]))
+    scaled.set_normalization({"Si": -3.0, "O": 5.0}, 0.7)
+    x, codes = torch.tensor(STRUCTURE), torch.arange(len(STRUCTURE)) % 2
+    fast = scaled.for_simulation()
+    assert isinstance(fast.network, SimulationACE)
+    exact, found = free_energies(scaled, codes, x), free_energies(fast, codes, x)
+    torch.testing.assert_close(found, exact.detach(), rtol=1e-10, atol=1e-10)
+    with pytest.raises(RuntimeError, match="second derivatives"):
+        second_derivative(fast, codes, x)
+
+
+def second_derivative(model, codes, x):
+    x = x.clone().requires_grad_()
+    energy = free_energies(model, codes, x).sum()
+    (gradient,) = torch.autograd.grad(energy, x, create_graph=True)
+    return torch.autograd.grad(gradient[0, 0], x)
