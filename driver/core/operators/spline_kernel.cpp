@@ -53,12 +53,13 @@ void take(double const* distances, std::int64_t count, double* block) {
 template <class Real>
 void values_of(Spline<Real> const& spline, double const* distances, std::int64_t begin,
                std::int64_t end, Real* values) {
+  Knots const knots(spline.cutoff, spline.intervals);
   Places places;
   double block[kBlock];
   for (std::int64_t first = begin; first < end; first += kBlock) {
     auto const count = end - first < kBlock ? end - first : kBlock;
     take(distances + first, count, block);
-    locate(block, spline.cutoff, spline.intervals, places);
+    locate(block, knots, places);
     for (int l = 0; l < count; ++l, values += spline.width) evaluate(spline, places, l, values);
   }
 }
@@ -66,13 +67,14 @@ void values_of(Spline<Real> const& spline, double const* distances, std::int64_t
 template <class Real>
 void slopes_of(Spline<Real> const& spline, double const* distances, Real const* gradient,
                std::int64_t begin, std::int64_t end, double* result) {
+  Knots const knots(spline.cutoff, spline.intervals);
   Places places;
   double block[kBlock];
   auto const n = spline.width;
   for (std::int64_t first = begin; first < end; first += kBlock) {
     auto const count = end - first < kBlock ? end - first : kBlock;
     take(distances + first, count, block);
-    locate(block, spline.cutoff, spline.intervals, places);
+    locate(block, knots, places);
     for (int l = 0; l < count; ++l, gradient += n) {
       Real const* __restrict c = spline.coefficients + places.interval[l] * n;
       double total = 0.0;
@@ -141,6 +143,7 @@ template <class Real>
 bool sums_of(Convolution<Real> const& all, EdgeList const& by_target, std::int64_t begin,
              std::int64_t end, Real* filters, Real* sums) {
   auto const width = all.width;
+  Knots const knots(all.spline.cutoff, all.spline.intervals);
   Places places;
   Edges edges;
   for (std::int64_t target = begin; target < end; ++target) {
@@ -150,7 +153,7 @@ bool sums_of(Convolution<Real> const& all, EdgeList const& by_target, std::int64
     auto const stop = by_target.offsets[target + 1];
     while (slot < stop) {
       slot = next_edges(by_target, slot, stop, all.edges, all.distances, edges);
-      locate(edges.distance, all.spline.cutoff, all.spline.intervals, places);
+      locate(edges.distance, knots, places);
       for (int l = 0; l < edges.count; ++l) {
         if (edges.other[l] >= all.sources) return false;
         Real const* const x = all.features + edges.other[l] * all.rows_in * width;
@@ -248,6 +251,7 @@ void gradients_of(Convolution<Real> const& all, EdgeList const& by_source, Real 
   auto const width = all.width;
   Real* const filters = scratch;
   Real* const slopes = scratch + all.spline.width;
+  Knots const knots(all.spline.cutoff, all.spline.intervals);
   Places places;
   Edges edges;
   for (std::int64_t source = begin; source < end; ++source) {
@@ -260,7 +264,7 @@ void gradients_of(Convolution<Real> const& all, EdgeList const& by_source, Real 
     auto const stop = by_source.offsets[source + 1];
     while (slot < stop) {
       slot = next_edges(by_source, slot, stop, all.edges, all.distances, edges);
-      locate(edges.distance, all.spline.cutoff, all.spline.intervals, places);
+      locate(edges.distance, knots, places);
       for (int l = 0; l < edges.count; ++l) {
         auto const edge = edges.edge[l];
         Real* const to_factors =

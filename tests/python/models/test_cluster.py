@@ -350,6 +350,7 @@ def test_traced_with_its_gradient_for_any_number_of_atoms():
     )
     called = {str(node.target) for node in graph.graph.nodes}
     assert "torchml.cluster_energies_with_slopes.default" in called
+    assert "torchml.cluster_energies_backward.default" in called
     assert "torchml.density.default" not in called
     inputs = (large.vectors, large.species, large.edge_index)
     for one, other in zip(graph(*inputs), model(*inputs), strict=True):
@@ -432,7 +433,7 @@ def test_derivatives_by_parameters_are_refused():
     [
         (lambda c: {"vectors": c.vectors.float()}, r"vectors does not fit, expected float64"),
         (lambda c: {"species": c.species[1:]}, r"species does not fit, expected int64 \[41\]"),
-        (lambda c: {"species": c.species + 1}, "node .* has species 2, expected 0 to 1"),
+        (lambda c: {"species": c.species + 1}, "atom .* has element 2, expected 0 to 1"),
         (lambda c: {"core": c.core[:1]}, r"core does not fit, expected float64 \[2, 2\]"),
         (lambda c: {"weights": c.weights.float()}, "weights does not fit"),
         (lambda c: {"table": c.table[:4]}, r"the form \[intervals \+ 5, N\]"),
