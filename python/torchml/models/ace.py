@@ -95,6 +95,7 @@ class ACE(EdgeModel):
     """
 
     exact_distances = True
+    learning_rate = 1e-2
     white: Tensor
     shift: Tensor
     table: Tensor
@@ -115,7 +116,7 @@ class ACE(EdgeModel):
         densities: int | None = None,
         hidden: int | None = None,
         repulsion: bool = True,
-        dtype: str = "float32",
+        dtype: str = "float64",
     ) -> None:
         super().__init__(species, cutoff, layers=1)
         require_choice(self, "size", size, list(SIZES))
