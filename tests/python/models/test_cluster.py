@@ -266,6 +266,17 @@ def test_gradients_are_differences():
     )
 
 
+def test_units_that_are_saturated():
+    inputs = case()
+    inputs = dataclasses.replace(inputs, layers=[1e3 * one for one in inputs.layers])
+    for one, other in zip(
+        energies_and_gradient(fused, inputs),
+        energies_and_gradient(written_out, inputs),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12 * float(other.abs().max()))
+
+
 def test_threads_change_no_bit():
     inputs = case(count=700, nodes=700, edges=4000, species=2)
 
@@ -441,6 +452,7 @@ def test_derivatives_by_parameters_are_refused():
         (lambda c: {"bias": c.bias[1:]}, "bias does not fit"),
         (lambda c: {"coefficients": c.coefficients[:, 1:]}, "coefficients does not fit"),
         (lambda c: {"terms": c.terms.long()}, "not an i32 tensor"),
+        (lambda c: {"terms": c.terms.repeat(1, 2)}, "a degree from 1 to 4"),
         (lambda c: {"terms": c.terms + 7}, "a term belongs to output 7, expected 0 to 1"),
         (lambda c: {"terms": c.terms - (c.terms == -1).int()}, "has the factor -2"),
         (lambda c: {"lmax": 1, "mix": c.mix[1:]}, "has the factor .*, expected 0 to 3"),
