@@ -47,7 +47,6 @@ class EdgeModel(torch.nn.Module):
         physical: the energies are eV as they are: a training neither scales nor shifts them.
         label: name of the model as a part of a `Sum`.
         learning_rate: that of AdamW in trainings that name no optimiser.
-        learning_rate: that of AdamW in trainings that name no optimiser.
         varying: what a call makes in a number that depends on the edge vectors, such as "angles".
             Such a model cannot be compiled ahead of time; empty elsewhere.
         arguments: arguments of the constructor, defaults included, as plain values.
@@ -60,7 +59,6 @@ class EdgeModel(torch.nn.Module):
     physical = False
     label = "model"
     learning_rate = 1e-3
-    learning_rate = 1e-3
     varying = ""
     arguments: dict[str, Any]
 
@@ -70,7 +68,6 @@ class EdgeModel(torch.nn.Module):
         "exact_distances",
         "physical",
         "label",
-        "learning_rate",
         "learning_rate",
         "varying",
     )
