@@ -104,6 +104,7 @@ class ACE(EdgeModel):
     feature_mean: Tensor
     feature_scale: Tensor
     dilute: Tensor
+    terms: Tensor
 
     def __init__(
         self,
@@ -126,9 +127,7 @@ class ACE(EdgeModel):
         densities = preset.densities if densities is None else densities
         hidden = preset.hidden if hidden is None else hidden
         degrees = list(preset.degrees) if degrees is None else list(degrees)
-        require_positive(
-            self, radial_functions=radial, channels=channels, densities=densities
-        )
+        require_positive(self, radial_functions=radial, channels=channels, densities=densities)
         _require_degrees(degrees)
         count, self.highest = len(species), max(degrees)
         basis = invariants(degrees)
@@ -261,7 +260,7 @@ class ACE(EdgeModel):
         return 1.0 - t * t * t * (10.0 + t * (6.0 * t - 15.0))
 
     def crowding(self, sums: Tensor) -> Tensor:
-        """Return how much stands around each atom, in the first radial function, which is positive."""
+        """Return how much is around each atom, in the first radial function: it is positive."""
         return sums[:, 0, :: self.table.size(1)].sum(1)
 
     @torch.jit.unused
@@ -281,17 +280,20 @@ class ACE(EdgeModel):
         sums = self.sums(species, vectors, index, n)
         rows = self.gathered(sums).double()
         self.shift.copy_(rows[:, 0].mean(0))
+        smallest = 1e-8 * rows[:, 0].square().mean().clamp(min=1e-4)  # in a perfect crystal
         for l in range(self.highest + 1):  # noqa: E741
             x = rows[:, l * l : (l + 1) * (l + 1)].flatten(0, 1)
             x = x - rows[:, 0].mean(0) if l == 0 else x
             variances, directions = torch.linalg.eigh(x.T @ x / len(x))
-            least = _SMALLEST_VARIANCE * variances.max().clamp(min=1e-12)
+            least = torch.maximum(_SMALLEST_VARIANCE * variances.max(), smallest)
             self.white[l].copy_((directions / (variances.clamp(min=0) + least).sqrt()).T)
         self.feature_mean.zero_()
         self.feature_scale.fill_(1.0)
         features = self.features(sums, elements)
         self.feature_mean.copy_(features.mean(0))
-        self.feature_scale.copy_(1.0 / features.std(0, correction=0).clamp(min=1e-6))
+        spread = features.std(0, correction=0)
+        least = 1e-2 * features.square().mean().sqrt().clamp(min=1e-6)
+        self.feature_scale.copy_(1.0 / torch.maximum(spread, least))
         first = self.crowding(sums)
         for z in set(elements.tolist()):
             self.dilute[z] = max(_DILUTE * float(first[elements == z].min()), _LEAST_DENSITY)
@@ -300,38 +302,39 @@ class ACE(EdgeModel):
     @torch.no_grad()
     def for_simulation(self) -> SimulationACE:
         exact = copy.deepcopy(self).double()
+        count, radial = len(self.species), self.table.size(1)
+        codes = torch.arange(count, device=self.table.device)
+        empty = exact.table.new_zeros(count, (self.highest + 1) ** 2, count * radial)
+        vacuum = exact.energies(exact.features(empty, codes), codes)
         # Means and scales of the features move into what comes before and after them.
         mean = exact.feature_mean * exact.feature_scale
-        linear, network, mix = exact.linear, exact.network, exact.effective_mix()
-        if network is not None:
-            network[0].bias -= network[0].weight @ mean
         scale = exact.feature_scale.view(self.densities, 1, -1)
         scale = scale.expand(-1, len(self.couplings), -1).flatten(0, 1)
-        codes = torch.arange(len(self.species), device=mix.device)
-        weights = exact.element_weights()
-        radial = len(codes), self.table.size(1)
-        empty = mix.new_zeros(radial[0], (self.highest + 1) ** 2, radial[0] * radial[1])
-        vacuum = copy.deepcopy(self).double()
+        if exact.network is not None:
+            first = exact.network[0]
+            assert isinstance(first, torch.nn.Linear)
+            first.bias.sub_(first.weight @ mean)
+        mix, weights = exact.effective_mix(), exact.element_weights()
+        # All elements count alike: in their own channels, or together in the first of few.
         counted = weights.size(1) if self.embedding is None else 1
-        crowding = mix.new_zeros(radial[0], weights.size(1), radial[1])
+        crowding = weights.new_zeros(count, weights.size(1), radial)
         crowding[:, :counted, 0] = 1.0 / exact.dilute.unsqueeze(1)
         float_ = self.table.dtype
         tensors = ClusterTensors(
             weights=weights.to(float_),
-            table=self.table,
+            table=self.table.clone(),
             mix=mix.to(float_),
             bias=(-exact.shift @ mix[0]).to(float_),
             coefficients=(exact.coefficients() * scale).to(float_),
             terms=self.terms,
-            linear=linear.detach().to(float_),
+            linear=exact.linear.to(float_).detach(),
             crowding=crowding.flatten(1).to(float_),
-            offset=exact.offset - linear @ mean,
-            vacuum=vacuum.energies(vacuum.features(empty, codes), codes),
+            offset=exact.offset - exact.linear @ mean,
+            vacuum=vacuum,
         )
-        network = None if network is None else network.to(float_)
-        cores = exact.cores
+        network = None if exact.network is None else exact.network.to(float_)
         model = SimulationACE(
-            self.species, self.cutoff, tensors, network, cores, self.repulsion
+            self.species, self.cutoff, tensors, network, exact.cores, self.repulsion
         )
         model.label = self.label
         return model

@@ -1,4 +1,4 @@
-"""ACE as simulations run it: one operator, which evaluates an atom while its data are in the cache."""
+"""ACE as simulations run it: one operator, which evaluates atoms while their data are in caches."""
 
 from dataclasses import dataclass, fields
 
@@ -81,9 +81,8 @@ class SimulationACE(EdgeModel):
         n = node_counts[0]
         layers: list[Tensor] = []
         if self.network is not None:
-            first, second, last = self.network[0], self.network[2], self.network[4]
-            layers += [first.weight, first.bias, second.weight, second.bias]
-            layers += [last.weight, last.bias]
+            for layer in (self.network[0], self.network[2], self.network[4]):
+                layers += [layer.weight, layer.bias]  # type: ignore[list-item]
         energies = cluster_energies(
             edge_vectors,
             species,

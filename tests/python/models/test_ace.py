@@ -146,7 +146,8 @@ def test_nothing_jumps_where_atoms_enter_the_core():
         x = torch.zeros(2, 3, dtype=torch.float64, requires_grad=True)
 
         def derivatives(shift, x=x, end=end):
-            away = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, model.cores.core.item() * end + shift]])
+            away = torch.zeros(2, 3, dtype=torch.float64)
+            away[1, 2] = model.cores.core.item() * end + shift
             energy = free_energies(model, torch.tensor([0, 0]), x + away).sum()
             first = torch.autograd.grad(energy, x, create_graph=True)[0][1, 2]
             second = torch.autograd.grad(first, x)[0][1, 2]
@@ -221,7 +222,12 @@ def varied(species, **options):
     """A model all of whose numbers differ, as after a training."""
     torch.manual_seed(3)
     model = ACE(
-        species, 3.5, size="small", channels=9, radial_functions=5, **{"dtype": "float64", **options}
+        species,
+        3.5,
+        size="small",
+        channels=9,
+        radial_functions=5,
+        **{"dtype": "float64", **options},
     )
     x, codes = torch.tensor(STRUCTURE), torch.arange(len(STRUCTURE)) % len(species)
     index, _ = edges_of(Atoms(positions=STRUCTURE), 3.5)

@@ -236,7 +236,7 @@ class Task(L.LightningModule):
         Forces are derivatives of the energy by the edge vectors; autograd would continue to them.
         """
         weights = [weight for weight in self.parameters() if weight.requires_grad]
-        loss.backward(*args, inputs=weights, **kwargs)  # type: ignore[no-untyped-call]
+        loss.backward(inputs=weights)
 
     def validation_step(self, batch: GraphBatch, batch_idx: int) -> Any:
         return self._evaluate(batch, "val")
