@@ -32,11 +32,9 @@ void check(ProductInputs const& inputs, std::int64_t outputs) {
   if (elements.dim() != 1 || elements.size(0) != x.size(0) ||
       elements.scalar_type() != torch::kInt64)
     refuse_products("the elements do not fit, expected i64 [" + std::to_string(x.size(0)) + "]");
-  if (terms.dim() != 2 || terms.size(1) < 2 || terms.size(1) > 1 + kLargestDegree ||
-      terms.scalar_type() != torch::kInt32)
-    refuse_products(
-        "the terms are not an i32 tensor [T, 1 + degree] of a degree from 1 to 4, but " +
-        numbers(terms.sizes()));
+  if (terms.dim() != 2 || terms.size(1) < 2 || terms.scalar_type() != torch::kInt32)
+    refuse_products("the terms are not an i32 tensor [T, 1 + degree], but " +
+                    numbers(terms.sizes()));
   if (coefficients.dim() != 3 || coefficients.size(1) != terms.size(0) ||
       coefficients.size(2) != x.size(2) || coefficients.scalar_type() != type)
     refuse_products("the coefficients do not fit, expected [Z, " + std::to_string(terms.size(0)) +
