@@ -64,9 +64,9 @@ class Size:
 
 
 SIZES = {
-    "small": Size(8, (3, 3), 32, 2, 32),
-    "default": Size(10, (4, 4, 2), 48, 2, 32),
-    "large": Size(12, (4, 4, 3), 96, 3, 64),
+    "small": Size(8, (3, 3), 16, 2, 32),
+    "default": Size(8, (3, 3), 32, 2, 32),
+    "large": Size(10, (4, 4, 2), 64, 2, 64),
 }
 
 
