@@ -6,7 +6,6 @@ import numpy as np
 from ase import Atoms
 from ase.build import bulk
 
-from mlearn.published import DFT
 from torchml import TorchMLError
 
 LATTICE = {"Ni": "fcc", "Cu": "fcc", "Li": "bcc", "Mo": "bcc", "Si": "diamond", "Ge": "diamond"}
@@ -21,10 +20,16 @@ def lattice_of(element: str) -> str:
     return LATTICE[element]
 
 
+# Å: where cells start that are relaxed, and what steps are timed with.
+LATTICE_CONSTANT = {"Ni": 3.508, "Cu": 3.621, "Li": 3.427, "Mo": 3.168, "Si": 5.469, "Ge": 5.763}
+
+
 def unit_cell(element: str, lattice_constant: float | None = None) -> Atoms:
-    """Return the cubic cell; without a lattice constant (Å), with that of DFT."""
+    """Return the cubic cell; without a lattice constant (Å), near its equilibrium."""
     lattice = lattice_of(element)
-    cell: Atoms = bulk(element, lattice, a=lattice_constant or DFT[element][0], cubic=True)
+    cell: Atoms = bulk(
+        element, lattice, a=lattice_constant or LATTICE_CONSTANT[element], cubic=True
+    )
     return cell
 
 

@@ -32,15 +32,3 @@ ERRORS: dict[str, dict[str, tuple[float, float]]] = {
     "Ni": {"MTP": (0.48, 0.01), "GAP": (0.42, 0.02)},
     "Cu": {"MTP": (0.41, 0.01), "GAP": (0.46, 0.01)},
 }
-
-# DFT (PBE): lattice constant, Å; C11, C12, C44, GPa; vacancy formation energy, eV. The virials of
-# the strained crystals in the data give 154 and 57 GPa for C11 and C12 of Si, 108 and 41 of Ge,
-# and 477, 161 and 107 for the three of Mo.
-DFT: dict[str, tuple[float, float, float, float, float]] = {
-    "Ni": (3.508, 276, 159, 132, 1.49),
-    "Cu": (3.621, 173, 133, 88, 1.15),
-    "Li": (3.427, 15, 13, 11, 0.62),
-    "Mo": (3.168, 472, 158, 106, 2.70),
-    "Si": (5.469, 156, 65, 76, 3.25),
-    "Ge": (5.763, 116, 48, 58, 2.19),
-}

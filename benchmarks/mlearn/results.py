@@ -12,7 +12,7 @@ from common.sheets import Sheet
 from mlearn.dynamics import STEP, Drift
 from mlearn.errors import Errors
 from mlearn.properties import Properties
-from mlearn.published import DFT, ERRORS
+from mlearn.published import ERRORS
 
 YARDSTICK = "qSNAP"
 
@@ -97,18 +97,15 @@ def _cost_cells(result: Result, yardstick: float | None) -> list[str]:
 
 
 def properties_sheet(results: list[Result]) -> Sheet:
-    """Properties beside those of DFT."""
+    """Lattice constants, elastic constants and vacancies."""
     sheet = Sheet(
         "Properties",
         ["", "potential"],
         ["a/Å", "C11/GPa", "C12", "C44", "vacancy/eV"],
-        "DFT: Y. Zuo et al., J. Phys. Chem. A 124, 731 (2020). vacancy: formation energy, atoms "
-        "relaxed in a fixed cell.",
+        "vacancy: formation energy, atoms relaxed in a fixed cell.",
     )
     for element in _elements(results):
         rows = [r for r in results if r.element == element and r.properties]
-        if rows and element in DFT:
-            sheet.rows.append([element, "DFT", *_property_cells(Properties(*DFT[element]))])
         for result in rows:
             assert result.properties is not None
             sheet.rows.append([element, result.name, *_property_cells(result.properties)])
