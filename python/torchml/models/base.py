@@ -47,6 +47,8 @@ class EdgeModel(torch.nn.Module):
         physical: the energies are eV as they are: a training neither scales nor shifts them.
         members: members of a committee, which implements `member_energies`; 0 for one model.
         label: name of the model as a part of a `Sum`.
+        varying: what a call makes in a number that depends on the edge vectors, such as "angles".
+            Such a model cannot be compiled ahead of time; empty elsewhere.
         arguments: arguments of the constructor, defaults included, as plain values.
     """
 
@@ -57,6 +59,7 @@ class EdgeModel(torch.nn.Module):
     physical = False
     members = 0
     label = "model"
+    varying = ""
     arguments: dict[str, Any]
 
     __jit_ignored_attributes__ = (
@@ -65,6 +68,7 @@ class EdgeModel(torch.nn.Module):
         "exact_distances",
         "physical",
         "label",
+        "varying",
     )
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
