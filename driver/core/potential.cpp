@@ -77,8 +77,8 @@ void give_to_owners(std::span<int const> owners, Request const& request, Result&
   auto& members = result.members;
   if (request.members && request.forces)
     for (int k = 0; k < members.count; ++k)
-      give(std::span(members.forces).subspan(3 * owners.size() * static_cast<std::size_t>(k),
-                                             3 * owners.size()),
+      give(std::span(members.forces)
+               .subspan(3 * owners.size() * static_cast<std::size_t>(k), 3 * owners.size()),
            3);
 }
 

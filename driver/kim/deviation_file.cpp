@@ -36,8 +36,7 @@ DeviationFile::DeviationFile(DeviationSettings const& settings, int members)
       file_(std::fopen(path_.c_str(), "a"), &std::fclose) {
   if (!file_) refuse(std::string("cannot be written (") + std::strerror(errno) + ")");
   int const descriptor = fileno(file_.get());
-  if (flock(descriptor, LOCK_EX | LOCK_NB) != 0)
-    refuse("is written by another process or model");
+  if (flock(descriptor, LOCK_EX | LOCK_NB) != 0) refuse("is written by another process or model");
   if (is_first(path_) && ftruncate(descriptor, 0) != 0)
     refuse(std::string("cannot be emptied (") + std::strerror(errno) + ")");
   std::fprintf(file_.get(),
@@ -47,10 +46,10 @@ DeviationFile::DeviationFile(DeviationSettings const& settings, int members)
                settings.stop);
 }
 
-void DeviationFile::write(DeviationRecord const& record, System const& system,
+void DeviationFile::write(long long evaluation, Deviations const& found, System const& system,
                           std::span<std::string const> species) {
   auto* const file = file_.get();
-  auto const& deviations = record.deviations;
+  auto const& deviations = found.forces;
   int atoms = 0;
   int above = 0;
   double sum = 0.0;
@@ -63,13 +62,13 @@ void DeviationFile::write(DeviationRecord const& record, System const& system,
     largest = std::max(largest, deviations[i]);
   }
   std::fprintf(file, "evaluation %lld atoms %d largest %.12g mean %.12g above %d energies",
-               record.evaluation, atoms, largest, atoms > 0 ? sum / atoms : 0.0, above);
-  for (double const energy : record.energies) std::fprintf(file, " %.17g", energy);
+               evaluation, atoms, largest, atoms > 0 ? sum / atoms : 0.0, above);
+  for (double const energy : found.energies) std::fprintf(file, " %.17g", energy);
   std::fputc('\n', file);
   for (std::size_t i = 0; i < system.size(); ++i) {
     if (system.contributing[i] == 0 || !(deviations[i] > above_)) continue;
     double const* const x = system.coordinates.data() + 3 * i;
-    std::fprintf(file, "atom %lld %s %.9g %.9g %.9g %.12g\n", record.evaluation,
+    std::fprintf(file, "atom %lld %s %.9g %.9g %.9g %.12g\n", evaluation,
                  species[system.species[i]].c_str(), x[0], x[1], x[2], deviations[i]);
   }
   if (std::fflush(file) != 0 || std::ferror(file) != 0)

@@ -5,19 +5,12 @@
 #include <memory>
 #include <span>
 #include <string>
-#include <vector>
 
 #include "deviation_settings.hpp"
+#include "deviations.hpp"
 #include "system.hpp"
 
 namespace torchml::kim {
-
-/// What is recorded of one evaluation, of the atoms of this rank.
-struct DeviationRecord {
-  long long evaluation = 0;
-  std::vector<double> energies;    ///< [members], eV
-  std::vector<double> deviations;  ///< [N], zero for ghosts, eV/Å
-};
 
 /// Text, a line for each record and for each atom above the threshold; docs/uncertainty.md shows
 /// them. A later file of the same name in this process is appended to the first.
@@ -26,8 +19,8 @@ class DeviationFile {
   /// Throws Error when the file cannot be written, or another process or model writes it.
   DeviationFile(DeviationSettings const& settings, int members);
 
-  /// Writes a record. Coordinates are in Å. Throws Error when that fails.
-  void write(DeviationRecord const& record, System const& system,
+  /// Writes what was found of the atoms of this rank. Throws Error when that fails.
+  void write(long long evaluation, Deviations const& found, System const& system,
              std::span<std::string const> species);
 
  private:

@@ -9,7 +9,7 @@ namespace torchml::kim {
 
 struct DeviationSettings {
   std::filesystem::path file;  ///< TORCHML_DEVIATIONS; of a rank of several, with `.RANK` appended
-  int every = 1;               ///< TORCHML_DEVIATIONS_EVERY: evaluations from one record to the next
+  int every = 1;  ///< TORCHML_DEVIATIONS_EVERY: evaluations from one record to the next
   double above = std::numeric_limits<double>::infinity();  ///< .._ABOVE: atoms to list, eV/Å
   double stop = std::numeric_limits<double>::infinity();   ///< .._STOP: ends the run, eV/Å
   int rank = 0;

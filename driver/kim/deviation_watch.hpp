@@ -1,19 +1,13 @@
 // Follows the evaluations of a committee: how much its members differ, and where a run must end.
 #pragma once
 
-#include <optional>
-#include <vector>
-
 #include "deviation_file.hpp"
+#include "deviations.hpp"
 #include "potential.hpp"
 
 namespace torchml::kim {
 
 /// What belongs to one compute-arguments object.
-///
-/// A simulator adds the forces on ghosts to those of their atoms, on other ranks or as images; a
-/// driver cannot. So the energies of all particles that depend on the atoms of this rank are
-/// computed here, with ghosts out to twice the influence distance.
 class DeviationWatch {
  public:
   /// Throws Error when the potential is no committee, or as DeviationFile.
@@ -24,13 +18,13 @@ class DeviationWatch {
   void follow(System const& system);
 
  private:
-  void require_below_limit(DeviationRecord const& record, System const& system) const;
+  void require_below_limit(long long evaluation, Deviations const& found,
+                           System const& system) const;
 
   Potential const& potential_;
   DeviationSettings settings_;
   DeviationFile file_;
-  Evaluator evaluator_;
-  Result result_;
+  DeviationEvaluator evaluator_;
   long long evaluations_ = 0;
 };
 

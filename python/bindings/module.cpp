@@ -132,10 +132,8 @@ class PyPotential {
       auto const& members = result.members;
       py::ssize_t const count = members.count;
       answer["member_energies"] = to_array(members.energies, {count});
-      answer["member_particle_energies"] =
-          to_array(members.particle_energies, {count, particles});
-      if (request.forces)
-        answer["member_forces"] = to_array(members.forces, {count, particles, 3});
+      answer["member_particle_energies"] = to_array(members.particle_energies, {count, particles});
+      if (request.forces) answer["member_forces"] = to_array(members.forces, {count, particles, 3});
     }
     return answer;
   }

@@ -1,8 +1,7 @@
-#include "graph/dependents.hpp"
-
 #include <gtest/gtest.h>
 
 #include "deviations.hpp"
+#include "graph/dependents.hpp"
 #include "support.hpp"
 
 namespace torchml::test {
@@ -42,9 +41,9 @@ TEST(Deviations, AreTheRootsOfTheSummedVariances) {
   Members members;
   members.clear(2, 3, true);
   // The force on the first particle along x, y and z; that on the ghost does not count.
-  members.forces = {1.0, 0.0, 2.0, 9.0, 9.0, 9.0,   //
+  members.forces = {1.0, 0.0, 2.0, 9.0,  9.0, 9.0,  //
                     2.0, 0.0, 2.0, -9.0, 9.0, 9.0,  //
-                    3.0, 3.0, 2.0, 0.0, 0.0, 0.0};
+                    3.0, 3.0, 2.0, 0.0,  0.0, 0.0};
   auto const found = force_deviations(members, particles.view());
   EXPECT_NEAR(found[0], std::sqrt((2.0 + 6.0) / 2.0), 1e-14);
   EXPECT_EQ(found[1], 0.0);
