@@ -4,7 +4,9 @@
 
 #include <deque>
 
+#include "operators/cluster_registration.hpp"
 #include "operators/convolution.hpp"
+#include "operators/density_registration.hpp"
 #include "operators/edge_order.hpp"
 #include "operators/products_registration.hpp"
 #include "operators/schema.hpp"
@@ -43,7 +45,8 @@ constexpr Schema kSegmentSum = {"torchml::segment_sum",
 std::vector<Schema> schemas() {
   std::vector<Schema> all = {kEdgeOrder,           kSpline,    kSplineBackward, kConvolution,
                              kConvolutionBackward, kSegmentSum};
-  all.insert(all.end(), products_schemas().begin(), products_schemas().end());
+  for (auto const& more : {cluster_schemas(), density_schemas(), products_schemas()})
+    all.insert(all.end(), more.begin(), more.end());
   return all;
 }
 
@@ -348,7 +351,10 @@ void register_operators() {
     autograd.impl("convolution", convolution_autograd);
     autograd.impl("convolution_backward", convolution_backward_autograd);
     autograd.impl("segment_sum", segment_sum_autograd);
-    implement_products({cpu, cuda, meta, autograd});
+    Libraries const libraries{cpu, cuda, meta, autograd};
+    implement_cluster(libraries);
+    implement_density(libraries);
+    implement_products(libraries);
     return true;
   }();
   static_cast<void>(registered);
