@@ -144,7 +144,7 @@ def export_model(
     first, *others = _members(model, committee, source is not None)
     request = Request(
         model=first if source else Path(first),
-        committee=tuple(others if source else map(Path, others)),
+        committee=tuple(one if source else Path(one) for one in others),
         source=source,
         head=head,
         python=python,

@@ -58,8 +58,10 @@ def files_of(models: Sequence[str | Path], foreign: bool = False) -> list[str | 
     """
     files: list[str | Path] = []
     for model in models:
-        is_run = Path(model).is_dir() and not foreign
-        files += _checkpoints_in(Path(model)) if is_run else [model]
+        if Path(model).is_dir() and not foreign:
+            files += _checkpoints_in(Path(model))
+        else:
+            files.append(model)
     if len(files) < 2:
         raise TorchMLError(
             f"a committee has at least two members, but {' '.join(map(str, files)) or 'none'} is "

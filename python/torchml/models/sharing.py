@@ -13,23 +13,24 @@ from typing import Any
 import torch
 
 
-def compute_once(module: torch.jit.ScriptModule, methods: tuple[str, ...]) -> None:
+def compute_once(module: Any, methods: tuple[str, ...]) -> None:
     """Rewrite methods in place so that equal operations on equal values are one.
 
     Args:
-        module: in evaluation mode; its attributes do not change any more.
+        module: TorchScript; its weights do not change any more.
         methods: to rewrite.
     """
+    passes: Any = torch._C
     for name in methods:
         graph = module._c._get_method(name).graph
-        torch._C._jit_pass_inline(graph)
+        passes._jit_pass_inline(graph)
         _unite_attributes(module, graph)
-        torch._C._jit_pass_cse(graph)
-        torch._C._jit_pass_dce(graph)
-        torch._C._jit_pass_lint(graph)
+        passes._jit_pass_cse(graph)
+        passes._jit_pass_dce(graph)
+        passes._jit_pass_lint(graph)
 
 
-def _unite_attributes(module: torch.jit.ScriptModule, graph: Any) -> None:
+def _unite_attributes(module: Any, graph: Any) -> None:
     """Read equal attributes from the first place that holds them."""
     owners = {next(iter(graph.inputs())).debugName(): module}
     first: list[tuple[Any, Any]] = []  # attribute, value of the graph
