@@ -20,14 +20,13 @@ def compute_once(module: Any, methods: tuple[str, ...]) -> None:
         module: TorchScript; its weights do not change any more.
         methods: to rewrite.
     """
-    passes: Any = torch._C
     for name in methods:
         graph = module._c._get_method(name).graph
-        passes._jit_pass_inline(graph)
+        torch._C._jit_pass_inline(graph)
         _unite_attributes(module, graph)
-        passes._jit_pass_cse(graph)
-        passes._jit_pass_dce(graph)
-        passes._jit_pass_lint(graph)
+        torch._C._jit_pass_cse(graph)
+        torch._C._jit_pass_dce(graph)
+        torch._C._jit_pass_lint(graph)
 
 
 def _unite_attributes(module: Any, graph: Any) -> None:
