@@ -70,14 +70,14 @@ def read_deviations(files: Sequence[str | Path]) -> list[Deviations]:
     """
     ranks = [_parts(Path(file)) for file in files]
     runs = [[part.run for part in parts] for parts in ranks]
-    for file, parts in zip(files, runs, strict=True):
-        if [one | {"rank": 0} for one in parts] != [one | {"rank": 0} for one in runs[0]]:
+    for file, own in zip(files, runs, strict=True):
+        if [one | {"rank": 0} for one in own] != [one | {"rank": 0} for one in runs[0]]:
             raise FileError(
                 f"{file} and {files[0]} are of different runs, expected the files of all ranks of "
                 "one simulation"
             )
     expected = list(range(int(runs[0][0]["ranks"])))
-    if (found := sorted(int(parts[0]["rank"]) for parts in runs)) != expected:
+    if (found := sorted(int(own[0]["rank"]) for own in runs)) != expected:
         raise FileError(
             f"the files are of the ranks {' '.join(map(str, found))}, expected one of each rank "
             f"from 0 to {expected[-1]}"

@@ -21,7 +21,8 @@ bool sees_contributing(Particles const& particles, int from, std::vector<double>
 }
 
 TEST(Dependents, AreTheGhostsThatSeeAContributingParticle) {
-  for (auto const& cutoffs : {std::vector{1.6}, {1.6, 1.6}, {2.4, 1.1}, {2.2, 1.5, 1.0}}) {
+  std::vector<std::vector<double>> const cases = {{1.6}, {1.6, 1.6}, {2.4, 1.1}, {2.2, 1.5, 1.0}};
+  for (auto const& cutoffs : cases) {
     auto particles = random_particles(120, 6.5, 110, 7);
     particles.list_neighbors(3.0);
     auto const found = with_dependents(particles.view(), cutoffs);
