@@ -2,6 +2,8 @@
 
 #include <torch/csrc/autograd/autograd.h>
 
+#include <algorithm>
+
 #include "host/gil_release.hpp"
 #include "model/shape_text.hpp"
 #include "model/torch_error.hpp"
@@ -30,8 +32,92 @@ EnergyKind kind_of(torch::Tensor const& energy, ModelInputs const& inputs) {
               "] (all particles)");
 }
 
+/// One gradient; zero where the energy does not depend on the input.
+torch::Tensor gradient_of(torch::Tensor const& energy, torch::Tensor const& input,
+                          bool keep_graph) {
+  if (!energy.requires_grad()) return torch::zeros_like(input);
+  torch::Tensor gradient;
+  try {
+    GilRelease const no_gil;
+    gradient = torch::autograd::grad({energy}, {input}, {}, keep_graph, false,
+                                     /*allow_unused=*/true)[0];
+  } catch (std::exception const& exception) {
+    throw Error("the model's energy cannot be differentiated: " + describe(exception));
+  }
+  return gradient.defined() ? gradient : torch::zeros_like(input);
+}
+
 torch::Tensor on_cpu(torch::Tensor const& tensor) {
   return tensor.detach().to(torch::kCPU, torch::kFloat64).contiguous();
+}
+
+/// The derivative that forward returned.
+torch::Tensor returned_derivative(ModelOutput const& output, ModelInputs const& inputs) {
+  if (!output.derivative.defined())
+    throw Error(
+        "the model returned no forces although it is declared to, expected a tuple "
+        "(energy, forces)");
+  if (!output.derivative.is_floating_point())
+    throw Error(std::string("the model returned forces of type ") +
+                toString(output.derivative.scalar_type()) + ", expected a floating-point tensor");
+  if (output.derivative.sizes() != inputs.differentiable.sizes())
+    throw Error("the model returned forces of shape " + shape_text(output.derivative) +
+                ", expected " + shape_text(inputs.differentiable));
+  return output.derivative;
+}
+
+/// Scatters the energies of contributing rows, in the order of the rows, to their particles.
+void scatter(torch::Tensor const& rows, ModelInputs const& inputs, InputBuilder const& builder,
+             double* particle_energies) {
+  auto const values = on_cpu(rows).reshape({-1});
+  auto const* const contributing = inputs.contributing_rows.data_ptr<std::int64_t>();
+  for (std::int64_t k = 0; k < inputs.contributing; ++k)
+    particle_energies[builder.particle_of_row(contributing[k])] = values.data_ptr<double>()[k];
+}
+
+/// The energies of contributing particles of each member, in float64.
+std::vector<torch::Tensor> energies_of_members(Model const& model, ModelInputs const& inputs,
+                                               int members) {
+  auto energies = model.member_energies(inputs.arguments);
+  if (energies.size() != static_cast<std::size_t>(members))
+    throw Error("member_energies returned " + std::to_string(energies.size()) +
+                " tensors, expected one for each of the " + std::to_string(members) +
+                " members in the metadata");
+  for (auto& one : energies) {
+    if (!one.is_floating_point() || !one.sizes().equals({inputs.contributing}))
+      throw Error("member_energies returned a tensor of shape " + shape_text(one) +
+                  ", expected floats of shape [" + std::to_string(inputs.contributing) +
+                  "] (contributing particles)");
+    one = one.to(torch::kFloat64);
+  }
+  return energies;
+}
+
+/// Adds what each member of a committee computes to cleared `members`; returns the mean of their
+/// derivatives, undefined where none is requested.
+torch::Tensor add_members(std::vector<torch::Tensor> const& energies, ModelInputs const& inputs,
+                          InputBuilder const& builder, System const& system, Request const& request,
+                          Members& members) {
+  auto const particles = system.size();
+  Request const forces{.energy = false, .forces = true};
+  torch::Tensor mean;
+  for (std::size_t k = 0; k < energies.size(); ++k) {
+    auto const total = energies[k].sum();
+    members.energies[k] = total.item<double>();
+    scatter(energies[k], inputs, builder, members.particle_energies.data() + k * particles);
+    if (!request.gradient()) continue;
+    // Members may share a part of their graph.
+    auto const gradient =
+        on_cpu(gradient_of(total, inputs.differentiable, k + 1 < energies.size()));
+    mean = mean.defined() ? mean.add_(gradient) : gradient.clone();
+    if (!request.forces) continue;
+    Result one;
+    one.clear(particles, forces);
+    builder.pull_back(system, gradient, forces, one);
+    std::ranges::copy(one.forces,
+                      members.forces.begin() + static_cast<std::ptrdiff_t>(3 * k * particles));
+  }
+  return mean.defined() ? mean.div_(static_cast<double>(energies.size())) : mean;
 }
 
 }  // namespace
@@ -59,12 +145,23 @@ EnergyKind call_model(Model const& model, InputBuilder& builder, bool returns_de
 
   auto const inputs = builder.build(system, backward || model.differentiates());
   if (inputs.arguments.empty()) return EnergyKind::total;  // of nothing: zero
-  auto const output = model.forward(inputs.arguments);
-  auto const energy = energy_vector(output.energy);
-  auto const kind = kind_of(energy, inputs);
-  auto const rows = kind == EnergyKind::per_particle && inputs.contributing != inputs.particles
-                        ? energy.index_select(0, inputs.contributing_rows.to(model.device()))
-                        : energy;
+  torch::Tensor derivative;
+  torch::Tensor rows;
+  auto kind = EnergyKind::per_contributing;
+  if (request.members) {  // the energy is their mean
+    auto const energies = energies_of_members(model, inputs, result.members.count);
+    derivative = add_members(energies, inputs, builder, system, request, result.members);
+    rows = torch::stack(energies).detach().mean(0);
+  } else {
+    auto const output = model.forward(inputs.arguments);
+    auto const energy = energy_vector(output.energy);
+    kind = kind_of(energy, inputs);
+    rows = kind == EnergyKind::per_particle && inputs.contributing != inputs.particles
+               ? energy.index_select(0, inputs.contributing_rows.to(model.device()))
+               : energy;
+    if (returns_derivative && request.gradient())
+      derivative = builder.returned_sign() * returned_derivative(output, inputs);
+  }
   auto const total = rows.to(torch::kFloat64).sum();
   result.energy = total.item<double>();
 
@@ -73,38 +170,10 @@ EnergyKind call_model(Model const& model, InputBuilder& builder, bool returns_de
       throw Error(
           "energies of particles were requested but the model returns their sum, expected "
           "a model that returns one energy per particle");
-    auto const values = on_cpu(rows).reshape({-1});
-    auto const* const contributing = inputs.contributing_rows.data_ptr<std::int64_t>();
-    for (std::int64_t k = 0; k < inputs.contributing; ++k)
-      result.particle_energies[builder.particle_of_row(contributing[k])] =
-          values.data_ptr<double>()[k];
+    scatter(rows, inputs, builder, result.particle_energies.data());
   }
   if (!request.gradient()) return kind;
-
-  torch::Tensor derivative;
-  if (returns_derivative) {
-    if (!output.derivative.defined())
-      throw Error(
-          "the model returned no forces although it is declared to, expected a tuple "
-          "(energy, forces)");
-    if (!output.derivative.is_floating_point())
-      throw Error(std::string("the model returned forces of type ") +
-                  toString(output.derivative.scalar_type()) + ", expected a floating-point tensor");
-    if (output.derivative.sizes() != inputs.differentiable.sizes())
-      throw Error("the model returned forces of shape " + shape_text(output.derivative) +
-                  ", expected " + shape_text(inputs.differentiable));
-    derivative = builder.returned_sign() * output.derivative;
-  } else if (total.requires_grad()) {
-    try {
-      GilRelease const no_gil;
-      derivative = torch::autograd::grad({total}, {inputs.differentiable}, {}, std::nullopt, false,
-                                         /*allow_unused=*/true)[0];
-    } catch (std::exception const& exception) {
-      throw Error("the model's energy cannot be differentiated: " + describe(exception));
-    }
-  }
-  // An energy that does not depend on the input has no gradient: zero forces.
-  if (!derivative.defined()) derivative = torch::zeros_like(inputs.differentiable);
+  if (!derivative.defined()) derivative = gradient_of(total, inputs.differentiable, false);
   builder.pull_back(system, on_cpu(derivative), request, result);
   return kind;
 }

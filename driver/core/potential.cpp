@@ -62,7 +62,7 @@ void check_owners(System const& system) {
 
 /// Adds the results of images to those of their owners.
 void give_to_owners(std::span<int const> owners, Request const& request, Result& result) {
-  auto const give = [&](std::vector<double>& values, std::size_t width) {
+  auto const give = [&](std::span<double> values, std::size_t width) {
     for (std::size_t i = 0; i < owners.size(); ++i) {
       auto const owner = static_cast<std::size_t>(owners[i]);
       if (owner == i) continue;
@@ -74,6 +74,12 @@ void give_to_owners(std::span<int const> owners, Request const& request, Result&
   };
   if (request.forces) give(result.forces, 3);
   if (request.particle_virials) give(result.kim_particle_virials, 6);
+  auto& members = result.members;
+  if (request.members && request.forces)
+    for (int k = 0; k < members.count; ++k)
+      give(std::span(members.forces)
+               .subspan(3 * owners.size() * static_cast<std::size_t>(k), 3 * owners.size()),
+           3);
 }
 
 /// Whether KLIFF's save_kim_model() wrote the model and forward takes KLIFF's own codes of species.
@@ -243,6 +249,9 @@ Potential::Opened::Opened(PotentialOptions const& options) {
   settings.species_codes = kliff ? codes_of_kliff(spec.species) : codes_for(spec);
   if (spec.descriptor) settings.descriptor = descriptor::make_descriptor(*spec.descriptor);
   if (settings.device.is_cpu() && chosen.caching_allocator) CachingAllocator::install();
+  if (spec.members > 0 && !model->has_members())
+    throw Error("the metadata declare " + std::to_string(spec.members) +
+                " members but the model has no method member_energies, expected one");
   energy_kind = probe(*model, settings);
   settings.neighbors = chosen.neighbors;
   if (chosen.ghost_folding)  // after the probe, whose particles are too few
@@ -270,8 +279,12 @@ std::vector<std::string> const& Potential::argument_names() const {
   return opened_->settings.argument_names;
 }
 
-Evaluator::Evaluator(Potential const& potential)
-    : opened_(*potential.opened_), inputs_(make_input_builder(opened_.settings)) {}
+Evaluator::Evaluator(Potential const& potential, EvaluatorOptions const& options)
+    : opened_(*potential.opened_) {
+  auto settings = opened_.settings;
+  if (!options.folding) settings.folding = Folding::off;
+  inputs_ = make_input_builder(std::move(settings));
+}
 
 Evaluator::~Evaluator() = default;
 
@@ -286,7 +299,11 @@ void Evaluator::evaluate(System const& system, Request const& request, Result& r
       TORCH_WARN(sentence);
       warned_ = true;
     }
-  result.clear(system.size(), request);
+  if (request.members && spec.members == 0)
+    throw Error(
+        "the members of a committee were requested but the model is none, expected 'members' in "
+        "its metadata (python -m torchml_export --committee)");
+  result.clear(system.size(), request, spec.members);
   // An empty rank, or ghosts alone: nothing contributes.
   if (std::none_of(system.contributing.begin(), system.contributing.end(),
                    [](int flag) { return flag != 0; }))
@@ -297,6 +314,9 @@ void Evaluator::evaluate(System const& system, Request const& request, Result& r
   if ((request.forces && !all_finite(result.forces)) ||
       (request.gradient() && !all_finite(result.kim_virial)))
     throw Error("the model's forces are not all finite, expected numbers");
+  if (request.members &&
+      !(all_finite(result.members.energies) && all_finite(result.members.forces)))
+    throw Error("energies or forces of members are not all finite, expected numbers");
   give_to_owners(system.owners, request, result);
 }
 

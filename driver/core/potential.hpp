@@ -45,11 +45,15 @@ class Potential {
   std::unique_ptr<Opened const> opened_;
 };
 
+struct EvaluatorOptions {
+  bool folding = true;  ///< ghosts may be proved to be images, where the settings permit that
+};
+
 /// Evaluates systems, one after the other. Each thread needs its own; many may share a Potential,
 /// which must outlive them.
 class Evaluator {
  public:
-  explicit Evaluator(Potential const& potential);
+  explicit Evaluator(Potential const& potential, EvaluatorOptions const& options = {});
   ~Evaluator();
   Evaluator(Evaluator const&) = delete;
   Evaluator& operator=(Evaluator const&) = delete;

@@ -107,6 +107,7 @@ void Computation::compute(Model const& model, KIM::ModelComputeArguments const& 
     {
       ThreadScope const threads(model.threads);
       evaluator_.evaluate(system, request, result_);
+      if (watch_) watch_->follow(system);
     }
 
     if (outputs.energy != nullptr) *outputs.energy = result_.energy * units.energy;

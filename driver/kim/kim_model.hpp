@@ -1,8 +1,10 @@
 // What belongs to one KIM model object: the potential, its units, and the numbers KIM points to.
 #pragma once
 
+#include <optional>
 #include <vector>
 
+#include "deviation_settings.hpp"
 #include "potential.hpp"
 #include "units.hpp"
 
@@ -19,6 +21,7 @@ struct Model {
   /// shorter reach for ghosts.
   std::vector<double> cutoffs;         ///< in the simulator's unit of length
   std::vector<int> only_contributing;  ///< 1: its lists of ghosts are not read
+  std::optional<DeviationSettings> deviations = {};
 };
 
 }  // namespace torchml::kim

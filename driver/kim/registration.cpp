@@ -47,6 +47,7 @@ std::unique_ptr<Model> create_model(KIM::ModelDriverCreate const& create, KIM::L
                 threads_that_fit(ranks),
                 0.0,
                 {},
+                {},
                 {}});
   if (int const requested = default_threads(ranks); requested > model->threads)
     create.LogEntry(KIM::LOG_VERBOSITY::information,
@@ -61,11 +62,13 @@ std::unique_ptr<Model> create_model(KIM::ModelDriverCreate const& create, KIM::L
                 ") but this driver was built with KIM_MODEL_DISABLE_GRAPH, expected None or "
                 "Descriptor");
 #endif
-  model->influence_distance = spec.influence_distance() * units.length;
+  model->deviations = DeviationSettings::from_environment();
+  bool const watched = model->deviations.has_value();
+  model->influence_distance = (watched ? 2.0 : 1.0) * spec.influence_distance() * units.length;
   auto const cutoffs = spec.cutoffs();
-  bool const shorter_for_ghosts = cutoffs.size() > 1 && cutoffs[1] < cutoffs[0];
+  bool const shorter_for_ghosts = cutoffs.size() > 1 && cutoffs[1] < cutoffs[0] && !watched;
   model->cutoffs = {cutoffs[0] * units.length};
-  model->only_contributing = {spec.layers == 1 || shorter_for_ghosts ? 1 : 0};
+  model->only_contributing = {(spec.layers == 1 || shorter_for_ghosts) && !watched ? 1 : 0};
   if (shorter_for_ghosts) {
     model->cutoffs.push_back(cutoffs[1] * units.length);
     model->only_contributing.push_back(0);

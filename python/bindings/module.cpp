@@ -128,6 +128,13 @@ class PyPotential {
     if (request.particle_virials)
       answer["particle_virials"] = to_array(result.kim_particle_virials, {particles, 6});
     if (request.edge_terms) answer["edge_terms"] = edge_terms(result);
+    if (request.members) {
+      auto const& members = result.members;
+      py::ssize_t const count = members.count;
+      answer["member_energies"] = to_array(members.energies, {count});
+      answer["member_particle_energies"] = to_array(members.particle_energies, {count, particles});
+      if (request.forces) answer["member_forces"] = to_array(members.forces, {count, particles, 3});
+    }
     return answer;
   }
 
@@ -274,6 +281,7 @@ PYBIND11_MODULE(_core, module) {
           [](ModelSpec const& s) { return std::string(to_string(s.species_input)); })
       .def_readonly("directed", &ModelSpec::directed)
       .def_readonly("returns_forces", &ModelSpec::returns_forces)
+      .def_readonly("members", &ModelSpec::members, "of a committee; 0 for one model")
       .def_readonly("radial", &ModelSpec::radial)
       .def_readonly("extensions", &ModelSpec::extensions)
       .def_property_readonly("descriptor", [](ModelSpec const& s) { return s.descriptor; });
@@ -297,16 +305,17 @@ PYBIND11_MODULE(_core, module) {
              Array<int> const& contributing, Array<std::int64_t> const& offsets,
              Array<int> const& list, std::optional<Array<int>> const& image_of, bool energy,
              bool particle_energies, bool forces, bool virial, bool particle_virials,
-             bool edge_terms) {
+             bool edge_terms, bool members) {
             return p.evaluate(
                 species, coordinates, contributing, offsets, list, image_of,
-                {energy, particle_energies, forces, virial, particle_virials, edge_terms});
+                {energy, particle_energies, forces, virial, particle_virials, edge_terms, members});
           },
           py::arg("species"), py::arg("coordinates"), py::arg("contributing"),
           py::arg("neighbor_offsets"), py::arg("neighbors"), py::kw_only(),
           py::arg("image_of") = py::none(), py::arg("energy") = true,
           py::arg("particle_energies") = false, py::arg("forces") = true, py::arg("virial") = false,
-          py::arg("particle_virials") = false, py::arg("edge_terms") = false);
+          py::arg("particle_virials") = false, py::arg("edge_terms") = false,
+          py::arg("members") = false);
 
   module.def(
       "shell_graph",

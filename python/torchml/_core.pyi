@@ -34,6 +34,8 @@ class ModelSpec:
     @property
     def returns_forces(self) -> bool: ...
     @property
+    def members(self) -> int: ...
+    @property
     def radial(self) -> bool: ...
     @property
     def extensions(self) -> list[str]: ...
@@ -73,6 +75,7 @@ class Potential:
         virial: bool = False,
         particle_virials: bool = False,
         edge_terms: bool = False,
+        members: bool = False,
     ) -> dict[str, Any]: ...
 
 class _ShellGraph(TypedDict):

@@ -25,6 +25,7 @@ _MODEL_COMMANDS = {
     "export": "torchml.export.command",
     "check": "torchml.validation.command",
     "validate": "torchml.validation.command",  # the older name of check
+    "deviations": "torchml.evaluation.deviations_command",
     "evaluate": "torchml.evaluation.evaluate_command",
     "importers": "torchml.importers.command",
     "inspect": "torchml.inference.inspection",
@@ -38,7 +39,7 @@ _DATA_COMMANDS = {
 _NAMES = ", ".join(
     [
         *("fit", "validate", "test", "predict", "submit", "export", "evaluate", "check"),
-        *("importers", "inspect", "relax"),
+        *("deviations", "importers", "inspect", "relax"),
         *(f"data {name}" for name in _DATA_COMMANDS),
     ]
 )
@@ -62,6 +63,8 @@ models:
                      of another package
   evaluate           report the errors of a model or of predictions on a data set
   check              compare a model in Python, C++, KIM-API, ASE and LAMMPS
+  deviations         merge the files in which the ranks of a simulation record how much the members
+                     of a committee differ
   importers          list the packages whose models can be brought (export --from)
   inspect            print metadata and files of a model without loading it
   predict            write energies, forces and stress of a data set; --config: of a training

@@ -74,6 +74,15 @@ int job_size() {
   return size;
 }
 
+int job_rank() {
+  for (auto const& launcher : launchers())
+    if (auto const rank = number_in_environment(launcher.rank); rank && *rank >= 0) return *rank;
+#ifdef TORCHML_WITH_MPI
+  if (auto const world = world_ranks()) return world->local_rank;
+#endif
+  return 0;
+}
+
 int default_threads(NodeRanks const& ranks) {
   if (auto const threads = number_in_environment("OMP_NUM_THREADS"); threads && *threads > 0)
     return *threads;

@@ -16,6 +16,9 @@ NodeRanks node_ranks();
 /// Ranks of this job on all nodes, from the same places; 1 where none of them has a larger number.
 int job_size();
 
+/// The rank of this process in its job, from the same places; 0 where none of them has a number.
+int job_rank();
+
 /// OMP_NUM_THREADS where it is set; else the cores the launcher may use on this node divided by
 /// the ranks there, at most the cores this process is bound to, at least 1.
 int default_threads(NodeRanks const& ranks);

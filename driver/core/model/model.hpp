@@ -43,6 +43,15 @@ class Model {
   /// Calls forward. Throws Error when it fails or returns something else than one or two tensors.
   [[nodiscard]] virtual ModelOutput forward(std::vector<c10::IValue> const& inputs) const = 0;
 
+  /// The method member_energies exists, which takes the arguments of forward.
+  [[nodiscard]] virtual bool has_members() const { return false; }
+
+  /// Calls member_energies: of each member the energies of the contributing particles. They are
+  /// tensors of their own, so that the gradient of one member leaves the others alone. Throws Error
+  /// when it fails, returns something else than a list of tensors, or does not exist.
+  [[nodiscard]] virtual std::vector<torch::Tensor> member_energies(
+      std::vector<c10::IValue> const& inputs) const;
+
  protected:
   Model() = default;
   Model(Model const&) = default;

@@ -15,6 +15,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr char const* member_method = "member_energies";
+
 void visit_nodes(torch::jit::Block const* block,
                  std::function<void(torch::jit::Node const*)> const& visit) {
   for (auto const* node : block->nodes()) {
@@ -123,15 +125,32 @@ TorchScriptModel::TorchScriptModel(fs::path const& path, Extensions const& exten
   returns_tuple_ = tuple != nullptr && tuple->elements().size() == 2;
 }
 
-ModelOutput TorchScriptModel::forward(std::vector<c10::IValue> const& inputs) const {
-  c10::IValue output;
+c10::IValue TorchScriptModel::call(char const* method,
+                                   std::vector<c10::IValue> const& inputs) const {
   try {
-    GilRelease const no_gil;  // forward may call autograd
+    GilRelease const no_gil;  // the method may call autograd
     torch::jit::GraphOptimizerEnabledGuard const no_profiling(false);
-    output = module_.get_method("forward")(inputs);
+    return module_.get_method(method)(inputs);
   } catch (std::exception const& exception) {
-    throw Error("forward of model " + name_ + " failed: " + describe(exception));
+    throw Error(std::string(method) + " of model " + name_ + " failed: " + describe(exception));
   }
+}
+
+bool TorchScriptModel::has_members() const {
+  return module_.find_method(member_method).has_value();
+}
+
+std::vector<torch::Tensor> TorchScriptModel::member_energies(
+    std::vector<c10::IValue> const& inputs) const {
+  if (!has_members()) return Model::member_energies(inputs);
+  auto const output = call(member_method, inputs);
+  if (output.isTensorList()) return output.toTensorVector();
+  throw Error(std::string(member_method) + " of model " + name_ + " returned " +
+              output.type()->repr_str() + ", expected a list of tensors, one for each member");
+}
+
+ModelOutput TorchScriptModel::forward(std::vector<c10::IValue> const& inputs) const {
+  auto const output = call("forward", inputs);
   if (output.isTensor()) return {output.toTensor(), {}};
   if (output.isTuple()) {
     auto const& elements = output.toTupleRef().elements();

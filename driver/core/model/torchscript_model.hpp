@@ -40,7 +40,14 @@ class TorchScriptModel final : public Model {
   /// last bit.
   [[nodiscard]] ModelOutput forward(std::vector<c10::IValue> const& inputs) const override;
 
+  [[nodiscard]] bool has_members() const override;
+
+  [[nodiscard]] std::vector<torch::Tensor> member_energies(
+      std::vector<c10::IValue> const& inputs) const override;
+
  private:
+  [[nodiscard]] c10::IValue call(char const* method, std::vector<c10::IValue> const& inputs) const;
+
   std::string name_;
   torch::Device device_;
   torch::jit::Module module_;

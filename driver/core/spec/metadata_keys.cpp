@@ -41,6 +41,7 @@ std::vector<MetadataKey> make_keys() {
        "edges of a staged graph: both directions of each pair, or into the target only",
        {{"symmetric"}, {"directed"}}},
       {"returns_forces", "", flag, "forward returns (energy, derivative)"},
+      {"members", "", integer, "members of a committee, whose energies the archive returns", {}, 2},
       {"radial", "", flag, "the energy depends on the lengths of edges only"},
       {"extensions", "", words, "operator libraries to load first, names or paths"},
       {"descriptor", "", text, "kind of the descriptor, as in a .param file"},

@@ -187,6 +187,10 @@ ModelSpec merge(std::vector<Declaration> const& declarations) {
     spec.species_input = enumerator(*field, {SpeciesInput::code, SpeciesInput::atomic_number});
   spec.directed = fields.value_or("stage_edges", std::string("symmetric")) == "directed";
   spec.returns_forces = fields.value_or("returns_forces", false);
+  spec.members = static_cast<int>(fields.value_or("members", std::int64_t{0}));
+  if (spec.members > 0 && spec.returns_forces)
+    refuse("members", fields.require("members"),
+           "none for a model that returns derivatives, since those of each member are needed");
   spec.radial = fields.value_or("radial", false);
   if (spec.radial && spec.convention != Convention::edges)
     refuse("radial", fields.require("radial"),

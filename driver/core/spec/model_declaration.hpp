@@ -40,6 +40,7 @@ struct ModelSpec {
   SpeciesInput species_input = SpeciesInput::code;
   bool directed = false;                ///< `graph`: only edges into the atoms a stage needs
   bool returns_forces = false;          ///< forward returns (energy, derivative)
+  int members = 0;                      ///< of a committee: rows of member_energies
   bool radial = false;                  ///< `edges`: energy depends on the lengths of edges only
   std::vector<std::string> extensions;  ///< operator libraries, names or paths
   std::optional<descriptor::Parameters> descriptor;  ///< of the convention `descriptor`

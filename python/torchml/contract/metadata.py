@@ -42,6 +42,7 @@ class MetadataKeywords(TypedDict, total=False):
     species_input: str
     stage_edges: str
     returns_forces: bool
+    members: int
     radial: bool
     extensions: str | Sequence[str]
     descriptor: str
@@ -65,6 +66,7 @@ class ModelMetadata:
         stage_edges: edges of a staged graph (convention graph): symmetric, (i,j) and (j,i), or
             directed, into the target only.
         returns_forces: the model returns (energy, derivative) instead of the energy alone.
+        members: members of a committee, whose energies the archive returns (convention edges).
         radial: the energy depends on the lengths of the edge vectors only (convention edges).
         extensions: operator libraries to load before the model, names or paths.
         descriptor: kind of the descriptor (convention descriptor), as in a `.param` file.
@@ -92,6 +94,7 @@ class ModelMetadata:
     species_input: str | None = None
     stage_edges: str | None = None
     returns_forces: bool | None = None
+    members: int | None = None
     radial: bool | None = None
     extensions: tuple[str, ...] | None = None
     descriptor: str | None = None

@@ -52,6 +52,8 @@ examples:
     python -m torchml_export mace.model --from mace --install user
   one that its package ships, read in an environment that has this package:
     python -m torchml_export 7net-0 --from sevennet --python sevenn-env/bin/python --species Si O
+  a committee, whose members show where they can be trusted (docs/uncertainty.md):
+    python -m torchml_export a.ckpt b.ckpt c.ckpt --committee --name Committee_Si
   a model of your own and a function of five lines (docs/importers.md):
     python -m torchml_export model.pt --from my_adapter.py:energies
   the same with a repulsion at short distances and the dispersion correction of PBE:
@@ -97,8 +99,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _add_model(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "model",
+        nargs="+",
         help="checkpoint of a training, TorchScript archive (torch.jit.save), or model of another "
-        "package: a file, or a name that the package knows",
+        "package: a file, or a name that the package knows; with --committee, several",
+    )
+    group.add_argument(
+        "--committee",
+        action="store_true",
+        help="make one model of several members, or of the folder of torchml fit --members: mean "
+        "energy and forces, and how much the members differ (docs/uncertainty.md)",
     )
     arguments.add_arguments(group)
 
@@ -251,10 +260,10 @@ def run(options: argparse.Namespace) -> int:
     try:
         result = export_model(**keywords, progress=lambda step: print(f"{step} ...", flush=True))
     except CheckFailed as failure:
-        _print_report(options.model, failure.checks)
+        _print_report(" ".join(options.model), failure.checks)
         print(failure, file=sys.stderr)
         return 1
-    _print_report(options.model, result.checks)
+    _print_report(" ".join(options.model), result.checks)
     print(f"wrote {result.folder}")
     if options.install:
         print(f"installed into the KIM collection '{options.install}'")

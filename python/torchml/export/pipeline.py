@@ -31,8 +31,9 @@ from torchml.export.descriptor import DESCRIPTOR_FILE
 from torchml.export.prepare import Prepared, prepare
 from torchml.export.request import FORMATS, Request, Result
 from torchml.importers.adding import added
+from torchml.importers.committees import committee_of, files_of
 from torchml.importers.opening import load
-from torchml.models import Scaled, Sum
+from torchml.models import Committee, Scaled, Sum
 from torchml.reference.agreement import Check
 
 __all__ = ["FORMATS", "Export", "Result", "export", "export_model"]
@@ -45,8 +46,9 @@ PARAM_FILE = "model.param"
 
 
 def export_model(
-    model: str | Path,
+    model: str | Path | Sequence[str | Path],
     *,
+    committee: bool = False,
     source: str | None = None,
     head: str | None = None,
     python: str | Path | None = None,
@@ -83,7 +85,10 @@ def export_model(
 
     Args:
         model: checkpoint of a training, TorchScript archive, or model of another package, a file
-            or a name that the package knows.
+            or a name that the package knows. Of a committee, several of these, or the folder of a
+            training with `--members`.
+        committee: make one model of several members, which gives their mean and, where it is
+            requested, how much they differ (docs/uncertainty.md).
         source: the package whose model it is, one of `torchml importers`, or FILE.py:function.
             Reading it may run any code: name it only where you trust the model's source. None for a
             checkpoint or an archive.
@@ -136,8 +141,10 @@ def export_model(
     if tolerance and not compress:
         raise TorchMLError("--tolerance is that of a compressed model, expected --compress with it")
     symbols = [species] if isinstance(species, str) else species
+    first, *others = _members(model, committee, source is not None)
     request = Request(
-        model=model if source else Path(model),
+        model=first if source else Path(first),
+        committee=tuple(one if source else Path(one) for one in others),
         source=source,
         head=head,
         python=python,
@@ -190,6 +197,10 @@ def export(request: Request) -> Result:
     """
     request.require_consistent()
     loaded = load(request.model, foreign=request.foreign())
+    if request.committee:
+        others = [load(one, foreign=request.foreign()) for one in request.committee]
+        loaded, facts = committee_of([loaded, *others], request.facts)
+        request = replace(request, facts=facts)
     if request.add:
         loaded, facts = added(loaded, request.add, request.facts)
         request = replace(request, facts=facts)
@@ -211,6 +222,20 @@ def export(request: Request) -> Result:
     if request.collection is not None:
         kim.install(folder, request.collection, force=request.overwrite)
     return Result(checks, draft.facts, folder)
+
+
+def _members(
+    model: str | Path | Sequence[str | Path], committee: bool, foreign: bool
+) -> list[str | Path]:
+    """The models to open: one, or the members of a committee."""
+    models = [model] if isinstance(model, (str, Path)) else list(model)
+    if committee:
+        return files_of(models, foreign)
+    if len(models) == 1:
+        return models
+    raise TorchMLError(
+        f"{len(models)} models are given, expected one, or --committee to make one model of them"
+    )
 
 
 @dataclass
@@ -266,7 +291,7 @@ def _write(prepared: Prepared, request: Request, scratch: Path, name: str) -> _D
 def _with_provenance(prepared: Prepared, request: Request, name: str) -> ModelMetadata:
     """The metadata with the origin of the model; the caller's entries replace older ones."""
     facts = prepared.facts
-    exact = isinstance(prepared.network, Scaled | Sum) and facts.dtype == "float32"
+    exact = isinstance(prepared.network, Scaled | Sum | Committee) and facts.dtype == "float32"
     return replace(
         facts,
         name=name,
@@ -328,7 +353,7 @@ def _ranges(prepared: Prepared) -> tuple[NDArray[Any] | None, float | None]:
     network = prepared.network
     return (
         prepared.descriptor.cutoffs if prepared.descriptor else None,
-        network.scale if isinstance(network, Sum) else None,
+        network.scale if isinstance(network, Sum | Committee) else None,
     )
 
 

@@ -33,7 +33,7 @@ from torchml.export.compression import has_radial_functions
 from torchml.export.descriptor import ExportedDescriptor, facts_of, find_descriptor
 from torchml.importers.imported import Imported
 from torchml.importers.opening import Loaded, cast, scripted
-from torchml.models import EdgeModel, Sum
+from torchml.models import Committee, EdgeModel, Sum
 from torchml.models.dtype import network_dtype
 from torchml.reference.agreement import Check
 
@@ -101,7 +101,7 @@ def prepare(
     ]
     module = part.module or _torchscript(loaded.path, complete_facts.extensions or ())
     if complete_facts.convention == "edges":
-        scale = part.network.scale if isinstance(part.network, Sum) else None
+        scale = part.network.scale if isinstance(part.network, Sum | Committee) else None
         check, complete_facts = check_radial(module, complete_facts, scale)
         reports.append(check)
     if part.descriptor:
@@ -203,6 +203,8 @@ def _converted(
     """A copy in its new float type, and what splines and float32 cost, each on its own."""
     if isinstance(model, Sum):
         return _converted_sum(model, dtype, compress)
+    if isinstance(model, Committee):
+        return _converted_committee(model, dtype, compress)
     exact = cast(copy.deepcopy(model), "float64")
     network, checks = exact, []
     if compress and exact.for_simulation() is not exact:
@@ -234,6 +236,19 @@ def _converted_sum(
         models.append(network)
         checks += [replace(report, name=f"{report.name}: {name}") for report in reports]
     return Sum(models, total.names).eval(), checks
+
+
+def _converted_committee(
+    committee: Committee, dtype: str, compress: Tolerance | None
+) -> tuple[EdgeModel, list[Check]]:
+    """Convert each member on its own."""
+    models: list[EdgeModel] = []
+    checks: list[Check] = []
+    for name, member in zip(committee.names, committee.models(), strict=True):
+        network, reports = _converted(member, dtype, compress)
+        models.append(network)
+        checks += [replace(report, name=f"{report.name}: {name}") for report in reports]
+    return Committee(models, committee.names).eval(), checks
 
 
 def _merged(

@@ -48,6 +48,7 @@ class Request:
         source: package whose model it is, or FILE.py:function; None for a checkpoint or an archive.
         head: which head, modality or fidelity of a model of another package with several.
         python: of an environment with torch and this package; None is the one that runs.
+        committee: further members of a committee, opened as `model`; empty for one model.
         add: what is added to the model: see `torchml.importers.adding.added`.
     """
 
@@ -72,6 +73,7 @@ class Request:
     source: str | None = None
     head: str | None = None
     python: str | Path | None = None
+    committee: tuple[Path | str, ...] = ()
     add: tuple[str, ...] = ()
 
     def foreign(self) -> Foreign | None:
@@ -102,9 +104,9 @@ class Request:
             raise TorchMLError(
                 "--head and --python are for models of other packages, expected --from with them"
             )
-        if Path(self.model).suffix == SUFFIX:
+        if compiled := [one for one in (self.model, *self.committee) if Path(one).suffix == SUFFIX]:
             raise TorchMLError(
-                f"{self.model} is compiled already, expected the checkpoint or the TorchScript "
+                f"{compiled[0]} is compiled already, expected the checkpoint or the TorchScript "
                 "archive"
             )
 

@@ -30,6 +30,7 @@ from torchml.importers.traced import Traced
 from torchml.models import EdgeModel, Scaled, describe, script
 from torchml.models.archived import Archived
 from torchml.models.base import float_type
+from torchml.models.committee import Committee
 from torchml.models.dtype import network_dtype
 from torchml.models.staged import StagedModel
 from torchml.models.summed import Sum, unfolded
@@ -187,7 +188,7 @@ def cast(model: EdgeModel, dtype: str) -> EdgeModel:
 
     That of a traced model, and of the networks of archives, stays.
     """
-    if isinstance(model, Sum):
+    if isinstance(model, Sum | Committee):
         for part in model.parts:
             cast(part.model, dtype)
             part.unit = part.unit.to(network_dtype(part.model))

@@ -10,7 +10,10 @@ from ase.calculators.calculator import Calculator as AseCalculator
 from ase.calculators.calculator import PropertyNotImplementedError, all_changes
 
 from torchml.contract.metadata import MetadataKeywords
+from torchml.errors import ModelError
 from torchml.inference.potential import Potential, no_volume, volume_of
+
+DEVIATIONS = ("energy_std", "energies_std", "forces_std", "force_deviations")
 
 
 class Calculator(AseCalculator):
@@ -19,6 +22,11 @@ class Calculator(AseCalculator):
     Units are those of ASE: eV, eV/Å, eV/Å³. Only requested properties are computed. Sums have one
     property more, `calculator.get_property("part_energies", atoms)`: energies by part (eV).
 
+    Committees have `energy_std` (eV), `energies_std` ([atoms], eV), `forces_std` ([atoms, 3], eV/Å)
+    and `force_deviations` ([atoms], eV/Å: the root of the sum over the components of the squares
+    of `forces_std`), sample standard deviations over the members. They are properties like the
+    others; with `deviations`, each calculation fills them in.
+
     Args:
         model: folder of a portable model, `.pt` or `.pt2` archive, checkpoint of a training, name
             of an installed KIM model, or a `Potential`.
@@ -26,6 +34,8 @@ class Calculator(AseCalculator):
         atoms: structure to attach the calculator to.
         label: of ASE.
         directory: of ASE.
+        deviations: of a committee, compute forces and deviations in each calculation, at no further
+            cost, so that they are in `results` in each step of a simulation.
         source: the package of a model of another one, as for `torchml.export_model`.
         head: with `source`, as there.
         python: with `source`, as there.
@@ -34,7 +44,7 @@ class Calculator(AseCalculator):
 
     Raises:
         TorchMLError: the model cannot be read, its metadata are incomplete, or a keyword
-            contradicts them.
+            contradicts them; or deviations are requested of a model that is no committee.
         TypeError: a keyword is unknown, or given beside a `Potential`.
 
     Attributes:
@@ -58,6 +68,7 @@ class Calculator(AseCalculator):
         atoms: Atoms | None = None,
         label: str | None = None,
         directory: str | Path = ".",
+        deviations: bool = False,
         source: str | None = None,
         head: str | None = None,
         python: str | Path | None = None,
@@ -80,6 +91,14 @@ class Calculator(AseCalculator):
             self.potential = model
         if self.potential.parts:
             self.implemented_properties = [*self.implemented_properties, "part_energies"]
+        if self.potential.spec.members:
+            self.implemented_properties = [*self.implemented_properties, *DEVIATIONS]
+        elif deviations:
+            raise ModelError(
+                f"deviations are requested, but the model '{self.potential.name}' has no members, "
+                "expected a committee (python -m torchml_export --committee)"
+            )
+        self._always = {"forces", *DEVIATIONS} if deviations else set()
 
     def calculate(
         self,
@@ -95,16 +114,17 @@ class Calculator(AseCalculator):
         super().calculate(atoms, properties, system_changes)  # type: ignore[no-untyped-call]
         structure = self.atoms
         assert structure is not None  # set by ASE at the latest here
-        requested = set(properties or ["energy"])
+        requested = set(properties or ["energy"]) | self._always
         self._require(requested, structure)
         evaluation = self.potential.evaluate(
             structure,
             energy=True,  # costs nothing beside the others
-            forces="forces" in requested,
+            forces=not requested.isdisjoint(("forces", "forces_std", "force_deviations")),
             virial="stress" in requested,
             particle_energies="energies" in requested,
             particle_virials="stresses" in requested,
             part_energies="part_energies" in requested,
+            members=not requested.isdisjoint(DEVIATIONS),
         )
         self.results |= {"energy": evaluation.energy, "free_energy": evaluation.energy}
         if evaluation.forces is not None:
@@ -115,6 +135,12 @@ class Calculator(AseCalculator):
             self.results["stress"] = evaluation.stress
         if evaluation.part_energies is not None:
             self.results["part_energies"] = evaluation.part_energies
+        if (members := evaluation.members) is not None:
+            self.results["energy_std"] = members.energy_deviation
+            self.results["energies_std"] = members.particle_energy_deviations
+            if members.forces is not None:
+                self.results["forces_std"] = members.force_component_deviations
+                self.results["force_deviations"] = members.force_deviations
         if evaluation.particle_virials is not None:
             self.results["stresses"] = evaluation.particle_virials / structure.get_volume()
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from torchml.inference.members import Members
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -23,6 +25,7 @@ class Evaluation:
         particle_virials: [atoms, 6], eV; their sum is the virial.
         stress: [6], virial / volume, eV/Å³; None for structures without a volume.
         part_energies: of the parts of a sum, by name, eV.
+        members: what each member of a committee computes, and how much they differ.
     """
 
     energy: float | None = None
@@ -32,3 +35,4 @@ class Evaluation:
     particle_virials: NDArray[np.float64] | None = None
     stress: NDArray[np.float64] | None = None
     part_energies: dict[str, float] | None = None
+    members: Members | None = None

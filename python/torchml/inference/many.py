@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torchml.errors import StructureError, TorchMLError
 from torchml.inference.call_size import CallSize
 from torchml.inference.evaluation import Evaluation
+from torchml.inference.members import Members
 from torchml.inference.potential import Potential, volume_of
 from torchml.inference.separable import is_separable
 from torchml.neighbors import MovingParticles, ParticleSystem
@@ -28,6 +29,7 @@ def evaluate_many(
     forces: bool = True,
     stress: bool = False,
     particle_energies: bool = False,
+    members: bool = False,
     most_edges: int | None = None,
 ) -> list[Evaluation]:
     """Evaluate structures, many in one call of the model.
@@ -43,6 +45,7 @@ def evaluate_many(
         forces: request the forces.
         stress: request the virial and the stress; structures without a volume have no stress.
         particle_energies: request one energy per atom; None where the model has only totals.
+        members: request the results of each member of a committee, and so their deviations.
         most_edges: neighbours of all atoms in one call; by default as many as take about 10 ms on a
             CPU, and 2,000,000 on a GPU.
 
@@ -54,7 +57,11 @@ def evaluate_many(
             is.
     """
     return ManyStructures(potential, skin=0.0, most_edges=most_edges).evaluate(
-        structures, forces=forces, stress=stress, particle_energies=particle_energies
+        structures,
+        forces=forces,
+        stress=stress,
+        particle_energies=particle_energies,
+        members=members,
     )
 
 
@@ -109,6 +116,7 @@ class ManyStructures:
         forces: bool = True,
         stress: bool = False,
         particle_energies: bool = False,
+        members: bool = False,
     ) -> list[Evaluation]:
         """Evaluate structures, as `evaluate_many` does.
 
@@ -119,6 +127,7 @@ class ManyStructures:
             forces: request the forces.
             stress: request the virial and the stress.
             particle_energies: request one energy per atom.
+            members: request the results of each member of a committee.
 
         Returns:
             One evaluation per structure, in their order.
@@ -127,7 +136,7 @@ class ManyStructures:
             StructureError: a structure does not fit the model, or alone needs more memory than
                 there is.
         """
-        requested = _Requested(forces, stress, particle_energies)
+        requested = _Requested(forces, stress, particle_energies, members)
         evaluations = []
         for result in self._results(structures, keys, requested):
             if isinstance(result, StructureError):
@@ -143,9 +152,10 @@ class ManyStructures:
         forces: bool = True,
         stress: bool = False,
         particle_energies: bool = False,
+        members: bool = False,
     ) -> list[Evaluation | StructureError]:
         """Evaluate structures as `evaluate` does; those that fail have an error in their place."""
-        requested = _Requested(forces, stress, particle_energies)
+        requested = _Requested(forces, stress, particle_energies, members)
         return list(self._results(structures, keys, requested))
 
     def _results(
@@ -225,6 +235,7 @@ class _Requested:
     forces: bool
     stress: bool
     particle_energies: bool
+    members: bool
 
 
 @dataclass(frozen=True)
@@ -261,6 +272,7 @@ def _alone(potential: Potential, structure: _Structure, requested: _Requested) -
         forces=requested.forces,
         virial=requested.stress,
         particle_energies=each,
+        members=requested.members,
     )
     n = len(structure.codes)
     return _evaluation(
@@ -269,6 +281,7 @@ def _alone(potential: Potential, structure: _Structure, requested: _Requested) -
         results["forces"][:n] if requested.forces else None,
         results["virial"] if requested.stress else None,
         results["particle_energies"][:n] if each else None,
+        Members.of(results, slice(n)) if requested.members else None,
     )
 
 
@@ -292,6 +305,7 @@ def _together(
         forces=requested.forces,
         particle_energies=True,
         particle_virials=requested.stress,  # the shares sum to the virial in every convention
+        members=requested.members,
     )
     evaluations = []
     for structure, start in zip(structures, starts, strict=False):
@@ -304,6 +318,7 @@ def _together(
                 results["forces"][rows] if requested.forces else None,
                 results["particle_virials"][rows].sum(axis=0) if requested.stress else None,
                 energies if requested.particle_energies else None,
+                Members.of(results, rows) if requested.members else None,
             )
         )
     return evaluations
@@ -328,6 +343,7 @@ def _evaluation(
     forces: NDArray[np.float64] | None,
     virial: NDArray[np.float64] | None,
     particle_energies: NDArray[np.float64] | None,
+    members: Members | None,
 ) -> Evaluation:
     """Copies, since the arrays are views of those of a whole batch with its ghosts."""
     volume = None if virial is None else volume_of(atoms)
@@ -337,6 +353,7 @@ def _evaluation(
         virial=virial,
         particle_energies=None if particle_energies is None else particle_energies.copy(),
         stress=None if virial is None or volume is None else virial / volume,
+        members=members,
     )
 
 

@@ -16,6 +16,7 @@ from torchml.contract.metadata import MetadataKeywords, ModelMetadata
 from torchml.errors import DataError
 from torchml.inference.evaluation import Evaluation
 from torchml.inference.files import StoredFiles, model_files
+from torchml.inference.members import Members
 from torchml.inference.parts import Parts
 from torchml.neighbors import ParticleSystem, periodic_particles
 
@@ -161,6 +162,7 @@ class Potential:
         particle_virials: bool = False,
         stress: bool = False,
         part_energies: bool = False,
+        members: bool = False,
     ) -> Evaluation:
         """Evaluate a structure; only requested quantities are computed.
 
@@ -177,6 +179,8 @@ class Potential:
             stress: as `virial`, but a structure without a volume is an error.
             part_energies: request the energies of the parts of a sum, which are computed apart
                 from the other quantities.
+            members: request the results of each member of a committee; the other quantities are
+                then computed with them, at no further cost.
 
         Returns:
             The requested quantities, in eV and Å.
@@ -184,6 +188,7 @@ class Potential:
         Raises:
             DataError: the structure does not fit the model, or has no volume.
             ModelError: energies of parts are requested of a model that is no sum.
+            torchml.Error: members are requested of a model that is no committee.
         """
         volume = volume_of(atoms)
         if stress and volume is None:
@@ -204,7 +209,10 @@ class Potential:
             virial=virial or stress,
             particle_energies=particle_energies,
             particle_virials=particle_virials,
+            members=members,
         )
+        own = Members.of(results, slice(len(atoms))) if members else None
+        results = {key: one for key, one in results.items() if not key.startswith("member_")}
         for key in ("forces", "particle_energies", "particle_virials"):
             if key in results:
                 results[key] = results[key][: len(atoms)].copy()  # the rest are zeros of ghosts
@@ -212,7 +220,7 @@ class Potential:
             results["stress"] = results["virial"] / volume
         if part_energies:
             results["part_energies"] = self._parts.energies(codes, particles)
-        return Evaluation(**results)
+        return Evaluation(**results, members=own)
 
     def evaluate_particles(
         self,
@@ -240,8 +248,9 @@ class Potential:
             neighbors: full lists, which may hold pairs beyond the cutoff.
             image_of: [N], the contributing particle of which each is an image, itself for one that
                 contributes.
-            requested: which of energy, forces, virial, particle_energies, particle_virials and
-                edge_terms to return.
+            requested: which of energy, forces, virial, particle_energies, particle_virials,
+                edge_terms and members to return. The last gives member_energies [k],
+                member_particle_energies [k, N] and, with forces, member_forces [k, N, 3].
 
         Returns:
             The requested quantities by name, for all N particles, in eV and Å.

@@ -4,6 +4,7 @@ from torchml.models.ace import ACE
 from torchml.models.base import EdgeModel
 from torchml.models.behler_parrinello import BehlerParrinello
 from torchml.models.build import build, class_path, describe_class
+from torchml.models.committee import Committee
 from torchml.models.d3 import D3
 from torchml.models.descriptor_potential import DescriptorPotential
 from torchml.models.dimenet import DimeNetPP
@@ -26,6 +27,7 @@ __all__ = [
     "GCN",
     "ZBL",
     "BehlerParrinello",
+    "Committee",
     "DescriptorPotential",
     "DimeNetPP",
     "EdgeModel",

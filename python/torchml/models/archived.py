@@ -37,6 +37,7 @@ class Archived(EdgeModel):
         self.radial = bool(facts.radial)
         self.exact_distances = facts.input_dtype == "float64"
         self.counts = counts
+        self.members = facts.members or 0
         self.module = module
         by_number = facts.species_input == "atomic_number"
         codes = [atomic_numbers[one] if by_number else k for k, one in enumerate(species)]
@@ -52,8 +53,7 @@ class Archived(EdgeModel):
         edge_counts: list[int],
     ) -> Tensor:
         codes = self.codes.index_select(0, species)
-        ghost = torch.arange(species.size(0), device=species.device) >= node_counts[0]
-        contributing = ghost.to(torch.int64)
+        contributing = self.contributing(species, node_counts[0])
         if self.counts:
             energies: Tensor = self.module(
                 codes, edge_vectors, edge_index, contributing, node_counts, edge_counts
@@ -61,6 +61,29 @@ class Archived(EdgeModel):
         else:
             energies = self.module(codes, edge_vectors, edge_index, contributing)
         return energies.flatten()
+
+    def member_energies(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> list[Tensor]:
+        members: list[Tensor] = self.module.member_energies(
+            self.codes.index_select(0, species),
+            edge_vectors,
+            edge_index,
+            self.contributing(species, node_counts[0]),
+            node_counts,
+            edge_counts,
+        )
+        return members
+
+    def contributing(self, species: Tensor, count: int) -> Tensor:
+        """Return the argument of the convention: 0 for the first nodes, 1 for ghosts."""
+        ghost = torch.arange(species.size(0), device=species.device) >= count
+        return ghost.to(torch.int64)
 
     @torch.jit.unused
     def _require_energies(self, dtype: torch.dtype) -> None:

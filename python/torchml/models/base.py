@@ -45,6 +45,7 @@ class EdgeModel(torch.nn.Module):
         exact_distances: the model takes vectors in float64 also if its weights are float32, and
             computes the lengths in float64 before it converts to its own type.
         physical: the energies are eV as they are: a training neither scales nor shifts them.
+        members: members of a committee, which implements `member_energies`; 0 for one model.
         label: name of the model as a part of a `Sum`.
         learning_rate: that of AdamW in trainings that name no optimiser.
         varying: what a call makes in a number that depends on the edge vectors, such as "angles".
@@ -57,6 +58,7 @@ class EdgeModel(torch.nn.Module):
     convention = "edges"
     exact_distances = False
     physical = False
+    members = 0
     label = "model"
     learning_rate = 1e-3
     varying = ""
@@ -117,6 +119,28 @@ class EdgeModel(torch.nn.Module):
 
         Returns:
             float[M]; only the first `node_counts[0]` values must be right.
+        """
+        raise NotImplementedError
+
+    def member_energies(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> list[Tensor]:
+        """Return the energies of the contributing particles by each member of a committee (eV).
+
+        Their mean is the energy of the model. The members may be networks, or draws from the
+        posterior of one: what differs is not part of this interface. Members that share nothing
+        should be tensors of separate graphs, so that the gradient of one costs one.
+
+        Args:
+            species: as in `forward`, like the other arguments.
+
+        Returns:
+            A tensor float[node_counts[0]] for each of the `members`.
         """
         raise NotImplementedError
 

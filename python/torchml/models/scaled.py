@@ -31,6 +31,7 @@ class Scaled(EdgeModel):
         self.convention = network.convention
         self.exact_distances = network.exact_distances
         self.label = network.label
+        self.members = network.members
         self.register_buffer("scale", torch.ones((), dtype=torch.float64))
         references = torch.zeros(len(network.species), dtype=torch.float64)
         self.register_buffer("references", references)
@@ -45,6 +46,20 @@ class Scaled(EdgeModel):
     ) -> Tensor:
         energies: Tensor = self.network(species, edge_vectors, edge_index, node_counts, edge_counts)
         return energies.to(torch.float64) * self.scale + self.references.index_select(0, species)
+
+    def member_energies(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> list[Tensor]:
+        members: list[Tensor] = self.network.member_energies(
+            species, edge_vectors, edge_index, node_counts, edge_counts
+        )
+        references = self.references.index_select(0, species[: node_counts[0]])
+        return [one.to(torch.float64) * self.scale + references for one in members]
 
     def shell_cutoffs(self) -> list[float]:
         return self.network.shell_cutoffs()

@@ -14,8 +14,10 @@ from torchml import _descriptors as core
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.errors import TorchMLError
 from torchml.models.base import EdgeModel
+from torchml.models.committee import Committee
 from torchml.models.descriptor_potential import descriptor_potential, energies_of
 from torchml.models.dtype import network_dtype
+from torchml.models.sharing import compute_once
 
 _NONE = """
 def forward(self, species: Tensor, coords: Tensor, n_neigh: Tensor, nlist: Tensor,
@@ -51,6 +53,14 @@ def forward(self, species: Tensor, edge_vectors: Tensor, edge_index: Tensor, con
 """
 
 
+_MEMBERS = """
+def member_energies(self, species: Tensor, edge_vectors: Tensor, edge_index: Tensor,
+                    contributing: Tensor, node_counts: List[int],
+                    edge_counts: List[int]) -> List[Tensor]:
+    return self.model.member_energies(species, edge_vectors, edge_index, node_counts, edge_counts)
+"""
+
+
 def script(model: EdgeModel, convention: str) -> torch.jit.ScriptModule:
     """Wrap a model in the `forward` of a calling convention, as TorchScript.
 
@@ -81,9 +91,15 @@ def script(model: EdgeModel, convention: str) -> torch.jit.ScriptModule:
             super().__init__()
             self.model = torch.jit.script(model)
             self.define(source)
+            if convention == "edges" and model.members:
+                self.define(_MEMBERS)
 
     with quiet_torchscript():
-        return Wrapper()
+        module = Wrapper()
+        if any(isinstance(one, Committee) for one in model.modules()):
+            has_members = convention == "edges" and model.members
+            compute_once(module, ("forward", "member_energies") if has_members else ("forward",))
+    return module
 
 
 def describe(model: EdgeModel, convention: str) -> ModelMetadata:
@@ -100,6 +116,7 @@ def describe(model: EdgeModel, convention: str) -> ModelMetadata:
         species_input="code",
         stage_edges="directed" if convention == "graph" else None,
         returns_forces=False,
+        members=model.members or None if convention == "edges" else None,
         radial=model.radial if convention == "edges" else None,
     )
     if convention != "descriptor":

@@ -83,7 +83,7 @@ class Part(torch.nn.Module):
         cutoff: of the sum (Å).
     """
 
-    __constants__ = ["exact", "filtered", "layers"]  # noqa: RUF012  (TorchScript reads it)
+    __constants__ = ["exact", "filtered", "has_members", "layers"]  # noqa: RUF012  (TorchScript reads it)
     codes: Tensor
     unit: Tensor
 
@@ -94,6 +94,7 @@ class Part(torch.nn.Module):
         self.layers = model.layers
         self.filtered = model.cutoff < cutoff
         self.exact = model.exact_distances
+        self.has_members = model.members > 0
         if missing := [symbol for symbol in species if symbol not in model.species]:
             raise TorchMLError(
                 f"the part '{model.label}' of a sum does not know {' '.join(missing)}, expected a "
@@ -122,6 +123,21 @@ class Part(torch.nn.Module):
             *self.inputs(species, r, edge_vectors, edge_index, node_counts, edge_counts)
         )
         return energies[: node_counts[0]].to(torch.float64)
+
+    def member_energies(
+        self,
+        species: Tensor,
+        r: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> list[Tensor]:
+        """Return the energies by each member of a committee; arguments are as for `forward`."""
+        members: list[Tensor] = self.model.member_energies(
+            *self.inputs(species, r, edge_vectors, edge_index, node_counts, edge_counts)
+        )
+        return [one.to(torch.float64) for one in members]
 
     def inputs(
         self,
@@ -194,6 +210,8 @@ class Sum(EdgeModel):
         self.radial = all(part.radial for part in parts)
         self.exact_distances = any(part.exact for part in self.parts)
         self.physical = all(part.physical for part in parts)
+        committees = [part.members for part in parts if part.members]
+        self.members = committees[0] if len(committees) == 1 else 0
 
     def forward(
         self,
@@ -231,6 +249,31 @@ class Sum(EdgeModel):
             for part in self.parts
         ]
         return torch.stack(energies)
+
+    def member_energies(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> list[Tensor]:
+        """Return those of the part that is a committee, each with the energies of the others."""
+        r = lengths(edge_vectors)
+        members: list[Tensor] = []
+        others = torch.zeros([node_counts[0]], dtype=torch.float64, device=species.device)
+        for part in self.parts:
+            if part.has_members:
+                members = [
+                    one / part.unit.to(torch.float64)
+                    for one in part.member_energies(
+                        species, r, edge_vectors, edge_index, node_counts, edge_counts
+                    )
+                ]
+            else:
+                energies = part(species, r, edge_vectors, edge_index, node_counts, edge_counts)
+                others = others + energies / part.unit.to(torch.float64)
+        return [one + others for one in members]
 
     def shell_cutoffs(self) -> list[float]:
         return list(self.cutoffs)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from torchml.errors import TorchMLError
+from torchml.training.members import fit_members, has_members
 from torchml.training.run import Run
 from torchml.training.run import run as run_settings
 from torchml.training.settings import from_words
@@ -14,7 +15,10 @@ from torchml.training.settings import from_words
 def main(arguments: Sequence[str]) -> int:
     """Carry out a command line; an error is one line, and the exit status 1."""
     try:
-        run(arguments)
+        if has_members(arguments):
+            fit_members(arguments)
+        else:
+            run(arguments)
     except TorchMLError as error:
         print(f"torchml {arguments[0]}: error: {error}", file=sys.stderr)
         return 1

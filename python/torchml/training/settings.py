@@ -51,6 +51,7 @@ A configuration needs no more than this; everything else has a default (--print_
   torchml fit --config silicon.yaml
   torchml fit --config silicon.yaml --trainer.max_epochs 500 --model.model.init_args.cutoff 6.0
   torchml fit --config silicon.yaml --ckpt_path last                (resumes after the last epoch)
+  torchml fit --config silicon.yaml --members 4   (a committee, in run/member1, run/member2, ...)
   torchml test --config run/config.yaml --data.test test.extxyz     (with run/checkpoints/best.ckpt)
 """
 

@@ -17,6 +17,7 @@ import ase.io
 import torch
 from ase import Atoms
 from reading import ani as adapter
+from reading import neurochem
 from reading.source import ReadingError, Structure, Wish
 from torchani.arch import simple_ani, simple_aniq
 
@@ -72,6 +73,21 @@ def by_adapter(source: Any, atoms: Atoms) -> dict[str, Any]:
     }
 
 
+def committee_of_torchani(folder: Path, structures: list[Atoms]) -> list[float]:
+    """`energies_qbcs` of a model in files of NeuroChem (Hartree), in float64."""
+    files = neurochem.files_of(folder)
+    model = adapter._module_of_neurochem(files, adapter.of_neurochem(files)).double()
+    found = []
+    for atoms in structures:
+        # Along periodic directions torchani wants positions inside the cell.
+        positions = torch.tensor(atoms.get_positions(wrap=True)).unsqueeze(0)
+        box = {"cell": torch.tensor(atoms.cell.array), "pbc": torch.tensor(atoms.pbc)}
+        numbers = torch.tensor(atoms.numbers).unsqueeze(0)
+        qbcs = model.energies_qbcs((numbers, positions), **(box if atoms.pbc.any() else {})).qbcs
+        found.append(float(qbcs[0]))
+    return found
+
+
 def answers(folder: Path) -> dict[str, Any]:
     """Results, facts and refusals."""
     structures = ase.io.read(folder / "structures.traj", ":")
@@ -87,6 +103,7 @@ def answers(folder: Path) -> dict[str, Any]:
         source = adapter.open_model(wish)
         found["facts"][name] = [source.species, source.cutoff, source.provenance["members"]]
         found["own"][name] = [by_adapter(source, one) for one in structures]
+    found["qbcs"] = committee_of_torchani(folder / "ani-1x_8x", structures)
     for name in ("gelu", "celu"):
         found["results"][name] = [by_torchani(models[name], one) for one in structures]
     refused = {

@@ -17,6 +17,7 @@ from torchml import Calculator, Potential
 from torchml.cli import export_main
 from torchml.contract import metadata
 from torchml.importers.opening import Foreign, load, scripted
+from torchml.importers.reading.ani import HARTREE
 from torchml.validation.lammps import evaluate_with_lammps
 
 SPECIES = ["H", "C", "O"]
@@ -99,6 +100,22 @@ def test_whole_models_and_files_of_neurochem(
         agrees(found, peers.results(answers["own"][name][k], atoms), 1e-11)
         if name in answers["results"]:  # torch's derivative of CELU: 1.5e-8 a layer
             agrees(found, peers.results(answers["results"][name][k], atoms), 1e-7)
+
+
+def test_members_of_ani_1x_give_torchanis_deviation(
+    answers, folder, structures, peers_python, tmp_path
+):
+    """Sample deviation of the total energy over the root of the number of atoms, in Hartree."""
+    loaded = load(folder / MODELS["ANI-1x"], foreign=Foreign("ani", python=peers_python))
+    module, facts = scripted(loaded)
+    metadata.save(module, tmp_path / "ani.pt", facts)
+    potential = Potential(tmp_path / "ani.pt")
+    assert potential.spec.members == 8
+    for atoms, own in zip(structures, answers["qbcs"], strict=True):
+        found = potential.evaluate(atoms, members=True).members
+        assert found.energies.shape == (8,) and found.energy_deviation > 1e-3
+        ours = found.energy_deviation / np.sqrt(len(atoms)) / HARTREE
+        assert ours == pytest.approx(own, rel=1e-8)
 
 
 def test_some_elements_are_enough(answers, folder, structures, peers_python, tmp_path):

@@ -43,7 +43,7 @@ def members_of(model, codes, positions):
     edge_index, _ = edges_of(Atoms(positions=positions.numpy()), model.cutoff)
     vectors = positions[edge_index[0]] - positions[edge_index[1]]
     counts = [len(codes)] * 2, [edge_index.size(1)]
-    found = model.network.member_energies(codes, vectors, edge_index, *counts)
+    found = model.network.ensemble(codes, vectors, edge_index, *counts)
     return found * model.scale + model.references[codes]
 
 

@@ -160,6 +160,7 @@ def compile_module(
         compiled = replace(
             facts,
             returns_forces=True,
+            members=None,  # the archive has no other function than energy and derivative
             inputs=" ".join(map(str, inputs)),
             device=device,
             instruction_set=target.declared(),

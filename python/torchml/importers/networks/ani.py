@@ -358,7 +358,8 @@ class ANI(EdgeModel):
         super().__init__(species, cutoff, 1)
         self.environment = environment
         self.networks = torch.nn.ModuleList(networks)
-        self.members = networks[0].count
+        self.count = networks[0].count
+        self.members = self.count if self.count > 1 else 0
         self.elements = len(species)
         self.has_repulsion = repulsion is not None
         none: torch.nn.Module = torch.nn.Identity()
@@ -372,12 +373,9 @@ class ANI(EdgeModel):
         node_counts: list[int],
         edge_counts: list[int],
     ) -> Tensor:
-        members: Tensor = self.member_energies(
-            species, edge_vectors, edge_index, node_counts, edge_counts
-        )
+        members = self.ensemble(species, edge_vectors, edge_index, node_counts, edge_counts)
         return per_node(members.mean(0).unsqueeze(1), species)
 
-    @torch.jit.export
     def member_energies(
         self,
         species: Tensor,
@@ -385,8 +383,19 @@ class ANI(EdgeModel):
         edge_index: Tensor,
         node_counts: list[int],
         edge_counts: list[int],
+    ) -> list[Tensor]:
+        members = self.ensemble(species, edge_vectors, edge_index, node_counts, edge_counts)
+        return list(members.unbind(0))
+
+    def ensemble(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
     ) -> Tensor:
-        """Return the energies of the members of the ensemble: [k, n] of the first n nodes."""
+        """Return the energies of the members: [k, n] of the first n nodes."""
         nodes, n = node_counts[0], edge_counts[0]
         edge_index, edge_vectors = edge_index[:, :n], edge_vectors[:n]
         own = species[:nodes]
@@ -404,7 +413,7 @@ class ANI(EdgeModel):
             if counts[k] > 0:
                 parts.append(network(rows[begin : begin + counts[k]]))
             begin += counts[k]
-        energies: Tensor = rows.new_zeros([self.members, 0])
+        energies: Tensor = rows.new_zeros([self.count, 0])
         if len(parts) > 0:
             energies = torch.cat(parts, 1).index_select(1, row)
         if self.has_repulsion:
