@@ -85,24 +85,8 @@ EdgeOrder order_of(ConvolutionInputs const& inputs) {
 
 }  // namespace
 
-Shape::Shape(std::vector<std::int64_t> const& numbers) {
-  if (numbers.empty() || numbers.size() % 4 != 0)
-    refuse("there are " + std::to_string(numbers.size()) +
-           " numbers of terms, expected four for each");
-  for (std::size_t k = 0; k < numbers.size(); k += 4) {
-    Term const term{numbers[k], numbers[k + 1], numbers[k + 2], numbers[k + 3]};
-    if (std::min({term.out, term.in, term.part}) < 0 || term.factor < -1)
-      refuse("a term has a negative row or part, expected numbers from 0");
-    rows_out = std::max(rows_out, term.out + 1);
-    rows_in = std::max(rows_in, term.in + 1);
-    parts = std::max(parts, term.part + 1);
-    factors = std::max(factors, term.factor + 1);
-    terms.push_back(term);
-  }
-}
-
 torch::Tensor convolution(ConvolutionInputs const& inputs, std::int64_t nodes) {
-  Shape const shape(inputs.terms);
+  Shape const shape(inputs.terms, "convolution");
   check(inputs, shape);
   auto const order = order_of(inputs);
   if (nodes < 0 || nodes > order.nodes)
@@ -129,7 +113,7 @@ torch::Tensor convolution(ConvolutionInputs const& inputs, std::int64_t nodes) {
 
 ConvolutionDerivatives convolution_backward(torch::Tensor const& gradient,
                                             ConvolutionInputs const& inputs, bool features_too) {
-  Shape const shape(inputs.terms);
+  Shape const shape(inputs.terms, "convolution");
   check(inputs, shape);
   auto const order = order_of(inputs);
   auto const width = inputs.table.size(1) / shape.parts;
@@ -166,7 +150,7 @@ ConvolutionDerivatives convolution_backward(torch::Tensor const& gradient,
 }
 
 torch::Tensor composite_convolution(ConvolutionInputs const& inputs, std::int64_t nodes) {
-  Shape const shape(inputs.terms);
+  Shape const shape(inputs.terms, "convolution");
   check(inputs, shape);
   auto const width = inputs.table.size(1) / shape.parts;
   auto const edges = inputs.r.size(0);
@@ -188,7 +172,7 @@ torch::Tensor composite_convolution(ConvolutionInputs const& inputs, std::int64_
 ConvolutionDerivatives composite_convolution_backward(torch::Tensor const& gradient,
                                                       ConvolutionInputs const& inputs,
                                                       bool features_too) {
-  Shape const shape(inputs.terms);
+  Shape const shape(inputs.terms, "convolution");
   check(inputs, shape);
   auto const width = inputs.table.size(1) / shape.parts;
   auto const edges = inputs.r.size(0);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "operators/spline_kernel.hpp"
+#include "operators/terms.hpp"
 
 namespace torchml::operators {
 
@@ -40,16 +41,5 @@ torch::Tensor composite_convolution(ConvolutionInputs const& inputs, std::int64_
 ConvolutionDerivatives composite_convolution_backward(torch::Tensor const& gradient,
                                                       ConvolutionInputs const& inputs,
                                                       bool features_too);
-
-/// Numbers of rows and parts that terms refer to. Throws Error when they are no terms.
-struct Shape {
-  explicit Shape(std::vector<std::int64_t> const& numbers);
-
-  std::vector<Term> terms;
-  std::int64_t rows_in = 0;
-  std::int64_t rows_out = 0;
-  std::int64_t parts = 0;
-  std::int64_t factors = 0;
-};
 
 }  // namespace torchml::operators

@@ -1,13 +1,11 @@
 #include "operators/operators.hpp"
 
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <torch/library.h>
-
-#include <deque>
 
 #include "operators/convolution.hpp"
 #include "operators/edge_order.hpp"
+#include "operators/message_operators.hpp"
+#include "operators/registration.hpp"
 #include "operators/segment_sum.hpp"
 #include "operators/spline.hpp"
 #include "torchml/common/error.hpp"
@@ -20,11 +18,6 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 using Factors = std::optional<torch::Tensor>;
-
-struct Schema {
-  char const* name;
-  char const* text;
-};
 
 constexpr Schema kEdgeOrder = {"torchml::edge_order",
                                "edge_order(Tensor edge_index, SymInt nodes) -> Tensor"};
@@ -46,12 +39,6 @@ constexpr Schema kSegmentSum = {"torchml::segment_sum",
                                 "segment_sum(Tensor values, Tensor index, SymInt nodes) -> Tensor"};
 constexpr Schema kSchemas[] = {kEdgeOrder,           kSpline,    kSplineBackward, kConvolution,
                                kConvolutionBackward, kSegmentSum};
-
-/// The operator in the dispatcher, so that tracing sees its calls.
-template <class Signature>
-c10::TypedOperatorHandle<Signature> handle(Schema const& schema) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(schema.name, "").typed<Signature>();
-}
 
 using SplineSignature = torch::Tensor(torch::Tensor const&, torch::Tensor const&, double);
 using SplineBackwardSignature = torch::Tensor(torch::Tensor const&, torch::Tensor const&,
@@ -145,7 +132,7 @@ torch::Tensor convolution_shape(torch::Tensor const& /*r*/, torch::Tensor const&
                                 Factors const& /*factors*/, torch::Tensor const& table,
                                 torch::Tensor const& /*edge_index*/, torch::Tensor const& /*order*/,
                                 double /*cutoff*/, at::IntArrayRef terms, c10::SymInt nodes) {
-  Shape const shape(terms.vec());
+  Shape const shape(terms.vec(), "convolution");
   auto const width = table.sym_size(1) / shape.parts;
   return features.new_empty_symint({std::move(nodes), width * shape.rows_out});
 }
@@ -154,7 +141,7 @@ ConvolutionDerivatives convolution_backward_shape(
     torch::Tensor const& /*gradient*/, torch::Tensor const& r, torch::Tensor const& features,
     Factors const& factors, torch::Tensor const& /*table*/, torch::Tensor const& /*edge_index*/,
     torch::Tensor const& /*order*/, double /*cutoff*/, at::IntArrayRef terms, bool features_too) {
-  bool const any = Shape(terms.vec()).factors > 0;
+  bool const any = Shape(terms.vec(), "convolution").factors > 0;
   // new_empty rather than empty_like: the results are contiguous.
   return {r.new_empty_symint(r.sym_sizes()),
           features_too ? features.new_empty_symint(features.sym_sizes()) : features.new_empty({0}),
@@ -296,37 +283,14 @@ torch::Tensor segment_sum_autograd(torch::Tensor const& values, torch::Tensor co
   return SegmentSumFunction::apply(values, index, std::move(nodes));
 }
 
-void define(torch::Library& library) {
-  for (auto const& schema : kSchemas) library.def(schema.text);
-}
-
-torch::Library& library_for(std::optional<c10::DispatchKey> key) {
-  // Never destroyed: a library that is destroyed takes its operators away, while models that call
-  // them may live on. The list keeps them reachable, so that memory checkers report no leak.
-  static auto& libraries = *new std::deque<torch::Library>();
-  return libraries.emplace_back(key ? torch::Library::IMPL : torch::Library::DEF, "torchml", key,
-                                __FILE__, __LINE__);
-}
-
 }  // namespace
 }  // namespace operators
 
 void register_operators() {
   using namespace operators;
   static bool const registered = [] {
-    auto& dispatcher = c10::Dispatcher::singleton();
-    if (dispatcher.findSchema({kConvolution.name, ""})) {
-      for (auto const& schema : kSchemas) {
-        auto const known = dispatcher.findSchema({schema.name, ""});
-        if (!known ||
-            !(known->schema() == torch::jit::parseSchema("torchml::" + std::string(schema.text))))
-          throw Error(std::string("the operator ") + schema.name +
-                      " of another version of TorchML is in this process, expected the same "
-                      "version of the driver and of the Python package");
-      }
-      return true;
-    }
-    define(library_for(std::nullopt));
+    register_messages();
+    if (!define(kSchemas)) return true;
     auto& cpu = library_for(c10::DispatchKey::CPU);
     cpu.impl("edge_order", edge_order);
     cpu.impl("spline", spline);
