@@ -76,9 +76,9 @@ MessageShape shape_of(MessageInputs const& inputs, Shape const& shape, std::int6
 
 /// Contiguous arrays; one that is absent is a row of zeros.
 template <class Real>
-class Contiguous {
+class MessageRows {
  public:
-  Contiguous(std::optional<torch::Tensor> const& array, std::int64_t columns,
+  MessageRows(std::optional<torch::Tensor> const& array, std::int64_t columns,
              torch::TensorOptions const& options)
       : array_(array ? array->contiguous() : torch::zeros({columns}, options)),
         stride_(array ? array_.size(1) : 0) {}
@@ -115,9 +115,9 @@ class Arrays {
   }
 
  private:
-  Contiguous<Real> filters_;
-  Contiguous<Real> features_;
-  Contiguous<Real> factors_;
+  MessageRows<Real> filters_;
+  MessageRows<Real> features_;
+  MessageRows<Real> factors_;
   torch::Tensor weight_;
   torch::Tensor transposed_;
 };
@@ -140,12 +140,12 @@ EdgeOrder order_of(MessageInputs const& inputs, std::int64_t nodes) {
 }
 
 /// Work that justifies one more thread, in products of numbers.
-constexpr std::int64_t kProducts = 1 << 16;
+constexpr std::int64_t kMessageWork = 1 << 16;
 
 /// Shares of the work, of `count`, that one thread takes at least.
 std::int64_t least_shares(std::int64_t count, MessageShape const& shape) {
   auto const per_edge = (shape.term_count + shape.inputs * shape.parts) * shape.width;
-  return std::max<std::int64_t>(1, count * kProducts / ((shape.edges + 1) * per_edge));
+  return std::max<std::int64_t>(1, count * kMessageWork / ((shape.edges + 1) * per_edge));
 }
 
 /// Nodes in pieces whose number does not depend on that of threads, so that sums over pieces are the
@@ -161,8 +161,8 @@ struct Pieces {
 };
 
 /// Where derivatives are written: one for each input, without elements where it is not requested.
-struct Derivatives {
-  Derivatives(MessageInputs const& inputs, MessageShape const& shape, MessageNeeds needs,
+struct MessageResults {
+  MessageResults(MessageInputs const& inputs, MessageShape const& shape, MessageNeeds needs,
               bool has_factors)
       : filters(torch::empty(inputs.filters.sizes(), inputs.filters.options())),
         features(needs.features ? torch::empty(inputs.features.sizes(), inputs.filters.options())
@@ -199,7 +199,7 @@ struct Derivatives {
   torch::Tensor weights;  ///< [pieces, K, parts * F]
 };
 
-void check_gradient(torch::Tensor const& gradient, MessageInputs const& inputs,
+void check_message_gradient(torch::Tensor const& gradient, MessageInputs const& inputs,
                     std::int64_t columns) {
   check_columns("gradients", gradient, "nodes", columns, inputs.filters.scalar_type());
 }
@@ -234,11 +234,11 @@ MessageDerivatives messages_backward(torch::Tensor const& gradient, MessageInput
                                      MessageNeeds needs) {
   Shape const shape(inputs.terms, "messages");
   auto const width = check(inputs, shape);
-  check_gradient(gradient, inputs, shape.rows_out * width);
+  check_message_gradient(gradient, inputs, shape.rows_out * width);
   auto const order = order_of(inputs, gradient.size(0));
   auto const all = shape_of(inputs, shape, width, gradient.size(0));
   auto const cotangent = gradient.contiguous();
-  Derivatives const results(inputs, all, needs, shape.factors > 0);
+  MessageResults const results(inputs, all, needs, shape.factors > 0);
   AT_DISPATCH_FLOATING_TYPES(gradient.scalar_type(), "torchml::messages_backward", [&] {
     Arrays<scalar_t> const arrays(inputs, all, itself(inputs));
     auto const view = arrays.view();
@@ -262,13 +262,13 @@ MessageTangents messages_double_backward(torch::Tensor const& gradient,
                                          MessageChanges const& changes, MessageNeeds needs) {
   Shape const shape(inputs.terms, "messages");
   auto const width = check(inputs, shape);
-  check_gradient(gradient, inputs, shape.rows_out * width);
+  check_message_gradient(gradient, inputs, shape.rows_out * width);
   auto const targets = gradient.size(0);
   auto const order = order_of(inputs, targets);
   auto const all = shape_of(inputs, shape, width, targets);
   auto const cotangent = gradient.contiguous();
   auto sums = torch::empty_like(cotangent);
-  Derivatives const results(inputs, all, needs, shape.factors > 0);
+  MessageResults const results(inputs, all, needs, shape.factors > 0);
   AT_DISPATCH_FLOATING_TYPES(gradient.scalar_type(), "torchml::messages_double_backward", [&] {
     Arrays<scalar_t> const arrays(inputs, all, itself(inputs));
     Arrays<scalar_t> const directions(inputs, all, changes);

@@ -2,10 +2,14 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <deque>
+
 #include "operators/convolution.hpp"
+#include "operators/density_registration.hpp"
 #include "operators/edge_order.hpp"
-#include "operators/message_operators.hpp"
-#include "operators/registration.hpp"
+#include "operators/messages_registration.hpp"
+#include "operators/products_registration.hpp"
+#include "operators/schema.hpp"
 #include "operators/segment_sum.hpp"
 #include "operators/spline.hpp"
 #include "torchml/common/error.hpp"
@@ -37,8 +41,14 @@ constexpr Schema kConvolutionBackward = {
     "(Tensor, Tensor, Tensor)"};
 constexpr Schema kSegmentSum = {"torchml::segment_sum",
                                 "segment_sum(Tensor values, Tensor index, SymInt nodes) -> Tensor"};
-constexpr Schema kSchemas[] = {kEdgeOrder,           kSpline,    kSplineBackward, kConvolution,
-                               kConvolutionBackward, kSegmentSum};
+
+std::vector<Schema> schemas() {
+  std::vector<Schema> all = {kEdgeOrder,           kSpline,    kSplineBackward, kConvolution,
+                             kConvolutionBackward, kSegmentSum};
+  for (auto const& more : {density_schemas(), messages_schemas(), products_schemas()})
+    all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
 
 using SplineSignature = torch::Tensor(torch::Tensor const&, torch::Tensor const&, double);
 using SplineBackwardSignature = torch::Tensor(torch::Tensor const&, torch::Tensor const&,
@@ -283,14 +293,37 @@ torch::Tensor segment_sum_autograd(torch::Tensor const& values, torch::Tensor co
   return SegmentSumFunction::apply(values, index, std::move(nodes));
 }
 
+void define(torch::Library& library) {
+  for (auto const& schema : schemas()) library.def(schema.text);
+}
+
+torch::Library& library_for(std::optional<c10::DispatchKey> key) {
+  // Never destroyed: a library that is destroyed takes its operators away, while models that call
+  // them may live on. The list keeps them reachable, so that memory checkers report no leak.
+  static auto& libraries = *new std::deque<torch::Library>();
+  return libraries.emplace_back(key ? torch::Library::IMPL : torch::Library::DEF, "torchml", key,
+                                __FILE__, __LINE__);
+}
+
 }  // namespace
 }  // namespace operators
 
 void register_operators() {
   using namespace operators;
   static bool const registered = [] {
-    register_messages();
-    if (!define(kSchemas)) return true;
+    auto& dispatcher = c10::Dispatcher::singleton();
+    if (dispatcher.findSchema({kConvolution.name, ""})) {
+      for (auto const& schema : schemas()) {
+        auto const known = dispatcher.findSchema({schema.name, ""});
+        if (!known ||
+            !(known->schema() == torch::jit::parseSchema("torchml::" + std::string(schema.text))))
+          throw Error(std::string("the operator ") + schema.name +
+                      " of another version of TorchML is in this process, expected the same "
+                      "version of the driver and of the Python package");
+      }
+      return true;
+    }
+    define(library_for(std::nullopt));
     auto& cpu = library_for(c10::DispatchKey::CPU);
     cpu.impl("edge_order", edge_order);
     cpu.impl("spline", spline);
@@ -318,6 +351,10 @@ void register_operators() {
     autograd.impl("convolution", convolution_autograd);
     autograd.impl("convolution_backward", convolution_backward_autograd);
     autograd.impl("segment_sum", segment_sum_autograd);
+    Libraries const libraries{cpu, cuda, meta, autograd};
+    implement_density(libraries);
+    implement_messages(libraries);
+    implement_products(libraries);
     return true;
   }();
   static_cast<void>(registered);

@@ -1,10 +1,10 @@
-#include "operators/message_operators.hpp"
+#include "operators/messages_registration.hpp"
 
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "operators/messages.hpp"
-#include "operators/registration.hpp"
 #include "operators/terms.hpp"
+#include "torchml/common/error.hpp"
 
 namespace torchml::operators {
 namespace {
@@ -29,7 +29,6 @@ constexpr Schema kMessagesDoubleBackward = {
     "change_of_features, Tensor? change_of_factors, Tensor gradient, Tensor filters, Tensor? "
     "weight, Tensor features, Tensor? factors, Tensor edge_index, Tensor order, int[] terms, bool "
     "weight_too, bool features_too) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"};
-constexpr Schema kMessageSchemas[] = {kMessages, kMessagesBackward, kMessagesDoubleBackward};
 
 using MessagesSignature = torch::Tensor(torch::Tensor const&, Optional const&,
                                         torch::Tensor const&, Optional const&,
@@ -265,25 +264,23 @@ MessageTangents messages_double_backward_autograd(
 
 }  // namespace
 
-void register_messages() {
-  if (!define(kMessageSchemas)) return;
-  auto& cpu = library_for(c10::DispatchKey::CPU);
-  cpu.impl("messages", messages_cpu);
-  cpu.impl("messages_backward", messages_backward_cpu);
-  cpu.impl("messages_double_backward", messages_double_backward_cpu);
-  auto& meta = library_for(c10::DispatchKey::Meta);
-  meta.impl("messages", messages_shape);
-  meta.impl("messages_backward", messages_backward_shape);
-  meta.impl("messages_double_backward", messages_double_backward_shape);
-  for (auto const key : {c10::DispatchKey::AutogradCPU, c10::DispatchKey::AutogradMeta}) {
-    auto& autograd = library_for(key);
-    autograd.impl("messages", messages_autograd);
-    autograd.impl("messages_backward", messages_backward_autograd);
-    autograd.impl("messages_double_backward", messages_double_backward_autograd);
-  }
-  // Elsewhere torch's own operators are differentiated, not ours.
-  for (auto const key : {c10::DispatchKey::CUDA, c10::DispatchKey::AutogradCUDA})
-    library_for(key).impl("messages", messages_elsewhere);
+std::vector<Schema> const& messages_schemas() {
+  static std::vector<Schema> const schemas = {kMessages, kMessagesBackward,
+                                              kMessagesDoubleBackward};
+  return schemas;
+}
+
+void implement_messages(Libraries const& libraries) {
+  libraries.cpu.impl("messages", messages_cpu);
+  libraries.cpu.impl("messages_backward", messages_backward_cpu);
+  libraries.cpu.impl("messages_double_backward", messages_double_backward_cpu);
+  libraries.cuda.impl("messages", messages_elsewhere);
+  libraries.meta.impl("messages", messages_shape);
+  libraries.meta.impl("messages_backward", messages_backward_shape);
+  libraries.meta.impl("messages_double_backward", messages_double_backward_shape);
+  libraries.autograd.impl("messages", messages_autograd);
+  libraries.autograd.impl("messages_backward", messages_backward_autograd);
+  libraries.autograd.impl("messages_double_backward", messages_double_backward_autograd);
 }
 
 }  // namespace torchml::operators
