@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 import torchml._core  # registers the operators  # noqa: F401
+from torchml.models.curves import Curves
 
 
 def lengths(vectors: Tensor) -> Tensor:
@@ -273,9 +274,35 @@ class EnvelopedBessel(Expansion, Bessel):
         self.times_envelope = times_envelope
 
     def forward(self, r: Tensor) -> Tensor:
+        if not torch.jit.is_scripting() and has_kernels(r):  # type: ignore[attr-defined]
+            return self.curves(r.to(self.wavenumbers.dtype))
         distance = r.to(self.wavenumbers.dtype).unsqueeze(1)
         envelope = polynomial_envelope(distance, self.cutoff)
         basis = torch.sin(distance * self.wavenumbers) * (self.norm / distance)
         if self.times_envelope:
             basis = basis * envelope
         return torch.cat([basis, envelope], 1)
+
+    def curves(self, r: Tensor) -> Tensor:
+        """Return the same with derivatives in closed form."""
+        with torch.no_grad():
+            distance = r.unsqueeze(1)
+            inverse, phase = distance.reciprocal(), distance * self.wavenumbers
+            basis = torch.sin(phase) * (self.norm / distance)
+            slope = (self.norm * self.wavenumbers * torch.cos(phase) - basis) * inverse
+            curvature = -self.wavenumbers.square() * basis - 2.0 * slope * inverse
+            x = (distance / self.cutoff).clamp(max=1.0)
+            envelope = polynomial_envelope(distance, self.cutoff)
+            fall = x.pow(4) * (1.0 - x) * (-168.0 / self.cutoff)
+            envelope_slope = fall * x * (1.0 - x)
+            envelope_curvature = fall * (5.0 - 7.0 * x) / self.cutoff
+            if self.times_envelope:
+                curvature = (
+                    curvature * envelope + 2.0 * slope * envelope_slope + basis * envelope_curvature
+                )
+                slope = slope * envelope + basis * envelope_slope
+                basis = basis * envelope
+            columns = (basis, envelope), (slope, envelope_slope), (curvature, envelope_curvature)
+            values, slopes, curvatures = (torch.cat(pair, 1) for pair in columns)
+        curves: Tensor = Curves.apply(r, values, slopes, curvatures)
+        return curves
