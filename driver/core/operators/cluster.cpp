@@ -9,7 +9,9 @@
 #include "operators/cluster_block.hpp"
 #include "operators/cluster_terms.hpp"
 #include "operators/edge_order.hpp"
+#include "operators/element_shares.hpp"
 #include "operators/schema.hpp"
+#include "operators/spline.hpp"
 #include "torchml/common/error.hpp"
 
 namespace torchml::operators {
@@ -89,39 +91,11 @@ void check_cluster(ClusterInputs const& in, EdgeOrder const& order, std::int64_t
                    " nodes are asked for, expected at most " + std::to_string(order.nodes));
 }
 
-/// Nodes sorted by element, in shares that do not depend on the number of threads.
-class ClusterShares {
- public:
-  ClusterShares(torch::Tensor const& species, std::int64_t nodes, std::int64_t kinds)
-      : atoms_(nodes) {
-    auto const* const element = species.const_data_ptr<std::int64_t>();
-    std::vector<std::int64_t> ends(kinds + 1, 0);
-    for (std::int64_t atom = 0; atom < species.numel(); ++atom) {
-      if (element[atom] < 0 || element[atom] >= kinds)
-        refuse_cluster("node " + std::to_string(atom) + " has species " +
-                       std::to_string(element[atom]) + ", expected 0 to " +
-                       std::to_string(kinds - 1));
-      if (atom < nodes) ++ends[element[atom] + 1];
-    }
-    for (std::int64_t kind = 0; kind < kinds; ++kind) ends[kind + 1] += ends[kind];
-    auto next = ends;
-    for (std::int64_t atom = 0; atom < nodes; ++atom) atoms_[next[element[atom]]++] = atom;
-    for (std::int64_t kind = 0; kind < kinds; ++kind)
-      for (auto first = ends[kind]; first < ends[kind + 1]; first += kBlockAtoms)
-        all.push_back({kind, atoms_.data() + first, std::min(kBlockAtoms, ends[kind + 1] - first)});
-  }
-
-  std::vector<ClusterShare> all;
-
- private:
-  std::vector<std::int64_t> atoms_;
-};
-
 /// A model in the form of the kernels.
 template <class Real>
 class PreparedCluster {
  public:
-  PreparedCluster(ClusterInputs const& in, std::vector<ClusterShare> const& shares) {
+  PreparedCluster(ClusterInputs const& in, std::vector<ProductShare> const& shares) {
     prepare_density(in);
     for (std::int64_t l = 0; l <= in.lmax; ++l) {
       auto const mix = in.mix[l];
@@ -172,7 +146,7 @@ class PreparedCluster {
     model.vacuum = keep_double(in.vacuum);
   }
 
-  void prepare_products(ClusterInputs const& in, std::vector<ClusterShare> const& shares) {
+  void prepare_products(ClusterInputs const& in, std::vector<ProductShare> const& shares) {
     auto const terms = in.terms.contiguous();
     terms_ = shared_terms(terms.const_data_ptr<std::int32_t>(), terms.size(0), terms.size(1) - 1,
                           in.outputs);
@@ -240,7 +214,8 @@ std::tuple<torch::Tensor, torch::Tensor> evaluate_cluster(ClusterInputs const& i
   check_cluster(inputs, order, nodes);
   auto const species = inputs.species.contiguous();
   auto const vectors = inputs.vectors.contiguous();
-  ClusterShares const shares(species, nodes, inputs.weights.size(0));
+  ElementShares const shares("cluster_energies", species.const_data_ptr<std::int64_t>(),
+                             species.size(0), nodes, inputs.weights.size(0), kBlockAtoms);
   auto energies = torch::empty({nodes}, vectors.options());
   torch::Tensor slopes;  // edges into other nodes have none
   if (slopes_too)
@@ -288,6 +263,29 @@ torch::Tensor cluster_energies(ClusterInputs const& inputs, std::int64_t nodes) 
 std::tuple<torch::Tensor, torch::Tensor> cluster_energies_with_slopes(ClusterInputs const& inputs,
                                                                       std::int64_t nodes) {
   return evaluate_cluster(inputs, nodes, true);
+}
+
+torch::Tensor cluster_energies_backward(torch::Tensor const& gradient, torch::Tensor const& slopes,
+                                        torch::Tensor const& edge_index) {
+  auto const edges = slopes.size(0), nodes = gradient.size(0);
+  require_sizes("gradient", gradient, {nodes}, torch::kFloat64);
+  require_sizes("slopes", slopes, {edges, 3}, torch::kFloat64);
+  require_sizes("edge_index", edge_index, {2, edges}, torch::kInt64);
+  auto const factors = gradient.contiguous(), rows = slopes.contiguous();
+  auto const targets = edge_index.select(0, 1).contiguous();
+  auto result = torch::empty({edges, 3}, rows.options());
+  auto const* const factor = factors.const_data_ptr<double>();
+  auto const* const row = rows.const_data_ptr<double>();
+  auto const* const target = targets.const_data_ptr<std::int64_t>();
+  auto* const to = result.mutable_data_ptr<double>();
+  at::parallel_for(0, edges, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (auto e = begin; e < end; ++e) {
+      bool const counts = target[e] >= 0 && target[e] < nodes;
+      double const f = counts ? factor[target[e]] : 0.0;
+      for (int axis = 0; axis < 3; ++axis) to[3 * e + axis] = f * row[3 * e + axis];
+    }
+  });
+  return result;
 }
 
 torch::Tensor composite_cluster_energies(ClusterInputs const& in, c10::SymInt const& nodes) {

@@ -45,6 +45,10 @@ torch::Tensor cluster_energies(ClusterInputs const& inputs, std::int64_t nodes);
 std::tuple<torch::Tensor, torch::Tensor> cluster_energies_with_slopes(ClusterInputs const& inputs,
                                                                       std::int64_t nodes);
 
+/// The derivatives of sum(gradient * energies) by the vectors, from the slopes: f64 [E, 3].
+torch::Tensor cluster_energies_backward(torch::Tensor const& gradient, torch::Tensor const& slopes,
+                                        torch::Tensor const& edge_index);
+
 /// The same energies by torch's operators, torchml::density and torchml::products, for devices
 /// without our kernels; autograd differentiates them.
 torch::Tensor composite_cluster_energies(ClusterInputs const& inputs, c10::SymInt const& nodes);

@@ -33,7 +33,7 @@ ClusterBlock<Real>::ClusterBlock(Cluster<Real> const& model)
 }
 
 template <class Real>
-void ClusterBlock<Real>::run(ClusterEdges const& edges, ClusterShare const& share, double* energies,
+void ClusterBlock<Real>::run(ClusterEdges const& edges, ProductShare const& share, double* energies,
                              double* slopes) {
   auto const& density = model_.density;
   auto const& kernel = density_kernel<Real>();
@@ -82,7 +82,7 @@ void ClusterBlock<Real>::mix(std::int64_t atoms) {
 }
 
 template <class Real>
-void ClusterBlock<Real>::add_up(ClusterShare const& share, double* energies) {
+void ClusterBlock<Real>::add_up(ProductShare const& share, double* energies) {
   auto const& kernel = dense_kernel<Real>();
   auto const width = model_.features();
   auto in = rows_of<Real const>(features_.data(), width);

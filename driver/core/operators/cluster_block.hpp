@@ -58,13 +58,6 @@ struct ClusterEdges {
   std::int64_t const* species;  ///< of all nodes
 };
 
-/// Atoms of one element.
-struct ClusterShare {
-  std::int64_t element;
-  std::int64_t const* atoms;
-  std::int64_t count;
-};
-
 /// Atoms of a block. More share the loads of parameters, fewer leave more room in the caches.
 inline constexpr std::int64_t kBlockAtoms = 16;
 
@@ -76,12 +69,12 @@ class ClusterBlock {
 
   /// Energies of the atoms of a share, at most kBlockAtoms of one element: energies[atom] (eV). And
   /// slopes[e] = dE/d(vector e) (eV/Å) of the edges into them, [E, 3]; null: not requested.
-  void run(ClusterEdges const& edges, ClusterShare const& share, double* energies, double* slopes);
+  void run(ClusterEdges const& edges, ProductShare const& share, double* energies, double* slopes);
 
  private:
   [[nodiscard]] DensityEdges edges_of(ClusterEdges const& edges, std::int64_t atom) const;
   void mix(std::int64_t atoms);
-  void add_up(ClusterShare const& share, double* energies);
+  void add_up(ProductShare const& share, double* energies);
   void differentiate(std::int64_t atoms);
   void unmix(std::int64_t atoms);
   double isolate(std::int64_t element, std::int64_t place);

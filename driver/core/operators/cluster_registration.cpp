@@ -24,6 +24,10 @@ constexpr Schema kClusterWithSlopes = {"torchml::cluster_energies_with_slopes",
                                        "cluster_energies_with_slopes" TORCHML_CLUSTER_ARGUMENTS
                                        "(Tensor, Tensor)"};
 
+constexpr Schema kClusterBackward = {
+    "torchml::cluster_energies_backward",
+    "cluster_energies_backward(Tensor gradient, Tensor slopes, Tensor edge_index) -> Tensor"};
+
 #undef TORCHML_CLUSTER_ARGUMENTS
 
 /// A function of the arguments of the schemas.
@@ -74,15 +78,22 @@ std::tuple<at::Tensor, at::Tensor> cluster_with_slopes_shape(ClusterInputs const
           in.vectors.new_empty_symint(in.vectors.sym_sizes())};
 }
 
+at::Tensor cluster_backward_shape(at::Tensor const& /*gradient*/, at::Tensor const& slopes,
+                                  at::Tensor const& /*edge_index*/) {
+  return slopes.new_empty_symint(slopes.sym_sizes());
+}
+
 // --- derivatives
 
 /// The derivatives cannot be differentiated again; an attempt raises an error.
-struct ClusterSlopesFunction : Function<ClusterSlopesFunction> {
+struct ClusterBackwardFunction : Function<ClusterBackwardFunction> {
   static at::Tensor forward(AutogradContext*, at::Tensor const& gradient,
                             at::Tensor const& /*vectors*/, at::Tensor const& slopes,
-                            at::Tensor const& target) {
+                            at::Tensor const& edge_index) {
     at::AutoDispatchBelowADInplaceOrView const below;
-    return gradient.index_select(0, target).unsqueeze(1) * slopes;
+    return handle<at::Tensor(at::Tensor const&, at::Tensor const&, at::Tensor const&)>(
+               kClusterBackward)
+        .call(gradient, slopes, edge_index);
   }
   static variable_list backward(AutogradContext*, variable_list const&) {
     throw Error(
@@ -98,7 +109,7 @@ struct ClusterFunction : Function<ClusterFunction> {
     at::AutoDispatchBelowADInplaceOrView const below;
     auto const [energies, slopes] =
         call_cluster<std::tuple<at::Tensor, at::Tensor>>(kClusterWithSlopes, in, nodes);
-    context->save_for_backward({vectors, slopes, in.edge_index, in.species});
+    context->save_for_backward({vectors, slopes, in.edge_index});
     context->saved_data["parameters"] = static_cast<std::int64_t>(parameters.size());
     return energies;
   }
@@ -111,10 +122,7 @@ struct ClusterFunction : Function<ClusterFunction> {
             "torchml::cluster_energies: derivatives by parameters do not exist, expected forces "
             "at most (train the model itself, not the one made for simulations)");
     variable_list all(1 + parameters + 2);
-    // Edges into nodes without energies take part, too.
-    auto const missing = saved[3].sym_size(0) - gradients[0].sym_size(0);
-    auto const gradient = at::constant_pad_nd_symint(gradients[0], {0, missing});
-    all[0] = ClusterSlopesFunction::apply(gradient, saved[0], saved[1], saved[2].select(0, 1));
+    all[0] = ClusterBackwardFunction::apply(gradients[0], saved[0], saved[1], saved[2]);
     return all;
   }
 };
@@ -134,7 +142,8 @@ at::Tensor cluster_autograd(ClusterInputs const& in, c10::SymInt const& nodes) {
 }  // namespace
 
 std::vector<Schema> const& cluster_schemas() {
-  static std::vector<Schema> const schemas = {kClusterEnergies, kClusterWithSlopes};
+  static std::vector<Schema> const schemas = {kClusterEnergies, kClusterWithSlopes,
+                                              kClusterBackward};
   return schemas;
 }
 
@@ -143,11 +152,13 @@ void implement_cluster(Libraries const& libraries) {
   libraries.cpu.impl("cluster_energies", clustered<cluster_energies, at::Tensor, std::int64_t>);
   libraries.cpu.impl("cluster_energies_with_slopes",
                      clustered<cluster_energies_with_slopes, Pair, std::int64_t>);
+  libraries.cpu.impl("cluster_energies_backward", cluster_energies_backward);
   libraries.cuda.impl("cluster_energies",
                       clustered<composite_cluster_energies, at::Tensor, c10::SymInt>);
   libraries.meta.impl("cluster_energies", clustered<cluster_shape, at::Tensor, c10::SymInt>);
   libraries.meta.impl("cluster_energies_with_slopes",
                       clustered<cluster_with_slopes_shape, Pair, c10::SymInt>);
+  libraries.meta.impl("cluster_energies_backward", cluster_backward_shape);
   libraries.autograd.impl("cluster_energies", clustered<cluster_autograd, at::Tensor, c10::SymInt>);
 }
 

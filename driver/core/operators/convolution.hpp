@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "operators/spline_kernel.hpp"
-#include "operators/terms.hpp"
 
 namespace torchml::operators {
 
@@ -41,5 +40,23 @@ torch::Tensor composite_convolution(ConvolutionInputs const& inputs, std::int64_
 ConvolutionDerivatives composite_convolution_backward(torch::Tensor const& gradient,
                                                       ConvolutionInputs const& inputs,
                                                       bool features_too);
+
+/// Numbers of rows and parts that terms refer to. Throws Error when they are no terms.
+struct Shape {
+  explicit Shape(std::vector<std::int64_t> const& numbers);
+
+  /// One row in, one out, one part, and no factor.
+  [[nodiscard]] bool single() const {
+    return terms.size() == 1 && rows_in == 1 && rows_out == 1 && parts == 1 && factors == 0;
+  }
+
+  std::vector<Term> terms;
+  std::vector<TermGroup> groups;  ///< the same terms, sorted by part and row
+  std::vector<GroupedTerm> grouped;
+  std::int64_t rows_in = 0;
+  std::int64_t rows_out = 0;
+  std::int64_t parts = 0;
+  std::int64_t factors = 0;
+};
 
 }  // namespace torchml::operators

@@ -106,24 +106,26 @@ void apply(DenseLayer<Real> const& layer, Rows<Real const> const& in, std::int64
   panels<kPanels>(layer, panel, end, in, count, times, out);
 }
 
+namespace vectors = simd::TORCHML_SIMD;
+
 /// Of a vector of doubles, which may be one number.
 template <class Real>
 TORCHML_INLINE void silu(Real const* z, Real* values, Real* slopes) {
-  using namespace simd::TORCHML_SIMD;
-  constexpr auto width = simd::TORCHML_SIMD::lanes;
+  using vectors::Vector;
+  constexpr auto width = vectors::lanes;
   double numbers[2][width];
   for (std::size_t l = 0; l < width; ++l) numbers[0][l] = z[l];
-  Vector const v = simd::TORCHML_SIMD::load(numbers[0]);
-  Vector const s = 1.0 / (1.0 + exp(min(-v, Vector(700.0))));
-  simd::TORCHML_SIMD::store(v * s, numbers[0]);
-  simd::TORCHML_SIMD::store(s * (1.0 + v * (1.0 - s)), numbers[1]);
+  Vector const v = vectors::load(numbers[0]);
+  Vector const s = 1.0 / (1.0 + vectors::exp(vectors::min(-v, Vector(700.0))));
+  vectors::store(v * s, numbers[0]);
+  vectors::store(s * (1.0 + v * (1.0 - s)), numbers[1]);
   for (std::size_t l = 0; l < width; ++l) values[l] = static_cast<Real>(numbers[0][l]);
   for (std::size_t l = 0; l < width; ++l) slopes[l] = static_cast<Real>(numbers[1][l]);
 }
 
 template <class Real>
 void silu(Real const* z, std::int64_t count, Real* values, Real* slopes) {
-  constexpr auto width = static_cast<std::int64_t>(simd::TORCHML_SIMD::lanes);
+  constexpr auto width = static_cast<std::int64_t>(vectors::lanes);
   std::int64_t k = 0;
   for (; k + width <= count; k += width) silu(z + k, values + k, slopes + k);
   if (k == count) return;

@@ -21,20 +21,14 @@ inline constexpr int kVectorBytes = 32;
 inline constexpr int kVectorBytes = 16;
 #endif
 
-template <class Real>
-struct LanesOf;
-template <>
-struct LanesOf<double> {
-  using type [[gnu::vector_size(kVectorBytes)]] = double;
+template <class Real, int n>
+struct VectorOf {
+  using type [[gnu::vector_size(n * sizeof(Real))]] = Real;
 };
-template <>
-struct LanesOf<float> {
-  using type [[gnu::vector_size(kVectorBytes)]] = float;
-};
-template <class Real>
-using Lanes = typename LanesOf<Real>::type;
 template <class Real>
 inline constexpr int lanes = kVectorBytes / sizeof(Real);
+template <class Real>
+using Lanes = typename VectorOf<Real, lanes<Real>>::type;
 
 template <class Real>
 TORCHML_INLINE Lanes<Real> load(Real const* p) {
@@ -61,6 +55,19 @@ TORCHML_INLINE void store(Lanes<Real> v, Real* p, std::int64_t count) {
   Real numbers[lanes<Real>];
   store(v, numbers);
   for (std::int64_t l = 0; l < count; ++l) p[l] = numbers[l];
+}
+
+/// The sum of n lanes: half of them to the other half, and so on.
+template <class Real, int n = lanes<Real>>
+TORCHML_INLINE Real sum_of_lanes(typename VectorOf<Real, n>::type v) {
+  if constexpr (n == 2) {
+    return v[0] + v[1];
+  } else {
+    using Half = typename VectorOf<Real, n / 2>::type;
+    Half halves[2];
+    __builtin_memcpy(halves, &v, sizeof(v));
+    return sum_of_lanes<Real, n / 2>(halves[0] + halves[1]);
+  }
 }
 
 template <int index>

@@ -7,9 +7,9 @@
 #include <atomic>
 #include <string>
 
+#include "operators/convolution.hpp"
 #include "operators/edge_order.hpp"
 #include "operators/message_kernel.hpp"
-#include "operators/terms.hpp"
 #include "torchml/common/error.hpp"
 
 namespace torchml::operators {
@@ -207,7 +207,7 @@ void check_message_gradient(torch::Tensor const& gradient, MessageInputs const& 
 }  // namespace
 
 torch::Tensor messages(MessageInputs const& inputs, std::int64_t nodes) {
-  Shape const shape(inputs.terms, "messages");
+  Shape const shape(inputs.terms);
   auto const width = check(inputs, shape);
   auto const order = order_of(inputs, nodes);
   auto const all = shape_of(inputs, shape, width, nodes);
@@ -232,7 +232,7 @@ torch::Tensor messages(MessageInputs const& inputs, std::int64_t nodes) {
 
 MessageDerivatives messages_backward(torch::Tensor const& gradient, MessageInputs const& inputs,
                                      MessageNeeds needs) {
-  Shape const shape(inputs.terms, "messages");
+  Shape const shape(inputs.terms);
   auto const width = check(inputs, shape);
   check_message_gradient(gradient, inputs, shape.rows_out * width);
   auto const order = order_of(inputs, gradient.size(0));
@@ -260,7 +260,7 @@ MessageDerivatives messages_backward(torch::Tensor const& gradient, MessageInput
 MessageTangents messages_double_backward(torch::Tensor const& gradient,
                                          MessageInputs const& inputs,
                                          MessageChanges const& changes, MessageNeeds needs) {
-  Shape const shape(inputs.terms, "messages");
+  Shape const shape(inputs.terms);
   auto const width = check(inputs, shape);
   check_message_gradient(gradient, inputs, shape.rows_out * width);
   auto const targets = gradient.size(0);
@@ -296,7 +296,7 @@ MessageTangents messages_double_backward(torch::Tensor const& gradient,
 }
 
 torch::Tensor composite_messages(MessageInputs const& inputs, std::int64_t nodes) {
-  Shape const shape(inputs.terms, "messages");
+  Shape const shape(inputs.terms);
   auto const width = check(inputs, shape);
   auto const edges = inputs.filters.size(0);
   auto const rows_of_filters =

@@ -2,8 +2,8 @@
 
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "operators/convolution.hpp"
 #include "operators/messages.hpp"
-#include "operators/terms.hpp"
 #include "torchml/common/error.hpp"
 
 namespace torchml::operators {
@@ -89,7 +89,7 @@ torch::Tensor messages_shape(torch::Tensor const& filters, Optional const& weigh
                              torch::Tensor const& /*features*/, Optional const& /*factors*/,
                              torch::Tensor const& /*edge_index*/, torch::Tensor const& /*order*/,
                              at::IntArrayRef terms, c10::SymInt nodes) {
-  Shape const shape(terms.vec(), "messages");
+  Shape const shape(terms.vec());
   auto const columns = weight ? weight->sym_size(0) : filters.sym_size(1);
   return filters.new_empty_symint({std::move(nodes), columns / shape.parts * shape.rows_out});
 }
@@ -103,7 +103,7 @@ MessageDerivatives messages_backward_shape(
                               : filters.new_empty({0});
   };
   return {like(true, filters), like(weight_too, weight), like(features_too, features),
-          like(Shape(terms.vec(), "messages").factors > 0, factors)};
+          like(Shape(terms.vec()).factors > 0, factors)};
 }
 
 MessageTangents messages_double_backward_shape(

@@ -144,7 +144,7 @@ torch::Tensor convolution_shape(torch::Tensor const& /*r*/, torch::Tensor const&
                                 Factors const& /*factors*/, torch::Tensor const& table,
                                 torch::Tensor const& /*edge_index*/, torch::Tensor const& /*order*/,
                                 double /*cutoff*/, at::IntArrayRef terms, c10::SymInt nodes) {
-  Shape const shape(terms.vec(), "convolution");
+  Shape const shape(terms.vec());
   auto const width = table.sym_size(1) / shape.parts;
   return features.new_empty_symint({std::move(nodes), width * shape.rows_out});
 }
@@ -153,7 +153,7 @@ ConvolutionDerivatives convolution_backward_shape(
     torch::Tensor const& /*gradient*/, torch::Tensor const& r, torch::Tensor const& features,
     Factors const& factors, torch::Tensor const& /*table*/, torch::Tensor const& /*edge_index*/,
     torch::Tensor const& /*order*/, double /*cutoff*/, at::IntArrayRef terms, bool features_too) {
-  bool const any = Shape(terms.vec(), "convolution").factors > 0;
+  bool const any = Shape(terms.vec()).factors > 0;
   // new_empty rather than empty_like: the results are contiguous.
   return {r.new_empty_symint(r.sym_sizes()),
           features_too ? features.new_empty_symint(features.sym_sizes()) : features.new_empty({0}),

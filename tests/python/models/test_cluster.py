@@ -266,6 +266,17 @@ def test_gradients_are_differences():
     )
 
 
+def test_units_that_are_saturated():
+    inputs = case()
+    inputs = dataclasses.replace(inputs, layers=[1e3 * one for one in inputs.layers])
+    for one, other in zip(
+        energies_and_gradient(fused, inputs),
+        energies_and_gradient(written_out, inputs),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-12 * float(other.abs().max()))
+
+
 def test_threads_change_no_bit():
     inputs = case(count=700, nodes=700, edges=4000, species=2)
 
@@ -350,6 +361,7 @@ def test_traced_with_its_gradient_for_any_number_of_atoms():
     )
     called = {str(node.target) for node in graph.graph.nodes}
     assert "torchml.cluster_energies_with_slopes.default" in called
+    assert "torchml.cluster_energies_backward.default" in called
     assert "torchml.density.default" not in called
     inputs = (large.vectors, large.species, large.edge_index)
     for one, other in zip(graph(*inputs), model(*inputs), strict=True):
@@ -432,7 +444,7 @@ def test_derivatives_by_parameters_are_refused():
     [
         (lambda c: {"vectors": c.vectors.float()}, r"vectors does not fit, expected float64"),
         (lambda c: {"species": c.species[1:]}, r"species does not fit, expected int64 \[41\]"),
-        (lambda c: {"species": c.species + 1}, "node .* has species 2, expected 0 to 1"),
+        (lambda c: {"species": c.species + 1}, "atom .* has element 2, expected 0 to 1"),
         (lambda c: {"core": c.core[:1]}, r"core does not fit, expected float64 \[2, 2\]"),
         (lambda c: {"weights": c.weights.float()}, "weights does not fit"),
         (lambda c: {"table": c.table[:4]}, r"the form \[intervals \+ 5, N\]"),
@@ -440,6 +452,7 @@ def test_derivatives_by_parameters_are_refused():
         (lambda c: {"bias": c.bias[1:]}, "bias does not fit"),
         (lambda c: {"coefficients": c.coefficients[:, 1:]}, "coefficients does not fit"),
         (lambda c: {"terms": c.terms.long()}, "not an i32 tensor"),
+        (lambda c: {"terms": c.terms.repeat(1, 2)}, "a degree from 1 to 4"),
         (lambda c: {"terms": c.terms + 7}, "a term belongs to output 7, expected 0 to 1"),
         (lambda c: {"terms": c.terms - (c.terms == -1).int()}, "has the factor -2"),
         (lambda c: {"lmax": 1, "mix": c.mix[1:]}, "has the factor .*, expected 0 to 3"),
