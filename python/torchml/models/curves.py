@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 
 class Curves(torch.autograd.Function):
@@ -27,18 +26,30 @@ class Curves(torch.autograd.Function):
 
 
 class Slopes(torch.autograd.Function):
-    """The derivative by r of sum(gradient * functions), [E]; differentiable once."""
+    """The derivative by r of sum(gradient * functions): [E]."""
 
     @staticmethod
     def forward(
         ctx: Any, r: Tensor, slopes: Tensor, curvatures: Tensor, gradient: Tensor
     ) -> Tensor:
-        ctx.save_for_backward(slopes, curvatures, gradient)
+        ctx.save_for_backward(r, slopes, curvatures, gradient)
         return (gradient * slopes).sum(1)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *changes: Any) -> Any:
-        slopes, curvatures, gradient = ctx.saved_tensors
-        to_r = changes[0] * (gradient * curvatures).sum(1)
-        return to_r, None, None, changes[0].unsqueeze(1) * slopes
+        to_r, to_gradient = Curvatures.apply(*ctx.saved_tensors, changes[0])
+        return to_r, None, None, to_gradient
+
+
+class Curvatures(torch.autograd.Function):
+    """The derivatives of `change * Slopes` by r [E] and by the gradient [E, K]."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, r: Tensor, slopes: Tensor, curvatures: Tensor, gradient: Tensor, change: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return change * (gradient * curvatures).sum(1), change.unsqueeze(1) * slopes
+
+    @staticmethod
+    def backward(ctx: Any, *changes: Any) -> Any:
+        raise RuntimeError("third derivatives of radial functions do not exist, expected two")

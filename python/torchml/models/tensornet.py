@@ -108,7 +108,7 @@ def _by_operator(kind: str, a: Tensor, b: Tensor, scale: float = 1.0) -> Tensor:
     sums: Tensor = torch.ops.torchml.messages(
         a.flatten(1), None, b.flatten(1), (scale * factors).expand(n, -1), index, order, terms, n
     )
-    return sums.view(n, -1, width)
+    return sums.view(n, sums.size(1) // width, width)
 
 
 def symmetric_product(a: Tensor, b: Tensor) -> Tensor:
