@@ -9,6 +9,10 @@ same network     the same module, trained by this package on the same staged gra
 staged           SchNet of this package on staged graphs
 minimum image    SchNet of this package without ghosts, with the same energies: the default
 
+Then the networks TensorNet and PaiNN with their defaults and a cutoff of 5 Å, on the same data, in
+float64 and float32. `--against PYTHON` also times them with the torchml of another interpreter: an
+earlier version, in turn, with the same seeds; then the losses of the last steps must agree.
+
 CPU time is that of the training process, without KLIFF's loader, which is another process. Without
 KLIFF only the others are timed. Then many epochs show whether memory grows, and structures of 64 to
 4,096 atoms, one per step, show how the cost depends on the number of edges.
@@ -22,6 +26,7 @@ import sys
 import tempfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ase import Atoms
@@ -42,6 +47,11 @@ CASES = {
     "staged": "staged",
     "minimum_image": "minimum image",
 }
+NETWORKS = {
+    f"{name}:{dtype}": f"{label}, {dtype}"
+    for name, label in (("tensornet", "TensorNet"), ("painn", "PaiNN"))
+    for dtype in ("float64", "float32")
+}
 CONFIGURATIONS, BATCH, EPOCHS = 16, 8, 3
 WARM_UP = 2  # steps
 CELLS = (2, 3, 4, 5, 6, 8)  # 64 to 4,096 atoms
@@ -49,16 +59,19 @@ LONG = 60  # epochs of the memory test
 SETTLED = 20  # epochs after which it must not grow
 ROUNDS = 3
 TARGET = 5.0  # times as fast as KLIFF
+TARGET_AGAINST = 3.0  # times as fast as the version before `torchml::messages`
+AGREEMENT = 1e-3  # of the losses of two versions after the same steps, relative
 GROWTH = 5.0  # % by which memory may grow from then on: the allocator takes large pieces
 EXPONENT = (0.8, 1.1)  # of the cost over the number of edges
 
 
-@dataclass(frozen=True)
+@dataclass
 class Timing:
     """CPU time of the steps of one case, s, of all rounds."""
 
     case: str
     steps: list[float] = field(default_factory=list)
+    loss: float = 0.0  # of the last step
 
     @property
     def rate(self) -> float:
@@ -80,22 +93,37 @@ def main() -> int:
     options = parse_options()
     console = Console()
     cases = [Timing(name) for name in CASES if name != "kliff" or has_kliff()]
+    networks = [Timing(name) for name in NETWORKS]
+    earlier = [Timing(name) for name in NETWORKS] if options.against else []
     growth: list[Growth] = []
+    memory: list[float] = []
+    if options.networks:
+        cases = []
     try:
         with progress_bar(console) as progress, tempfile.TemporaryDirectory() as scratch:
-            task = progress.add_task("", total=len(cases) * options.rounds + 1 + len(CELLS))
+            rest = 0 if options.networks else 1 + len(CELLS)
+            total = options.rounds * len(cases + networks + earlier) + rest
+            task = progress.add_task("", total=total)
             folder = Path(scratch) / "data"
             write_silicon(folder, cells=2, count=CONFIGURATIONS)
             for _ in range(options.rounds):
                 for case in cases:
                     progress.update(task, description=CASES[case.case])
-                    result = work(case.case, folder, BATCH, EPOCHS)
-                    case.steps.extend(result["steps"][WARM_UP:])
+                    add_steps(case, folder)
                     progress.advance(task)
-            progress.update(task, description=f"memory over {LONG} epochs")
-            memory = work("minimum_image", folder, BATCH, LONG)["memory"]
-            progress.advance(task)
-            for cells in CELLS:
+                for number, network in enumerate(networks):
+                    progress.update(task, description=NETWORKS[network.case])
+                    add_steps(network, folder)
+                    progress.advance(task)
+                    if earlier:
+                        add_steps(earlier[number], folder, options.against)
+                        require_agreement(network, earlier[number])
+                        progress.advance(task)
+            if not options.networks:
+                progress.update(task, description=f"memory over {LONG} epochs")
+                memory = work("minimum_image", folder, BATCH, LONG)["memory"]
+                progress.advance(task)
+            for cells in () if options.networks else CELLS:
                 progress.update(task, description=f"{8 * cells**3} atoms")
                 one = Path(scratch) / f"{cells}"
                 write_silicon(one, cells, count=1)
@@ -106,19 +134,25 @@ def main() -> int:
     except TorchMLError as error:
         print(f"training.py: {error}", file=sys.stderr)
         return 1
-    console.print(speed_table(cases, options.rounds))
-    console.print("")
-    console.print(growth_table(growth))
-    console.print("")
-    console.print(memory_line(memory))
+    if cases:
+        console.print(speed_table(cases, options.rounds))
+        console.print("")
+    console.print(network_table(networks, earlier))
+    if growth:
+        console.print("")
+        console.print(growth_table(growth))
+        console.print("")
+        console.print(memory_line(memory))
     path = options.output / "training.json"
     write_json(
         {
             "machine": machine(),
             "speed": [asdict(case) | {"rate": case.rate} for case in cases],
+            "networks": [asdict(case) | {"rate": case.rate} for case in networks],
+            "earlier": [asdict(case) | {"rate": case.rate} for case in earlier],
             "memory": memory,
             "growth": [asdict(one) for one in growth],
-            "exponent": exponent(growth),
+            "exponent": exponent(growth) if growth else None,
         },
         path,
     )
@@ -131,6 +165,8 @@ def parse_options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--networks", action="store_true", help="time TensorNet and PaiNN alone")
+    parser.add_argument("--against", metavar="PYTHON", help="interpreter with an earlier torchml")
     return parse_with_common_options(parser, rounds=ROUNDS, result="training.json")
 
 
@@ -139,11 +175,31 @@ def has_kliff() -> bool:
     return importlib.util.find_spec("kliff") is not None
 
 
-def work(case: str, folder: Path, batch_size: int, epochs: int) -> dict[str, list[float]]:
+def work(
+    case: str, folder: Path, batch_size: int, epochs: int, python: str = sys.executable
+) -> dict[str, Any]:
     """Train in a new process, on one thread."""
-    command = [sys.executable, str(WORKER), case, str(folder), str(batch_size), str(epochs)]
+    command = [python, str(WORKER), case, str(folder), str(batch_size), str(epochs)]
+    if python != sys.executable:  # the other interpreter has a torchml of its own
+        command = ["env", "-u", "PYTHONPATH", *command]
     (result,) = objects(command)
     return result
+
+
+def add_steps(timing: Timing, folder: Path, python: str = sys.executable) -> None:
+    """Add the steps of one training."""
+    result = work(timing.case, folder, BATCH, EPOCHS, python)
+    timing.steps.extend(result["steps"][WARM_UP:])
+    timing.loss = result["loss"]
+
+
+def require_agreement(network: Timing, earlier: Timing) -> None:
+    """Raise an error unless two versions learned the same."""
+    if not abs(network.loss / earlier.loss - 1) < AGREEMENT:
+        raise TorchMLError(
+            f"the loss of {NETWORKS[network.case]} is {network.loss} after the last step, and "
+            f"{earlier.loss} with the earlier version, expected the same"
+        )
 
 
 def write_silicon(folder: Path, cells: int, count: int) -> None:
@@ -186,6 +242,24 @@ def speed_table(cases: list[Timing], rounds: int) -> Table:
             ratio,
             f"> {TARGET:g}" if case.case == "minimum_image" else "",
         )
+    return table
+
+
+def network_table(networks: list[Timing], earlier: list[Timing]) -> Table:
+    """Steps per second of networks, and how they compare with an earlier version."""
+    table = new_table(
+        f"Networks, 5 Å: 64 atoms, {BATCH} configurations a step, one thread",
+        ["network"],
+        ["step/ms", "steps/s", "earlier step/ms", "times as fast", "target"],
+        "CPU time, medians of all steps; earlier: the version of --against.",
+    )
+    for number, network in enumerate(networks):
+        ours = float(np.median(network.steps))
+        row = [NETWORKS[network.case], f"{1000 * ours:.1f}", f"{1 / ours:.2f}"]
+        if earlier:
+            theirs = float(np.median(earlier[number].steps))
+            row += [f"{1000 * theirs:.1f}", f"{theirs / ours:.2f}", f"> {TARGET_AGAINST:g}"]
+        table.add_row(*row, *[""] * (6 - len(row)))
     return table
 
 

@@ -3,7 +3,7 @@
     python worker.py CASE FOLDER BATCH_SIZE EPOCHS
 
 trains on the files of a folder and prints one JSON object: CPU time of each step (s), the memory
-of the process after each epoch (MB), and the edges of a step.
+of the process after each epoch (MB), the edges of a step, and the loss of the last step.
 """
 
 from __future__ import annotations
@@ -27,12 +27,14 @@ from kliff_schnet import CUTOFF, FEATURES, GAUSSIANS, LAYERS, KliffSchNet
 
 from torchml.data.module import DataModule
 from torchml.data.splits import Split
-from torchml.models import SchNet
+from torchml.models import PaiNN, SchNet, TensorNet
 from torchml.models.staged import StagedModel
 from torchml.training import S2EF, Normalization
 
 INPUTS = ["z", "coords", *[f"edge_index{k}" for k in range(LAYERS)], "contributions"]
 FORCE_WEIGHT = 10.0
+NETWORKS = {"tensornet": TensorNet, "painn": PaiNN}
+NETWORK_CUTOFF = 5.0  # Å, that of a training without a network of its own
 
 
 class Clock(L.Callback):
@@ -41,6 +43,10 @@ class Clock(L.Callback):
     def __init__(self) -> None:
         self.starts: list[float] = []
         self.memory: list[float] = []
+        self.loss = float("nan")
+
+    def on_train_batch_end(self, trainer: Any, task: Any, outputs: Any, *arguments: Any) -> None:
+        self.loss = float(outputs["loss"])
 
     def on_train_batch_start(self, *arguments: Any) -> None:
         self.starts.append(time.process_time())
@@ -56,11 +62,17 @@ class Clock(L.Callback):
 
 
 def ours(case: str, folder: str, batch_size: int, epochs: int) -> tuple[Clock, int]:
-    """Train with this package, SchNet or the network that KLIFF trains."""
+    """Train with this package: a network with its defaults, or that of the comparison with KLIFF.
+
+    A case `network:dtype` is a network in that float type.
+    """
     torch.manual_seed(0)
+    name, _, dtype = case.partition(":")
     model: Any = SchNet(
         ["Si"], cutoff=CUTOFF, layers=LAYERS, features=FEATURES, gaussians=GAUSSIANS
     )
+    if name in NETWORKS:
+        model = NETWORKS[name](["Si"], cutoff=NETWORK_CUTOFF, dtype=dtype)
     if case == "same":
         model = StagedModel(KliffSchNet(), ["Si"], CUTOFF, LAYERS)
     task = S2EF(
@@ -77,7 +89,7 @@ def ours(case: str, folder: str, batch_size: int, epochs: int) -> tuple[Clock, i
         train=folder,
         split=Split(),
         batch_size=batch_size,
-        graphs="minimum_image" if case == "minimum_image" else "staged",
+        graphs="minimum_image" if case == "minimum_image" or name in NETWORKS else "staged",
     )
     clock = Clock()
     L.Trainer(
@@ -149,7 +161,8 @@ def main() -> int:
     except Exception:
         traceback.print_exc()
         return 1
-    print(json.dumps({"steps": clock.steps, "memory": clock.memory, "edges": edges}))
+    result = {"steps": clock.steps, "memory": clock.memory, "edges": edges, "loss": clock.loss}
+    print(json.dumps(result))
     return 0
 
 

@@ -118,12 +118,12 @@ void add_tiles(Convolution<Real> const& all, EdgeList const& by_target, Real con
 
 Shape::Shape(std::vector<std::int64_t> const& numbers) {
   if (numbers.empty() || numbers.size() % 4 != 0)
-    refuse("there are " + std::to_string(numbers.size()) +
-           " numbers of terms, expected four for each");
+    throw Error("torchml: there are " + std::to_string(numbers.size()) +
+                " numbers of terms, expected four for each");
   for (std::size_t k = 0; k < numbers.size(); k += 4) {
     Term const term{numbers[k], numbers[k + 1], numbers[k + 2], numbers[k + 3]};
     if (std::min({term.out, term.in, term.part}) < 0 || term.factor < -1)
-      refuse("a term has a negative row or part, expected numbers from 0");
+      throw Error("torchml: a term has a negative row or part, expected numbers from 0");
     rows_out = std::max(rows_out, term.out + 1);
     rows_in = std::max(rows_in, term.in + 1);
     parts = std::max(parts, term.part + 1);

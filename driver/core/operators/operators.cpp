@@ -8,6 +8,7 @@
 #include "operators/convolution.hpp"
 #include "operators/density_registration.hpp"
 #include "operators/edge_order.hpp"
+#include "operators/messages_registration.hpp"
 #include "operators/products_registration.hpp"
 #include "operators/schema.hpp"
 #include "operators/segment_sum.hpp"
@@ -45,7 +46,8 @@ constexpr Schema kSegmentSum = {"torchml::segment_sum",
 std::vector<Schema> schemas() {
   std::vector<Schema> all = {kEdgeOrder,           kSpline,    kSplineBackward, kConvolution,
                              kConvolutionBackward, kSegmentSum};
-  for (auto const& more : {cluster_schemas(), density_schemas(), products_schemas()})
+  for (auto const& more :
+       {cluster_schemas(), density_schemas(), messages_schemas(), products_schemas()})
     all.insert(all.end(), more.begin(), more.end());
   return all;
 }
@@ -354,6 +356,7 @@ void register_operators() {
     Libraries const libraries{cpu, cuda, meta, autograd};
     implement_cluster(libraries);
     implement_density(libraries);
+    implement_messages(libraries);
     implement_products(libraries);
     return true;
   }();

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import linear, silu
 
 from torchml.models.base import FeatureModel
-from torchml.models.radial import EnvelopedBessel, LinearFilter, lengths
+from torchml.models.radial import EnvelopedBessel, LinearFilter, has_kernels, polar
 
 
 class Message(torch.nn.Module):
@@ -54,16 +54,16 @@ class Message(torch.nn.Module):
         Shapes: s [M, F], v [M, 3, F], basis [E, ...], unit [E, 3, 1], edge_index [2, E]; result
         [n_out, F] and [n_out, 3, F].
         """
-        if self.filter.compressed:
+        if self.filter.compressed or (order is not None and has_kernels(s)):
             features = self.source_out(silu(self.source_in(s)))
             if not self.first:
-                carried = features[:, 2 * self.features :].unsqueeze(1) * v
-                features = torch.cat([features[:, : 2 * self.features], carried.flatten(1)], 1)
+                kept, b = features.split([2 * self.features, self.features], 1)
+                features = torch.cat([kept, (b.unsqueeze(1) * v).flatten(1)], 1)
             sums = self.filter.convolve(
                 basis, features, unit.squeeze(2), edge_index, order, self.terms, n_out
             )
-            moved = sums[:, self.features :].view(n_out, 3, self.features)
-            return sums[:, : self.features], moved
+            ds, dv = sums.split([self.features, 3 * self.features], 1)
+            return ds, dv.reshape(n_out, 3, self.features)
         source, target = edge_index[0], edge_index[1]
         phi = self.source_out(silu(self.source_in(s))).split(self.features, 1)
         weights = self.filter.weight.split(self.features, 0)
@@ -180,12 +180,12 @@ class PaiNN(FeatureModel):
         node_counts: list[int],
         edge_counts: list[int],
     ) -> Tensor:
-        r = lengths(edge_vectors)
+        r, directions = polar(edge_vectors)
         # The last column is the bias of the filters: like the others it vanishes at the cutoff.
         basis, order = self.bessel(r), self.bessel.order(edge_index, species.size(0))
 
         s: Tensor = self.embedding(species)
-        unit = (edge_vectors / r.unsqueeze(1)).to(s.dtype).unsqueeze(2)
+        unit = directions.to(s.dtype).t().contiguous().unsqueeze(2)
         v = s.new_zeros([0, 3, s.size(1)])
         for k, block in enumerate(self.blocks):
             n, nodes = edge_counts[-1 - k], node_counts[-2 - k]

@@ -1,15 +1,29 @@
 """Functions of the distance: basis functions, and envelopes that vanish at the cutoff."""
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+import torchml._core  # registers the operators  # noqa: F401
+from torchml.models.curves import Curves
+
 
 def lengths(vectors: Tensor) -> Tensor:
     """Return the lengths [E] of vectors [E, 3]; no vector may be zero."""
     return vectors.square().sum(1).sqrt()
+
+
+def polar(vectors: Tensor) -> tuple[Tensor, Tensor]:
+    """Return lengths [E] and unit vectors [3, E] of vectors [E, 3]; no vector may be zero.
+
+    Sums over three components, which derivatives contain, are fast where edges are side by side.
+    """
+    columns = vectors.t().contiguous()
+    r = columns.square().sum(0).sqrt()
+    return r, columns / r
 
 
 def cosine_envelope(r: Tensor, cutoff: float) -> Tensor:
@@ -27,6 +41,33 @@ def polynomial_envelope(r: Tensor, cutoff: float) -> Tensor:
     """
     x = (r / cutoff).clamp(max=1.0)
     return 1.0 + x.pow(6) * (x * (48.0 - 21.0 * x) - 28.0)
+
+
+def has_kernels(x: Tensor) -> bool:
+    """Return whether `torchml::messages` sums messages of such features: in Python.
+
+    Archives without splines load with torch alone, and compilers fuse torch's own operations.
+    """
+    if not torch.jit.is_scripting():  # type: ignore[attr-defined]
+        return type(x) is Tensor or type(x) is torch.nn.Parameter  # a compiler has a subclass
+    return False
+
+
+class Filters(NamedTuple):
+    """Functions of the distance: values, or values @ weight^T, times the envelope.
+
+    values [E, K] or [E, inputs]; weight [K, inputs] or None; envelope [E, 1] or None.
+    """
+
+    values: Tensor
+    weight: Tensor | None = None
+    envelope: Tensor | None = None
+
+
+def with_bias(values: Tensor, weight: Tensor, bias: Tensor, envelope: Tensor) -> Filters:
+    """Return (values @ weight^T + bias) * envelope, with the bias as a column of the weight."""
+    inputs = torch.cat([values * envelope, envelope], 1)
+    return Filters(inputs, torch.cat([weight, bias.unsqueeze(1)], 1))
 
 
 class Expansion(torch.nn.Module):
@@ -52,6 +93,9 @@ class Expansion(torch.nn.Module):
 
     def order(self, edge_index: Tensor, nodes: int) -> Tensor:
         """Return the order of the edges for `RadialFunction.convolve`, once for all layers."""
+        if not torch.jit.is_scripting() and has_kernels(edge_index):  # type: ignore[attr-defined]
+            order: Tensor = torch.ops.torchml.edge_order(edge_index, nodes)
+            return order
         return edge_index
 
 
@@ -72,6 +116,36 @@ class RadialFunction(torch.nn.Module):
         """[E, ...] -> [E, K]"""
         raise NotImplementedError
 
+    def filters(self, expansion: Tensor) -> Filters:
+        """Return the functions in the form in which `torchml::messages` takes them fastest."""
+        return Filters(self.forward(expansion))
+
+    def _messages(
+        self,
+        expansion: Tensor,
+        features: Tensor,
+        factors: Tensor | None,
+        edge_index: Tensor,
+        order: Tensor,
+        terms: list[int],
+        nodes: int,
+    ) -> Tensor:
+        """What `convolve` does, by the operator."""
+        filters = self.filters(expansion)
+        if filters.envelope is not None:
+            # Cheaper than a product with all filters: the operator differentiates by factors too.
+            if factors is None:
+                factors, terms = filters.envelope, [*terms]
+                terms[3::4] = [0] * (len(terms) // 4)
+            else:
+                columns = factors.size(1)
+                terms = [columns if k % 4 == 3 and v < 0 else v for k, v in enumerate(terms)]
+                factors = torch.cat([factors * filters.envelope, filters.envelope], 1)
+        sums: Tensor = torch.ops.torchml.messages(
+            filters.values, filters.weight, features, factors, edge_index, order, terms, nodes
+        )
+        return sums
+
     def convolve(
         self,
         expansion: Tensor,
@@ -90,7 +164,7 @@ class RadialFunction(torch.nn.Module):
             result[t, out] += function[part](r_e) * factors[e, factor] * features[s, in]
 
         A factor of -1 means no factor. The K functions are `parts * F`, F functions for each part.
-        A spline does this without an array [E, F].
+        A spline, and the operator where `has_kernels`, do this without an array [E, rows * F].
 
         Args:
             expansion: [E, ...], of the first E edges.
@@ -99,6 +173,8 @@ class RadialFunction(torch.nn.Module):
             edge_index: i64 [2, E].
             order: `Expansion.order` of all edges; may be None without splines.
         """
+        if not torch.jit.is_scripting() and order is not None and has_kernels(features):  # type: ignore[attr-defined]
+            return self._messages(expansion, features, factors, edge_index, order, terms, nodes)
         source, target = edge_index[0], edge_index[1]
         filters = self.forward(expansion)
         if terms == [0, 0, 0, -1]:
@@ -128,6 +204,12 @@ class LinearFilter(RadialFunction, torch.nn.Linear):
         if self.bias is None:
             return linear(expansion, self.weight)
         return linear(expansion[:, :-1], self.weight, self.bias) * expansion[:, -1:]
+
+    def filters(self, expansion: Tensor) -> Filters:
+        if self.bias is None:
+            return Filters(expansion, self.weight)
+        functions, envelope = expansion.split([expansion.size(1) - 1, 1], 1)
+        return with_bias(functions, self.weight, self.bias, envelope)
 
 
 class Gaussians(torch.nn.Module):
@@ -192,9 +274,35 @@ class EnvelopedBessel(Expansion, Bessel):
         self.times_envelope = times_envelope
 
     def forward(self, r: Tensor) -> Tensor:
+        if not torch.jit.is_scripting() and has_kernels(r):  # type: ignore[attr-defined]
+            return self.curves(r.to(self.wavenumbers.dtype))
         distance = r.to(self.wavenumbers.dtype).unsqueeze(1)
         envelope = polynomial_envelope(distance, self.cutoff)
         basis = torch.sin(distance * self.wavenumbers) * (self.norm / distance)
         if self.times_envelope:
             basis = basis * envelope
         return torch.cat([basis, envelope], 1)
+
+    def curves(self, r: Tensor) -> Tensor:
+        """Return the same with derivatives in closed form."""
+        with torch.no_grad():
+            distance = r.unsqueeze(1)
+            inverse, phase = distance.reciprocal(), distance * self.wavenumbers
+            basis = torch.sin(phase) * (self.norm / distance)
+            slope = (self.norm * self.wavenumbers * torch.cos(phase) - basis) * inverse
+            curvature = -self.wavenumbers.square() * basis - 2.0 * slope * inverse
+            x = (distance / self.cutoff).clamp(max=1.0)
+            envelope = polynomial_envelope(distance, self.cutoff)
+            fall = x.pow(4) * (1.0 - x) * (-168.0 / self.cutoff)
+            envelope_slope = fall * x * (1.0 - x)
+            envelope_curvature = fall * (5.0 - 7.0 * x) / self.cutoff
+            if self.times_envelope:
+                curvature = (
+                    curvature * envelope + 2.0 * slope * envelope_slope + basis * envelope_curvature
+                )
+                slope = slope * envelope + basis * envelope_slope
+                basis = basis * envelope
+            columns = (basis, envelope), (slope, envelope_slope), (curvature, envelope_curvature)
+            values, slopes, curvatures = (torch.cat(pair, 1) for pair in columns)
+        curves: Tensor = Curves.apply(r, values, slopes, curvatures)
+        return curves

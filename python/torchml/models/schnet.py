@@ -15,7 +15,8 @@ from torch.nn.functional import linear, softplus
 from torchml.models.base import FeatureModel, float_type, per_node
 from torchml.models.names import keep_names
 from torchml.models.perceptron import shifted_softplus
-from torchml.models.radial import EnvelopedGaussians, RadialFunction, lengths
+from torchml.models.radial import EnvelopedGaussians, RadialFunction, lengths, with_bias
+from torchml.models.radial import Filters as RadialFilters
 
 
 class Filters(RadialFunction):
@@ -27,11 +28,21 @@ class Filters(RadialFunction):
         self.filter_out = torch.nn.Linear(filters, filters)
 
     def forward(self, expansion: Tensor) -> Tensor:
-        # The shift of the activation is part of the bias: that saves one pass over the edges.
-        out = self.filter_out
-        bias = out.bias - math.log(2.0) * out.weight.sum(1)
-        hidden = softplus(self.filter_in(expansion[:, :-1]))
-        return linear(hidden, out.weight, bias) * expansion[:, -1:]
+        return self.bare(expansion[:, :-1]) * expansion[:, -1:]
+
+    def bare(self, gaussians: Tensor) -> Tensor:
+        """Return the functions without the envelope: [E, R] -> [E, K]"""
+        bias = self.shifted_bias()
+        return linear(softplus(self.filter_in(gaussians)), self.filter_out.weight, bias)
+
+    def shifted_bias(self) -> Tensor:
+        """Return the bias with the shift of the activation: that saves one pass over the edges."""
+        return self.filter_out.bias - math.log(2.0) * self.filter_out.weight.sum(1)
+
+    def filters(self, expansion: Tensor) -> RadialFilters:
+        gaussians, envelope = expansion.split([expansion.size(1) - 1, 1], 1)
+        hidden = softplus(self.filter_in(gaussians))
+        return with_bias(hidden, self.filter_out.weight, self.shifted_bias(), envelope)
 
 
 class Interaction(torch.nn.Module):

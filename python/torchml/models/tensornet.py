@@ -11,20 +11,30 @@ so that a filter, which is one number per part, multiplies rows, and become matr
 tensors are multiplied with one another.
 """
 
+import functools
+
 import torch
 from torch import Tensor
 from torch.nn.functional import silu
 
 from torchml.models.base import FeatureModel, float_type
 from torchml.models.perceptron import perceptron
-from torchml.models.radial import EnvelopedBessel, LinearFilter, RadialFunction, lengths
+from torchml.models.radial import (
+    EnvelopedBessel,
+    Filters,
+    LinearFilter,
+    RadialFunction,
+    has_kernels,
+    polar,
+    with_bias,
+)
 
 _PART_OF_ROW = [0, 1, 1, 1, 2, 2, 2, 2, 2]
 
 
 def rows_of_directions(unit: Tensor) -> Tensor:
-    """The tensors of unit vectors: 1, the vector, and u (x) u - 1/3. [E, 3] -> [E, 9]"""
-    x, y, z = unit[:, 0], unit[:, 1], unit[:, 2]
+    """The tensors of unit vectors: 1, the vector, and u (x) u - 1/3. [3, E] -> [E, 9]"""
+    x, y, z = unit.unbind(0)
     third = 1.0 / 3.0
     rows = [torch.ones_like(x), x, y, z, x * x - third, y * y - third, x * y, x * z, y * z]
     return torch.stack(rows, 1)
@@ -48,11 +58,10 @@ def to_rows(m: Tensor) -> Tensor:
     return torch.cat([ends[:, :1], halves[:, :3], ends[:, 1:], halves[:, 3:]], 1)
 
 
-def squares(rows: Tensor) -> Tensor:
-    """Squared Frobenius norms of the three parts. [M, 9, F] -> [M, 3, F]"""
-    i, a, s, t = rows[:, 0], rows[:, 1:4], rows[:, 4:6], rows[:, 6:]
+def _squares(rows: Tensor) -> Tensor:
+    i, a, s, t = rows.split([1, 3, 2, 3], 1)
     trace_free = s.square().sum(1) + s.sum(1).square() + 2.0 * t.square().sum(1)
-    return torch.stack([3.0 * i.square(), 2.0 * a.square().sum(1), trace_free], 1)
+    return torch.stack([3.0 * i.square().squeeze(1), 2.0 * a.square().sum(1), trace_free], 1)
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
@@ -62,9 +71,83 @@ def product(a: Tensor, b: Tensor) -> Tensor:
     return torch.addcmul(c, a[:, :, 2].unsqueeze(2), b[:, 2].unsqueeze(1))
 
 
+@functools.cache
+@torch.inference_mode(False)  # tensors that are kept must be fit for training
+@torch.no_grad()
+def _terms_of(kind: str, dtype: torch.dtype, device: torch.device) -> tuple[list[int], Tensor]:
+    """A function of pairs of tensors as terms of `torchml::messages`, and factors [1, values].
+
+    A row of the result is a sum of rows of A times rows of B, as pairs of tensors show that have
+    one row each.
+    """
+    rows = torch.eye(9, dtype=torch.float64).unsqueeze(2)
+    a, b = rows.repeat_interleave(9, 0), rows.repeat(9, 1, 1)
+    if kind == "product":
+        left, right = to_matrices(a), to_matrices(b)
+        table = to_rows(product(left, right) + product(right, left))
+    else:  # squares(A + B) = squares(A) + squares(B) + 2 (A, B)
+        table = 0.5 * (_squares(a + b) - _squares(a) - _squares(b))
+        if kind == "norm":
+            table = table.sum(1, keepdim=True)
+    table = table.view(9, 9, -1)
+    values = sorted({round(float(value), 12) for value in table.flatten()} - {0.0})
+    terms: list[int] = []
+    for left_row, right_row, out in torch.nonzero(table.abs() > 1e-9).tolist():
+        value = round(float(table[left_row, right_row, out]), 12)
+        terms += [out, right_row, left_row, values.index(value)]
+    exact = [round(3 * value) / 3 for value in values]
+    return terms, torch.tensor([exact], dtype=dtype, device=device)
+
+
+def _by_operator(kind: str, a: Tensor, b: Tensor, scale: float = 1.0) -> Tensor:
+    """scale * function(A, B): messages from each atom to itself, with A as the filters."""
+    n, width = a.size(0), a.size(2)
+    terms, factors = _terms_of(kind, a.dtype, a.device)
+    index = torch.arange(n, device=a.device).expand(2, n)
+    order = torch.ops.torchml.edge_order(index, n)
+    sums: Tensor = torch.ops.torchml.messages(
+        a.flatten(1), None, b.flatten(1), (scale * factors).expand(n, -1), index, order, terms, n
+    )
+    return sums.view(n, sums.size(1) // width, width)
+
+
+def symmetric_product(a: Tensor, b: Tensor) -> Tensor:
+    """A B + B A of each feature. [M, 9, F] twice -> [M, 9, F]
+
+    The sum of both orders keeps even and odd parts separate: the energy is invariant under
+    reflections.
+    """
+    if not torch.jit.is_scripting() and has_kernels(a):  # type: ignore[attr-defined]
+        return _by_operator("product", a, b)
+    left, right = to_matrices(a), to_matrices(b)
+    return to_rows(product(left, right) + product(right, left))
+
+
+def square(a: Tensor) -> Tensor:
+    """A A of each feature. [M, 9, F] -> [M, 9, F]"""
+    if not torch.jit.is_scripting() and has_kernels(a):  # type: ignore[attr-defined]
+        return _by_operator("product", a, a, 0.5)
+    matrix = to_matrices(a)
+    return to_rows(product(matrix, matrix))
+
+
+def squares(rows: Tensor) -> Tensor:
+    """Squared Frobenius norms of the three parts. [M, 9, F] -> [M, 3, F]"""
+    if not torch.jit.is_scripting() and has_kernels(rows):  # type: ignore[attr-defined]
+        return _by_operator("squares", rows, rows)
+    return _squares(rows)
+
+
+def norms(rows: Tensor) -> Tensor:
+    """Squared Frobenius norms of the tensors. [M, 9, F] -> [M, 1, F]"""
+    if not torch.jit.is_scripting() and has_kernels(rows):  # type: ignore[attr-defined]
+        return _by_operator("norm", rows, rows)
+    return _squares(rows).sum(1, keepdim=True)
+
+
 def bounded(rows: Tensor) -> Tensor:
     """Tensors divided by one plus their squared norm."""
-    return rows / (1.0 + squares(rows).sum(1, keepdim=True))
+    return rows * (1.0 + norms(rows)).reciprocal()
 
 
 class Mixing(torch.nn.Module):
@@ -78,7 +161,7 @@ class Mixing(torch.nn.Module):
 
     def forward(self, rows: Tensor) -> Tensor:
         """[M, 9, F] -> [M, 9, F]"""
-        i, a, s = rows[:, :1], rows[:, 1:4], rows[:, 4:]
+        i, a, s = rows.split([1, 3, 5], 1)  # the derivative of split is one pass
         return torch.cat([self.scalar(i), self.vector(a), self.tensor(s)], 1)
 
 
@@ -94,6 +177,13 @@ class Filter(RadialFunction, torch.nn.Sequential):
         for layer in self:
             values = layer(values)
         return values * expansion[:, -1:]
+
+    def filters(self, expansion: Tensor) -> Filters:
+        values, envelope = expansion.split([expansion.size(1) - 1, 1], 1)
+        *layers, last = self
+        for layer in layers:
+            values = layer(values)
+        return with_bias(values, last.weight, last.bias, envelope)
 
 
 class Interaction(torch.nn.Module):
@@ -119,7 +209,7 @@ class Interaction(torch.nn.Module):
         x = bounded(x)
         y = self.before(x)
         f = x.size(2)
-        if self.filter.compressed:
+        if self.filter.compressed or has_kernels(y):
             received = self.filter.convolve(
                 basis, y.flatten(1), None, edge_index, order, self.terms, n_out
             ).view(n_out, 9, f)
@@ -127,13 +217,8 @@ class Interaction(torch.nn.Module):
             filters = self.filter(basis).view(-1, 3, f).index_select(1, self.part_of_row)
             messages = y.index_select(0, edge_index[0]) * filters
             received = y.new_zeros([n_out, 9, f]).index_add(0, edge_index[1], messages)
-        own, others = to_matrices(y[:n_out]), to_matrices(received)
-        # The sum of both orders keeps even and odd parts separate: the energy is invariant under
-        # reflections.
-        change = bounded(to_rows(product(own, others) + product(others, own)))
-        change = self.after(change)
-        matrix = to_matrices(change)
-        result: Tensor = x[:n_out] + change + to_rows(product(matrix, matrix))
+        change = self.after(bounded(symmetric_product(y[:n_out], received)))
+        result: Tensor = x[:n_out] + change + square(change)
         return result
 
 
@@ -192,10 +277,9 @@ class TensorNet(FeatureModel):
         node_counts: list[int],
         edge_counts: list[int],
     ) -> Tensor:
-        r = lengths(edge_vectors)
+        r, unit = polar(edge_vectors)
         basis, order = self.bessel(r), self.bessel.order(edge_index, species.size(0))
-        unit = (edge_vectors / r.unsqueeze(1)).to(self.norm.weight.dtype)
-        directions = rows_of_directions(unit)
+        directions = rows_of_directions(unit.to(self.norm.weight.dtype))
         x = self.density(species, basis, directions, edge_index, order, node_counts[-2])
         for k, interaction in enumerate(self.interactions):
             n, nodes = edge_counts[-2 - k], node_counts[-3 - k]
@@ -213,7 +297,7 @@ class TensorNet(FeatureModel):
         n_out: int,
     ) -> Tensor:
         """Return the tensors of the atoms from the directions (sec. 3.1): [n_out, 9, F]."""
-        if self.filter.compressed:
+        if self.filter.compressed or has_kernels(directions):
             sums = self.filter.convolve(
                 basis, self.source(species), directions, edge_index, order, self.terms, n_out
             )
@@ -224,6 +308,6 @@ class TensorNet(FeatureModel):
             filters = self.filter(basis).view(-1, 3, self.width) * (source * target).unsqueeze(1)
             edges = filters.index_select(1, self.part_of_row) * directions.unsqueeze(2)
             x = edges.new_zeros([n_out, 9, self.width]).index_add(0, edge_index[1], edges)
-        gates = silu(self.gates(self.norm(squares(x).sum(1)))).view(-1, 3, self.width)
+        gates = silu(self.gates(self.norm(norms(x).squeeze(1)))).view(-1, 3, self.width)
         mixed: Tensor = self.mixing(x) * gates.index_select(1, self.part_of_row)
         return mixed

@@ -18,7 +18,13 @@ from torchml.models.egnn import Layer
 from torchml.models.gaanet import invariants
 from torchml.models.gcn import Convolution
 from torchml.models.pairs import edge_pairs, edges_into
-from torchml.models.radial import Bessel, Gaussians, cosine_envelope, polynomial_envelope
+from torchml.models.radial import (
+    Bessel,
+    EnvelopedBessel,
+    Gaussians,
+    cosine_envelope,
+    polynomial_envelope,
+)
 from torchml.models.spherical_basis import SphericalBessel, bessel_zeros, legendre
 
 CUTOFF = 3.0
@@ -52,6 +58,28 @@ def test_radial_bases():
     gaussians = Gaussians(4, CUTOFF)(torch.tensor(r)).numpy()
     expected = np.exp(-((r[:, None] - np.array([0.0, 1.0, 2.0, 3.0])) ** 2) / 2)
     np.testing.assert_allclose(gaussians, expected, atol=1e-14)
+
+
+@pytest.mark.parametrize("times_envelope", [True, False])
+def test_enveloped_bessel_functions_have_closed_derivatives(times_envelope):
+    """TorchScript differentiates the formula."""
+    basis = EnvelopedBessel(4, CUTOFF, times_envelope)
+    r = torch.tensor([0.3, 1.1, 2.0, CUTOFF * (1 - 1e-9), CUTOFF, 5.0]).double().requires_grad_()
+    weights = torch.linspace(-1.0, 2.0, 30, dtype=torch.float64).view(6, 5).requires_grad_()
+    results = []
+    for function in (basis, torch.jit.script(basis)):
+        values = function(r)
+        (slope,) = torch.autograd.grad((weights * values).sum(), r, create_graph=True)
+        second = torch.autograd.grad(slope.square().sum(), [r, weights])
+        results.append([values, slope, *second])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-11, atol=1e-10)
+    inside = r[:3].detach().requires_grad_()
+    assert torch.autograd.gradgradcheck(basis, inside)
+    (first,) = torch.autograd.grad(basis(inside).sum(), inside, create_graph=True)
+    (second,) = torch.autograd.grad(first.sum(), inside, create_graph=True)
+    with pytest.raises(RuntimeError, match="third derivatives of radial functions"):
+        torch.autograd.grad(second.sum(), inside)
 
 
 def test_zeros_of_bessel_functions():

@@ -115,7 +115,7 @@ def test_sums_and_derivatives_are_those_written_out(terms, sort):
     r, features, factors, table, index = graph(sort=sort, terms=terms)
     leaves = [one.requires_grad_() for one in (r, features, factors) if one is not None]
     found = fused(r, features, factors, table, index, terms)
-    expected = Written(table).convolve(r, features, factors, index, index, terms, NODES)
+    expected = Written(table).convolve(r, features, factors, index, None, terms, NODES)
     torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
     assert (found[-1] == 0).all()  # the node without edges
     weights = torch.randn(found.shape, dtype=torch.float64)

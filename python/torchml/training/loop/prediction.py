@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
+import torchml._core  # registers the operators  # noqa: F401
 from torchml.data.batch import GraphBatch
 from torchml.models.base import EdgeModel
 from torchml.models.staged import StagedModel
@@ -83,12 +84,13 @@ def _with_gradients(
     else:
         source, atoms = batch.atom_of_node.index_select(0, batch.edge_index.flatten()).view(2, -1)
     if forces:
-        sign = -1.0 if staged else 1.0  # an edge vector is x[source] - x[target]
-        prediction.forces = gradient.new_zeros(batch.n_atoms, 3).index_add(
-            0, atoms, sign * gradient
+        sums = torch.ops.torchml.segment_sum(gradient, atoms, batch.n_atoms)
+        # An edge vector is x[source] - x[target].
+        prediction.forces = (
+            -sums
+            if staged
+            else sums - torch.ops.torchml.segment_sum(gradient, source, batch.n_atoms)
         )
-        if not staged:
-            prediction.forces = prediction.forces.index_add(0, source, -gradient)
     if stress:
         x, g = rows.detach(), gradient
         virial = 0.5 * (x[:, ROWS] * g[:, COLUMNS] + x[:, COLUMNS] * g[:, ROWS])
