@@ -30,14 +30,14 @@ constexpr Schema kMessagesDoubleBackward = {
     "weight, Tensor features, Tensor? factors, Tensor edge_index, Tensor order, int[] terms, bool "
     "weight_too, bool features_too) -> (Tensor, Tensor, Tensor, Tensor, Tensor)"};
 
-using MessagesSignature = torch::Tensor(torch::Tensor const&, Optional const&,
-                                        torch::Tensor const&, Optional const&,
-                                        torch::Tensor const&, torch::Tensor const&,
+using MessagesSignature = torch::Tensor(torch::Tensor const&, Optional const&, torch::Tensor const&,
+                                        Optional const&, torch::Tensor const&, torch::Tensor const&,
                                         at::IntArrayRef, c10::SymInt);
-using MessagesBackwardSignature =
-    MessageDerivatives(torch::Tensor const&, torch::Tensor const&, Optional const&,
-                       torch::Tensor const&, Optional const&, torch::Tensor const&,
-                       torch::Tensor const&, at::IntArrayRef, bool, bool);
+using MessagesBackwardSignature = MessageDerivatives(torch::Tensor const&, torch::Tensor const&,
+                                                     Optional const&, torch::Tensor const&,
+                                                     Optional const&, torch::Tensor const&,
+                                                     torch::Tensor const&, at::IntArrayRef, bool,
+                                                     bool);
 using MessagesDoubleBackwardSignature = MessageTangents(
     Optional const&, Optional const&, Optional const&, Optional const&, torch::Tensor const&,
     torch::Tensor const&, Optional const&, torch::Tensor const&, Optional const&,
@@ -94,10 +94,12 @@ torch::Tensor messages_shape(torch::Tensor const& filters, Optional const& weigh
   return filters.new_empty_symint({std::move(nodes), columns / shape.parts * shape.rows_out});
 }
 
-MessageDerivatives messages_backward_shape(
-    torch::Tensor const& /*gradient*/, torch::Tensor const& filters, Optional const& weight,
-    torch::Tensor const& features, Optional const& factors, torch::Tensor const& /*edge_index*/,
-    torch::Tensor const& /*order*/, at::IntArrayRef terms, bool weight_too, bool features_too) {
+MessageDerivatives messages_backward_shape(torch::Tensor const& /*gradient*/,
+                                           torch::Tensor const& filters, Optional const& weight,
+                                           torch::Tensor const& features, Optional const& factors,
+                                           torch::Tensor const& /*edge_index*/,
+                                           torch::Tensor const& /*order*/, at::IntArrayRef terms,
+                                           bool weight_too, bool features_too) {
   auto const like = [&filters](bool requested, Optional const& array) {
     return requested && array ? array->new_empty_symint(array->sym_sizes())
                               : filters.new_empty({0});
@@ -148,8 +150,8 @@ struct MessagesFunction : Function<MessagesFunction> {
     context->save_for_backward({filters, weight.value_or(torch::Tensor()), features,
                                 factors.value_or(torch::Tensor()), edge_index, order});
     context->saved_data["terms"] = terms.vec();
-    return handle<MessagesSignature>(kMessages).call(filters, weight, features, factors,
-                                                     edge_index, order, terms, std::move(nodes));
+    return handle<MessagesSignature>(kMessages).call(filters, weight, features, factors, edge_index,
+                                                     order, terms, std::move(nodes));
   }
   static variable_list backward(AutogradContext* context, variable_list const& gradients) {
     auto const saved = context->get_saved_variables();
@@ -212,8 +214,7 @@ struct MessagesBackwardFunction : Function<MessagesBackwardFunction> {
 /// Third derivatives do not exist; an attempt raises an error.
 struct MessagesDoubleBackwardFunction : Function<MessagesDoubleBackwardFunction> {
   static variable_list forward(AutogradContext*, Optional const& change_of_filters,
-                               Optional const& change_of_weight,
-                               Optional const& change_of_features,
+                               Optional const& change_of_weight, Optional const& change_of_features,
                                Optional const& change_of_factors, torch::Tensor const& gradient,
                                torch::Tensor const& filters, Optional const& weight,
                                torch::Tensor const& features, Optional const& factors,
@@ -257,8 +258,8 @@ MessageTangents messages_double_backward_autograd(
     torch::Tensor const& features, Optional const& factors, torch::Tensor const& edge_index,
     torch::Tensor const& order, at::IntArrayRef terms, bool weight_too, bool features_too) {
   auto const results = MessagesDoubleBackwardFunction::apply(
-      change_of_filters, change_of_weight, change_of_features, change_of_factors, gradient,
-      filters, weight, features, factors, edge_index, order, terms, weight_too, features_too);
+      change_of_filters, change_of_weight, change_of_features, change_of_factors, gradient, filters,
+      weight, features, factors, edge_index, order, terms, weight_too, features_too);
   return {results[0], results[1], results[2], results[3], results[4]};
 }
 

@@ -22,7 +22,8 @@ class Curves(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
-        return Slopes.apply(*ctx.saved_tensors, gradients[0]), None, None, None
+        slopes = Slopes.apply(*ctx.saved_tensors, gradients[0])  # type: ignore[no-untyped-call]
+        return slopes, None, None, None
 
 
 class Slopes(torch.autograd.Function):
@@ -37,7 +38,8 @@ class Slopes(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *changes: Any) -> Any:
-        to_r, to_gradient = Curvatures.apply(*ctx.saved_tensors, changes[0])
+        saved = ctx.saved_tensors
+        to_r, to_gradient = Curvatures.apply(*saved, changes[0])  # type: ignore[no-untyped-call]
         return to_r, None, None, to_gradient
 
 

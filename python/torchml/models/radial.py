@@ -304,5 +304,6 @@ class EnvelopedBessel(Expansion, Bessel):
                 basis = basis * envelope
             columns = (basis, envelope), (slope, envelope_slope), (curvature, envelope_curvature)
             values, slopes, curvatures = (torch.cat(pair, 1) for pair in columns)
-        curves: Tensor = Curves.apply(r, values, slopes, curvatures)
+        curves = Curves.apply(r, values, slopes, curvatures)  # type: ignore[no-untyped-call]
+        assert isinstance(curves, Tensor)
         return curves

@@ -183,6 +183,7 @@ class Filter(RadialFunction, torch.nn.Sequential):
         *layers, last = self
         for layer in layers:
             values = layer(values)
+        assert isinstance(last, torch.nn.Linear)
         return with_bias(values, last.weight, last.bias, envelope)
 
 
