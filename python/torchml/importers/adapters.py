@@ -84,7 +84,8 @@ def kind_of_texts(texts: Collection[str]) -> str | None:
     Args:
         texts: of `torchml.importers.pickles.texts_of`.
     """
-    return next((kind for kind, one in adapters().items() if one.mark in texts), None)
+    marks = {kind: one.mark for kind, one in adapters().items() if one.mark}
+    return next((kind for kind, mark in marks.items() if mark in texts), None)
 
 
 def _constants(file: Path) -> dict[str, Any]:

@@ -292,7 +292,8 @@ def test_archives_pass_the_checks_of_the_export(name, archives, tmp_path):
 
 
 def test_archives_need_nothing_but_torch(archives):
-    paths = [str(archives(name, one)) for name in MAKERS for one in ("edges", "graph")]
+    others = [name for name in MAKERS if name != "ACE"]  # its density is an operator of ours
+    paths = [str(archives(name, one)) for name in others for one in ("edges", "graph")]
     for path in paths:
         with metadata.quiet_torchscript():
             operators = torch.jit.export_opnames(torch.jit.load(path))

@@ -41,6 +41,15 @@ def assert_same(value: ArrayLike, expected: dict[str, NDArray[np.float64]], name
     np.testing.assert_allclose(np.asarray(value), expected[name], err_msg=name, **tolerance)
 
 
+def assert_trained_alike(
+    value: ArrayLike, expected: dict[str, NDArray[np.float64]], name: str
+) -> None:
+    """Equal within rounding: trainings sum messages in another order than version 0.1.0."""
+    np.testing.assert_allclose(
+        np.asarray(value), expected[name], rtol=1e-7, atol=1e-9, err_msg=name
+    )
+
+
 @pytest.mark.parametrize("file", ["run/checkpoints/best.ckpt", f"{PORTABLE}/model.pt", PORTABLE])
 def test_energies_and_forces_are_those_of_before(
     file: str, expected: dict[str, NDArray[np.float64]]
@@ -64,7 +73,7 @@ def test_errors_on_test_data_are_those_of_before(
     metrics = run_test("run/config.yaml").metrics
     assert f"metrics/{min(metrics)}" in expected
     for name, value in metrics.items():
-        assert_same(value, expected, f"metrics/{name}")
+        assert_trained_alike(value, expected, f"metrics/{name}")
 
 
 def test_the_run_goes_on(folder: Path, expected: dict[str, NDArray[np.float64]]) -> None:
@@ -74,7 +83,7 @@ def test_the_run_goes_on(folder: Path, expected: dict[str, NDArray[np.float64]])
     assert checkpoint["epoch"] == 2
     for key in ("state_dict", "current_model_state"):
         for name, value in checkpoint[key].items():
-            assert_same(value.numpy(), expected, f"{key}/{name}")
+            assert_trained_alike(value.numpy(), expected, f"{key}/{name}")
     # What is written now has public names.
     assert checkpoint["torchml"]["model"]["class_path"] == "torchml.models.SchNet"
     options = yaml.safe_load(Path("run/config.yaml").read_text())["model"]["init_args"]
