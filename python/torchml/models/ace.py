@@ -129,6 +129,14 @@ class ACE(EdgeModel):
         degrees = list(preset.degrees) if degrees is None else list(degrees)
         require_positive(self, radial_functions=radial, channels=channels, densities=densities)
         _require_degrees(degrees)
+        # A checkpoint keeps what the size stood for.
+        self.arguments.update(
+            radial_functions=radial,
+            degrees=degrees,
+            channels=channels,
+            densities=densities,
+            hidden=hidden,
+        )
         count, self.highest = len(species), max(degrees)
         basis = invariants(degrees)
         self.densities, self.repulsion = densities, repulsion

@@ -185,6 +185,7 @@ def test_sizes_by_name():
         sum(weight.numel() for weight in ACE(["Si"], size=size).parameters()) for size in SIZES
     ]
     assert counts == sorted(counts)
+    assert ACE(["Si"], size="small").arguments["channels"] == SIZES["small"].channels
     changed = ACE(["Si"], size="small", channels=12)
     assert changed.width == 12 * SIZES["small"].densities
 
