@@ -125,6 +125,10 @@ def _arguments(checkpoint: Path) -> dict[str, str]:
     if "model" not in entry:
         staged = entry["staged"]
         return texts | {key: _plain(value) for key, value in staged.items() if key != "script"}
+    if "imported" in entry["model"]:  # a network of another package that was trained further
+        facts = checkpoints.described(entry["model"]["imported"])
+        provenance = facts.pop("provenance")
+        return texts | {key: _plain(value) for key, value in (facts | provenance).items()}
     arguments = entry["model"]["arguments"]
     texts["class_path"] = entry["model"]["class_path"]
     return texts | {key: _plain(value) for key, value in arguments.items()}
