@@ -1,4 +1,4 @@
-"""A trained potential that is trained again: what stays, what changes, and its reference energies."""
+"""A trained potential that is trained again: what stays, and its reference energies."""
 
 from __future__ import annotations
 
@@ -135,11 +135,11 @@ class FineTuned(Scaled):
         Args:
             plain: what `base` describes.
         """
-        state = plain.network.state_dict()
-        values = {name: tensor_of(self.network, name).detach() for name in state}
-        plain.network.load_state_dict(values)
-        exact = copy.deepcopy(plain.network).to(torch.float64)
+        network = plain.network
         with torch.no_grad():
+            for name, tensor in chain(network.named_parameters(), network.named_buffers()):
+                tensor.copy_(tensor_of(self.network, name))
+            exact = copy.deepcopy(network).to(torch.float64)
             plain.scale.copy_(self.scale)
             plain.references.copy_(self.references - self.scale * isolated(exact))
         return plain.eval()

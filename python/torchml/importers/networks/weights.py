@@ -1,7 +1,7 @@
 """Which tensors of imported networks are weights, and which are constants.
 
-For evaluation most tensors of these networks are buffers, or parameters without gradients. Couplings
-of rotations, harmonics, envelopes and tables are constants, which no training may change.
+For evaluation most tensors of these networks are buffers, or parameters without gradients.
+Couplings of rotations, harmonics, envelopes and tables are constants, which no training may change.
 """
 
 from __future__ import annotations

@@ -65,7 +65,9 @@ def set_references(model: FineTuned, rule: InitFrom, offsets: Offsets) -> None:
     """
     old = dict(zip(model.species, model.references.tolist(), strict=True))
     if rule.references == "refit":
-        new = {symbol: energy + offsets.by_element.get(symbol, 0.0) for symbol, energy in old.items()}
+        new = {
+            symbol: energy + offsets.by_element.get(symbol, 0.0) for symbol, energy in old.items()
+        }
     elif rule.references == "keep":
         new = old
     else:
@@ -79,4 +81,3 @@ def set_references(model: FineTuned, rule: InitFrom, offsets: Offsets) -> None:
         for k, symbol in enumerate(model.species):
             model.references[k] = new[symbol]
             model.shifts[k] = new[symbol] - old[symbol]
-
