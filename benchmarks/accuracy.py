@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 from common.reports import OUTPUT, machine, new_table, write_json
+from mlearn.published import ERRORS
 from rich.console import Console
 
 from torchml.training.threads import wait_without_spinning
@@ -25,15 +26,6 @@ from torchml import TorchMLError  # noqa: E402 (only now it may import torch)
 from torchml.data import read  # noqa: E402
 from torchml.data.references import elements  # noqa: E402
 from torchml.training.cli import run  # noqa: E402
-
-# Mean absolute errors on the test sets of Y. Zuo et al., J. Phys. Chem. A 124, 731 (2020), of the
-# potentials of the authors (doi:10.1021/acs.jpca.9b08723, run with LAMMPS): meV/atom and eV/Å.
-PUBLISHED = {
-    "Si": {"SNAP": (6.44, 0.133), "qSNAP": (3.81, 0.116)},
-    "Ge": {"SNAP": (6.59, 0.188), "qSNAP": (6.45, 0.133)},
-    "Li": {"SNAP": (1.03, 0.028), "qSNAP": (0.73, 0.033)},
-    "Mo": {"SNAP": (5.48, 0.207), "qSNAP": (2.77, 0.184)},
-}
 
 
 def main() -> int:
@@ -65,7 +57,7 @@ def measure(options: argparse.Namespace, changes: list[str]) -> int:
     found = {name: float(value) for name, value in tested.trainer.callback_metrics.items()}
 
     symbols = " ".join(elements(read(options.test)))
-    published = PUBLISHED.get(symbols, {})
+    published = ERRORS.get(symbols, {})
     table = new_table(
         f"{Path(options.test).name}: {symbols}, trained in {minutes:.1f} minutes",
         [""],

@@ -30,6 +30,7 @@ from ase.build import bulk
 from ase.io import write
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
+from common import kim_models
 from common.options import parse_with_common_options
 from common.programs import build
 from common.reports import machine, new_table, progress_bar, write_json
@@ -37,7 +38,7 @@ from rich.console import Console
 from rich.table import Table
 
 from torchml import TorchMLError
-from torchml.export import Export, export
+from torchml.export import Export
 from torchml.export.accuracy import Tolerance
 from torchml.importers.mace import model as mace
 from torchml.validation.command import environment
@@ -202,11 +203,7 @@ def install(case: Case, models: dict[str, torch.nn.Module], folder: Path) -> str
     order = Export(
         model=file, name=name, output=folder, collection="environment", compress=tolerance
     )
-    result = export(replace(order, facts=replace(order.facts, dtype=case.dtype)))
-    if result.folder is None:
-        failed = next(check for check in result.checks if check.verdict == "fail")
-        raise TorchMLError(f"the export of {name} failed: {failed.name}: {failed.detail}")
-    return result.folder.name
+    return kim_models.install(replace(order, facts=replace(order.facts, dtype=case.dtype)))
 
 
 def silicon(atoms: int) -> Atoms:

@@ -1,7 +1,8 @@
 """A package's own calculator as a worker: READER KIND WISH, in the package's environment.
 
 READER is the zip file of adapters, WISH the fields of a `Wish` as JSON. Each order has the symbols,
-positions, cell and pbc of a structure; the answer is the CPU time of the call (s) and the energy.
+positions, cell and pbc of a structure; the answer is the CPU time of the call (s), the energy (eV)
+and the forces (eV/Å).
 """
 
 import importlib
@@ -29,8 +30,10 @@ def main() -> None:
             order["symbols"], np.array(order["positions"]), np.array(order["cell"]), order["pbc"]
         )
         begin = time.process_time()
-        energy = own(structure).energy
-        print(json.dumps({"cpu": time.process_time() - begin, "energy": energy}), flush=True)
+        found = own(structure)
+        spent = time.process_time() - begin
+        answer = {"cpu": spent, "energy": found.energy, "forces": found.forces.tolist()}
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

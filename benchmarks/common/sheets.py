@@ -46,19 +46,20 @@ def _row(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-BEGIN, END = "<!-- tables -->", "<!-- end of tables -->"
-
-
-def write_markdown(head: str, sheets: Sequence[Sheet], path: Path) -> None:
+def write_markdown(
+    head: str, sheets: Sequence[Sheet], path: Path, *, marks: str = "tables"
+) -> None:
     """Write all tables below a line of introduction; write, then rename.
 
-    If the file has the marks BEGIN and END, only the text between them is replaced.
+    If the file has the marks `<!-- tables -->` and `<!-- end of tables -->`, or those of another
+    name, only the text between them is replaced.
     """
+    begin, end = f"<!-- {marks} -->", f"<!-- end of {marks} -->"
     text = "\n".join([head + "\n", *(sheet.markdown() for sheet in sheets)])
     page = path.read_text() if path.exists() else ""
-    if BEGIN in page and END in page:
-        before, rest = page.split(BEGIN, 1)
-        text = f"{before}{BEGIN}\n{text}{END}{rest.split(END, 1)[1]}"
+    if begin in page and end in page:
+        before, rest = page.split(begin, 1)
+        text = f"{before}{begin}\n{text}{end}{rest.split(end, 1)[1]}"
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}")
     temporary.write_text(text)

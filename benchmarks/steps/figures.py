@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from common.figures import save
 from matplotlib.figure import Figure
 
 from steps.runs import Case
@@ -73,11 +74,3 @@ def plot_ghosts(results: Results, path: Path) -> None:
     axes.set(xscale="log", xlabel="atoms", ylabel="step time over that without ghosts")
     axes.legend(fontsize=7, frameon=False)
     save(figure, path)
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write, then rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}")
-    figure.savefig(temporary, format="png", dpi=130)
-    temporary.replace(path)

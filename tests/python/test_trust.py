@@ -30,6 +30,7 @@ from helpers.checkpoints import save
 from torchml import Calculator, Potential, TorchMLError
 from torchml.cli import export_main, main
 from torchml.data import read
+from torchml.importers.adapters import adapters
 from torchml.importers.opening import load, opened
 from torchml.importers.pickles import foreign_names
 from torchml.validation import command
@@ -160,8 +161,28 @@ def test_the_sentence_names_the_kind(marker: Marker, tmp_path: Path) -> None:
         load(path)
     assert str(caught.value) == (
         f"{path} is a pickle of mace.modules.models.ScaleShiftMACE, which can run any code when it "
-        "is read: if you trust its source, name its kind with '--from mace' (in Python "
+        "is read: if you trust its source, export it with '--from mace' (in Python "
         "source='mace')"
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        # SevenNet's settings hold arrays of numpy, which torch does not read as plain values.
+        ("sevennet", {"config": {"model_type": "E3_equivariant_model", "scale": np.ones(2)}}),
+        ("chgnet", {"model": {"model_args": {"atom_graph_cutoff": 6}}}),
+    ],
+)
+def test_checkpoints_that_name_no_class_of_their_package(kind, content, tmp_path: Path) -> None:
+    path = tmp_path / "best.pth"
+    torch.save(content, path)
+    package = adapters()[kind].module
+    with pytest.raises(TorchMLError) as caught:
+        load(path)
+    assert str(caught.value) == (
+        f"{path} is a checkpoint of {package}: if you trust its source, export it with "
+        f"'--from {kind}' (in Python source='{kind}')"
     )
 
 

@@ -1,13 +1,14 @@
 #include "operators/operators.hpp"
 
-#include <ATen/core/dispatch/Dispatcher.h>
 #include <torch/csrc/autograd/custom_function.h>
-#include <torch/library.h>
 
 #include <deque>
 
 #include "operators/convolution.hpp"
+#include "operators/density_registration.hpp"
 #include "operators/edge_order.hpp"
+#include "operators/products_registration.hpp"
+#include "operators/schema.hpp"
 #include "operators/segment_sum.hpp"
 #include "operators/spline.hpp"
 #include "torchml/common/error.hpp"
@@ -20,11 +21,6 @@ using torch::autograd::AutogradContext;
 using torch::autograd::Function;
 using torch::autograd::variable_list;
 using Factors = std::optional<torch::Tensor>;
-
-struct Schema {
-  char const* name;
-  char const* text;
-};
 
 constexpr Schema kEdgeOrder = {"torchml::edge_order",
                                "edge_order(Tensor edge_index, SymInt nodes) -> Tensor"};
@@ -44,13 +40,13 @@ constexpr Schema kConvolutionBackward = {
     "(Tensor, Tensor, Tensor)"};
 constexpr Schema kSegmentSum = {"torchml::segment_sum",
                                 "segment_sum(Tensor values, Tensor index, SymInt nodes) -> Tensor"};
-constexpr Schema kSchemas[] = {kEdgeOrder,           kSpline,    kSplineBackward, kConvolution,
-                               kConvolutionBackward, kSegmentSum};
 
-/// The operator in the dispatcher, so that tracing sees its calls.
-template <class Signature>
-c10::TypedOperatorHandle<Signature> handle(Schema const& schema) {
-  return c10::Dispatcher::singleton().findSchemaOrThrow(schema.name, "").typed<Signature>();
+std::vector<Schema> schemas() {
+  std::vector<Schema> all = {kEdgeOrder,           kSpline,    kSplineBackward, kConvolution,
+                             kConvolutionBackward, kSegmentSum};
+  for (auto const& more : {density_schemas(), products_schemas()})
+    all.insert(all.end(), more.begin(), more.end());
+  return all;
 }
 
 using SplineSignature = torch::Tensor(torch::Tensor const&, torch::Tensor const&, double);
@@ -297,7 +293,7 @@ torch::Tensor segment_sum_autograd(torch::Tensor const& values, torch::Tensor co
 }
 
 void define(torch::Library& library) {
-  for (auto const& schema : kSchemas) library.def(schema.text);
+  for (auto const& schema : schemas()) library.def(schema.text);
 }
 
 torch::Library& library_for(std::optional<c10::DispatchKey> key) {
@@ -316,7 +312,7 @@ void register_operators() {
   static bool const registered = [] {
     auto& dispatcher = c10::Dispatcher::singleton();
     if (dispatcher.findSchema({kConvolution.name, ""})) {
-      for (auto const& schema : kSchemas) {
+      for (auto const& schema : schemas()) {
         auto const known = dispatcher.findSchema({schema.name, ""});
         if (!known ||
             !(known->schema() == torch::jit::parseSchema("torchml::" + std::string(schema.text))))
@@ -354,6 +350,9 @@ void register_operators() {
     autograd.impl("convolution", convolution_autograd);
     autograd.impl("convolution_backward", convolution_backward_autograd);
     autograd.impl("segment_sum", segment_sum_autograd);
+    Libraries const libraries{cpu, cuda, meta, autograd};
+    implement_density(libraries);
+    implement_products(libraries);
     return true;
   }();
   static_cast<void>(registered);

@@ -124,10 +124,15 @@ def _of_origin(origin: Imported | None) -> list[Check]:
         return []
     facts = [f"{key} {value}" for key, value in origin.provenance.items()]
     own = "its package's own calculator" if origin.calculator else "its energies before the trace"
+    if origin.rounding is not None:
+        own = "its package's modules in float64"
     rows = [
         Check("imported", "pass", ", ".join([*facts, _WAYS[origin.way]])),
         Check("against the original", "pass", f"{own}; {origin.parity}"),
     ]
+    if origin.rounding is not None:
+        text = f"its package's own in float32, against the same; {origin.rounding}"
+        rows.append(Check("calculator", "pass", text))
     if origin.isolated:
         energies = [f"{symbol} {energy:.6g}" for symbol, energy in origin.isolated.items()]
         shown = " ".join(energies[:8]) + (" ..." if len(energies) > 8 else "")

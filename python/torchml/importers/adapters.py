@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,6 +33,7 @@ class Adapter:
     reads: str
     way: str
     name: str = ""
+    mark: str = ""
 
 
 @cache
@@ -47,6 +48,7 @@ def adapters() -> dict[str, Adapter]:
             values.get("READS", ""),
             values.get("WAY", "graph"),
             values.get("NAME", ""),
+            values.get("MARK", ""),
         )
         for kind, values in declared.items()
         if "MODULE" in values
@@ -74,6 +76,15 @@ def kind_of(names: Iterable[str]) -> tuple[str, str] | None:
         if kind := packages.get(name.partition(".")[0]):
             return name, kind
     return None
+
+
+def kind_of_texts(texts: Collection[str]) -> str | None:
+    """The kind of the adapter whose mark is among the texts in a file, if there is one.
+
+    Args:
+        texts: of `torchml.importers.pickles.texts_of`.
+    """
+    return next((kind for kind, one in adapters().items() if one.mark in texts), None)
 
 
 def _constants(file: Path) -> dict[str, Any]:

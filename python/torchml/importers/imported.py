@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from torchml.errors import ModelError
-from torchml.importers.parity import Parity, require_parity
+from torchml.importers.parity import Parity, require_parity, require_rounding
 from torchml.importers.traced import Traced, function_of
 from torchml.models.base import EdgeModel, float_type
 from torchml.models.scaled import Scaled
@@ -21,6 +21,8 @@ class Imported:
     Attributes:
         model: the network in Python.
         parity: its differences from the package's own results.
+        rounding: the differences of the package's calculator, in float32, from its modules in
+            float64, with which the model is compared then; None elsewhere.
         calculator: whether these are of the package's calculator, or of the energies that were
             traced, and their derivatives.
         way: network, graph or torchscript.
@@ -32,6 +34,7 @@ class Imported:
 
     model: EdgeModel
     parity: Parity
+    rounding: Parity | None
     calculator: bool
     way: str
     isolated: Mapping[str, float]
@@ -54,6 +57,7 @@ def imported(content: Mapping[str, Any], name: str) -> Imported:
     return Imported(
         model,
         require_parity(model, content, name),
+        require_rounding(content, name),
         bool(content["calculator"]),
         way,
         dict(content["isolated"]),

@@ -21,7 +21,7 @@ from torchml.contract import metadata
 from torchml.contract.keys import key_of_file
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.errors import FileError, ModelError
-from torchml.importers.adapters import adapters, expected_kinds, kind_of
+from torchml.importers.adapters import adapters, expected_kinds, kind_of, kind_of_texts
 from torchml.importers.foreign import read
 from torchml.importers.imported import Imported, imported
 from torchml.importers.pickles import foreign_names, texts_of
@@ -246,17 +246,25 @@ def _refuse_pickle(path: Path) -> None:
     if _OF_PACKAGE in (members := _members(path)):
         raise FileError(
             f"{path} is a torch.package, whose own code runs when it is read: if you trust its "
-            "source, name its kind with '--from nequip' (in Python source='nequip')"
+            "source, export it with '--from nequip' (in Python source='nequip')"
         )
     # The pickles of TorchScript are read by torch without Python.
-    if "constants.pkl" in members or not (names := foreign_names(path)):
+    if "constants.pkl" in members or is_ours(path):
         return
+    names = foreign_names(path)
     if known := kind_of(names):
         name, kind = known
         raise FileError(
             f"{path} is a pickle of {name}, which can run any code when it is read: if you trust "
-            f"its source, name its kind with '--from {kind}' (in Python source='{kind}')"
+            f"its source, export it with '--from {kind}' (in Python source='{kind}')"
         )
+    if marked := kind_of_texts(texts_of(path)):
+        raise FileError(
+            f"{path} is a checkpoint of {adapters()[marked].module}: if you trust its source, "
+            f"export it with '--from {marked}' (in Python source='{marked}')"
+        )
+    if not names:
+        return
     raise FileError(
         f"{path} is a pickle that asks for {names[0]}, which could run any code, expected a "
         f"checkpoint, a TorchScript archive, or '--from {expected_kinds()}' for a model of that "

@@ -62,12 +62,43 @@ def require_parity(model: EdgeModel, content: Mapping[str, Any], name: str) -> P
     Raises:
         ModelError: a difference is larger than rounding explains.
     """
-    parity = _compared(model, content["results"], _tolerance(content))
+    expected = content["results"]
+    found = [results(model, _structure(own)) for own in expected]
+    parity = _compared(found, expected, content["tolerance"][content["results_dtype"]])
     if not parity.relative <= parity.tolerance:
         raise ModelError(
             f"{name}: the results of the '{parity.worst}' differ from those of its package by "
             f"{parity.relative:.1e}, expected at most {parity.tolerance:.0e} ({parity}): this "
             "variant of the model is not supported"
+        )
+    return parity
+
+
+def require_rounding(content: Mapping[str, Any], name: str) -> Parity | None:
+    """Compare the package's calculator, in float32, with the package's modules in float64.
+
+    Args:
+        content: of `torchml.importers.reading.handing_over.content_of`.
+        name: of the model, for the error.
+
+    Returns:
+        The differences; None where the results in `content` are the calculator's.
+
+    Raises:
+        ModelError: a difference is larger than rounding explains.
+    """
+    if not content["rounded"]:
+        return None
+    found = [
+        Results(**{key: own[key] for key in ("energy", "forces", "stress", "energies")})
+        for own in content["rounded"]
+    ]
+    parity = _compared(found, content["results"], content["tolerance"]["float32"])
+    if not parity.relative <= parity.tolerance:
+        raise ModelError(
+            f"{name}: the results of its package's calculator for the '{parity.worst}' differ from "
+            f"those of its modules in float64 by {parity.relative:.1e}, expected the rounding of "
+            f"float32, at most {parity.tolerance:.0e} ({parity})"
         )
     return parity
 
@@ -85,18 +116,17 @@ def results(model: EdgeModel, structure: Structure) -> Results:
     return results_of(structure, energies, leaf.detach(), index, gradient)
 
 
-def _tolerance(content: Mapping[str, Any]) -> float:
-    return float(content["tolerance"][content["results_dtype"]])
+def _structure(own: Mapping[str, Any]) -> Structure:
+    return Structure(own["symbols"], own["positions"].numpy(), own["cell"].numpy(), own["pbc"])
 
 
-def _compared(model: EdgeModel, expected: Sequence[Mapping[str, Any]], tolerance: float) -> Parity:
+def _compared(
+    found: Sequence[Results], expected: Sequence[Mapping[str, Any]], tolerance: float
+) -> Parity:
     largest = {"energy": 0.0, "energies": 0.0, "forces": 0.0, "stress": 0.0}
     relative = {}
-    for own in expected:
-        structure = Structure(
-            own["symbols"], own["positions"].numpy(), own["cell"].numpy(), own["pbc"]
-        )
-        found, atoms = results(model, structure), len(structure.symbols)
+    for values, own in zip(found, expected, strict=True):
+        atoms = len(own["symbols"])
         smallest = {
             "energy": _SMALLEST * atoms,
             "energies": _SMALLEST,
@@ -107,7 +137,7 @@ def _compared(model: EdgeModel, expected: Sequence[Mapping[str, Any]], tolerance
         for quantity, least in smallest.items():
             if own[quantity] is not None:
                 value = torch.as_tensor(own[quantity])
-                difference = _difference(torch.as_tensor(getattr(found, quantity)), value)
+                difference = _difference(torch.as_tensor(getattr(values, quantity)), value)
                 largest[quantity] = max(largest[quantity], difference)
                 shares.append(difference / max(float(value.abs().max()), least))
         relative[str(own["name"])] = max(shares)

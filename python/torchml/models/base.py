@@ -46,6 +46,8 @@ class EdgeModel(torch.nn.Module):
             computes the lengths in float64 before it converts to its own type.
         physical: the energies are eV as they are: a training neither scales nor shifts them.
         label: name of the model as a part of a `Sum`.
+        varying: what a call makes in a number that depends on the edge vectors, such as "angles".
+            Such a model cannot be compiled ahead of time; empty elsewhere.
         arguments: arguments of the constructor, defaults included, as plain values.
     """
 
@@ -55,6 +57,7 @@ class EdgeModel(torch.nn.Module):
     exact_distances = False
     physical = False
     label = "model"
+    varying = ""
     arguments: dict[str, Any]
 
     __jit_ignored_attributes__ = (
@@ -63,6 +66,7 @@ class EdgeModel(torch.nn.Module):
         "exact_distances",
         "physical",
         "label",
+        "varying",
     )
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

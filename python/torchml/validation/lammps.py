@@ -100,7 +100,13 @@ def evaluate_with_lammps(
 
 
 def run_lammps(
-    script: str, folder: Path, ranks: int = 1, variables: dict[str, str] | None = None
+    script: str,
+    folder: Path,
+    ranks: int = 1,
+    variables: dict[str, str] | None = None,
+    *,
+    program: str | None = None,
+    timeout: float | None = TIMEOUT,
 ) -> str:
     """Run LAMMPS, under `mpirun` for several ranks, and return its log.
 
@@ -109,12 +115,15 @@ def run_lammps(
         folder: working folder.
         ranks: MPI ranks.
         variables: index variables of the script (`-var`).
+        program: path of LAMMPS; None is `lmp` on the PATH.
+        timeout: s; None waits for any time.
 
     Raises:
         TorchMLError: LAMMPS fails; contains its last lines and the reason in kim.log.
     """
     (folder / "in.lammps").write_text(script)
-    command = [_program("lmp"), "-in", "in.lammps", "-log", "log.lammps", "-screen", "none"]
+    command = [program or _program("lmp"), "-in", "in.lammps"]
+    command += ["-log", "log.lammps", "-screen", "none"]
     for name, value in (variables or {}).items():
         command += ["-var", name, value]
     if ranks > 1:
@@ -126,11 +135,11 @@ def run_lammps(
             env=mpi_environment(),
             capture_output=True,
             text=True,
-            timeout=TIMEOUT,
+            timeout=timeout,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise TorchMLError(f"LAMMPS on {ranks} ranks did not end within {TIMEOUT} s") from None
+        raise TorchMLError(f"LAMMPS on {ranks} ranks did not end within {timeout} s") from None
     log_file = folder / "log.lammps"
     log = log_file.read_text(errors="replace") if log_file.exists() else ""
     if done.returncode != 0:

@@ -2,8 +2,7 @@
 
     PYTHON random_models.py IMPORTERS OUTPUT
 
-Runs where chgnet is installed; IMPORTERS is the folder of `torchml.importers`. chgnet computes in
-float32: its modules are converted here, so that differences are not rounding.
+Runs where chgnet is installed; IMPORTERS is the folder of `torchml.importers`.
 """
 
 from __future__ import annotations
@@ -14,15 +13,12 @@ from typing import Any
 
 sys.path.insert(0, sys.argv[1])
 
-import chgnet.graph.converter
-import chgnet.graph.crystalgraph
-import chgnet.model.model
 import numpy as np
 import torch
 from ase.build import bulk, molecule
 from ase.data import atomic_numbers, covalent_radii
 from chgnet.model.model import CHGNet
-from reading.chgnet import of_file, open_model, own_results, source_of
+from reading.chgnet import of_file, open_model, source_of
 from reading.handing_over import content_of
 from reading.source import ReadingError, Structure, Wish
 
@@ -72,8 +68,8 @@ def main() -> None:
     for name, options in VARIANTS.items():
         path = write(output / f"{name}.pth.tar", options)
         wish = Wish(str(path), species=["Si", "O", "H", "Mg"])
-        sources[name] = model, _ = (model := of_file(path)), source_of(model, wish)
-        found["networks"][name] = dict(sources[name][1].network or {})
+        sources[name] = source_of(of_file(path), wish)
+        found["networks"][name] = dict(sources[name].network or {})
     for name, options in REFUSED.items():
         path = write(output / f"{name}.pth.tar", options)
         try:
@@ -82,9 +78,9 @@ def main() -> None:
             found["refused"][name] = str(error)
     found["errors"] = errors(output)
     found["shipped"] = shipped()
-    in_float64()
-    for name, (model, source) in sources.items():
-        results = {key: own_results(model.double(), one) for key, one in structures().items()}
+    for name, source in sources.items():
+        assert source.exact_results is not None
+        results = {key: source.exact_results(one) for key, one in structures().items()}
         found["results"][name] = {
             key: [torch.tensor(one) for one in (own.energies, own.forces, own.stress)]
             for key, own in results.items()
@@ -170,14 +166,6 @@ def plain() -> dict[str, Any]:
         }
         for name, one in structures().items()
     }
-
-
-def in_float64() -> None:
-    """chgnet's constant of the float type, and the type of its numbers of atoms."""
-    torch.set_default_dtype(torch.float64)
-    for module in (chgnet.graph.converter, chgnet.graph.crystalgraph, chgnet.model.model):
-        module.TORCH_DTYPE = torch.float64
-    torch.Tensor.float = torch.Tensor.double  # of the composition
 
 
 if __name__ == "__main__":

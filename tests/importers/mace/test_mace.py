@@ -242,7 +242,7 @@ def test_check_compares_the_interfaces_of_a_named_model(tmp_path, capsys):
     assert main(["check", *named(tmp_path), *words]) == 0
     assert "eager: forces" in capsys.readouterr().out
     assert main(["check", str(tmp_path / "mace.model"), *words]) == 1
-    assert "name its kind with '--from mace'" in capsys.readouterr().err
+    assert "export it with '--from mace'" in capsys.readouterr().err
 
 
 def test_transformed_distances_cannot_be_compressed(tmp_path, capsys):

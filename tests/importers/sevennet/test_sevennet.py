@@ -55,6 +55,7 @@ def test_sevenns_own_results(name, model):
     found = model(name)
     assert found.parity.relative < 1e-10
     assert set(found.parity.structures) == {"crystal", "slab", "molecule", "all species"}
+    assert found.rounding is not None and 1e-9 < found.rounding.relative < 1e-5
 
 
 def test_what_is_told_of_a_model(content, model):

@@ -16,6 +16,7 @@ from helpers.brute_force import graphs
 from helpers.chgnet_plans import random_plan
 from helpers.networks import cluster, edges_of, energies, free_energies
 from torchml.errors import ModelError
+from torchml.export.aoti.compilation import compile_module
 from torchml.export.aoti.tracing import trace
 from torchml.export.checks.edge_vectors import check_radial
 from torchml.export.compression import compress
@@ -268,7 +269,7 @@ def test_exports_find_that_directions_matter():
     assert facts.radial is False
 
 
-def test_compilers_refuse_the_number_of_angles():
+def test_compiling_is_refused_with_the_reason(tmp_path):
     model, x, codes = make(), torch.tensor(cluster()), torch.arange(20) % 2
     edge_index, _ = edges_of(Atoms(positions=x.numpy()), CUTOFF)
 
@@ -277,6 +278,12 @@ def test_compilers_refuse_the_number_of_angles():
 
     with pytest.raises(ModelError, match=r"^CHGNet cannot be compiled: .* data-dependent"):
         trace(function, (x[edge_index[0]] - x[edge_index[1]],), "CHGNet")
+    module, facts = script(model, "edges").eval(), describe(model, "edges")
+    with pytest.raises(ModelError, match=r"the number of its angles depends on the positions"):
+        compile_module(
+            module, facts, tmp_path / "chgnet.pt2", name="CHGNet", energy_kind="per_particle",
+            network=model,
+        )  # fmt: skip
 
 
 def test_wrong_plans_are_errors():

@@ -184,6 +184,19 @@ def test_other_results_than_the_packages_are_refused(quantity, network):
         imported(content, "toy")
 
 
+def test_a_calculator_in_float32_must_agree_with_the_modules_in_float64(network):
+    content = handed_over(network)
+    assert imported(content, "toy").rounding is None
+    content["rounded"] = [
+        {**one, "energy": one["energy"] * (1 + 1e-6)} for one in content["results"]
+    ]
+    rounding = imported(content, "toy").rounding
+    assert rounding is not None and 0.0 < rounding.relative <= 1.1e-6
+    content["rounded"][1]["forces"] = content["rounded"][1]["forces"] * (1 + 1e-4) + 1e-4
+    with pytest.raises(ModelError, match=r"calculator for the 'slab' differ .* of float32"):
+        imported(content, "toy")
+
+
 def test_structures_have_sensible_distances():
     species = ["H", "O", "Si", "Cs"]
     for name, structure in structures_of(species, 5.0, radii()).items():

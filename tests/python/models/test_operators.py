@@ -205,7 +205,13 @@ x, table = torch.randn(6, 35).double().requires_grad_(), torch.randn(20, 35).dou
 order = torch.ops.torchml.edge_order(index, 6)
 r.requires_grad_()
 sums = torch.ops.torchml.convolution(r, x, None, table, index, order, 2.5, [0, 0, 0, -1], 6)
-torch.save([sums, *torch.autograd.grad(sums.square().sum(), (r, x))], sys.argv[1])
+results = [sums, *torch.autograd.grad(sums.square().sum(), (r, x))]
+x, c = (torch.randn(2, 3, 21).double().requires_grad_() for _ in range(2))
+terms = torch.tensor([[0, 0, 1, -1], [1, 0, 2, 2], [1, 2, -1, -1]]).int()
+products = torch.ops.torchml.products(x, torch.tensor([0, 1]), c, terms, 2)
+first = torch.autograd.grad(products.square().sum(), (x, c), create_graph=True)
+second = torch.autograd.grad(first[0].square().sum(), (x, c))
+torch.save([one.detach() for one in (*results, products, *first, *second)], sys.argv[1])
 """
 
 

@@ -127,6 +127,12 @@ def compile_module(
     if device == "cuda" and not torch.cuda.is_available():
         raise TorchMLError("device is 'cuda', but torch finds no GPU, expected one to compile for")
     for one in network.modules() if network is not None else ():
+        if isinstance(one, EdgeModel) and one.varying:
+            raise ModelError(
+                f"{name} cannot be compiled ahead of time: the number of its {one.varying} depends "
+                "on the positions, expected a model whose sizes follow from the numbers of atoms "
+                "and edges; the format torchscript has no such limit"
+            )
         if isinstance(one, Sum):
             one.take_all_edges()
     inputs = inputs_of(facts, _input_names(module))

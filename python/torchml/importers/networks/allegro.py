@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from torchml.importers.networks import equivariant, nequip, radial
+from torchml.importers.networks import equivariant, nequip, radial, repulsion
 from torchml.importers.networks.equivariant import Harmonics
 from torchml.importers.networks.messages import scripting, slots_of
-from torchml.importers.networks.nequip import ScreenedRepulsion, stretched
 from torchml.importers.networks.plan import built
 from torchml.importers.networks.radial import Basis, Perceptron
+from torchml.importers.networks.repulsion import ScreenedRepulsion, stretched
 from torchml.models.base import EdgeModel, per_node
 from torchml.models.radial import lengths
 from torchml.models.scaled import Scaled
@@ -33,7 +33,7 @@ def build(network: Mapping[str, Any]) -> Scaled:
         network: `network`, the part `Allegro` with all of its parts; `references`, energies (eV)
             by symbol.
     """
-    parts = (sys.modules[__name__], nequip, equivariant, radial)
+    parts = (sys.modules[__name__], nequip, equivariant, radial, repulsion)
     potential = Scaled(built(network["network"], *parts))
     potential.set_normalization(network["references"], 1.0)
     return potential

@@ -344,6 +344,7 @@ class ANI(EdgeModel):
     """
 
     exact_distances = True
+    varying = "angles"
     __constants__ = ("has_repulsion",)
 
     def __init__(

@@ -67,6 +67,7 @@ class CHGNet(EdgeModel):
     embedding: Tensor
 
     exact_distances = True
+    varying = "angles"
 
     def __init__(
         self,

@@ -12,15 +12,12 @@ import torch
 from torch import Tensor
 
 from torchml.errors import ModelError
-from torchml.importers.networks import equivariant, messages, radial
+from torchml.importers.networks import equivariant, messages, radial, repulsion
 from torchml.importers.networks.equivariant import Harmonics
 from torchml.importers.networks.messages import Interaction, scripting, slots_of
 from torchml.importers.networks.plan import built
-from torchml.importers.networks.radial import (
-    Basis,
-    RadialWeights,
-    polynomial,
-)
+from torchml.importers.networks.radial import Basis, RadialWeights
+from torchml.importers.networks.repulsion import ScreenedRepulsion, stretched
 from torchml.models.base import EdgeModel, per_node
 from torchml.models.radial import lengths
 from torchml.models.scaled import Scaled
@@ -223,48 +220,6 @@ class Readout(torch.nn.Module):
         return x
 
 
-class Repulsion(torch.nn.Module):
-    """Half of the repulsion of Ziegler, Biersack and Littmark for each edge, at its target.
-
-    It ends where the covalent radii of the pair touch.
-
-    Args:
-        charges: Z of the elements.
-        radii: covalent, by element (Å).
-        screening: Z^a / (0.529 Å b), by element, with the exponent a and factor b of the length.
-        coefficients: of the four exponentials.
-        p: of the envelope.
-    """
-
-    charges: Tensor
-    radii: Tensor
-    screening: Tensor
-    coefficients: Tensor
-
-    def __init__(
-        self, charges: Tensor, radii: Tensor, screening: Tensor, coefficients: Tensor, p: int
-    ) -> None:
-        super().__init__()
-        self.register_buffer("charges", charges)
-        self.register_buffer("radii", radii)
-        self.register_buffer("screening", screening)
-        self.register_buffer("coefficients", coefficients)
-        self.p = p
-
-    def forward(self, r: Tensor, species: Tensor, edge_index: Tensor, n_out: int) -> Tensor:
-        """Energies [n_out] of the first nodes; shapes: r [E], species [M]."""
-        one = species.index_select(0, edge_index[0])
-        two = species.index_select(0, edge_index[1])
-        x = r * (self.screening[one] + self.screening[two])
-        c = self.coefficients
-        screened = c[0] * torch.exp(-3.2 * x) + c[1] * torch.exp(-0.9423 * x)
-        screened = screened + c[2] * torch.exp(-0.4028 * x) + c[3] * torch.exp(-0.2016 * x)
-        energy = 0.5 * 14.3996 * self.charges[one] * self.charges[two] / r * screened
-        end = self.radii[one] + self.radii[two]
-        energy = energy * polynomial(r / end, self.p)
-        return energy.new_zeros([n_out]).index_add(0, edge_index[1], energy)
-
-
 class Layer(torch.nn.Module):
     """Interaction, product and, if there is one, the readout of the block `scalars`."""
 
@@ -317,9 +272,11 @@ class MACE(EdgeModel):
         harmonics: of the directions of edges.
         transform: MACE's transform of the distances, if it has one.
         repulsion: of pairs that are close, if the model has one.
+        stretches: 1 over the distance where the repulsion of a pair ends, [Z, Z].
     """
 
     embedding: Tensor
+    stretches: Tensor
 
     exact_distances = True
     __constants__ = ("has_transform", "has_repulsion")
@@ -333,7 +290,8 @@ class MACE(EdgeModel):
         basis: Basis,
         harmonics: Harmonics,
         transform: torch.nn.Module | None = None,
-        repulsion: Repulsion | None = None,
+        repulsion: ScreenedRepulsion | None = None,
+        stretches: Tensor | None = None,
     ) -> None:
         super().__init__(species, cutoff, len(blocks))
         self.blocks = torch.nn.ModuleList(blocks)
@@ -345,6 +303,8 @@ class MACE(EdgeModel):
         self.transform = transform or none
         self.has_repulsion = repulsion is not None
         self.repulsion = repulsion or none
+        absent = torch.ones(0, 0, dtype=torch.float64)
+        self.register_buffer("stretches", absent if stretches is None else stretches)
 
     def forward(
         self,
@@ -391,9 +351,9 @@ class MACE(EdgeModel):
             energies = energies + more
             species = species[:n_out]
         if self.has_repulsion:
-            n = edge_counts[0]
-            pairs = self.repulsion(r[:n].to(dtype), elements, edge_index[:, :n], n_0)
-            energies = energies + pairs.unsqueeze(1)
+            near, pairs = r[: edge_counts[0]].to(dtype), edge_index[:, : edge_counts[0]]
+            far = stretched(near, self.stretches, elements, pairs)
+            energies = energies + self.repulsion(near, far, elements, pairs, n_0)
         return per_node(energies, elements)
 
 
@@ -403,7 +363,7 @@ def build(network: dict[str, Any]) -> Scaled:
     Args:
         network: `network`, the recorded parts; `references`, energies (eV) by symbol; `scale` (eV).
     """
-    parts = equivariant, messages, radial, sys.modules[__name__]
+    parts = equivariant, messages, radial, repulsion, sys.modules[__name__]
     potential = Scaled(built(network["network"], *parts))
     potential.set_normalization(network["references"], network["scale"])
     return potential

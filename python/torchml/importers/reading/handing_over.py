@@ -39,6 +39,8 @@ def content_of(source: Source, wish: Wish, radii: Mapping[str, float]) -> dict[s
     """
     structures = structures_of(source.species, source.cutoff, radii)
     dtype = wish.dtype or source.dtypes[0]
+    own = source.own_results or _derivatives(source, dtype)
+    exact = source.exact_results if dtype == "float64" else None
     if source.energies is not None and dtype not in source.dtypes:
         raise ReadingError(
             f"{wish.model} runs in {' | '.join(source.dtypes)}, but dtype is '{dtype}'"
@@ -53,7 +55,8 @@ def content_of(source: Source, wish: Wish, radii: Mapping[str, float]) -> dict[s
         "provenance": {key: str(value) for key, value in source.provenance.items()},
         "tolerance": dict(source.tolerance),
         "notes": [str(note) for note in source.notes],
-        "results": [_results(source, dtype, name, one) for name, one in structures.items()],
+        "results": [_results(exact or own, name, one) for name, one in structures.items()],
+        "rounded": [_results(own, name, one) for name, one in structures.items() if exact],
         "results_dtype": "float32" if "float32" in (dtype, source.dtypes[0]) else "float64",
         "calculator": source.own_results is not None,
     }
@@ -186,10 +189,12 @@ def _without_edges(sample: Sample) -> Sample:
     return species, vectors[kept], index[:, kept]
 
 
-def _results(source: Source, dtype: str, name: str, structure: Structure) -> dict[str, Any]:
-    """A structure and what the package's own calculator computes of it."""
+def _results(
+    results: Callable[[Structure], Results], name: str, structure: Structure
+) -> dict[str, Any]:
+    """A structure and what the package computes of it."""
     try:
-        own = (source.own_results or _derivatives(source, dtype))(structure)
+        own = results(structure)
     except ReadingError:
         raise
     except Exception as error:  # whatever the package's calculator raises

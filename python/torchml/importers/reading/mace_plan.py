@@ -18,6 +18,8 @@ from .plan import Part, part
 from .source import ReadingError
 
 DENSITY = ("RealAgnosticDensityInteractionBlock", "RealAgnosticDensityResidualInteractionBlock")
+# Of MACE's repulsion of nuclei: e^2 / (4 pi epsilon_0) in eV Å, and decays of the exponentials.
+_COULOMB, _DECAYS = 14.3996, (3.2, 0.9423, 0.4028, 0.2016)
 
 
 def plan_of(model: Any, elements: list[int], head: int) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def plan_of(model: Any, elements: list[int], head: int) -> dict[str, Any]:
         ),
         part("Harmonics", *harmonics(model.spherical_harmonics, model.spherical_harmonics._lmax)),
         None if transform is None else _transform(transform, model.atomic_numbers[elements]),
-        None if repulsion is None else _repulsion(repulsion, model.atomic_numbers[elements]),
+        *(() if repulsion is None else _repulsion(repulsion, model.atomic_numbers[elements])),
     )
     scale, shift = 1.0, 0.0
     if hasattr(model, "scale_shift"):
@@ -104,16 +106,18 @@ def _transform(transform: Any, numbers: Tensor) -> Part:
     )
 
 
-def _repulsion(function: Any, numbers: Tensor) -> Part:
-    charges = numbers.double()
-    return part(
-        "Repulsion",
-        charges,
-        function.covalent_radii[numbers],
+def _repulsion(function: Any, numbers: Tensor) -> tuple[Part, Tensor]:
+    """The repulsion of nuclei, which ends where covalent radii touch, and 1 over this distance."""
+    charges, radii = numbers.double(), function.covalent_radii[numbers]
+    repulsion = part(
+        "ScreenedRepulsion",
+        charges * (0.5 * _COULOMB) ** 0.5,
         charges**function.a_exp / (function.a_prefactor * 0.529),
-        function.c,
-        int(function.p),
+        function.c.tolist(),
+        list(_DECAYS),
+        part("PolynomialEnvelope", int(function.p), 1.0),
     )
+    return repulsion, 1.0 / (radii.unsqueeze(0) + radii.unsqueeze(1)).double()
 
 
 def _interaction(model: Any, block: Any, one_hot: Tensor) -> Part:

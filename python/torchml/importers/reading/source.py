@@ -86,11 +86,14 @@ class Source:
         dtypes: float types in which the model can be run, the preferred one first.
         own_results: the package's own calculator; None where there is none, then the energies are
             differentiated before they are traced.
+        exact_results: those of the package's modules in float64, where its calculator computes in
+            float32 alone; None elsewhere.
         energies: the energies of atoms, in the float type that was asked for.
         network: plain values from which a network of torchml is built.
         isolated: energies of isolated atoms by symbol (eV), for the report.
         provenance: by key: package, version, name of the model, head, weights, ...
-        tolerance: relative difference from `own_results` that rounding explains, by float type.
+        tolerance: relative difference from the package's results that rounding explains, by float
+            type. That of float32 is also that of `own_results` from `exact_results`.
         notes: sentences for the report: what the user should know.
     """
 
@@ -99,6 +102,7 @@ class Source:
     layers: int
     dtypes: tuple[str, ...]
     own_results: Callable[[Structure], Results] | None
+    exact_results: Callable[[Structure], Results] | None = None
     energies: EnergyFunction | None = None
     network: Mapping[str, Any] | None = None
     isolated: dict[str, float] = field(default_factory=dict)
