@@ -16,6 +16,7 @@ from torch.nn.utils import parametrize
 from torchml.errors import ModelError
 from torchml.importers.low_rank import Combination, LowRank
 from torchml.importers.networks.weights import combined_weights, free_weights
+from torchml.models.base import EdgeModel
 from torchml.models.dtype import network_dtype
 from torchml.models.scaled import Scaled
 
@@ -197,15 +198,15 @@ def weights_of(network: torch.nn.Module) -> dict[str, Place]:
     return places
 
 
-def isolated(network: torch.nn.Module) -> Tensor:
+def isolated(network: EdgeModel) -> Tensor:
     """Energies that a network gives to one atom of each element without neighbours, float64[Z]."""
-    count, layers = len(network.species), network.layers  # type: ignore[arg-type]
+    count, layers = len(network.species), network.layers
     tensor = next(chain(network.parameters(), network.buffers()))
     species = torch.arange(count, device=tensor.device)
     vectors = tensor.new_zeros(0, 3, dtype=network_dtype(network))
     index = species.new_zeros(2, 0)
-    energies = network(species, vectors, index, [count] * (layers + 1), [0] * layers)  # type: ignore[operator]
-    return energies[:count].to(torch.float64)  # type: ignore[no-any-return]
+    energies: Tensor = network(species, vectors, index, [count] * (layers + 1), [0] * layers)
+    return energies[:count].to(torch.float64)
 
 
 def _name(prefix: str, key: str) -> str:

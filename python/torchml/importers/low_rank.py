@@ -61,7 +61,8 @@ class Combination(torch.nn.Module):
         return self.rows.size(0)
 
     def forward(self, weights: Tensor) -> Tensor:
-        return (weights @ self.rows).unflatten(1, self.shape)
+        tensor: Tensor = (weights @ self.rows).unflatten(1, self.shape)
+        return tensor
 
     def right_inverse(self, tensor: Tensor) -> Tensor:
         """Weights of a tensor that has this form."""

@@ -313,7 +313,8 @@ def _without_network(model: Namespace) -> None:
         TorchMLError: a network is given too.
     """
     network = model.init_args.get("model")
-    default = _DEFAULT_MODEL["init_args"]["model"]
+    of_task: Any = _DEFAULT_MODEL["init_args"]
+    default = of_task["model"]
     given = None if network is None else network.clone()
     if given is not None:
         arguments = vars(given.get("init_args", Namespace()))  # type: ignore[no-untyped-call]

@@ -64,19 +64,16 @@ def set_references(model: FineTuned, rule: InitFrom, offsets: Offsets) -> None:
         TorchMLError: an element of the model has no energy in `rule`.
     """
     old = dict(zip(model.species, model.references.tolist(), strict=True))
-    if rule.references == "refit":
-        new = {
-            symbol: energy + offsets.by_element.get(symbol, 0.0) for symbol, energy in old.items()
-        }
-    elif rule.references == "keep":
-        new = old
-    else:
+    new = old
+    if isinstance(rule.references, dict):
         if missing := sorted(set(model.species) - set(rule.references)):
             raise TorchMLError(
                 f"model.init_from.references lacks {' '.join(missing)}, expected an energy for "
                 f"each of {' '.join(model.species)}"
             )
         new = rule.references
+    elif rule.references == "refit":
+        new = {one: energy + offsets.by_element.get(one, 0.0) for one, energy in old.items()}
     with torch.no_grad():
         for k, symbol in enumerate(model.species):
             model.references[k] = new[symbol]
