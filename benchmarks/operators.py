@@ -1,7 +1,8 @@
-"""Measure the cost of one layer of messages per edge, forward and backward.
+"""Measure the cost of one layer of messages per edge, and of polynomials per atom.
 
-Splines and the operators of torchml._core are compared with the operations of torch that they
-replace, on the edges of a silicon crystal.
+Forward and backward. Splines and the operators of torchml._core are compared with the operations of
+torch that they replace, on the edges of a silicon crystal; polynomials are random ones, of 16 rows
+in 32 channels.
 
     python benchmarks/operators.py [--repeats 20] [--threads 1]
 """
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from torchml.export.compression import compress
 from torchml.models import SchNet
+from torchml.models.products import products, term_table
 from torchml.neighbors import periodic_particles
 
 CUTOFF = 4.0
@@ -67,6 +69,28 @@ def cost(model: SchNet, distances: Tensor, edge_index: Tensor, owners: int, repe
     return fastest(run, repeats) / len(distances) * 1e9
 
 
+def polynomials(count: int, degree: int, dtype: torch.dtype, repeats: int) -> tuple[float, float]:
+    """Return the time of a polynomial and its derivative per atom, µs, and Gflop/s of all terms.
+
+    Written out, a term of degree d takes d products and a sum for its value, and as many for its
+    derivative by each of its factors.
+    """
+    random = np.random.default_rng(0)
+    terms = [(0, sorted(random.integers(0, 16, degree))) for _ in range(count)]
+    table = term_table(terms)
+    atoms, channels = 512, 32
+    x = torch.randn(atoms, 16, channels, dtype=dtype, requires_grad=True)
+    coefficients = torch.randn(1, count, channels, dtype=dtype)
+    elements = torch.zeros(atoms, dtype=torch.int64)
+
+    def run() -> None:
+        energies = products(x, elements, coefficients, table, 1)
+        torch.autograd.grad(energies.sum(), x)
+
+    seconds = fastest(run, repeats) / atoms
+    return seconds * 1e6, count * (degree + 1) ** 2 * channels / seconds * 1e-9
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="What one layer of messages costs per edge.")
     parser.add_argument("--repeats", type=int, default=20)
@@ -86,6 +110,12 @@ def main() -> None:
         _, edge_index, owners = graph
         once = fastest(lambda: splines.basis.order(edge_index, owners), options.repeats)  # noqa: B023
         print(f"{name + ' order of edges':>24}{'':12}{once / edge_index.size(1) * 1e9:12.1f}")
+    print(f"\n{'polynomial':>24}{'us':>12}{'Gflop/s':>12}   per atom, forward + backward")
+    for count, degree in ((150, 3), (900, 4)):
+        for dtype in (torch.float64, torch.float32):
+            seconds, rate = polynomials(count, degree, dtype, options.repeats)
+            label = f"{count} of degree {degree} {str(dtype).removeprefix('torch.')}"
+            print(f"{label:>24}{seconds:12.2f}{rate:12.1f}")
 
 
 if __name__ == "__main__":

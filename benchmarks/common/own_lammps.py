@@ -35,6 +35,7 @@ write_dump all custom forces.txt fx fy fz modify sort id format float %.17g
 print "$(pe:%.17g)" file energy.txt screen no
 run {warm_up}
 """
+_LAST = 4  # lines of the output in an error
 _HEADER = 9  # lines of a dump before those of the atoms
 _TIME = "shell 'cat /proc/$PPID/task/*/schedstat > new && mv new cpu'\n"
 
@@ -128,13 +129,13 @@ class Lammps:
             pass  # its output explains more
         while not times.exists():
             if self._process.poll() is not None:
-                raise TorchMLError(f"{self.name}: LAMMPS ended: {self._last_line()}")
+                raise TorchMLError(f"{self.name}: LAMMPS ended: {self._last_lines()}")
             time.sleep(0.01)
         lines = times.read_text().splitlines()
         times.unlink()
         return 1e-9 * sum(float(line.split()[0]) for line in lines)
 
-    def _last_line(self) -> str:
+    def _last_lines(self) -> str:
         lines = (self.folder / "output").read_text().strip().splitlines()
-        errors = [line for line in lines if "ERROR" in line] or lines
-        return errors[-1] if errors else "no message"
+        errors = [line for line in lines if "ERROR" in line] or lines[-_LAST:]
+        return " / ".join(errors) or "no message"

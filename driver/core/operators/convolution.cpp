@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <atomic>
 
+#include "operators/convolution_kernel.hpp"
 #include "operators/edge_order.hpp"
 #include "operators/spline.hpp"
 #include "torchml/common/error.hpp"
@@ -53,8 +54,9 @@ class Prepared {
                    features_.size(0),
                    factors_.defined() ? factors_.template const_data_ptr<Real>() : nullptr,
                    factors_.defined() ? factors_.size(1) : 0,
-                   shape.terms.data(),
-                   static_cast<std::int64_t>(shape.terms.size()),
+                   shape.groups.data(),
+                   static_cast<std::int64_t>(shape.groups.size()),
+                   shape.grouped.data(),
                    shape.rows_in,
                    shape.rows_out,
                    table_.size(1) / shape.parts,
@@ -83,6 +85,35 @@ EdgeOrder order_of(ConvolutionInputs const& inputs) {
   return order;
 }
 
+/// Derivatives tile by tile: those by the features have no part in common, what a tile adds to the
+/// others is summed in their order. One thread needs no tensors for that, and gets the same bits.
+template <class Real>
+void add_tiles(Convolution<Real> const& all, EdgeList const& by_target, Real const* gradient,
+               torch::Tensor& to_r, torch::Tensor& to_factors, Real* to_features) {
+  auto const& kernel = convolution_kernel<Real>();
+  auto const tiles = kernel.tiles(all.width);
+  bool const together = at::get_num_threads() == 1 || at::in_parallel_region();
+  std::vector<torch::Tensor> of_r, of_factors;
+  for (std::int64_t tile = 0; tile < tiles; ++tile) {
+    bool const own = tile > 0 && !together;
+    of_r.push_back(own ? torch::zeros_like(to_r) : to_r.zero_());
+    of_factors.push_back(own ? torch::zeros_like(to_factors) : to_factors.zero_());
+  }
+  at::parallel_for(0, tiles, together ? tiles : 1, [&](std::int64_t begin, std::int64_t end) {
+    auto const scratch = torch::empty({kernel.scratch(all)}, to_factors.options());
+    for (auto tile = begin; tile < end; ++tile)
+      kernel.gradients(
+          all, by_target, gradient, tile, scratch.template mutable_data_ptr<Real>(),
+          {of_r[tile].template mutable_data_ptr<double>(), to_features,
+           all.factor_count > 0 ? of_factors[tile].template mutable_data_ptr<Real>() : nullptr});
+  });
+  if (together) return;
+  for (std::int64_t tile = 1; tile < tiles; ++tile) {
+    to_r.add_(of_r[tile]);
+    to_factors.add_(of_factors[tile]);
+  }
+}
+
 }  // namespace
 
 Shape::Shape(std::vector<std::int64_t> const& numbers) {
@@ -98,6 +129,18 @@ Shape::Shape(std::vector<std::int64_t> const& numbers) {
     parts = std::max(parts, term.part + 1);
     factors = std::max(factors, term.factor + 1);
     terms.push_back(term);
+  }
+  auto sorted = terms;
+  std::ranges::stable_sort(sorted, {},
+                           [](Term const& term) { return std::pair(term.part, term.in); });
+  for (auto const& term : sorted) {
+    auto const place = static_cast<std::int32_t>(grouped.size());
+    if (groups.empty() || groups.back().part != term.part || groups.back().in != term.in)
+      groups.push_back(
+          {static_cast<std::int32_t>(term.part), static_cast<std::int32_t>(term.in), place, place});
+    grouped.push_back(
+        {static_cast<std::int32_t>(term.out), static_cast<std::int32_t>(term.factor)});
+    groups.back().end = place + 1;
   }
 }
 
@@ -116,8 +159,15 @@ torch::Tensor convolution(ConvolutionInputs const& inputs, std::int64_t nodes) {
     auto* const result = sums.mutable_data_ptr<scalar_t>();
     std::atomic<bool> right = true;
     at::parallel_for(0, nodes, grain(nodes, all.edges), [&](std::int64_t begin, std::int64_t end) {
-      std::vector<scalar_t> scratch(all.spline.width);
-      if (!spline_kernel<scalar_t>().sums(all, order.by_target, begin, end, scratch.data(), result))
+      if (shape.single()) {
+        if (!spline_kernel<scalar_t>().sums(all, order.by_target, begin, end, result))
+          right = false;
+        return;
+      }
+      auto const& kernel = convolution_kernel<scalar_t>();
+      auto const scratch = torch::empty({kernel.scratch(all)}, sums.options());
+      if (!kernel.sums(all, order.by_target, begin, end, scratch.mutable_data_ptr<scalar_t>(),
+                       result))
         right = false;
     });
     if (!right)
@@ -153,14 +203,14 @@ ConvolutionDerivatives convolution_backward(torch::Tensor const& gradient,
     auto const* const rows = cotangent.const_data_ptr<scalar_t>();
     ConvolutionGradients<scalar_t> const results = {
         to_r.mutable_data_ptr<double>(),
-        features_too ? to_features.mutable_data_ptr<scalar_t>() : nullptr,
-        shape.factors > 0 ? to_factors.mutable_data_ptr<scalar_t>() : nullptr};
-    at::parallel_for(0, sources, grain(sources, all.edges),
-                     [&](std::int64_t begin, std::int64_t end) {
-                       std::vector<scalar_t> scratch(2 * all.spline.width);
-                       spline_kernel<scalar_t>().gradients(all, order.by_source, rows, begin, end,
-                                                           scratch.data(), results);
-                     });
+        features_too ? to_features.mutable_data_ptr<scalar_t>() : nullptr, nullptr};
+    if (shape.single())
+      at::parallel_for(
+          0, sources, grain(sources, all.edges), [&](std::int64_t begin, std::int64_t end) {
+            spline_kernel<scalar_t>().gradients(all, order.by_source, rows, begin, end, results);
+          });
+    else
+      add_tiles(all, order.by_target, rows, to_r, to_factors, results.features);
   });
   return {to_r, to_features, to_factors};
 }

@@ -45,7 +45,14 @@ ConvolutionDerivatives composite_convolution_backward(torch::Tensor const& gradi
 struct Shape {
   explicit Shape(std::vector<std::int64_t> const& numbers);
 
+  /// One row in, one out, one part, and no factor.
+  [[nodiscard]] bool single() const {
+    return terms.size() == 1 && rows_in == 1 && rows_out == 1 && parts == 1 && factors == 0;
+  }
+
   std::vector<Term> terms;
+  std::vector<TermGroup> groups;  ///< the same terms, sorted by part and row
+  std::vector<GroupedTerm> grouped;
   std::int64_t rows_in = 0;
   std::int64_t rows_out = 0;
   std::int64_t parts = 0;

@@ -75,7 +75,19 @@ class PreparedDensity {
   torch::Tensor table_;
 };
 
-void check_order(DensityInputs const& inputs, std::int64_t nodes) {
+void check_core(DensityInputs const& inputs) {
+  auto const core = inputs.core.contiguous();
+  auto const* const b = core.const_data_ptr<double>();
+  for (std::int64_t k = 0; k < core.numel(); ++k)
+    if (!(b[k] >= 0.0 && b[k] <= inputs.cutoff))
+      refuse_density("the core of species " + std::to_string(k / core.size(1)) + " and " +
+                     std::to_string(k % core.size(1)) + " is " + std::to_string(b[k]) +
+                     " Å, expected 0 to the cutoff, " + std::to_string(inputs.cutoff) + " Å");
+}
+
+/// What tensors contain, as far as the kernel depends on it.
+void check_contents(DensityInputs const& inputs, std::int64_t nodes) {
+  check_core(inputs);
   EdgeOrder const order(inputs.order);
   auto const edges = inputs.vectors.size(0);
   if (edges != order.edges)
@@ -149,7 +161,7 @@ void check_density(DensityInputs const& inputs, std::int64_t nodes) {
 
 torch::Tensor density(DensityInputs const& inputs, std::int64_t nodes) {
   check_density(inputs, nodes);
-  check_order(inputs, nodes);
+  check_contents(inputs, nodes);
   auto result = empty_density(inputs, nodes);
   AT_DISPATCH_FLOATING_TYPES(result.scalar_type(), "torchml::density", [&] {
     PreparedDensity<scalar_t> const prepared(inputs);
@@ -167,7 +179,7 @@ torch::Tensor density_backward(torch::Tensor const& gradient, DensityInputs cons
   check_density(inputs, 0);
   check_gradient(gradient, inputs);
   auto const nodes = gradient.size(0);
-  check_order(inputs, nodes);
+  check_contents(inputs, nodes);
   auto const cotangent = gradient.contiguous();
   auto const order = EdgeOrder(inputs.order);
   // Edges into nodes beyond those of the gradient have none.
@@ -191,7 +203,7 @@ torch::Tensor density_tangent(torch::Tensor const& directions, DensityInputs con
                               std::int64_t nodes) {
   check_density(inputs, nodes);
   check_directions(directions, inputs);
-  check_order(inputs, nodes);
+  check_contents(inputs, nodes);
   auto const along = directions.contiguous();
   auto result = empty_density(inputs, nodes);
   AT_DISPATCH_FLOATING_TYPES(result.scalar_type(), "torchml::density_tangent", [&] {

@@ -6,33 +6,33 @@
 //   Q_lm = a_lm z Q_{l-1,m} - b_lm Q_{l-2,m},   dQ_lm/dz = c_lm Q_{l,m+1}.
 #pragma once
 
-#include <cstddef>
-
 #include "operators/density_kernel.hpp"
-#include "torchml/common/simd/vectors.hpp"
+#include "operators/lanes.hpp"
 
 namespace torchml::operators::TORCHML_SIMD {
 namespace {
 
-constexpr int kEdges = 8;  // edges at once, one per lane
+/// Edges at once, one per lane: no more than 8, since atoms have tens of them.
+template <class Real>
+constexpr int kEdges = lanes<Real> < 8 ? lanes<Real> : 8;
 
 template <class Real>
-struct LanesOf;
+struct EdgeLanesOf;
 template <>
-struct LanesOf<double> {
-  using type [[gnu::vector_size(kEdges * sizeof(double))]] = double;
+struct EdgeLanesOf<double> {
+  using type [[gnu::vector_size(kEdges<double> * sizeof(double))]] = double;
 };
 template <>
-struct LanesOf<float> {
-  using type [[gnu::vector_size(kEdges * sizeof(float))]] = float;
+struct EdgeLanesOf<float> {
+  using type [[gnu::vector_size(kEdges<float> * sizeof(float))]] = float;
 };
 template <class Real>
-using Lanes = typename LanesOf<Real>::type;
+using EdgeLanes = typename EdgeLanesOf<Real>::type;
 
 /// Lanes anywhere in memory.
 template <class Real>
 struct [[gnu::packed, gnu::may_alias]] Anywhere {
-  Lanes<Real> v;
+  EdgeLanes<Real> v;
 };
 template <class Real>
 TORCHML_INLINE Anywhere<Real>& lanes_at(Real* p) {
@@ -83,9 +83,9 @@ struct HarmonicConstants {
 /// A vector, or derivatives by one, of each edge.
 template <class Real>
 struct Cartesian {
-  Lanes<Real> x;
-  Lanes<Real> y;
-  Lanes<Real> z;
+  EdgeLanes<Real> x;
+  EdgeLanes<Real> y;
+  EdgeLanes<Real> z;
 };
 
 /// The factors of the harmonics up to lmax of some unit vectors. Rows of lm have kEdges numbers.
@@ -93,7 +93,7 @@ template <class Real>
 class Harmonics {
  public:
   TORCHML_INLINE Harmonics(int lmax, Cartesian<Real> const& u) : lmax_(lmax) {
-    Lanes<Real> const zero = {};
+    EdgeLanes<Real> const zero = {};
     cosine_[0] = zero + Real(1);
     sine_[0] = zero;
     for (int m = 0; m <= lmax; ++m) {
@@ -101,10 +101,10 @@ class Harmonics {
         cosine_[m] = u.x * cosine_[m - 1] - u.y * sine_[m - 1];
         sine_[m] = u.x * sine_[m - 1] + u.y * cosine_[m - 1];
       }
-      Lanes<Real> before = zero, q = zero + kConstants.first[m];
+      EdgeLanes<Real> before = zero, q = zero + kConstants.first[m];
       q_[m][m] = q;
       for (int l = m + 1; l <= lmax; ++l) {
-        Lanes<Real> const next = kConstants.a[l][m] * u.z * q - kConstants.b[l][m] * before;
+        EdgeLanes<Real> const next = kConstants.a[l][m] * u.z * q - kConstants.b[l][m] * before;
         before = q;
         q_[l][m] = q = next;
       }
@@ -123,13 +123,13 @@ class Harmonics {
 
   /// The derivatives by x, y, z as if these were independent, given those by the harmonics.
   TORCHML_INLINE void pull_back(Real const* by_y, Cartesian<Real>& result) const {
-    Lanes<Real> const zero = {};
+    EdgeLanes<Real> const zero = {};
     result = {zero, zero, zero};
     for (int m = 0; m <= lmax_; ++m) {
-      Lanes<Real> by_cosine = zero, by_sine = zero;
+      EdgeLanes<Real> by_cosine = zero, by_sine = zero;
       for (int l = m; l <= lmax_; ++l) {
-        Lanes<Real> const plus = row(by_y, l, m).v;
-        Lanes<Real> const minus = m > 0 ? row(by_y, l, -m).v : zero;
+        EdgeLanes<Real> const plus = row(by_y, l, m).v;
+        EdgeLanes<Real> const minus = m > 0 ? row(by_y, l, -m).v : zero;
         by_cosine += q_[l][m] * plus;
         by_sine += q_[l][m] * minus;
         if (l > m)
@@ -144,16 +144,17 @@ class Harmonics {
 
   /// The derivatives of the harmonics where the vectors move along `direction`.
   TORCHML_INLINE void push_forward(Cartesian<Real> const& direction, Real* y) const {
-    Lanes<Real> const zero = {};
+    EdgeLanes<Real> const zero = {};
     for (int m = 0; m <= lmax_; ++m) {
-      Lanes<Real> cosine = zero, sine = zero;
+      EdgeLanes<Real> cosine = zero, sine = zero;
       if (m > 0) {
         auto const order = static_cast<Real>(m);
         cosine = order * (cosine_[m - 1] * direction.x - sine_[m - 1] * direction.y);
         sine = order * (sine_[m - 1] * direction.x + cosine_[m - 1] * direction.y);
       }
       for (int l = m; l <= lmax_; ++l) {
-        Lanes<Real> const slope = l > m ? kConstants.c[l][m] * q_[l][m + 1] * direction.z : zero;
+        EdgeLanes<Real> const slope =
+            l > m ? kConstants.c[l][m] * q_[l][m + 1] * direction.z : zero;
         row(y, l, m).v = q_[l][m] * cosine + slope * cosine_[m];
         if (m > 0) row(y, l, -m).v = q_[l][m] * sine + slope * sine_[m];
       }
@@ -164,16 +165,16 @@ class Harmonics {
   static constexpr HarmonicConstants<Real> kConstants{};
 
   TORCHML_INLINE static Anywhere<Real>& row(Real* y, int l, int m) {
-    return lanes_at(y + (l * l + l + m) * kEdges);
+    return lanes_at(y + (l * l + l + m) * kEdges<Real>);
   }
   TORCHML_INLINE static Anywhere<Real> const& row(Real const* y, int l, int m) {
-    return lanes_at(y + (l * l + l + m) * kEdges);
+    return lanes_at(y + (l * l + l + m) * kEdges<Real>);
   }
 
   int lmax_;
-  Lanes<Real> cosine_[kDegrees];
-  Lanes<Real> sine_[kDegrees];
-  Lanes<Real> q_[kDegrees][kDegrees];
+  EdgeLanes<Real> cosine_[kDegrees];
+  EdgeLanes<Real> sine_[kDegrees];
+  EdgeLanes<Real> q_[kDegrees][kDegrees];
 };
 
 }  // namespace

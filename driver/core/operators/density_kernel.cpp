@@ -14,29 +14,12 @@ namespace {
 constexpr int kChunk = 64;  // edges that are sorted by species at once
 constexpr int kHarmonics = kDegrees * kDegrees;
 
-#if defined(__AVX512F__)
-constexpr int kRegisterBytes = 32 * 64;
-#elif defined(__AVX2__)
-constexpr int kRegisterBytes = 16 * 32;
-#else
-constexpr int kRegisterBytes = 16 * 16;
-#endif
-/// Rows of sums that fit into half of the registers.
-template <class Real>
-constexpr int kRows = kRegisterBytes / 2 / static_cast<int>(sizeof(Lanes<Real>)) < 16
-                          ? kRegisterBytes / 2 / static_cast<int>(sizeof(Lanes<Real>))
-                          : 16;
+constexpr int kRegisters = kVectorBytes == 64 ? 32 : 16;
 
-/// f(0), f(1) ... f(n - 1) with constants: what they index stays in registers.
-template <int n, int k = 0, class F>
-TORCHML_INLINE void each(F const& f) {
-  if constexpr (k < n) {
-    f(std::integral_constant<int, k>{});
-    each<n, k + 1>(f);
-  }
-}
+/// Rows of sums that are kept in half of the registers.
+constexpr int kRows = kRegisters / 2;
 
-/// Some edges of a node. Those within the cutoff remain until a group takes them.
+/// Some edges of a node. Those within the cutoff remain until a run takes them.
 struct Chunk {
   double x[kChunk];
   double y[kChunk];
@@ -48,7 +31,7 @@ struct Chunk {
   int left = 0;
 };
 
-void take(DensityEdges const& from, std::int64_t first, double cutoff, Chunk& chunk) {
+void read(DensityEdges const& from, std::int64_t first, double cutoff, Chunk& chunk) {
   auto const count = static_cast<int>(from.count - first < kChunk ? from.count - first : kChunk);
   for (int k = 0; k < count; ++k) {
     chunk.edge[k] = from.edges[first + k];
@@ -67,92 +50,114 @@ void take(DensityEdges const& from, std::int64_t first, double cutoff, Chunk& ch
     if (!(chunk.r[k] >= cutoff)) chunk.remaining[chunk.left++] = k;  // a NaN remains
 }
 
-/// Those that remain and are of the species of the first of them.
+/// Those that remain and are of the species of the first of them, filled up with copies of the last
+/// to whole vectors.
 struct Run {
   std::int64_t species;
   int count;
-  int edges[kChunk];
+  double x[kChunk];
+  double y[kChunk];
+  double z[kChunk];
+  double r[kChunk];
+  std::int32_t edge[kChunk];
 };
 
-bool take(Chunk& chunk, Run& run) {
+bool next_run(Chunk& chunk, Run& run) {
   if (chunk.left == 0) return false;
   run.species = chunk.species[chunk.remaining[0]];
-  run.count = 0;
-  int others = 0;
-  for (int k = 0; k < chunk.left; ++k) {
-    int const edge = chunk.remaining[k];
-    if (chunk.species[edge] == run.species)
-      run.edges[run.count++] = edge;
+  int count = 0, others = 0, last = 0;
+  auto const add = [&](int k) {
+    run.x[count] = chunk.x[k];
+    run.y[count] = chunk.y[k];
+    run.z[count] = chunk.z[k];
+    run.r[count] = chunk.r[k];
+    run.edge[count++] = chunk.edge[k];
+  };
+  for (int left = 0; left < chunk.left; ++left) {
+    int const k = chunk.remaining[left];
+    if (chunk.species[k] == run.species)
+      add(last = k);
     else
-      chunk.remaining[others++] = edge;
+      chunk.remaining[others++] = k;
   }
   chunk.left = others;
+  run.count = count;
+  while (count % 8 != 0) add(last);
   return true;
 }
 
-/// Up to kEdges edges of a run, one per lane; further lanes repeat the first.
+/// Up to kEdges edges of a run, one per lane.
+template <class Real>
 struct Group {
+  static constexpr int lanes = kEdges<Real>;
   int count;
-  int edges[kEdges];
-  double x[kEdges];  ///< of the unit vector
-  double y[kEdges];
-  double z[kEdges];
-  double per_length[kEdges];  ///< 1/r
-  double held[kEdges];        ///< r'
-  double slope[kEdges];       ///< dr'/dr
-  SplinePlaces<kEdges> places;
+  std::int32_t const* edges;
+  double x[lanes];  ///< of the unit vector
+  double y[lanes];
+  double z[lanes];
+  double per_length[lanes];  ///< 1/r
+  double held[lanes];        ///< r'
+  double slope[lanes];       ///< dr'/dr
+  SplinePlaces<lanes> places;
 };
 
 /// Lengths between half the core and the core are held back smoothly, shorter ones entirely.
-void hold(double core, double const* r, Group& group) {
-  for (int l = 0; l < kEdges; ++l) {
-    double const tau = 2.0 * r[l] / core - 1.0;
+template <class Real>
+void hold(double core, double const* r, Group<Real>& group) {
+  double const half = 0.5 * core;
+  double const per_half = core > 0.0 ? 1.0 / half : 0.0;
+#pragma omp simd
+  for (int l = 0; l < kEdges<Real>; ++l) {
+    double const tau = r[l] * per_half - 1.0;
     double const t = tau < 0.0 ? 0.0 : tau > 1.0 ? 1.0 : tau;
     double const t3 = t * t * t;
-    double const within = core - 0.5 * core * (0.5 - t3 * t * (2.5 - 3.0 * t + t * t));
-    group.held[l] = r[l] >= core ? r[l] : within;
-    group.slope[l] = t3 * (10.0 - 15.0 * t + 6.0 * t * t);
+    double const within = core - half * (0.5 - t3 * t * (2.5 - 3.0 * t + t * t));
+    bool const beyond = r[l] >= core;
+    group.held[l] = beyond ? r[l] : within;
+    group.slope[l] = beyond ? 1.0 : t3 * (10.0 - 15.0 * t + 6.0 * t * t);
   }
 }
 
 template <class Real>
-void take(Density<Real> const& density, Chunk const& chunk, Run const& run, int first,
-          std::int64_t target_species, Group& group) {
-  group.count = run.count - first < kEdges ? run.count - first : kEdges;
-  double r[kEdges];
-  for (int l = 0; l < kEdges; ++l) {
-    int const edge = run.edges[first + (l < group.count ? l : 0)];
-    group.edges[l] = edge;
-    group.x[l] = chunk.x[edge];
-    group.y[l] = chunk.y[edge];
-    group.z[l] = chunk.z[edge];
-    r[l] = chunk.r[edge];
+void fill(Knots const& knots, double core, Run const& run, int first, Group<Real>& group) {
+  group.count = run.count - first < kEdges<Real> ? run.count - first : kEdges<Real>;
+  group.edges = run.edge + first;
+  double const* const r = run.r + first;
+#pragma omp simd
+  for (int l = 0; l < kEdges<Real>; ++l) {
+    double const per_length = 1.0 / r[l];
+    group.per_length[l] = per_length;
+    group.x[l] = per_length * run.x[first + l];
+    group.y[l] = per_length * run.y[first + l];
+    group.z[l] = per_length * run.z[first + l];
   }
-  for (int l = 0; l < kEdges; ++l) {
-    group.per_length[l] = 1.0 / r[l];
-    group.x[l] *= group.per_length[l];
-    group.y[l] *= group.per_length[l];
-    group.z[l] *= group.per_length[l];
+  hold(core, r, group);
+  locate(group.held, knots, group.places);
+}
+
+/// All groups of a run are filled before the first is used: they do not wait for each other.
+template <class Real>
+struct Groups {
+  Group<Real> of[kChunk / kEdges<Real>];
+
+  void fill_all(Density<Real> const& density, std::int64_t target_species, Run const& run) {
+    double const core = density.core[target_species * density.species + run.species];
+    Knots const knots(density.cutoff, density.intervals);
+    for (int first = 0; first < run.count; first += kEdges<Real>)
+      fill(knots, core, run, first, of[first / kEdges<Real>]);
   }
-  double const core = density.core[target_species * density.species + run.species];
-  if (core > 0.0) {
-    hold(core, r, group);
-  } else {
-    for (int l = 0; l < kEdges; ++l) {
-      group.held[l] = r[l];
-      group.slope[l] = 1.0;
-    }
-  }
-  locate(group.held, density.cutoff, density.intervals, group.places);
+};
+
+template <class Real>
+TORCHML_INLINE void set(double const* from, EdgeLanes<Real>& to) {
+  Real row[kEdges<Real>];
+#pragma omp simd
+  for (int l = 0; l < kEdges<Real>; ++l) row[l] = static_cast<Real>(from[l]);
+  to = lanes_at(row).v;
 }
 
 template <class Real>
-TORCHML_INLINE void set(double const* from, Lanes<Real>& to) {
-  for (int l = 0; l < kEdges; ++l) to[l] = static_cast<Real>(from[l]);
-}
-
-template <class Real>
-TORCHML_INLINE Cartesian<Real> unit_vectors(Group const& group) {
+TORCHML_INLINE Cartesian<Real> unit_vectors(Group<Real> const& group) {
   Cartesian<Real> u;
   set<Real>(group.x, u.x);
   set<Real>(group.y, u.y);
@@ -161,20 +166,21 @@ TORCHML_INLINE Cartesian<Real> unit_vectors(Group const& group) {
 }
 
 /// Columns of one edge's functions, filled up to whole vectors.
+template <class Real>
 constexpr std::int64_t padded(std::int64_t radial) {
-  return (radial + kEdges - 1) / kEdges * kEdges;
+  return (radial + kEdges<Real> - 1) / kEdges<Real> * kEdges<Real>;
 }
 
 /// Splines of one edge, with these weights of the coefficients.
 template <class Real>
 TORCHML_INLINE void evaluate(Density<Real> const& density, std::int32_t interval,
-                             double const (*weights)[kEdges], int lane, Real* values) {
+                             double const (*weights)[kEdges<Real>], int lane, Real* values) {
   auto const n = density.radial;
   Real const* c = density.table + interval * n;
   Real b[kOrder];
   for (int j = 0; j < kOrder; ++j) b[j] = static_cast<Real>(weights[j][lane]);
   std::int64_t k = 0;
-  for (; k + kEdges <= n; k += kEdges, c += kEdges)
+  for (; k + kEdges<Real> <= n; k += kEdges<Real>, c += kEdges<Real>)
     lanes_at(values + k).v =
         (b[0] * lanes_at(c).v + b[1] * lanes_at(c + n).v + b[2] * lanes_at(c + 2 * n).v) +
         (b[3] * lanes_at(c + 3 * n).v + b[4] * lanes_at(c + 4 * n).v +
@@ -188,12 +194,12 @@ TORCHML_INLINE void evaluate(Density<Real> const& density, std::int32_t interval
 template <int rows, class Real>
 TORCHML_INLINE void add_rows(int count, Real const* harmonics, Real const* functions,
                              std::int64_t width, Real* sums) {
-  for (std::int64_t k = 0; k < width; k += kEdges) {
-    Lanes<Real> s[rows];
+  for (std::int64_t k = 0; k < width; k += kEdges<Real>) {
+    EdgeLanes<Real> s[rows];
     each<rows>([&](auto row) { s[row] = lanes_at(sums + row * width + k).v; });
     for (int e = 0; e < count; ++e) {
-      Lanes<Real> const g = lanes_at(functions + e * width + k).v;
-      each<rows>([&](auto row) { s[row] += harmonics[row * kEdges + e] * g; });
+      EdgeLanes<Real> const g = lanes_at(functions + e * width + k).v;
+      each<rows>([&](auto row) { s[row] += harmonics[row * kEdges<Real> + e] * g; });
     }
     each<rows>([&](auto row) { lanes_at(sums + row * width + k).v = s[row]; });
   }
@@ -202,7 +208,7 @@ TORCHML_INLINE void add_rows(int count, Real const* harmonics, Real const* funct
 template <int rows, class Real>
 TORCHML_INLINE void add_all(std::int64_t left, int count, Real const* harmonics,
                             Real const* functions, std::int64_t width, Real* sums) {
-  for (; left >= rows; left -= rows, harmonics += rows * kEdges, sums += rows * width)
+  for (; left >= rows; left -= rows, harmonics += rows * kEdges<Real>, sums += rows * width)
     add_rows<rows>(count, harmonics, functions, width, sums);
   if constexpr (rows > 1)
     if (left > 0) add_all<rows / 2>(left, count, harmonics, functions, width, sums);
@@ -246,20 +252,18 @@ void gather_channels(Density<Real> const& density, std::int64_t species, Real co
 template <class Real, class Add>
 TORCHML_INLINE void sum_with(Density<Real> const& density, DensityEdges const& edges, Real* scratch,
                              Real* result, Add const& add) {
-  auto const width = padded(density.radial);
+  auto const width = padded<Real>(density.radial);
   for (std::int64_t k = 0; k < density.rows() * density.columns(); ++k) result[k] = 0;
   Real* const sums = scratch;
   Chunk chunk;
   Run run;
-  Group group;
+  Groups<Real> groups;
   for (std::int64_t first = 0; first < edges.count; first += kChunk) {
-    take(edges, first, density.cutoff, chunk);
-    while (take(chunk, run)) {
+    read(edges, first, density.cutoff, chunk);
+    while (next_run(chunk, run)) {
       for (std::int64_t k = 0; k < density.rows() * width; ++k) sums[k] = 0;
-      for (int e = 0; e < run.count; e += kEdges) {
-        take(density, chunk, run, e, edges.target_species, group);
-        add(chunk, group, sums);
-      }
+      groups.fill_all(density, edges.target_species, run);
+      for (int e = 0; e < run.count; e += kEdges<Real>) add(groups.of[e / kEdges<Real>], sums);
       add_channels(density, run.species, width, sums, result);
     }
   }
@@ -267,45 +271,50 @@ TORCHML_INLINE void sum_with(Density<Real> const& density, DensityEdges const& e
 
 template <class Real>
 Real* clean(Density<Real> const& density, Real* functions) {
-  for (std::int64_t k = 0; k < kEdges * padded(density.radial); ++k) functions[k] = 0;
+  for (std::int64_t k = 0; k < kEdges<Real> * padded<Real>(density.radial); ++k) functions[k] = 0;
   return functions;
 }
 
 template <class Real>
 void sum_of(Density<Real> const& density, DensityEdges const& edges, Real* scratch, Real* result) {
-  auto const width = padded(density.radial);
+  auto const width = padded<Real>(density.radial);
   Real* const functions = clean(density, scratch + density.rows() * width);
-  alignas(64) Real y[kHarmonics * kEdges];
-  sum_with(density, edges, scratch, result, [&](Chunk const&, Group const& group, Real* sums) {
+  alignas(64) Real y[kHarmonics * kEdges<Real>];
+  sum_with(density, edges, scratch, result, [&](Group<Real> const& group, Real* sums) {
     for (int e = 0; e < group.count; ++e)
       evaluate(density, group.places.interval[e], group.places.value, e, functions + e * width);
     Harmonics<Real>(density.lmax, unit_vectors<Real>(group)).values(y);
-    add_all<kRows<Real>>(density.rows(), group.count, y, functions, width, sums);
+    add_all<kRows>(density.rows(), group.count, y, functions, width, sums);
   });
 }
 
 template <class Real>
 void tangent_of(Density<Real> const& density, DensityEdges const& edges, double const* directions,
                 Real* scratch, Real* result) {
-  auto const width = padded(density.radial);
+  auto const width = padded<Real>(density.radial);
   Real* const values = clean(density, scratch + density.rows() * width);
-  Real* const slopes = clean(density, values + kEdges * width);
-  alignas(64) Real y[kHarmonics * kEdges];
-  alignas(64) Real dy[kHarmonics * kEdges];
-  sum_with(density, edges, scratch, result, [&](Chunk const& chunk, Group& group, Real* sums) {
-    double dx[kEdges], dy_[kEdges], dz[kEdges];
-    for (int l = 0; l < kEdges; ++l) {
-      double const* const d = directions + 3 * std::int64_t(chunk.edge[group.edges[l]]);
+  Real* const slopes = clean(density, values + kEdges<Real> * width);
+  alignas(64) Real y[kHarmonics * kEdges<Real>];
+  alignas(64) Real turned[kHarmonics * kEdges<Real>];
+  sum_with(density, edges, scratch, result, [&](Group<Real>& group, Real* sums) {
+    double dx[kEdges<Real>], dy[kEdges<Real>], dz[kEdges<Real>], stretch[kEdges<Real>];
+    for (int l = 0; l < kEdges<Real>; ++l) {
+      double const* const d = directions + 3 * std::int64_t(group.edges[l]);
       dx[l] = d[0];
-      dy_[l] = d[1];
+      dy[l] = d[1];
       dz[l] = d[2];
     }
-    for (int l = 0; l < kEdges; ++l) {
-      double const along = dx[l] * group.x[l] + dy_[l] * group.y[l] + dz[l] * group.z[l];
+#pragma omp simd
+    for (int l = 0; l < kEdges<Real>; ++l) {
+      double const along = dx[l] * group.x[l] + dy[l] * group.y[l] + dz[l] * group.z[l];
       dx[l] = (dx[l] - along * group.x[l]) * group.per_length[l];
-      dy_[l] = (dy_[l] - along * group.y[l]) * group.per_length[l];
+      dy[l] = (dy[l] - along * group.y[l]) * group.per_length[l];
       dz[l] = (dz[l] - along * group.z[l]) * group.per_length[l];
-      for (auto& slope : group.places.slope) slope[l] *= along * group.slope[l];
+      stretch[l] = along * group.slope[l];
+    }
+    for (auto& slopes : group.places.slope) {
+#pragma omp simd
+      for (int l = 0; l < kEdges<Real>; ++l) slopes[l] *= stretch[l];
     }
     for (int e = 0; e < group.count; ++e) {
       auto const interval = group.places.interval[e];
@@ -314,14 +323,49 @@ void tangent_of(Density<Real> const& density, DensityEdges const& edges, double 
     }
     Cartesian<Real> direction;
     set<Real>(dx, direction.x);
-    set<Real>(dy_, direction.y);
+    set<Real>(dy, direction.y);
     set<Real>(dz, direction.z);
     Harmonics<Real> const harmonics(density.lmax, unit_vectors<Real>(group));
     harmonics.values(y);
-    harmonics.push_forward(direction, dy);
-    add_all<kRows<Real>>(density.rows(), group.count, y, slopes, width, sums);
-    add_all<kRows<Real>>(density.rows(), group.count, dy, values, width, sums);
+    harmonics.push_forward(direction, turned);
+    add_all<kRows>(density.rows(), group.count, y, slopes, width, sums);
+    add_all<kRows>(density.rows(), group.count, turned, values, width, sums);
   });
+}
+
+/// Exchanges, in each 2 x 2 arrangement of blocks of `size` lanes in two rows, the block at the
+/// upper right with the one at the lower left.
+template <int size, class Real, int... lane>
+TORCHML_INLINE void exchange_blocks(EdgeLanes<Real>& upper, EdgeLanes<Real>& lower,
+                                    std::integer_sequence<int, lane...>) {
+  constexpr int lanes = sizeof...(lane);
+  auto const a = upper, b = lower;
+  upper = __builtin_shufflevector(a, b, ((lane & size) ? lanes + (lane ^ size) : lane)...);
+  lower = __builtin_shufflevector(a, b, ((lane & size) ? lanes + lane : (lane ^ size))...);
+}
+
+template <int size, class Real>
+TORCHML_INLINE void exchange_all(EdgeLanes<Real>* rows) {
+  if constexpr (size > 0) {
+    each<kEdges<Real>>([&](auto row) {
+      if constexpr ((row & size) == 0)
+        exchange_blocks<size, Real>(rows[row], rows[row + size],
+                                    std::make_integer_sequence<int, kEdges<Real>>{});
+    });
+    exchange_all<size / 2, Real>(rows);
+  }
+}
+
+/// Edges become lanes: to[k][e] = from[e][k], for `width` functions k.
+template <class Real>
+TORCHML_INLINE void transpose(Real const* from, std::int64_t width, Real* to) {
+  constexpr int lanes = kEdges<Real>;
+  for (std::int64_t k = 0; k < width; k += lanes) {
+    EdgeLanes<Real> rows[lanes];
+    each<lanes>([&](auto row) { rows[row] = lanes_at(from + row * width + k).v; });
+    exchange_all<lanes / 2, Real>(rows);
+    each<lanes>([&](auto row) { lanes_at(to + (k + row) * lanes).v = rows[row]; });
+  }
 }
 
 /// For `rows` rows: by_harmonics[row] = sum_k by_sums[row, k] values[k], and the sum over them of
@@ -329,11 +373,11 @@ void tangent_of(Density<Real> const& density, DensityEdges const& edges, double 
 template <int rows, class Real>
 TORCHML_INLINE void contract_rows(Real const* by_sums, std::int64_t radial, Real const* values,
                                   Real const* slopes, Real const* harmonics, Real* by_harmonics,
-                                  Lanes<Real>& by_length) {
-  Lanes<Real> by_y[rows] = {}, by_g[rows] = {};
+                                  EdgeLanes<Real>& by_length) {
+  EdgeLanes<Real> by_y[rows] = {}, by_g[rows] = {};
   for (std::int64_t k = 0; k < radial; ++k) {
-    Lanes<Real> const value = lanes_at(values + k * kEdges).v,
-                      slope = lanes_at(slopes + k * kEdges).v;
+    EdgeLanes<Real> const value = lanes_at(values + k * kEdges<Real>).v,
+                          slope = lanes_at(slopes + k * kEdges<Real>).v;
     each<rows>([&](auto row) {
       Real const factor = by_sums[row * radial + k];
       by_y[row] += factor * value;
@@ -341,17 +385,17 @@ TORCHML_INLINE void contract_rows(Real const* by_sums, std::int64_t radial, Real
     });
   }
   each<rows>([&](auto row) {
-    lanes_at(by_harmonics + row * kEdges).v = by_y[row];
-    by_length += lanes_at(harmonics + row * kEdges).v * by_g[row];
+    lanes_at(by_harmonics + row * kEdges<Real>).v = by_y[row];
+    by_length += lanes_at(harmonics + row * kEdges<Real>).v * by_g[row];
   });
 }
 
 template <int rows, class Real>
 TORCHML_INLINE void contract_all(std::int64_t left, Real const* by_sums, std::int64_t radial,
                                  Real const* values, Real const* slopes, Real const* harmonics,
-                                 Real* by_harmonics, Lanes<Real>& by_length) {
-  for (; left >= rows; left -= rows, by_sums += rows * radial, harmonics += rows * kEdges,
-                       by_harmonics += rows * kEdges)
+                                 Real* by_harmonics, EdgeLanes<Real>& by_length) {
+  for (; left >= rows; left -= rows, by_sums += rows * radial, harmonics += rows * kEdges<Real>,
+                       by_harmonics += rows * kEdges<Real>)
     contract_rows<rows>(by_sums, radial, values, slopes, harmonics, by_harmonics, by_length);
   if constexpr (rows > 1)
     if (left > 0)
@@ -361,20 +405,25 @@ TORCHML_INLINE void contract_all(std::int64_t left, Real const* by_sums, std::in
 
 /// Derivatives by the vectors of a group, given those by the length and by the unit vector.
 template <class Real>
-TORCHML_INLINE void write_gradients(Chunk const& chunk, Group const& group,
-                                    Lanes<Real> const& by_length, Cartesian<Real> const& by_unit,
-                                    double* by_vectors) {
-  double x[kEdges], y[kEdges], z[kEdges];
-  for (int l = 0; l < kEdges; ++l) {
-    double const dx = by_unit.x[l], dy = by_unit.y[l], dz = by_unit.z[l];
+TORCHML_INLINE void write_gradients(Group<Real> const& group, EdgeLanes<Real> const& by_length,
+                                    Cartesian<Real> const& by_unit, double* by_vectors) {
+  Real turn_x[kEdges<Real>], turn_y[kEdges<Real>], turn_z[kEdges<Real>], stretch[kEdges<Real>];
+  lanes_at(turn_x).v = by_unit.x;
+  lanes_at(turn_y).v = by_unit.y;
+  lanes_at(turn_z).v = by_unit.z;
+  lanes_at(stretch).v = by_length;
+  double x[kEdges<Real>], y[kEdges<Real>], z[kEdges<Real>];
+#pragma omp simd
+  for (int l = 0; l < kEdges<Real>; ++l) {
+    double const dx = turn_x[l], dy = turn_y[l], dz = turn_z[l];
     double const along = dx * group.x[l] + dy * group.y[l] + dz * group.z[l];
-    double const radial = by_length[l] * group.slope[l];
+    double const radial = stretch[l] * group.slope[l];
     x[l] = radial * group.x[l] + (dx - along * group.x[l]) * group.per_length[l];
     y[l] = radial * group.y[l] + (dy - along * group.y[l]) * group.per_length[l];
     z[l] = radial * group.z[l] + (dz - along * group.z[l]) * group.per_length[l];
   }
   for (int e = 0; e < group.count; ++e) {
-    double* const row = by_vectors + 3 * std::int64_t(chunk.edge[group.edges[e]]);
+    double* const row = by_vectors + 3 * std::int64_t(group.edges[e]);
     row[0] = x[e];
     row[1] = y[e];
     row[2] = z[e];
@@ -384,40 +433,43 @@ TORCHML_INLINE void write_gradients(Chunk const& chunk, Group const& group,
 template <class Real>
 void gradients_of(Density<Real> const& density, DensityEdges const& edges, Real const* gradient,
                   Real* scratch, double* by_vectors) {
-  constexpr int rows = kRows<Real> / 2 > 4 ? 4 : kRows<Real> / 2;
+  constexpr int together = kRegisters / 8;  // rows, each with two sums
   auto const radial = density.radial;
-  auto const width = padded(radial);
+  auto const width = padded<Real>(radial);
   Real* const by_sums = scratch;
-  Real* const row = by_sums + density.rows() * radial;
-  Real* const values = clean(density, row + width);
-  Real* const slopes = clean(density, values + kEdges * width);
-  alignas(64) Real y[kHarmonics * kEdges];
-  alignas(64) Real by_y[kHarmonics * kEdges];
+  auto const block = kEdges<Real> * width;
+  Real* const rows = clean(density, by_sums + density.rows() * radial);
+  Real* const row_slopes = clean(density, rows + block);
+  Real* const values = row_slopes + block;
+  Real* const slopes = values + block;
+  alignas(64) Real y[kHarmonics * kEdges<Real>];
+  alignas(64) Real by_y[kHarmonics * kEdges<Real>];
   Chunk chunk;
   Run run;
-  Group group;
+  Groups<Real> groups;
   for (std::int64_t k = 0; k < edges.count; ++k)
     for (int axis = 0; axis < 3; ++axis) by_vectors[3 * std::int64_t(edges.edges[k]) + axis] = 0.0;
   for (std::int64_t first = 0; first < edges.count; first += kChunk) {
-    take(edges, first, density.cutoff, chunk);
-    while (take(chunk, run)) {
+    read(edges, first, density.cutoff, chunk);
+    while (next_run(chunk, run)) {
       gather_channels(density, run.species, gradient, by_sums);
-      for (int begin = 0; begin < run.count; begin += kEdges) {
-        take(density, chunk, run, begin, edges.target_species, group);
+      groups.fill_all(density, edges.target_species, run);
+      for (int begin = 0; begin < run.count; begin += kEdges<Real>) {
+        auto const& group = groups.of[begin / kEdges<Real>];
         for (int e = 0; e < group.count; ++e) {
           auto const interval = group.places.interval[e];
-          evaluate(density, interval, group.places.value, e, row);
-          for (std::int64_t k = 0; k < radial; ++k) values[k * kEdges + e] = row[k];
-          evaluate(density, interval, group.places.slope, e, row);
-          for (std::int64_t k = 0; k < radial; ++k) slopes[k * kEdges + e] = row[k];
+          evaluate(density, interval, group.places.value, e, rows + e * width);
+          evaluate(density, interval, group.places.slope, e, row_slopes + e * width);
         }
+        transpose(rows, width, values);
+        transpose(row_slopes, width, slopes);
         Harmonics<Real> const harmonics(density.lmax, unit_vectors<Real>(group));
         harmonics.values(y);
-        Lanes<Real> by_length = {};
-        contract_all<rows>(density.rows(), by_sums, radial, values, slopes, y, by_y, by_length);
+        EdgeLanes<Real> by_length = {};
+        contract_all<together>(density.rows(), by_sums, radial, values, slopes, y, by_y, by_length);
         Cartesian<Real> by_unit;
         harmonics.pull_back(by_y, by_unit);
-        write_gradients<Real>(chunk, group, by_length, by_unit, by_vectors);
+        write_gradients<Real>(group, by_length, by_unit, by_vectors);
       }
     }
   }

@@ -59,7 +59,7 @@ struct DensityKernel {
 /// Numbers in the scratch of one thread.
 template <class Real>
 std::int64_t density_scratch(Density<Real> const& density) {
-  return (density.rows() + 32) * (density.radial + 16);
+  return (density.rows() + 40) * (density.radial + 8);
 }
 
 using DensityKernel64 = DensityKernel<double>;

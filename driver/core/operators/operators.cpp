@@ -4,6 +4,7 @@
 
 #include <deque>
 
+#include "operators/cluster_registration.hpp"
 #include "operators/convolution.hpp"
 #include "operators/density_registration.hpp"
 #include "operators/edge_order.hpp"
@@ -44,7 +45,7 @@ constexpr Schema kSegmentSum = {"torchml::segment_sum",
 std::vector<Schema> schemas() {
   std::vector<Schema> all = {kEdgeOrder,           kSpline,    kSplineBackward, kConvolution,
                              kConvolutionBackward, kSegmentSum};
-  for (auto const& more : {density_schemas(), products_schemas()})
+  for (auto const& more : {cluster_schemas(), density_schemas(), products_schemas()})
     all.insert(all.end(), more.begin(), more.end());
   return all;
 }
@@ -351,6 +352,7 @@ void register_operators() {
     autograd.impl("convolution_backward", convolution_backward_autograd);
     autograd.impl("segment_sum", segment_sum_autograd);
     Libraries const libraries{cpu, cuda, meta, autograd};
+    implement_cluster(libraries);
     implement_density(libraries);
     implement_products(libraries);
     return true;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "operators/element_shares.hpp"
 #include "operators/product_plan.hpp"
 #include "torchml/common/error.hpp"
 
@@ -31,11 +32,9 @@ void check(ProductInputs const& inputs, std::int64_t outputs) {
   if (elements.dim() != 1 || elements.size(0) != x.size(0) ||
       elements.scalar_type() != torch::kInt64)
     refuse_products("the elements do not fit, expected i64 [" + std::to_string(x.size(0)) + "]");
-  if (terms.dim() != 2 || terms.size(1) < 2 || terms.size(1) > 1 + kLargestDegree ||
-      terms.scalar_type() != torch::kInt32)
-    refuse_products(
-        "the terms are not an i32 tensor [T, 1 + degree] of a degree from 1 to 4, but " +
-        numbers(terms.sizes()));
+  if (terms.dim() != 2 || terms.size(1) < 2 || terms.scalar_type() != torch::kInt32)
+    refuse_products("the terms are not an i32 tensor [T, 1 + degree], but " +
+                    numbers(terms.sizes()));
   if (coefficients.dim() != 3 || coefficients.size(1) != terms.size(0) ||
       coefficients.size(2) != x.size(2) || coefficients.scalar_type() != type)
     refuse_products("the coefficients do not fit, expected [Z, " + std::to_string(terms.size(0)) +
@@ -53,34 +52,8 @@ void check_shape(char const* name, torch::Tensor const& tensor, torch::Tensor co
                     std::to_string(x.size(2)) + "] of x's type");
 }
 
-/// Atoms sorted by element, in shares that do not depend on the number of threads.
-struct Shares {
-  Shares(torch::Tensor const& elements, std::int64_t kinds) {
-    auto const list = elements.contiguous();
-    auto const* const element = list.const_data_ptr<std::int64_t>();
-    auto const count = list.size(0);
-    std::vector<std::int64_t> ends(kinds + 1, 0);
-    for (std::int64_t atom = 0; atom < count; ++atom) {
-      if (element[atom] < 0 || element[atom] >= kinds)
-        refuse_products("atom " + std::to_string(atom) + " has element " +
-                        std::to_string(element[atom]) + ", expected 0 to " +
-                        std::to_string(kinds - 1));
-      ++ends[element[atom] + 1];
-    }
-    for (std::int64_t kind = 0; kind < kinds; ++kind) ends[kind + 1] += ends[kind];
-    atoms.resize(count);
-    auto next = ends;
-    for (std::int64_t atom = 0; atom < count; ++atom) atoms[next[element[atom]]++] = atom;
-    for (std::int64_t kind = 0; kind < kinds; ++kind)
-      for (auto first = ends[kind]; first < ends[kind + 1]; first += kAtomsOfShare)
-        all.push_back({static_cast<std::int64_t>(all.size()), kind, atoms.data() + first,
-                       std::min(kAtomsOfShare, ends[kind + 1] - first)});
-  }
-
-  static constexpr std::int64_t kAtomsOfShare = 256;
-  std::vector<std::int64_t> atoms;
-  std::vector<ProductShare> all;
-};
+/// Atoms of a share.
+constexpr std::int64_t kAtomsOfShare = 256;
 
 /// Tensors that are requested; the others are undefined.
 struct ProductTensors {
@@ -102,7 +75,9 @@ void evaluate(ProductInputs const& inputs, std::int64_t outputs, torch::Tensor c
   if (plan->rows > x.size(1))
     refuse_products("a term has the factor " + std::to_string(plan->rows - 1) + ", but x has " +
                     std::to_string(x.size(1)) + " rows, expected a row of x");
-  Shares const shares(inputs.elements, coefficients.size(0));
+  auto const elements = inputs.elements.contiguous();
+  ElementShares const shares("products", elements.const_data_ptr<std::int64_t>(), x.size(0),
+                             x.size(0), coefficients.size(0), kAtomsOfShare);
   auto const count = static_cast<std::int64_t>(shares.all.size());
   torch::Tensor parts;  // of the derivative by the coefficients
   if (results.to_coefficients.defined())

@@ -1,52 +1,10 @@
 // Channels are the lanes; some atoms at once share the coefficients that are loaded.
 #include "operators/products_kernel.hpp"
 
-// Nothing of a kernel may stay behind as a function that other files share.
-#define TORCHML_INLINE [[gnu::always_inline]] inline
+#include "operators/lanes.hpp"
 
 namespace torchml::operators::TORCHML_SIMD {
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int kVectorBytes = 64;
-#elif defined(__AVX2__)
-constexpr int kVectorBytes = 32;
-#else
-constexpr int kVectorBytes = 16;
-#endif
-
-template <class Real>
-struct LanesOf;
-template <>
-struct LanesOf<double> {
-  using type [[gnu::vector_size(kVectorBytes)]] = double;
-};
-template <>
-struct LanesOf<float> {
-  using type [[gnu::vector_size(kVectorBytes)]] = float;
-};
-template <class Real>
-using Lanes = typename LanesOf<Real>::type;
-template <class Real>
-constexpr int lanes = kVectorBytes / sizeof(Real);
-
-template <class Real>
-TORCHML_INLINE Lanes<Real> load(Real const* p, std::int64_t count) {
-  Lanes<Real> v{};
-  if (count == lanes<Real>)
-    __builtin_memcpy(&v, p, kVectorBytes);
-  else
-    for (std::int64_t l = 0; l < count; ++l) v[l] = p[l];
-  return v;
-}
-
-template <class Real>
-TORCHML_INLINE void store(Lanes<Real> v, Real* p, std::int64_t count) {
-  if (count == lanes<Real>)
-    __builtin_memcpy(p, &v, kVectorBytes);
-  else
-    for (std::int64_t l = 0; l < count; ++l) p[l] = v[l];
-}
 
 /// Numbers of some atoms, one vector each.
 template <class Real, int n>
@@ -66,18 +24,6 @@ struct Dual {
   Plain<Real, n> value;
   Plain<Real, n> slope;
 };
-
-template <int index>
-struct Index {
-  TORCHML_INLINE constexpr operator int() const { return index; }
-};
-
-/// f(0), f(1) ... f(n - 1) with constants: what they index stays in registers.
-template <int n, int k = 0, class F>
-TORCHML_INLINE void each(F const& f) {
-  f(Index<k>{});
-  if constexpr (k + 1 < n) each<n, k + 1>(f);
-}
 
 template <class Real, int n>
 TORCHML_INLINE void set(Plain<Real, n>& a, Lanes<Real> v) {
@@ -160,7 +106,9 @@ TORCHML_INLINE void add_over_atoms(Lanes<Real>& sum, Plain<Real, n> const& a) {
 template <class Real, int n>
 TORCHML_INLINE void add_over_atoms(Lanes<Real>& sum, Plain<Real, n> const& a,
                                    Plain<Real, n> const& b) {
-  each<n>([&](auto k) { sum += a.of[k] * b.of[k]; });
+  Lanes<Real> total = sum;  // memory would be written after each atom
+  each<n>([&](auto k) { total += a.of[k] * b.of[k]; });
+  sum = total;
 }
 template <class Real, int n>
 TORCHML_INLINE void add_over_atoms(Lanes<Real>& sum, Dual<Real, n> const& a,
@@ -180,6 +128,10 @@ struct Walk {
   Number const* x;
   Plain<Real, Number::atoms>* to_x;
 };
+
+/// Brackets of terms with more than kLargestDegree factors are calls.
+template <bool slopes, bool to_coefficients, class Number>
+void deeper_sum_of(Walk<Number>& walk, Number const& factor, Number& sum);
 
 /// The sum of a node. `factor` is what it is multiplied with in the result: the gradient times the
 /// rows before the brackets around it. With it come all derivatives in the same walk.
@@ -201,18 +153,25 @@ TORCHML_INLINE Number sum_of(Walk<Number>& walk, Number const& factor) {
     if constexpr (slopes) add(walk.to_x[row], wanted(factor), coefficient);
     if constexpr (to_coefficients) add_over_atoms<Real>(*walk.to_coefficient++, factor, x);
   }
-  if constexpr (depth < kLargestDegree) {
-    for (std::int32_t k = 0; k < node.children; ++k) {
-      auto const row = walk.node->row;
-      Number const& x = walk.x[row];
-      Number inner = factor;
-      if constexpr (slopes || to_coefficients) inner = product(factor, x);
-      Number const bracket = sum_of<slopes, to_coefficients, depth + 1>(walk, inner);
-      add(sum, x, bracket);
-      if constexpr (slopes) add_wanted(walk.to_x[row], factor, bracket);
-    }
+  for (std::int32_t k = 0; k < node.children; ++k) {
+    auto const row = walk.node->row;
+    Number const& x = walk.x[row];
+    Number inner = factor;
+    if constexpr (slopes || to_coefficients) inner = product(factor, x);
+    Number bracket;
+    if constexpr (depth < kLargestDegree)
+      bracket = sum_of<slopes, to_coefficients, depth + 1>(walk, inner);
+    else
+      deeper_sum_of<slopes, to_coefficients>(walk, inner, bracket);
+    add(sum, x, bracket);
+    if constexpr (slopes) add_wanted(walk.to_x[row], factor, bracket);
   }
   return sum;
+}
+
+template <bool slopes, bool to_coefficients, class Number>
+[[gnu::noinline]] void deeper_sum_of(Walk<Number>& walk, Number const& factor, Number& sum) {
+  sum = sum_of<slopes, to_coefficients, kLargestDegree>(walk, factor);
 }
 
 /// [n, rows, channels] from the first channel of a tile on, some atoms at once.
@@ -296,7 +255,7 @@ void results_of(Products<typename Number::Element> const& all, ProductShare cons
     }
     Walk<Number> walk{all.nodes, all.leaves, coefficients, sums, x, to_x};
     for (std::int64_t output = 0; output < all.outputs; ++output) {
-      Number factor;
+      Number factor{};
       if constexpr (slopes || to_coefficients) read_gradient(all, of_outputs, output, factor);
       auto const sum = sum_of<slopes, to_coefficients>(walk, factor);
       if (results.values != nullptr) of_outputs.write(wanted(sum), output, results.values);

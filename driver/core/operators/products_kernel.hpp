@@ -18,7 +18,7 @@ struct ProductNode {
   std::int32_t children;  ///< nodes
 };
 
-/// Factors of a term.
+/// Factors of a term for which kernels write out the brackets within brackets.
 inline constexpr int kLargestDegree = 4;
 
 /// Polynomials of the columns of x [rows], for all atoms and channels.

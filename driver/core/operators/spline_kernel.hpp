@@ -26,6 +26,18 @@ struct Term {
   std::int64_t factor;  ///< column of the factors; -1: no factor
 };
 
+/// Terms with the same part and the same row of the features: those from `begin` to `end`.
+struct TermGroup {
+  std::int32_t part;
+  std::int32_t in;
+  std::int32_t begin;
+  std::int32_t end;
+};
+struct GroupedTerm {
+  std::int32_t out;
+  std::int32_t factor;
+};
+
 /// Edges sorted by one of their ends: those of node n stand at offsets[n] .. offsets[n + 1], in the
 /// order of their numbers.
 struct EdgeList {
@@ -44,18 +56,13 @@ struct Convolution {
   std::int64_t sources;
   Real const* factors;  ///< [edges, factor_count]
   std::int64_t factor_count;
-  Term const* terms;
-  std::int64_t term_count;
+  TermGroup const* groups;  ///< sorted by part
+  std::int64_t group_count;
+  GroupedTerm const* terms;
   std::int64_t rows_in;
   std::int64_t rows_out;
   std::int64_t width;
   std::int64_t targets;
-
-  /// One row in, one out, and no factor.
-  [[nodiscard]] bool single() const {
-    return term_count == 1 && terms->factor < 0 && rows_in == 1 && rows_out == 1 &&
-           spline.width == width;
-  }
 };
 
 /// Where the derivatives are written; null where one is not requested.
@@ -76,15 +83,16 @@ struct SplineKernel {
   void (*slopes)(Spline<Real> const& spline, double const* distances, Real const* gradient,
                  std::int64_t begin, std::int64_t end, double* slopes);
 
-  /// Sums of the targets begin .. end, over edges sorted by target: [targets, rows_out, width].
-  /// Returns false when a source lies beyond the features. `scratch` holds spline.width numbers.
+  /// For convolutions of one row in, one out and one part without factors. Sums of the targets
+  /// begin .. end, over edges sorted by target: [targets, width]. Returns false when a source lies
+  /// beyond the features.
   bool (*sums)(Convolution<Real> const& convolution, EdgeList const& by_target, std::int64_t begin,
-               std::int64_t end, Real* scratch, Real* sums);
+               std::int64_t end, Real* sums);
 
   /// Derivatives by what belongs to the sources begin .. end, and to their edges, over edges sorted
-  /// by source. `scratch` holds 2 * spline.width numbers.
+  /// by source.
   void (*gradients)(Convolution<Real> const& convolution, EdgeList const& by_source,
-                    Real const* gradient, std::int64_t begin, std::int64_t end, Real* scratch,
+                    Real const* gradient, std::int64_t begin, std::int64_t end,
                     ConvolutionGradients<Real> const& gradients);
 };
 

@@ -28,7 +28,8 @@ def density(
     with sum_m Y_lm^2 = 1 for each l, and row lm = l * l + l + m; m < 0 are of the sine type. The
     distance r' is r beyond the core b of the two species; below, it approaches 3/4 b smoothly,
     and stays there below b/2. Of the arguments the vectors alone have derivatives, first and
-    second ones.
+    second ones. Those of forces by the positions are slow (a hundred times the forces) and are
+    computed only where they are requested: train with `loss.backward(inputs=parameters)`.
 
     Args:
         vectors: source minus target, float64[E, 3] (Å).

@@ -13,8 +13,7 @@ def term_table(terms: Sequence[tuple[int, Sequence[int]]]) -> Tensor:
     """Terms of polynomials as `products` takes them.
 
     Args:
-        terms: of each, the output it is added to, and the rows of x whose product it contains, at
-            most four.
+        terms: of each, the output it is added to, and the rows of x whose product it contains.
 
     Returns:
         int32[T, 1 + degree]: the output and the rows, filled up with -1. A module keeps it as a

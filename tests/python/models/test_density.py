@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -223,35 +220,36 @@ def test_shapes_are_known_without_numbers():
     assert grad(result.sum(), vectors)[0].shape == vectors.shape
 
 
-THREADS = """
-import sys, torch
-import torchml._core
-torch.manual_seed(0)
-nodes, edges = 700, 30000
-index = torch.randint(0, nodes, (2, edges))
-order = torch.ops.torchml.edge_order(index, nodes)
-arguments = (torch.randn(edges, 3, dtype=torch.float64), torch.randint(0, 3, (nodes,)), index,
-             order, torch.full((3, 3), 0.9, dtype=torch.float64), torch.randn(3, 2),
-             torch.randn(25, 8), 3.0, 3)
-result = torch.ops.torchml.density(*arguments, nodes)
-gradient = torch.ops.torchml.density_backward(result, *arguments)
-tangent = torch.ops.torchml.density_tangent(gradient, *arguments, nodes)
-for tensor in (result, gradient, tangent):
-    sys.stdout.buffer.write(tensor.numpy().tobytes())
-"""
-
-
 def test_bits_do_not_depend_on_the_number_of_threads():
-    outputs = {
-        subprocess.run(
-            [sys.executable, "-c", THREADS],
-            env={**os.environ, "OMP_NUM_THREADS": threads},
-            capture_output=True,
-            check=True,
-        ).stdout
-        for threads in ("1", "2", "4")
-    }
-    assert len(outputs) == 1 and len(outputs.pop()) > 700 * 16 * 16 * 4
+    nodes, edges = 300, 9000
+    generator = torch.Generator().manual_seed(1)
+    index = torch.randint(0, nodes, (2, edges), generator=generator)
+    vectors = torch.randn(edges, 3, generator=generator, dtype=torch.float64)
+    species = torch.randint(0, SPECIES, (nodes,), generator=generator)
+    rest = [species, index, operators.edge_order(index, nodes), *inputs(8, "dense")[4:], CUTOFF, 3]
+
+    def results(threads):
+        torch.set_num_threads(threads)
+        result = operators.density(vectors, *rest, nodes)
+        gradient = operators.density_backward(result, vectors, *rest)
+        return result, gradient, operators.density_tangent(gradient, vectors, *rest, nodes)
+
+    try:
+        first = results(1)
+        for threads in (2, 4):
+            for one, other in zip(first, results(threads), strict=True):
+                assert torch.equal(one, other)
+    finally:
+        torch.set_num_threads(1)
+
+
+def test_a_wrong_vector_spoils_its_own_node_only():
+    arguments = inputs()
+    target = arguments[2][1, 7].item()
+    arguments[0][7, 1] = math.nan
+    result = of(arguments)
+    spoiled = result.isnan().flatten(1).any(1)
+    assert spoiled[target] and spoiled.sum() == 1
 
 
 REFUSED = [
@@ -261,6 +259,8 @@ REFUSED = [
     (1, lambda s: s + 1, "node 1 has species 3, expected 0 to 2"),
     (1, lambda s: s[:-1], "there are species of 5 nodes, expected 6"),
     (4, lambda c: c[:2], "cores do not fit the weights, expected"),
+    (4, lambda c: c + 2, "the core of species 0 and 1 is 3.1.* Å, expected 0 to the cutoff"),
+    (4, lambda c: c - 1, "the core of species 0 and 0 is -1.* Å, expected 0 to the cutoff"),
     (5, lambda w: w.float(), "weights do not fit, expected"),
     (6, lambda t: t[:5], r"the table does not have the form \[intervals \+ 5, K\], expected"),
 ]

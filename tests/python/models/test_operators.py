@@ -211,7 +211,14 @@ terms = torch.tensor([[0, 0, 1, -1], [1, 0, 2, 2], [1, 2, -1, -1]]).int()
 products = torch.ops.torchml.products(x, torch.tensor([0, 1]), c, terms, 2)
 first = torch.autograd.grad(products.square().sum(), (x, c), create_graph=True)
 second = torch.autograd.grad(first[0].square().sum(), (x, c))
-torch.save([one.detach() for one in (*results, products, *first, *second)], sys.argv[1])
+results += [products, *first, *second]
+v, s = torch.randn(50, 3).double().requires_grad_(), torch.arange(6) % 2
+core, w = torch.full((2, 2), 0.8).double(), torch.randn(2, 2).double()
+density = torch.ops.torchml.density(v, s, index, order, core, w, table[:, :11], 2.5, 4, 6)
+g = density.detach().requires_grad_()
+(first,) = torch.autograd.grad(density, v, g, create_graph=True)
+results += [density, first, *torch.autograd.grad(first.square().sum(), g)]
+torch.save([one.detach() for one in results], sys.argv[1])
 """
 
 

@@ -167,7 +167,7 @@ def compile_module(
         )
         files = {}
         for variant in (SERIAL,) if device == "cuda" else (SERIAL, PARALLEL):
-            progress(f"compiling for {target.name}, {variant}, which takes a minute or less")
+            progress(f"compiling for {target.name}, {variant}, which can take minutes")
             if variant == PARALLEL:
                 sum_by_segments(graph)
             program = free_sizes(graph, inputs, samples[0], name)

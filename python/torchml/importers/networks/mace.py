@@ -19,6 +19,7 @@ from torchml.importers.networks.plan import built
 from torchml.importers.networks.radial import Basis, RadialWeights
 from torchml.importers.networks.repulsion import ScreenedRepulsion, stretched
 from torchml.models.base import EdgeModel, per_node
+from torchml.models.products import products, term_table
 from torchml.models.radial import lengths
 from torchml.models.scaled import Scaled
 
@@ -126,50 +127,30 @@ class DensityShare(RadialWeights):
         return share * expansion[:, -1:] if self.late else share
 
 
-class Degree(torch.nn.Module):
-    """Monomials of one degree, and what they add to the results.
-
-    A monomial is one of the degree before times a component of x; `parent` and `factor` [P] name
-    them; those of the first degree are all of x. `coefficients` [U, Z C, P] give the results' C
-    components for each element.
-    """
-
-    parent: Tensor
-    factor: Tensor
-    coefficients: Tensor
-
-    def __init__(self, first: bool, parent: Tensor, factor: Tensor, coefficients: Tensor) -> None:
-        super().__init__()
-        self.first = first
-        self.register_buffer("parent", parent)
-        self.register_buffer("factor", factor)
-        self.register_buffer("coefficients", coefficients)
-
-    def forward(self, lower: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Monomials [P, U, n] and results [U, Z C, n]."""
-        monomials = x
-        if not self.first:
-            monomials = lower.index_select(0, self.parent) * x.index_select(0, self.factor)
-        return monomials, torch.bmm(self.coefficients, monomials.transpose(0, 1))
-
-
 class Product(torch.nn.Module):
     """Many-body features: polynomials of the messages, then linear maps (eqs. 10 and 11).
 
     MACE contracts the messages with dense coupling tensors. Of these polynomials' coefficients
     most are zero: here they are summed over the monomials that occur.
 
-    Attributes:
+    Args:
+        terms: of the polynomials: the component of the result, and the components of the messages
+            whose product a term contains.
+        coefficients: [Z, T, U], by element, or one for all elements with Z = 1.
         sizes: components of each block of the result.
-        linear: weights [U', U] by block.
+        linear: weights [U, U'] by block.
     """
 
+    terms: Tensor
+    coefficients: Tensor
+
     def __init__(
-        self, degrees: list[Degree], elements: int, sizes: list[int], linear: list[Tensor]
+        self, terms: list[list[int]], coefficients: Tensor, sizes: list[int], linear: list[Tensor]
     ) -> None:
         super().__init__()
-        self.degrees = torch.nn.ModuleList(degrees)
-        self.elements = elements
+        self.register_buffer("terms", term_table([(term[0], term[1:]) for term in terms]))
+        self.register_buffer("coefficients", coefficients)
+        self.has_elements = coefficients.size(0) > 1
         self.sizes = sizes
         self.linear = torch.nn.ParameterList(
             torch.nn.Parameter(weight, requires_grad=False) for weight in linear
@@ -177,24 +158,14 @@ class Product(torch.nn.Module):
 
     def forward(self, messages: list[Tensor], kept: list[Tensor], species: Tensor) -> list[Tensor]:
         """Blocks [n, d, U'] of messages [n, d, U]; `kept`, where there are any, is added."""
-        x = torch.cat(messages, dim=1).permute(1, 2, 0).contiguous()  # [D, U, n]
-        powers, results = x, x
-        for k, degree in enumerate(self.degrees):
-            powers, result = degree(powers, x)
-            results = result if k == 0 else results + result
-        if self.elements > 1:
-            results = results.unflatten(1, [self.elements, -1])
-            index = species.view(1, 1, 1, -1).expand(results.size(0), 1, results.size(2), -1)
-            results = results.gather(1, index).squeeze(1)
+        elements = species if self.has_elements else torch.zeros_like(species)
+        x = torch.cat(messages, dim=1)
+        results = products(x, elements, self.coefficients, self.terms, sum(self.sizes))
+        blocks = results.split(self.sizes, 1)
         features: list[Tensor] = []
-        begin = 0
         for k, weight in enumerate(self.linear):
-            size = self.sizes[k]
-            block = results[:, begin : begin + size]
-            begin += size
-            block = (weight @ block.reshape(block.size(0), -1)).view(-1, size, species.size(0))
-            block = block.permute(2, 1, 0)
-            features.append(block + kept[k] if len(kept) > 0 else block.contiguous())
+            block = blocks[k] @ weight
+            features.append(block + kept[k] if len(kept) > 0 else block)
         return features
 
 

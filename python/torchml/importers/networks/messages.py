@@ -64,6 +64,7 @@ class Convolution(torch.nn.Module):
         for path in paths:
             self.sizes[path.result] = path.outputs
             self.widths[path.result] += path.channels
+        self.columns_of_results = [d * w for d, w in zip(self.sizes, self.widths, strict=True)]
         self.terms, couplings = terms_of(paths)
         self.register_buffer("couplings", couplings)
 
@@ -147,11 +148,9 @@ class Convolution(torch.nn.Module):
             n_out,
         )
         blocks: list[Tensor] = []
-        begin = 0
-        for k, size in enumerate(self.sizes):
-            columns = size * self.widths[k]
-            blocks.append(sums[:, begin : begin + columns].reshape(n_out, size, self.widths[k]))
-            begin += columns
+        # One split: the derivative of each slice would be a tensor of zeros as large as the sums.
+        for k, block in enumerate(sums.split(self.columns_of_results, 1)):
+            blocks.append(block.reshape(n_out, self.sizes[k], self.widths[k]))
         return blocks
 
 

@@ -174,59 +174,33 @@ def _product(block: Any, elements: list[int]) -> Part:
     contractions = block.symmetric_contractions
     agnostic = bool(getattr(block, "use_agnostic_product", False))
     rows = [0] if agnostic else elements
-    irreps, order = contractions.irreps_out, max(c.correlation for c in contractions.contractions)
+    irreps = contractions.irreps_out
     dimension = sum(kind.dim for _, kind in contractions.irreps_in)
-    tensors = [
-        _polynomials(contraction, rows, order, dimension)
-        for contraction in contractions.contractions
-    ]
-    degrees: list[Part] = []
-    wanted = [{key for one in tensors for key in one[nu]} for nu in range(order)]
-    wanted[0] = {(i,) for i in range(dimension)}
-    for nu in range(order - 1, 0, -1):
-        wanted[nu - 1] |= {key[:-1] for key in wanted[nu]}
-    keys = [sorted(one) for one in wanted]
-    for nu in range(order):
-        numbers = {key: k for k, key in enumerate(keys[nu - 1])} if nu else {}
-        coefficients = []  # of each block: [Z, d, U, P]
-        for one, (_, kind) in zip(tensors, irreps, strict=True):
-            table = torch.zeros(
-                len(keys[nu]),
-                len(rows),
-                kind.dim,
-                contractions.irreps_in[0].mul,
-                dtype=torch.float64,
-            )
-            for k, key in enumerate(keys[nu]):
-                if key in one[nu]:
-                    table[k] = one[nu][key]
-            coefficients.append(table)
-        joined = torch.cat(coefficients, dim=2).permute(3, 1, 2, 0).flatten(1, 2).contiguous()
-        degrees.append(
-            part(
-                "Degree",
-                nu == 0,
-                torch.tensor([numbers.get(key[:-1], 0) for key in keys[nu]]),
-                torch.tensor([key[-1] for key in keys[nu]]),
-                joined,
-            )
-        )
+    terms: list[list[int]] = []
+    coefficients: list[Tensor] = []
+    component = 0
+    for contraction, (_, kind) in zip(contractions.contractions, irreps, strict=True):
+        for factors, table in _polynomials(contraction, rows, dimension):
+            for c, one in enumerate(table.unbind(1)):
+                if bool(one.abs().max() > 0):
+                    terms.append([component + c, *factors])
+                    coefficients.append(one)
+        component += kind.dim
     matrices = _matrices(block.linear, irreps, irreps)
-    kinds = places(irreps)
     return part(
         "Product",
-        degrees,
-        len(rows),
+        terms,
+        torch.stack(coefficients, 1),
         [kind.dim for _, kind in irreps],
-        [matrices[kind].T.contiguous() for kind in kinds],
+        [matrices[kind] for kind in places(irreps)],
     )
 
 
 def _polynomials(
-    contraction: Any, elements: list[int], order: int, dimension: int
-) -> list[dict[tuple[int, ...], Tensor]]:
-    """By degree and monomial (of which components), the coefficients [Z, d, U] of a block."""
-    found: list[dict[tuple[int, ...], Tensor]] = [{} for _ in range(order)]
+    contraction: Any, elements: list[int], dimension: int
+) -> list[tuple[tuple[int, ...], Tensor]]:
+    """The monomials (of which components), and their coefficients [Z, d, U] of a block."""
+    found: list[tuple[tuple[int, ...], Tensor]] = []
     for nu in range(1, contraction.correlation + 1):
         coupling = contraction.U_tensors(nu)
         coupling = coupling.reshape(-1, dimension**nu, coupling.size(-1))  # [d, D^nu, K]
@@ -238,8 +212,9 @@ def _polynomials(
             sums[index] = sums.get(index, 0.0) + coupling[:, place]
         smallest = 1e-15 * float(coupling.abs().max())
         for index, one in sums.items():
-            if float(one.abs().max()) > smallest:
-                found[nu - 1][index] = torch.einsum("dk,zku->zdu", one, weights[elements])
+            one = torch.where(one.abs() > smallest, one, 0.0)
+            if bool(one.abs().max() > 0):
+                found.append((index, torch.einsum("dk,zku->zdu", one, weights[elements])))
     return found
 
 
