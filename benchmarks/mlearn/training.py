@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
+from common.clock import cpu_minutes
 from common.reports import write_json
 
 from torchml.training.cli import run
@@ -14,7 +14,9 @@ MINUTES = "frontier_minutes.json"  # written last: the training in this folder i
 
 
 def train(config: Path, data: Path, folder: Path) -> tuple[Path, float]:
-    """Return the best checkpoint and the minutes of its training, unless the folder has both.
+    """Return the best checkpoint and the minutes of CPU time of its training.
+
+    A folder that has both is not trained again.
 
     Args:
         config: YAML of a training, which names no data.
@@ -23,10 +25,10 @@ def train(config: Path, data: Path, folder: Path) -> tuple[Path, float]:
     """
     done = folder / MINUTES
     if not done.is_file():
-        begin = time.monotonic()
+        begin = cpu_minutes()
         words = ["--config", str(config), "--data.train", str(data), "--overwrite", "true"]
         best = run(["fit", *words, "--trainer.default_root_dir", str(folder)]).best
-        minutes = (time.monotonic() - begin) / 60
+        minutes = cpu_minutes() - begin
         write_json({"checkpoint": str(best.resolve()), "minutes": minutes}, done)
     record = json.loads(done.read_text())
     return Path(record["checkpoint"]), record["minutes"]

@@ -8,6 +8,7 @@ from ase import Atoms
 from ase.neighborlist import primitive_neighbor_list
 
 from torchml.models import (
+    ACE,
     EGNN,
     GCN,
     BehlerParrinello,
@@ -31,6 +32,10 @@ def scaled(**options):
 
 
 MAKERS = {
+    "ACE": lambda **k: ACE(
+        SPECIES, CUTOFF, radial_functions=6, degrees=[3, 2], channels=8, densities=2, hidden=8,
+        **{"dtype": "float64", **k},
+    ),
     "SchNet": lambda **k: SchNet(SPECIES, CUTOFF, layers=3, features=16, gaussians=8, **k),
     "PaiNN": lambda **k: PaiNN(SPECIES, CUTOFF, layers=3, features=8, radial_functions=6, **k),
     "DimeNetPP": lambda **k: DimeNetPP(

@@ -11,21 +11,32 @@ namespace {
 
 using torch::Tensor;
 
-/// Distances held at or above the core, and what that makes of their slopes.
-struct Held {
-  Tensor r;
-  Tensor slope;
-};
+/// 10 t^3 - 15 t^4 + 6 t^5: 0 at 0, 1 at 1, and flat at both.
+Tensor step(Tensor const& t) {
+  return t * t * t * (10.0 - t * (15.0 - 6.0 * t));
+}
 
-Held hold(Tensor const& r, Tensor const& core) {
+/// The functions of the distances: held back from the core to nine tenths of it, and fading from
+/// the core to three quarters of it.
+SplineValues functions_of(Tensor const& r, Tensor const& core, DensityInputs const& in,
+                          bool slopes) {
   auto const some = core > 0.0;
   auto const b = torch::where(some, core, torch::ones_like(core));
-  auto const t = (2.0 * r / b - 1.0).clamp(0.0, 1.0);
-  auto const t3 = t * t * t;
-  auto const within = b - 0.5 * b * (0.5 - t3 * t * (2.5 - 3.0 * t + t * t));
-  auto const slope = t3 * (10.0 - 15.0 * t + 6.0 * t * t);
-  auto const inside = some.logical_and(r < core);
-  return {torch::where(inside, within, r), torch::where(inside, slope, torch::ones_like(r))};
+  auto const outside = some.logical_and(r < core).logical_not();
+  auto const one = torch::ones_like(r);
+  auto const t = (10.0 * r / b - 9.0).clamp(0.0, 1.0);
+  auto const within = b - 0.1 * b * (0.5 - t.pow(4) * (2.5 - 3.0 * t + t * t));
+  auto const u = torch::where(outside, one, (4.0 * r / b - 3.0).clamp(0.0, 1.0));
+  auto const type = in.table.scalar_type();
+  auto const share = step(u).to(type).unsqueeze(1);
+  auto splines = composite_spline(torch::where(outside, r, within), in.table, in.cutoff, slopes);
+  if (slopes) {
+    auto const bend = torch::where(outside, one, step(t)).to(type).unsqueeze(1);
+    auto const slope = (120.0 * (u * (1.0 - u)).square() / b).to(type).unsqueeze(1);
+    splines.slopes = share * bend * splines.slopes + slope * splines.values;
+  }
+  splines.values = share * splines.values;
+  return splines;
 }
 
 /// The harmonics of unit vectors, and their derivatives by x, y, z as if these were independent:
@@ -83,7 +94,6 @@ struct Parts {
   Tensor sources, targets;
   Tensor r;     ///< f64 [E, 1]
   Tensor unit;  ///< f64 [E, 3]
-  Held held;
   SplineValues splines;
   CompositeHarmonics angular;
   Tensor weights;  ///< [E, C]
@@ -98,8 +108,8 @@ Parts parts_of(DensityInputs const& in, bool slopes) {
   parts.unit = in.vectors / parts.r;
   auto const to = in.species.index_select(0, parts.targets);
   auto const from = in.species.index_select(0, parts.sources);
-  parts.held = hold(r, in.core.reshape({-1}).index_select(0, to * in.core.size(1) + from));
-  parts.splines = composite_spline(parts.held.r, in.table, in.cutoff, slopes);
+  auto const core = in.core.reshape({-1}).index_select(0, to * in.core.size(1) + from);
+  parts.splines = functions_of(r, core, in, slopes);
   auto const u = parts.unit.to(in.table.scalar_type()).unbind(1);
   parts.angular = harmonics(u[0], u[1], u[2], in.lmax);
   parts.weights = in.weights.index_select(0, from);
@@ -140,7 +150,7 @@ Tensor composite_density_backward(Tensor const& gradient, DensityInputs const& i
           .sum(2);
   auto const by_harmonics = (by_products * parts.splines.values.unsqueeze(1)).sum(2);
   auto const along = (by_products * parts.splines.slopes.unsqueeze(1)).sum(2);
-  auto const radial = (along * parts.angular.values).sum(1).to(torch::kFloat64) * parts.held.slope;
+  auto const radial = (along * parts.angular.values).sum(1).to(torch::kFloat64);
   auto const by_unit = torch::stack({(by_harmonics * parts.angular.by_x).sum(1),
                                      (by_harmonics * parts.angular.by_y).sum(1),
                                      (by_harmonics * parts.angular.by_z).sum(1)},
@@ -158,8 +168,7 @@ Tensor composite_density_tangent(Tensor const& directions, DensityInputs const& 
   auto const& u = parts.unit;
   auto const along = (u * directions).sum(1, true);
   auto const across = ((directions - u * along) / parts.r).to(inputs.table.scalar_type());
-  auto const slopes =
-      (parts.held.slope.unsqueeze(1) * along).to(inputs.table.scalar_type()) * parts.splines.slopes;
+  auto const slopes = along.to(inputs.table.scalar_type()) * parts.splines.slopes;
   auto const turned = across.narrow(1, 0, 1) * parts.angular.by_x +
                       across.narrow(1, 1, 1) * parts.angular.by_y +
                       across.narrow(1, 2, 1) * parts.angular.by_z;

@@ -96,25 +96,48 @@ struct Group {
   double y[lanes];
   double z[lanes];
   double per_length[lanes];  ///< 1/r
-  double held[lanes];        ///< r'
-  double slope[lanes];       ///< dr'/dr
   SplinePlaces<lanes> places;
 };
 
-/// Lengths between half the core and the core are held back smoothly, shorter ones entirely.
-template <class Real>
-void hold(double core, double const* r, Group<Real>& group) {
-  double const half = 0.5 * core;
-  double const per_half = core > 0.0 ? 1.0 / half : 0.0;
-#pragma omp simd
-  for (int l = 0; l < kEdges<Real>; ++l) {
-    double const tau = r[l] * per_half - 1.0;
-    double const t = tau < 0.0 ? 0.0 : tau > 1.0 ? 1.0 : tau;
-    double const t3 = t * t * t;
-    double const within = core - half * (0.5 - t3 * t * (2.5 - 3.0 * t + t * t));
-    bool const beyond = r[l] >= core;
-    group.held[l] = beyond ? r[l] : within;
-    group.slope[l] = beyond ? 1.0 : t3 * (10.0 - 15.0 * t + 6.0 * t * t);
+/// 10 t^3 - 15 t^4 + 6 t^5: 0 at 0, 1 at 1, and flat at both.
+TORCHML_INLINE double step(double t) {
+  return t * t * t * (10.0 - t * (15.0 - 6.0 * t));
+}
+
+TORCHML_INLINE double clamped(double t) {
+  return t < 0.0 ? 0.0 : t > 1.0 ? 1.0 : t;
+}
+
+template <int lanes>
+TORCHML_INLINE bool any_within(double core, double const* r) {
+  bool within = false;
+  for (int l = 0; l < lanes; ++l) within |= r[l] < core;
+  return within;
+}
+
+/// Lengths from the core to nine tenths of it are held back smoothly, shorter ones entirely.
+template <int lanes>
+void hold(double core, double const* r, double* held) {
+  for (int l = 0; l < lanes; ++l) {
+    double const t = clamped(10.0 * r[l] / core - 9.0);
+    double const t2 = t * t;
+    double const within = core - 0.1 * core * (0.5 - t2 * t2 * (2.5 - 3.0 * t + t2));
+    held[l] = r[l] < core ? within : r[l];
+  }
+}
+
+/// Functions of the lengths held back become functions of the lengths, which fade from the core to
+/// three quarters of it.
+template <int lanes>
+void fade(double core, double const* r, SplinePlaces<lanes>& places) {
+  for (int l = 0; l < lanes; ++l) {
+    double const bend = step(clamped(10.0 * r[l] / core - 9.0));
+    double const t = clamped(4.0 * r[l] / core - 3.0);
+    double const share = step(t), slope = 120.0 * t * t * (1.0 - t) * (1.0 - t) / core;
+    for (int j = 0; j < kOrder; ++j) {
+      places.slope[j][l] = share * bend * places.slope[j][l] + slope * places.value[j][l];
+      places.value[j][l] *= share;
+    }
   }
 }
 
@@ -131,8 +154,14 @@ void fill(Knots const& knots, double core, Run const& run, int first, Group<Real
     group.y[l] = per_length * run.y[first + l];
     group.z[l] = per_length * run.z[first + l];
   }
-  hold(core, r, group);
-  locate(group.held, knots, group.places);
+  if (!any_within<Group<Real>::lanes>(core, r)) {
+    locate(r, knots, group.places);
+    return;
+  }
+  double held[Group<Real>::lanes];
+  hold<Group<Real>::lanes>(core, r, held);
+  locate(held, knots, group.places);
+  fade(core, r, group.places);
 }
 
 /// All groups of a run are filled before the first is used: they do not wait for each other.
@@ -310,7 +339,7 @@ void tangent_of(Density<Real> const& density, DensityEdges const& edges, double 
       dx[l] = (dx[l] - along * group.x[l]) * group.per_length[l];
       dy[l] = (dy[l] - along * group.y[l]) * group.per_length[l];
       dz[l] = (dz[l] - along * group.z[l]) * group.per_length[l];
-      stretch[l] = along * group.slope[l];
+      stretch[l] = along;
     }
     for (auto& slopes : group.places.slope) {
 #pragma omp simd
@@ -417,7 +446,7 @@ TORCHML_INLINE void write_gradients(Group<Real> const& group, EdgeLanes<Real> co
   for (int l = 0; l < kEdges<Real>; ++l) {
     double const dx = turn_x[l], dy = turn_y[l], dz = turn_z[l];
     double const along = dx * group.x[l] + dy * group.y[l] + dz * group.z[l];
-    double const radial = stretch[l] * group.slope[l];
+    double const radial = stretch[l];
     x[l] = radial * group.x[l] + (dx - along * group.x[l]) * group.per_length[l];
     y[l] = radial * group.y[l] + (dy - along * group.y[l]) * group.per_length[l];
     z[l] = radial * group.z[l] + (dz - along * group.z[l]) * group.per_length[l];

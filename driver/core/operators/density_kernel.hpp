@@ -11,9 +11,9 @@ namespace torchml::operators {
 inline constexpr int kMaxDegree = 6;
 
 /// The density of neighbours in radial functions, real harmonics and channels of species:
-///   A[lm, c * radial + n] = sum_e weights[species of e, c] * g_n(r'_e) * Y_lm(v_e / |v_e|)
+///   A[lm, c * radial + n] = sum_e weights[species of e, c] * s(r_e) g_n(r'_e) * Y_lm(v_e / |v_e|)
 /// with row lm = l * l + l + m. The g_n are splines (see Spline in spline_kernel.hpp) of r', which
-/// is the distance held at or above the core; sum_m Y_lm^2 = 1 for each l.
+/// is the distance held near the core, where s falls from 1 to 0; sum_m Y_lm^2 = 1 for each l.
 template <class Real>
 struct Density {
   Real const* table;  ///< [intervals + 5, radial]

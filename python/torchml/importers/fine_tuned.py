@@ -115,6 +115,17 @@ class FineTuned(Scaled):
         bound = energies.to(torch.float64) - isolated(self.network).index_select(0, species)
         return bound * self.scale + self.references.index_select(0, species)
 
+    @torch.jit.unused
+    def for_simulation(self) -> EdgeModel:
+        network = copy.deepcopy(self.network)
+        for module in network.modules():
+            if parametrize.is_parametrized(module):
+                for key in list(module.parametrizations):  # type: ignore[arg-type]
+                    parametrize.remove_parametrizations(module, key)
+        plain = Scaled(network)
+        self._normalize_like(plain)
+        return plain.train(self.training).for_simulation()
+
     def describe(self) -> dict[str, Any]:
         """Plain values for a checkpoint: `base`, and what the training may change."""
         return {"model": dict(self.base), "fine_tuning": asdict(self.changes)}
@@ -140,10 +151,15 @@ class FineTuned(Scaled):
         with torch.no_grad():
             for name, tensor in chain(network.named_parameters(), network.named_buffers()):
                 tensor.copy_(tensor_of(self.network, name))
-            exact = copy.deepcopy(network).to(torch.float64)
-            plain.scale.copy_(self.scale)
-            plain.references.copy_(self.references - self.scale * isolated(exact))
+        self._normalize_like(plain)
         return plain.eval()
+
+    @torch.no_grad()
+    def _normalize_like(self, plain: Scaled) -> None:
+        """Set the scale and the reference energies of a potential with the weights of this one."""
+        exact = copy.deepcopy(plain.network).to(torch.float64)
+        plain.scale.copy_(self.scale)
+        plain.references.copy_(self.references - self.scale * isolated(exact))
 
     def _change(self) -> dict[str, int]:
         """Freeze, and make parameters of what is trained; return the ranks of combinations."""
@@ -169,8 +185,8 @@ class FineTuned(Scaled):
             else:
                 self.trained.append(name)
                 tensor.requires_grad_(True)
-                if key in combined_weights(module):
-                    rows = Combination(tensor, self.changes.ranks.get(name))
+                if axes := combined_weights(module).get(key):
+                    rows = Combination(tensor, axes, self.changes.ranks.get(name))
                     ranks[name] = rows.rank
                     parametrize.register_parametrization(module, key, rows)
         self.idle = [pattern for pattern in self.changes.freeze if pattern not in needed]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -89,6 +90,8 @@ def description(content: Mapping[str, Any], dtype: str) -> dict[str, Any]:
 def of_description(content: Mapping[str, Any]) -> Scaled:
     """Return the potential that `description` describes, with the weights of its package."""
     model, _ = model_of(content)
+    # A training changes the weights in place, but not the description, which shares its tensors.
+    model = copy.deepcopy(model)
     potential = model if isinstance(model, Scaled) else Scaled(model)
     potential.network.to(float_type(content["dtype"]))
     return potential

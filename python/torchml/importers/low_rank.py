@@ -33,26 +33,31 @@ class LowRank(torch.nn.Module):
 
 
 class Combination(torch.nn.Module):
-    """A tensor whose rows stay combinations of those that it had: [n, ...] of weights [n, K].
+    """A tensor whose rows stay combinations of those that it had, with weights [n, K].
 
     The coefficients of a product that turns with the structure are weights times couplings; the
     rows of the trained tensor span the couplings that it uses, which a singular value decomposition
     finds. So no training can leave them.
 
     Args:
-        tensor: [n, ...].
+        tensor: any shape.
+        axes: n entries of these axes are the rows, the others their columns.
         rank: K; None for the number of rows that are independent.
     """
 
     rows: Tensor
 
-    def __init__(self, tensor: Tensor, rank: int | None = None) -> None:
+    def __init__(
+        self, tensor: Tensor, axes: tuple[int, ...] = (0,), rank: int | None = None
+    ) -> None:
         super().__init__()
-        matrix = tensor.detach().flatten(1).to(torch.float64)
+        self.order = axes + tuple(k for k in range(tensor.ndim) if k not in axes)
+        self.count = len(axes)
+        self.shape = tuple(tensor.size(k) for k in self.order)
+        matrix = self._matrix(tensor.detach()).to(torch.float64)
         _, values, rows = torch.linalg.svd(matrix, full_matrices=False)
         small = max(matrix.shape) * torch.finfo(tensor.dtype).eps
         rank = int((values > small * values[:1]).sum()) if rank is None else rank
-        self.shape = tuple(tensor.shape[1:])
         self.register_buffer("rows", rows[:rank].to(tensor.dtype))
 
     @property
@@ -61,9 +66,13 @@ class Combination(torch.nn.Module):
         return self.rows.size(0)
 
     def forward(self, weights: Tensor) -> Tensor:
-        tensor: Tensor = (weights @ self.rows).unflatten(1, self.shape)
-        return tensor
+        tensor: Tensor = (weights @ self.rows).view(self.shape)
+        back = [self.order.index(k) for k in range(len(self.order))]
+        return tensor.permute(back).contiguous()
 
     def right_inverse(self, tensor: Tensor) -> Tensor:
         """Weights of a tensor that has this form."""
-        return tensor.flatten(1) @ self.rows.T
+        return self._matrix(tensor) @ self.rows.T
+
+    def _matrix(self, tensor: Tensor) -> Tensor:
+        return tensor.permute(self.order).flatten(self.count).flatten(0, self.count - 1)

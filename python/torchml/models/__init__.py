@@ -1,5 +1,6 @@
 """Potentials of this package, and their conversion to TorchScript."""
 
+from torchml.models.ace import ACE
 from torchml.models.base import EdgeModel
 from torchml.models.behler_parrinello import BehlerParrinello
 from torchml.models.build import build, class_path, describe_class
@@ -19,6 +20,7 @@ from torchml.models.tensornet import TensorNet
 from torchml.models.zbl import ZBL
 
 __all__ = [
+    "ACE",
     "D3",
     "EGNN",
     "GCN",

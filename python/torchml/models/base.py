@@ -46,6 +46,7 @@ class EdgeModel(torch.nn.Module):
             computes the lengths in float64 before it converts to its own type.
         physical: the energies are eV as they are: a training neither scales nor shifts them.
         label: name of the model as a part of a `Sum`.
+        learning_rate: that of AdamW in trainings that name no optimiser.
         varying: what a call makes in a number that depends on the edge vectors, such as "angles".
             Such a model cannot be compiled ahead of time; empty elsewhere.
         arguments: arguments of the constructor, defaults included, as plain values.
@@ -57,6 +58,7 @@ class EdgeModel(torch.nn.Module):
     exact_distances = False
     physical = False
     label = "model"
+    learning_rate = 1e-3
     varying = ""
     arguments: dict[str, Any]
 
@@ -66,6 +68,7 @@ class EdgeModel(torch.nn.Module):
         "exact_distances",
         "physical",
         "label",
+        "learning_rate",
         "varying",
     )
 
@@ -161,6 +164,14 @@ class EdgeModel(torch.nn.Module):
             species: as in `forward`, like the other arguments.
         """
         return
+
+    def for_simulation(self) -> EdgeModel:
+        """Return a model of the same energies that is faster, but cannot be trained.
+
+        The export takes it. It need not have second derivatives, and shares no weights that change;
+        by default it is the model itself.
+        """
+        return self
 
     def set_scale(self, scale: float) -> None:
         """Adapt the model to the factor with which a training multiplies its energies.

@@ -22,14 +22,17 @@ def density(
     """The density of the neighbours of each node, in radial functions, harmonics and channels.
 
         A[t, lm, c * N + n] = sum over edges e into t of
-            weights[species of the source, c] * g_n(r'_e) * Y_lm(v_e / |v_e|)
+            weights[species of the source, c] * s(r_e) * g_n(r'_e) * Y_lm(v_e / |v_e|)
 
     This is the atomic base of Drautz, Phys. Rev. B 99, 014104 (2019). The harmonics are real,
     with sum_m Y_lm^2 = 1 for each l, and row lm = l * l + l + m; m < 0 are of the sine type. The
-    distance r' is r beyond the core b of the two species; below, it approaches 3/4 b smoothly,
-    and stays there below b/2. Of the arguments the vectors alone have derivatives, first and
-    second ones. Those of forces by the positions are slow (a hundred times the forces) and are
-    computed only where they are requested: train with `loss.backward(inputs=parameters)`.
+    core b of the two species is a distance within which neighbours fade: the factor s falls from 1
+    at b to 0 at 3/4 b, twice differentiable, and r' is r beyond b, but approaches 0.95 b smoothly
+    and stays there below 0.9 b, so that the functions are not extrapolated.
+
+    Of the arguments the vectors alone have derivatives, first and second ones. Those of forces by
+    the positions are slow (a hundred times the forces) and are computed only where they are
+    requested: train with `loss.backward(inputs=parameters)`.
 
     Args:
         vectors: source minus target, float64[E, 3] (Å).

@@ -63,6 +63,16 @@ class Scaled(EdgeModel):
         return features
 
     @torch.jit.unused
+    def for_simulation(self) -> EdgeModel:
+        network = self.network.for_simulation()
+        if network is self.network:
+            return self
+        model = Scaled(network)
+        model.scale.copy_(self.scale)
+        model.references.copy_(self.references)
+        return model.train(self.training)
+
+    @torch.jit.unused
     def set_normalization(self, references: Mapping[str, float], scale: float) -> None:
         """Set the energies of the elements and the scale.
 

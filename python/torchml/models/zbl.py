@@ -24,6 +24,20 @@ _COULOMB = 14.399645  # e^2 / (4 pi epsilon_0), eV Å: the value of LAMMPS in un
 INNER, OUTER = 0.35, 0.7
 
 
+def charge_and_decay(one: int, other: int) -> tuple[float, float]:
+    """Return Z Z e^2 / (4 pi epsilon_0) (eV Å) and 1 / a (1/Å) of two atomic numbers."""
+    return one * other * _COULOMB, (one**_POWER + other**_POWER) / _LENGTH
+
+
+def screened(charge: Tensor, decay: Tensor, r: Tensor) -> Tensor:
+    """Return the energies of pairs at the distances r (Å), not switched off: all [E]."""
+    scaled = r * decay
+    screening = 0.02817 * torch.exp(-0.20162 * scaled) + 0.28022 * torch.exp(-0.40290 * scaled)
+    screening = screening + 0.50986 * torch.exp(-0.94229 * scaled)
+    screening = screening + 0.18175 * torch.exp(-3.19980 * scaled)
+    return charge * screening / r
+
+
 class ZBL(EdgeModel):
     """Screened Coulomb repulsion of nuclei, switched off between two distances.
 
@@ -78,7 +92,6 @@ class ZBL(EdgeModel):
         ]
         super().__init__(species, max(row[3] for row in rows), layers=1)
         self.count = len(species)
-        self.screening = list(_SCREENING)  # TorchScript takes no constants of the module
         self.register_buffer("table", torch.tensor(rows, dtype=float_type(dtype)))
 
     def forward(
@@ -93,21 +106,16 @@ class ZBL(EdgeModel):
         pair = species.index_select(0, target) * self.count + species.index_select(0, source)
         rows = self.table.index_select(0, pair)
         r = lengths(edge_vectors)
-        scaled = r * rows[:, 1]
-        screening = torch.zeros_like(scaled)
-        for weight, decay in self.screening:
-            screening = screening + weight * torch.exp(-decay * scaled)
         gap = (r - rows[:, 2]).clamp(min=0.0)
         switch = gap.pow(3) * (rows[:, 4] + rows[:, 5] * gap) + rows[:, 6]
-        energies = rows[:, 0] * screening / r + switch
+        energies = screened(rows[:, 0], rows[:, 1], r) + switch
         energies = torch.where(r < rows[:, 3], 0.5 * energies, torch.zeros_like(energies))
         return energies.new_zeros([species.size(0)]).index_add(0, target, energies)
 
 
 def _row(one: int, other: int, inner: float, outer: float) -> tuple[float, ...]:
     """(Z Z e^2, 1 / a, inner, outer, three coefficients of the switch) of a pair of elements."""
-    charge = one * other * _COULOMB
-    inverse = (one**_POWER + other**_POWER) / _LENGTH
+    charge, inverse = charge_and_decay(one, other)
     # Energy, slope and curvature of the repulsion at the outer distance.
     values = [0.0, 0.0, 0.0]
     for weight, decay in _SCREENING:

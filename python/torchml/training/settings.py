@@ -61,7 +61,7 @@ _DEFAULT_MODEL = {
     "class_path": "torchml.training.S2EF",
     "init_args": {
         "model": {
-            "class_path": "torchml.models.TensorNet",
+            "class_path": "torchml.models.ACE",
             "init_args": {"species": [], "cutoff": 5.0},
         }
     },

@@ -9,6 +9,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
+from common.sheets import write_markdown
 from mlearn.contenders import cutoff_of_snap
 from mlearn.convert import convert_all
 from mlearn.crystals import crystal, rattled, unit_cell
@@ -185,3 +186,18 @@ def test_costs_are_compared_with_those_of_the_same_element():
     assert rows["Si", "ours"] == ["25.0", "4.00"]
     assert rows["Si", "qSNAP"] == ["100.0", "1.00"]
     assert rows["Ge", "ours"] == ["10.0", ""]
+
+
+def test_a_page_with_two_sets_of_tables_keeps_the_other(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "a\n<!-- frontier -->\nold\n<!-- end of frontier -->\nb\n"
+        "<!-- tables -->\nkept\n<!-- end of tables -->\n"
+    )
+    sheet = cost_sheet([Result("ours", "Si", steps=[12.5])])
+    write_markdown("head", [sheet], page, marks="frontier")
+    text = page.read_text()
+    assert "old" not in text
+    assert "| Si | ours |  |  |  |  |  | 12.5 |" in text
+    assert text.startswith("a\n<!-- frontier -->\nhead\n")
+    assert text.endswith("b\n<!-- tables -->\nkept\n<!-- end of tables -->\n")

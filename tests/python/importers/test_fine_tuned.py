@@ -99,3 +99,15 @@ def test_combinations_span_the_rows_and_nothing_else():
     other = form(torch.randn(8, 3, dtype=torch.float64)).flatten(1)
     both = torch.cat([other, couplings.flatten(1)])
     assert torch.linalg.matrix_rank(both, rtol=1e-9) == 3
+
+
+def test_combinations_over_several_axes():
+    """Those of a product of MACE: [elements, terms, channels], combined over the terms."""
+    couplings = torch.randn(2, 7, dtype=torch.float64)
+    tensor = torch.einsum("zuk,kt->ztu", torch.randn(3, 4, 2, dtype=torch.float64), couplings)
+    form = Combination(tensor, (0, 2))
+    assert form.rank == 2 and form.right_inverse(tensor).shape == (12, 2)
+    torch.testing.assert_close(form(form.right_inverse(tensor)), tensor)
+    other = form(torch.randn(12, 2, dtype=torch.float64))
+    rows = torch.cat([other.transpose(1, 2).flatten(0, 1), couplings])
+    assert other.shape == (3, 7, 4) and torch.linalg.matrix_rank(rows, rtol=1e-9) == 2

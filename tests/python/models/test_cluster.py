@@ -150,17 +150,23 @@ def harmonics(u, lmax):
 
 
 def held(r, core):
-    tau = ((2 * r - core) / core.clamp(min=1e-9)).clamp(0, 1)
-    inner = core - core / 2 * (0.5 - tau**4 * (2.5 - 3 * tau + tau**2))
+    tau = ((10 * r - 9 * core) / core.clamp(min=1e-9)).clamp(0, 1)
+    inner = core - core / 10 * (0.5 - tau**4 * (2.5 - 3 * tau + tau**2))
     return torch.where(r >= core, r, inner)
+
+
+def share(r, core):
+    t = ((4 * r - 3 * core) / core.clamp(min=1e-9)).clamp(0, 1)
+    return t**3 * (10 - 15 * t + 6 * t**2)
 
 
 def written_out(case):
     """The energies in float64 by torch alone, but for the splines."""
     source, target = case.edge_index
     r = case.vectors.norm(dim=1)
-    held_r = held(r, case.core[case.species[target], case.species[source]])
-    g = torch.ops.torchml.spline(held_r, case.table, case.cutoff)
+    core = case.core[case.species[target], case.species[source]]
+    g = torch.ops.torchml.spline(held(r, core), case.table, case.cutoff)
+    g = g * share(r, core).to(g.dtype).unsqueeze(1)
     y = harmonics(case.vectors / r[:, None], case.lmax)
     q = (case.weights[case.species[source]][:, :, None] * g[:, None]).flatten(1)
     shape = len(case.species), y.shape[1], q.shape[1]

@@ -59,11 +59,17 @@ def harmonics(unit, lmax):
     return np.stack(rows, 1)
 
 
+def step(t):
+    """0 at 0, 1 at 1, and flat at both ends to second order."""
+    t = np.clip(t, 0, 1)
+    return 10 * t**3 - 15 * t**4 + 6 * t**5
+
+
 def held(r, core):
-    """The quintic that is flat at core / 2 and has slope 1 at the core, of C3 there."""
+    """The integral of a step from 0.9 of the core to the core, which it leaves with slope 1."""
     core = np.where(core > 0, core, 1e-300)
-    t = np.clip((r - core / 2) / (core / 2), 0, 1)
-    within = core - core / 2 * (0.5 - t**4 * (2.5 - 3 * t + t**2))
+    t = np.clip((r - 0.9 * core) / (0.1 * core), 0, 1)
+    within = core - 0.1 * core * (0.5 - t**4 * (2.5 - 3 * t + t**2))
     return np.where(r >= core, r, within)
 
 
@@ -73,8 +79,10 @@ def written_out(vectors, species, index, order, core, weights, table, cutoff, lm
     v, (source, target) = vectors.detach().numpy(), index.numpy()
     r = np.sqrt((v**2).sum(1))
     z = species.numpy()
-    argument = held(r, core.numpy()[z[target], z[source]])
-    functions = np.where(r[:, None] < cutoff, spline(np.minimum(argument, cutoff - 1e-12)), 0)
+    b = core.numpy()[z[target], z[source]]
+    share = step((r - 0.75 * b) / np.where(b > 0, 0.25 * b, 1e-300))
+    functions = spline(np.minimum(held(r, b), cutoff - 1e-12)) * share[:, None]
+    functions = np.where(r[:, None] < cutoff, functions, 0)
     y = harmonics(v / r[:, None], lmax)
     channels = weights.double().numpy()[z[source]]
     terms = np.einsum("el,ec,en->elcn", y, channels, functions)
@@ -130,20 +138,20 @@ def test_edges_at_or_beyond_the_cutoff_do_nothing():
     (gradient,) = grad(of(arguments).square().sum(), vectors)
     beyond = vectors.detach().norm(dim=1) >= CUTOFF
     assert beyond[0] and beyond.sum() > 2
-    assert (gradient[beyond] == 0).all() and (gradient[~beyond].abs().sum(1) > 0).all()
+    assert (gradient[beyond] == 0).all() and (gradient[~beyond] != 0).any()
     assert (of(arguments)[NODES - 1] == 0).all()  # no edges
 
 
-def test_distances_below_half_the_core_turn_but_do_not_stretch():
+def test_neighbours_below_three_quarters_of_the_core_are_not_there():
     arguments = inputs(4)
     vectors = arguments[0]
     target, source = arguments[1][arguments[2][1]], arguments[1][arguments[2][0]]
-    short = vectors.norm(dim=1) < arguments[4][target, source] / 2
+    short = vectors.norm(dim=1) <= 0.75 * arguments[4][target, source]
     assert short.any()
     vectors.requires_grad_()
     (gradient,) = grad(of(arguments).square().sum(), vectors)
-    along = (gradient * vectors).sum(1).abs() / gradient.norm(dim=1).clamp_min(1e-300)
-    assert (along[short] < 1e-12).all()
+    assert (gradient[short] == 0).all()
+    assert (gradient[~short & (vectors.norm(dim=1) < CUTOFF)] != 0).any(1).all()
 
 
 def power(result, lmax):

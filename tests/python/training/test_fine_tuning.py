@@ -18,9 +18,13 @@ from ase.io import write
 from helpers.argon import labelled_structures
 from torchml.data import Configuration, read
 from torchml.errors import TorchMLError
+from torchml.export.prepare import prepare
 from torchml.importers.checkpoint import load_fine_tuned, load_model
 from torchml.importers.fine_tuned import FineTuned, isolated
-from torchml.models import SchNet
+from torchml.importers.opening import load
+from torchml.models import ACE, SchNet
+from torchml.models.ace_simulation import SimulationACE
+from torchml.models.base import EdgeModel
 from torchml.training import Run, api, fit
 from torchml.training.cli import main
 from torchml.training.settings import from_mapping
@@ -174,6 +178,60 @@ def trained_original(model: FineTuned, name: str) -> torch.Tensor:
 
 def counts(batch: Any) -> tuple[list[int], list[int]]:
     return batch.node_counts, batch.edge_counts
+
+
+# --- Networks that adapt to their data ------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def old_ace(data: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A checkpoint of a small ACE, whose scales are those of its own training data."""
+    torch.manual_seed(0)
+    network = ACE(["Ne", "Ar"], 3.0, radial_functions=4, degrees=[2, 2], channels=6, hidden=8)
+    folder = str(tmp_path_factory.mktemp("ace"))
+    return str(
+        fit(QUIET, model=network, data__train=str(data), trainer__default_root_dir=folder).best
+    )
+
+
+@pytest.fixture
+def stretched(new: list[Configuration]) -> list[Configuration]:
+    """Other structures than the old ones, with other densities."""
+    return [replace(one, positions=1.2 * one.positions) for one in new]
+
+
+def energies(model: EdgeModel, run: Run) -> torch.Tensor:
+    batch = run.data.dataset("val")[[0, 1, 2, 3]]
+    inputs = batch.species, batch.edge_vectors, batch.edge_index, *counts(batch)
+    return model(*inputs).detach()
+
+
+def test_an_ace_starts_from_exactly_its_energies(old_ace, stretched, scratch):
+    """With steps of no size, the trained model is the one that the training started from."""
+    run = tuned(stretched, file=old_ace, references="keep", rate=1e-30)
+    before, after = load_model(old_ace), load_model(run.best)
+    for name, one in before.network.named_buffers():
+        assert torch.equal(one, after.network.get_buffer(name)), name
+    expected = energies(before, run)
+    assert expected.std() > 0.01
+    torch.testing.assert_close(energies(after, run), expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("lora", [None, {"rank": 2, "alpha": 50.0}], ids=["all", "lora"])
+def test_the_exported_form_of_a_fine_tuned_ace_is_the_trained_one(
+    lora, old_ace, stretched, scratch
+):
+    run = tuned(stretched, file=old_ace, lora=lora, rate=None if lora else 1.0)
+    trained = load_fine_tuned(run.best)
+    expected = energies(trained, run)
+    assert (energies(load_model(old_ace), run) - expected).abs().max() > 0.1
+    exported = prepare(load(run.best))
+    for model in (exported.network, trained.for_simulation()):
+        assert isinstance(model.network, SimulationACE)
+        torch.testing.assert_close(energies(model, run), expected, rtol=0, atol=1e-9)
+    # The network changed too, not only the reference energies.
+    before, after = (energies(load_model(one).network, run) for one in (old_ace, run.best))
+    assert (after - before).abs().max() > 1e-4
 
 
 # --- The new file ---------------------------------------------------------------------------------

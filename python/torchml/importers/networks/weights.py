@@ -35,10 +35,11 @@ _FREE: dict[type, tuple[str, ...]] = {
     gated.Affine: ("scale", "shift"),
 }
 
-# Weights times couplings of rotations: each row of the first index is a combination of couplings.
-_COMBINED: dict[type, tuple[str, ...]] = {
-    mace.Degree: ("coefficients",),
-    allegro.Coupling: ("coefficients",),
+# Weights times couplings of rotations, with the axes of the weights; over the others, each entry of
+# these is a combination of couplings.
+_COMBINED: dict[type, dict[str, tuple[int, ...]]] = {
+    mace.Product: {"coefficients": (0, 2)},
+    allegro.Coupling: {"coefficients": (0,)},
 }
 
 
@@ -47,6 +48,10 @@ def free_weights(module: torch.nn.Module) -> tuple[str, ...]:
     return _FREE.get(type(module), ())
 
 
-def combined_weights(module: torch.nn.Module) -> tuple[str, ...]:
-    """Names of the tensors of a module that must stay combinations of what their rows span."""
-    return _COMBINED.get(type(module), ())
+def combined_weights(module: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    """The tensors of a module that must stay combinations of what they span, by name.
+
+    Returns:
+        The axes over which the combinations differ.
+    """
+    return _COMBINED.get(type(module), {})

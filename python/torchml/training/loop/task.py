@@ -68,7 +68,7 @@ class Task(L.LightningModule):
         free_atoms_only: ignore forces on fixed atoms, in training and in metrics.
         targets: further labels to learn, from the same node features.
         normalization: reference energies and scale.
-        optimizer: any optimiser of torch.
+        optimizer: any optimiser of torch; None for AdamW with the `learning_rate` of the network.
         scheduler: any learning-rate scheduler of torch; None for that of `schedule`.
         schedule: cosine falls to 0 over all steps of the run; constant does not change.
         scheduler_interval: unit that `scheduler` counts, epochs or steps.
@@ -131,7 +131,8 @@ class Task(L.LightningModule):
         self.energy_per_atom = energy_per_atom
         self.free_atoms_only = free_atoms_only
         self.normalization = normalization or Normalization()
-        self.optimizer = optimizer or (lambda parameters: torch.optim.AdamW(parameters, lr=1e-3))
+        rate = getattr(model.network, "learning_rate", 1e-3)
+        self.optimizer = optimizer or (lambda parameters: torch.optim.AdamW(parameters, lr=rate))
         self.learning_rate = Schedule(
             scheduler, schedule, scheduler_interval, monitor, warmup_steps
         )
@@ -262,6 +263,14 @@ class Task(L.LightningModule):
         self.log_dict(logged, batch_size=1, **options)
         self.log("train/loss", loss.sum().detach(), prog_bar=True, batch_size=1, **options)
         return loss.sum()
+
+    def backward(self, loss: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Compute the gradients of the weights, but not those of the positions once more.
+
+        Forces are derivatives of the energy by the edge vectors; autograd would continue to them.
+        """
+        weights = [weight for weight in self.parameters() if weight.requires_grad]
+        loss.backward(inputs=weights)
 
     def validation_step(self, batch: GraphBatch, batch_idx: int) -> Any:
         return self._evaluate(batch, "val")

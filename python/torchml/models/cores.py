@@ -1,0 +1,98 @@
+"""Atoms closer than any training data: distances within which nuclei repel each other."""
+
+from collections.abc import Callable
+from typing import Self
+
+import torch
+from ase.data import atomic_numbers, covalent_radii
+from torch import Tensor
+
+from torchml.models.radial import lengths
+from torchml.models.zbl import OUTER, charge_and_decay, screened
+
+# A core is the shortest distance in the training data, but at most this part of the sum of the
+# covalent radii.
+_LARGEST = 0.85
+
+
+class Cores(torch.nn.Module):
+    """The universal repulsion of nuclei (see `ZBL`) in the cores of pairs of elements.
+
+    It is full below 3/4 of a core and falls to nothing at its end, where value, slope and
+    curvature vanish: just as neighbours fade from `torchml.models.density` in the same range.
+    Distances and energies are float64, also in models of float32.
+
+    Args:
+        species: chemical symbols, in the order of the species codes.
+
+    Attributes:
+        core: where the cores end, for the species of target and source, float64[S, S] (Å).
+        unit: of the energies (eV).
+    """
+
+    core: Tensor
+    nuclei: Tensor
+    unit: Tensor
+
+    def __init__(self, species: list[str]) -> None:
+        super().__init__()
+        numbers = [atomic_numbers[symbol] for symbol in species]
+        radii = torch.tensor([float(covalent_radii[number]) for number in numbers]).double()
+        self.register_buffer("core", OUTER * (radii.unsqueeze(1) + radii))
+        pairs = [charge_and_decay(one, other) for one in numbers for other in numbers]
+        self.register_buffer("nuclei", torch.tensor(pairs, dtype=torch.float64), persistent=False)
+        self.register_buffer("unit", torch.ones((), dtype=torch.float64))
+
+    @torch.jit.unused
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move to another device; the float type stays."""
+        exact = dict(self._buffers)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
+        for name, value in exact.items():
+            moved = self._buffers[name]
+            assert value is not None and moved is not None
+            self._buffers[name] = value.to(moved.device)
+        return self
+
+    def forward(
+        self, species: Tensor, edge_vectors: Tensor, edge_index: Tensor, nodes: int
+    ) -> Tensor:
+        """Return the energies of the first nodes: float64[nodes] (`unit`).
+
+        Args:
+            species: codes, i64[M].
+            edge_vectors: float[E, 3] (Å).
+            edge_index: i64[2, E], sources and targets, which are among the first nodes.
+            nodes: how many energies.
+        """
+        target, source = edge_index[1], edge_index[0]
+        pair = species.index_select(0, target) * self.core.size(1)
+        pair = pair + species.index_select(0, source)
+        r = lengths(edge_vectors.to(self.core.dtype))
+        near = torch.nonzero(r < self.core.flatten().index_select(0, pair)).squeeze(1)
+        r, pair = r.index_select(0, near), pair.index_select(0, near)
+        nuclei = self.nuclei.index_select(0, pair)
+        t = (4.0 * r / self.core.flatten().index_select(0, pair) - 3.0).clamp(min=0.0)
+        share = 1.0 - t * t * t * (10.0 + t * (6.0 * t - 15.0))
+        energies = (0.5 / self.unit) * share * screened(nuclei[:, 0], nuclei[:, 1], r)
+        return energies.new_zeros([nodes]).index_add(0, target.index_select(0, near), energies)
+
+    @torch.jit.unused
+    @torch.no_grad()
+    def measure(self, species: Tensor, edge_vectors: Tensor, edge_index: Tensor) -> None:
+        """Let the cores end at the shortest distances that occur, within limits.
+
+        Args:
+            species: codes, i64[M].
+            edge_vectors: float[E, 3] (Å).
+            edge_index: i64[2, E], sources and targets.
+        """
+        count = self.core.size(0)
+        pair = species.index_select(0, edge_index[1]) * count
+        pair = pair + species.index_select(0, edge_index[0])
+        longest = _LARGEST / OUTER * self.core.flatten()
+        r = lengths(edge_vectors.to(self.core.dtype))
+        shortest = longest.scatter_reduce(0, pair, r, "amin").view(count, count)
+        occurs = torch.bincount(pair, minlength=count * count).view(count, count) > 0
+        shortest = torch.minimum(shortest, shortest.T)
+        self.core.copy_(torch.where(occurs | occurs.T, shortest, self.core))
