@@ -17,6 +17,7 @@ from torchml.data.checks import check_label
 from torchml.data.configuration import Configuration
 from torchml.data.graph import GraphBuilder
 from torchml.data.progress import track
+from torchml.data.sequences import Joined
 
 
 class GraphDataset(Dataset[GraphBatch]):
@@ -70,6 +71,15 @@ class GraphDataset(Dataset[GraphBatch]):
             tuple(labels),
             stress_of_slabs,
         )
+
+    def append(self, configurations: list[Configuration]) -> None:
+        """Add configurations at the end."""
+        if self.samples is not None:
+            begin = len(self.configurations)
+            self.samples += [self._sample(begin + k, one) for k, one in enumerate(configurations)]
+            self.configurations = [*self.configurations, *configurations]
+        else:
+            self.configurations = Joined([self.configurations, configurations])
 
     def __len__(self) -> int:
         return len(self.configurations)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
@@ -27,6 +27,8 @@ from torchml.data.keys import Keys
 from torchml.data.needs import DataNeeds
 from torchml.data.notices import notify
 from torchml.data.reading import Broken, read
+from torchml.data.references import elements
+from torchml.data.replay import Replay
 from torchml.data.sampler import Batches, RepeatedBatches, ResumableLoader
 from torchml.data.sequences import Selection
 from torchml.data.splits import Split
@@ -74,6 +76,7 @@ class DataModule(L.LightningDataModule):
         duplicates: whether equal structures within a part, or in train and another part, are an
             error.
         seed: random seed of the split and of the order of the batches.
+        replay: old data that train too, where a training starts from a trained potential.
     """
 
     def __init__(
@@ -95,6 +98,7 @@ class DataModule(L.LightningDataModule):
         stress_of_slabs: SlabStress = "error",
         duplicates: Literal["error", "allow"] = "error",
         seed: int = 0,
+        replay: Replay | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -122,6 +126,9 @@ class DataModule(L.LightningDataModule):
         self.stress_of_slabs: SlabStress = stress_of_slabs
         self.duplicates = duplicates
         self.seed = seed
+        self.replay = replay
+        self._old: list[Configuration] | None = None
+        self._with_replay: GraphDataset | None = None
         self._configurations: dict[str, Sequence[Configuration]] = {}
         self._datasets: dict[str, GraphDataset] = {}
         self._train_loader: ResumableLoader | None = None
@@ -162,6 +169,7 @@ class DataModule(L.LightningDataModule):
             "stress_of_slabs": self.stress_of_slabs,
             "duplicates": self.duplicates,
             "seed": self.seed,
+            "replay": None if self.replay is None else asdict(self.replay),
         }
 
     def configurations(self, part: Part) -> Sequence[Configuration]:
@@ -243,6 +251,39 @@ class DataModule(L.LightningDataModule):
             self._report_repeated_labels(parts)
         for part in missing:
             self._datasets[part] = GraphDataset(self.configurations(part), *needs[part])
+
+    def add_replay(self, shifts: Mapping[str, float] | None, labels: Sequence[str]) -> None:
+        """Let old data train too, once for each set of graphs.
+
+        Args:
+            shifts: energies to add for each of their atoms (eV), by symbol; None if the training
+                does not start from a trained potential.
+            labels: those of energy, forces and stress that each configuration must have.
+
+        Raises:
+            DataError: there is nothing that the data are old of, or a label is missing.
+        """
+        dataset = self._datasets["train"]
+        if self.replay is None or dataset is self._with_replay:
+            return
+        if shifts is None:
+            raise DataError(
+                "data.replay is for a training that starts from a trained potential, expected "
+                "model.init_from beside it, or these files in data.train"
+            )
+        dataset.append(self.replay.moved(self._old_configurations(), labels, shifts))
+        self._with_replay = dataset
+
+    def elements(self) -> list[str]:
+        """Return the symbols of all elements that train or validate."""
+        parts = (self.configurations("train"), self.configurations("val"))
+        return elements(one for part in (*parts, self._old_configurations()) for one in part)
+
+    def _old_configurations(self) -> list[Configuration]:
+        """Those of `replay`; empty if there are none."""
+        if self._old is None:
+            self._old = [] if self.replay is None else self.replay.read()
+        return self._old
 
     def _is_built(self, part: Part, *needs: Any) -> bool:
         """Whether the graphs of a part exist, and were built for the same needs."""

@@ -18,6 +18,8 @@ import torch
 import torchml
 from torchml.contract.metadata import quiet_torchscript
 from torchml.errors import FileError, ModelError, TorchMLError
+from torchml.importers.fine_tuned import Changes, FineTuned, LoRA
+from torchml.importers.imported import described, of_description
 from torchml.models.base import EdgeModel
 from torchml.models.build import build, describe_class, find_class
 from torchml.models.names import public_name
@@ -45,6 +47,8 @@ def describe(task: Task) -> dict[str, Any]:
     entry: dict[str, Any] = {"format": FORMAT, "version": torchml.__version__, "task": task.kind}
     if isinstance(model, StagedModel):
         return entry | {"staged": _describe_staged(model)}
+    if isinstance(model, FineTuned):
+        return entry | model.describe()
     class_path, arguments = describe_class(model.network)
     return entry | {"model": {"class_path": class_path, "arguments": arguments}}
 
@@ -56,31 +60,87 @@ def load_model(path: str | Path) -> EdgeModel | StagedModel:
         path: of the checkpoint.
 
     Returns:
-        The model in evaluation mode, with averaged weights where the training averaged them.
+        The model in evaluation mode, with averaged weights where the training averaged them, and
+        with the changes of a fine-tuning merged into them.
 
     Raises:
         TorchMLError: the file is damaged, is no checkpoint, or does not fit its own model.
     """
+    model, entry = _load(path)
+    return model.merged(_start(entry["model"])) if isinstance(model, FineTuned) else model
+
+
+def load_start(path: str | Path) -> tuple[Scaled, dict[str, Any]]:
+    """Return the model of a checkpoint and its description, to train it again.
+
+    Raises:
+        TorchMLError: as `load_model`, or the network is stored as TorchScript.
+    """
+    model, entry = _load(path)
+    if isinstance(model, StagedModel):
+        raise ModelError(
+            f"{path} holds a network of staged graphs, which cannot be fine-tuned, expected an "
+            "EdgeModel"
+        )
+    plain = model.merged(_start(entry["model"])) if isinstance(model, FineTuned) else model
+    return plain, entry["model"]
+
+
+def load_fine_tuned(path: str | Path) -> FineTuned:
+    """Return the model of a fine-tuning as it is trained, its changes not merged.
+
+    Raises:
+        TorchMLError: as `load_model`, or the checkpoint is of another training.
+    """
+    model, _ = _load(path)
+    if not isinstance(model, FineTuned):
+        raise ModelError(
+            f"{path} is not of a fine-tuning, but the configuration has model.init_from, expected "
+            "a checkpoint of a training with it"
+        )
+    return model
+
+
+def _load(path: str | Path) -> tuple[Scaled | StagedModel, dict[str, Any]]:
+    """The model of a checkpoint as it was trained, and its entry."""
     content = read_checkpoint(path)
-    entry = content[KEY]
+    entry: dict[str, Any] = content[KEY]
     state = {
         name.removeprefix(_MODEL): value
         for name, value in content["state_dict"].items()
         if name.startswith(_MODEL)
     }
     try:
-        model = (
-            _build_staged(entry["staged"])
-            if "staged" in entry
-            else Scaled(build(entry["model"]["class_path"], entry["model"]["arguments"]))
-        )
+        model = _model_of(entry)
     except (KeyError, TypeError) as error:
         raise ModelError(f"{path}: the entry '{KEY}' does not describe a model: {error}") from None
     except TorchMLError as error:
         raise ModelError(f"{path}: {error}") from None
     _check_state(model, state, path)
     model.load_state_dict(state)
-    return model.eval()
+    return model.eval(), entry
+
+
+def _model_of(entry: Mapping[str, Any]) -> Scaled | StagedModel:
+    """A model of the structure that an entry describes."""
+    if "staged" in entry:
+        return _build_staged(entry["staged"])
+    start = _start(entry["model"])
+    if "fine_tuning" not in entry:
+        return start
+    changes = dict(entry["fine_tuning"])
+    lora = changes.pop("lora")
+    model = FineTuned(start, Changes(**changes, lora=None if lora is None else LoRA(**lora)))
+    model.base = entry["model"]
+    model.settled = True
+    return model
+
+
+def _start(description: Mapping[str, Any]) -> Scaled:
+    """The model of a class and its arguments, or that of another package."""
+    if "imported" in description:
+        return of_description(description["imported"])
+    return Scaled(build(description["class_path"], description["arguments"]))
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -130,8 +190,16 @@ def _comparable(entry: Mapping[str, Any]) -> Any:
     code = ("script", "unscripted")
     staged = {key: value for key, value in (entry.get("staged") or {}).items() if key not in code}
     staged.setdefault("details", {})  # which earlier versions did not write
+    model = dict(entry.get("model") or {})
+    if "imported" in model:
+        model["imported"] = described(model["imported"])
     return _with_public_names(
-        {"task": entry.get("task"), "model": entry.get("model"), "staged": staged}
+        {
+            "task": entry.get("task"),
+            "model": model,
+            "fine_tuning": entry.get("fine_tuning"),
+            "staged": staged,
+        }
     )
 
 

@@ -119,12 +119,17 @@ def _kind(path: Path, parts: Mapping[str, int]) -> str:
 def _arguments(checkpoint: Path) -> dict[str, str]:
     """Return class and arguments of the model in a checkpoint, which holds plain values only."""
     from torchml.importers import checkpoint as checkpoints
+    from torchml.importers.imported import described
 
     entry: dict[str, Any] = checkpoints.read_checkpoint(checkpoint)[checkpoints.KEY]
     texts = {"task": str(entry["task"]), "torchml_version": str(entry.get("version", ""))}
     if "model" not in entry:
         staged = entry["staged"]
         return texts | {key: _plain(value) for key, value in staged.items() if key != "script"}
+    if "imported" in entry["model"]:  # a network of another package that was trained further
+        facts = described(entry["model"]["imported"])
+        provenance = facts.pop("provenance")
+        return texts | {key: _plain(value) for key, value in (facts | provenance).items()}
     arguments = entry["model"]["arguments"]
     texts["class_path"] = entry["model"]["class_path"]
     return texts | {key: _plain(value) for key, value in arguments.items()}

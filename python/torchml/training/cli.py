@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torchml.errors import TorchMLError
 from torchml.training.members import fit_members, has_members
-from torchml.training.run import Run
+from torchml.training.run import Run, explained
 from torchml.training.run import run as run_settings
 from torchml.training.settings import from_words
 
@@ -17,6 +17,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if has_members(arguments):
             fit_members(arguments)
+        elif (configuration := _explained(arguments)) is not None:
+            print(configuration)
         else:
             run(arguments)
     except TorchMLError as error:
@@ -35,3 +37,12 @@ def run(arguments: Sequence[str]) -> Run:
         TorchMLError: one sentence, for the first key, value or file that is wrong.
     """
     return run_settings(from_words(arguments))
+
+
+def _explained(arguments: Sequence[str]) -> str | None:
+    """What --print_config prints of a fine-tuning; None for other commands and trainings."""
+    words = [word for word in arguments if not word.startswith("--print_config")]
+    if len(words) == len(arguments) or arguments[0] != "fit":
+        return None
+    settings = from_words(words)
+    return None if settings.init_from is None else explained(settings)

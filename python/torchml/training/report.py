@@ -9,8 +9,12 @@ from typing import Any
 import lightning.pytorch as L
 from rich.console import Console
 
+from torchml.data.notices import notify
 from torchml.evaluation.metrics_table import groups_table, metrics_table
 from torchml.training.callbacks.parity import metrics_of
+from torchml.training.loop.init_from import InitFrom
+from torchml.training.loop.task import Task
+from torchml.training.start import idle_lines, start_lines
 from torchml.training.trainer import Collectors
 
 
@@ -29,6 +33,15 @@ def print_report(command: str, trainer: L.Trainer, results: Collectors, best: Pa
     console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
     for part in _parts(command, trainer, results, best):
         console.print(part)
+
+
+def print_start(task: Task, rule: InitFrom) -> None:
+    """Print from which potential a training starts, and what it may change."""
+    console = Console(soft_wrap=True, highlight=False, markup=False, emoji=False)
+    for line in start_lines(task, rule):
+        console.print(line)
+    for line in idle_lines(task, rule):
+        notify(line)
 
 
 def _parts(

@@ -26,11 +26,13 @@ KEY = "configuration"
 """The entry of a checkpoint with the content of config.yaml."""
 
 # What the weights in the checkpoint stand for.
-_FIXED = re.compile(r"model\.normalization\b|model\.targets\.\d+\.(name|kind|width|reduce)$")
+_FIXED = re.compile(
+    r"model\.(normalization|init_from)\b|model\.targets\.\d+\.(name|kind|width|reduce)$"
+)
 
 # What decides how an epoch is divided into batches.
 _BATCHES = re.compile(
-    r"data\.(batch_size|batch_by|pre_batch|seed)$|"
+    r"data\.(batch_size|batch_by|pre_batch|seed)$|data\.replay\b|"
     r"trainer\.(devices|num_nodes|limit_train_batches|overfit_batches|accumulate_grad_batches)$"
 )
 

@@ -25,6 +25,8 @@ from torchml.data.module import DataModule, Part, Stage
 from torchml.data.references import elements
 from torchml.errors import TorchMLError
 from torchml.importers import checkpoint
+from torchml.importers.checkpoint import load_fine_tuned
+from torchml.importers.fine_tuned import FineTuned
 from torchml.models.base import EdgeModel
 from torchml.models.staged import StagedModel
 from torchml.training.callbacks.resuming import Resuming
@@ -35,10 +37,11 @@ from torchml.training.loop.task import Task
 from torchml.training.monitors import check_monitors
 from torchml.training.parse_errors import one_sentence
 from torchml.training.precision import check_precision
-from torchml.training.report import print_report
+from torchml.training.report import print_report, print_start
 from torchml.training.resume import Resumption, compare
 from torchml.training.run_folder import CHECKPOINTS
 from torchml.training.settings import CONFIG, EARLIER_CONFIGS, Settings
+from torchml.training.start import frozen_lines, start
 from torchml.training.trainer import Collectors, make_trainer
 
 # The part of the data that a list of configurations replaces.
@@ -112,6 +115,16 @@ def run(
     return result
 
 
+def explained(settings: Settings) -> str:
+    """Return the content of config.yaml, with comments about what a fine-tuning freezes."""
+    rule = settings.init_from
+    assert rule is not None
+    with one_sentence():
+        model = start(rule, _data_module(settings, None).elements())
+        comments = [f"# {line}" for line in frozen_lines(model, rule)]
+        return "\n".join([settings.text().rstrip(), *comments])
+
+
 def assemble(
     settings: Settings,
     *,
@@ -155,6 +168,11 @@ def _data_module(settings: Settings, data: Any) -> DataModule:
 def _set_network(settings: Settings, model: Any, data: DataModule) -> None:
     """Put the network that is given into the options; else complete the one that they name."""
     arguments = settings.options.model.init_args
+    if (rule := settings.init_from) is not None:
+        if model is not None:
+            raise TorchMLError("the argument model is given, and model.init_from too, expected one")
+        path = settings.options.ckpt_path
+        model = start(rule, data.elements()) if path is None else load_fine_tuned(path)
     if model is not None:
         arguments.model = model
     network = arguments.get("model")
@@ -198,6 +216,8 @@ def _prepare(
         settings.check_folder()
     prepare(task, data, stage)
     task.prepared = True
+    if stage == "fit" and task.init_from is not None and trainer.is_global_zero:
+        print_start(task, task.init_from)
     check_limits(trainer, data, stage)
     if stage != "fit":
         return
@@ -257,7 +277,10 @@ def _described(options: Namespace, data: DataModule | None) -> dict[str, Any]:
     """The sections of config.yaml about objects of the program."""
     sections: dict[str, Any] = {}
     network = options.model.init_args.get("model")
-    if isinstance(network, torch.nn.Module):
+    if isinstance(network, FineTuned):  # init_from names it
+        sections["model"] = options.model.clone()
+        sections["model"].init_args.model = None
+    elif isinstance(network, torch.nn.Module):
         sections["model"] = options.model.clone()
         sections["model"].init_args.model = describe_network(check_network(network))
     if data is not None:

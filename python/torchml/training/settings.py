@@ -24,10 +24,12 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 
 from torchml.data.module import DataModule
 from torchml.errors import TorchMLError
+from torchml.importers.fine_tuned import LoRA
 from torchml.models.names import public_path
 from torchml.training.callbacks.averaging import Averaging
 from torchml.training.callbacks.checkpoint_files import Checkpoints, Patience
 from torchml.training.launchers import launched_ranks
+from torchml.training.loop.init_from import InitFrom, init_from_of
 from torchml.training.loop.task import Task
 from torchml.training.parse_errors import one_sentence
 from torchml.training.quiet import quiet
@@ -113,6 +115,17 @@ class Settings:
     def is_trial(self) -> bool:
         """Whether the run is a few steps that leave no files (trainer.fast_dev_run)."""
         return bool(self.options.trainer.fast_dev_run)
+
+    @property
+    def init_from(self) -> InitFrom | None:
+        """The trained potential from which the training starts."""
+        value = self.options.model.init_args.get("init_from")
+        if value is None or isinstance(value, str):
+            return init_from_of(value)
+        arguments = {**vars(value)}
+        if arguments["lora"] is not None:
+            arguments["lora"] = LoRA(**vars(arguments["lora"]))
+        return InitFrom(**arguments)
 
     def check_folder(self) -> None:
         """Raise if a new training would replace the one that the folder holds."""
@@ -281,6 +294,8 @@ class _Parser(LightningCLI):
 def _completed(settings: Settings) -> Settings:
     """Fill in what depends on the command, the folder and the launcher."""
     options, trainer = settings.options, settings.options.trainer
+    if settings.init_from is not None:
+        _without_network(options.model)
     options.ckpt_path = _checkpoint_path(settings)
     if trainer.max_epochs is None and trainer.max_steps == -1 and trainer.max_time is None:
         trainer.max_epochs = _EPOCHS
@@ -290,6 +305,28 @@ def _completed(settings: Settings) -> Settings:
         if trainer.strategy == "auto":
             trainer.strategy = "ddp"
     return settings
+
+
+def _without_network(model: Namespace) -> None:
+    """Leave out the network: the file of `init_from` has one.
+
+    Raises:
+        TorchMLError: a network is given too.
+    """
+    network = model.init_args.get("model")
+    of_task: Any = _DEFAULT_MODEL["init_args"]
+    default = of_task["model"]
+    given = None if network is None else network.clone()
+    if given is not None:
+        arguments = vars(given.get("init_args", Namespace()))  # type: ignore[no-untyped-call]
+        expected = default["init_args"]
+        same = all(arguments.get(key) == value for key, value in expected.items())
+        if given.class_path != default["class_path"] or not same:
+            raise TorchMLError(
+                f"model.model is {given.class_path}, but model.init_from has a network, whose "
+                "cutoff and sizes stay; expected one of them"
+            )
+    model.init_args.model = None
 
 
 def _checkpoint_path(settings: Settings) -> str | None:

@@ -221,7 +221,7 @@ class Allegro(EdgeModel):
         harmonics = self.harmonics((edge_vectors / r.unsqueeze(1)).to(dtype))
         distances = stretched(r, self.stretches, species, edge_index)
         slot, width = target, 0
-        if scripting():
+        if scripting() or self.training:
             slot, width = slots_of(target, nodes)
 
         own = species[:nodes]

@@ -296,7 +296,7 @@ class MACE(EdgeModel):
             expansion = self.basis(r)
         order = self.basis.order(edge_index, species.size(0))
         slot, width = edge_index[1], 0
-        if not self.basis.compressed and scripting():
+        if not self.basis.compressed and (scripting() or self.training):
             slot, width = slots_of(slot, node_counts[self.layers - 1])
 
         elements = species

@@ -258,7 +258,7 @@ class NequIP(EdgeModel):
         expansion = self.basis(distances)
         order = self.basis.order(edge_index, species.size(0))
         slot, width = edge_index[1], 0
-        if not self.basis.compressed and scripting():
+        if not self.basis.compressed and (scripting() or self.training):
             slot, width = slots_of(slot, node_counts[self.layers - 1])
 
         own = species

@@ -54,10 +54,21 @@ def normalize(
         references = {symbol: float(rule.references[symbol]) for symbol in species}
     elif rule.references == "least_squares":
         references = fit_references(configurations, species)
+    return references, scale_of(rule, configurations, references)
+
+
+def scale_of(
+    rule: Normalization, configurations: Sequence[Configuration], references: dict[str, float]
+) -> float:
+    """Compute the scale (eV) of energies around references.
+
+    Raises:
+        TorchMLError: the scale is not positive.
+    """
     scale = _scale(rule, configurations, references)
     if not (np.isfinite(scale) and scale > 0):
         raise TorchMLError(f"model.normalization.scale is {scale}, expected a positive number (eV)")
-    return references, scale
+    return scale
 
 
 def _scale(

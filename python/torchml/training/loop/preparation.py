@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from torchml.data.configuration import Configuration
@@ -20,6 +20,10 @@ class Preparable(DataNeeds, Protocol):
     def calibrate(self, data: GraphDataset) -> None:
         """Let the network adapt its own scales."""
 
+    @property
+    def replay_shifts(self) -> Mapping[str, float] | None:
+        """Energies (eV) by symbol to add to the labels of old data; None if they do not train."""
+
 
 def prepare(task: Preparable, data: DataModule, stage: Stage) -> None:
     """Read and check the data, build their graphs and, for fit, set up the normalisation.
@@ -36,3 +40,4 @@ def prepare(task: Preparable, data: DataModule, stage: Stage) -> None:
     if stage == "fit":
         task.normalize(data.configurations("train"))
         task.calibrate(data.dataset("train"))
+        data.add_replay(task.replay_shifts, task.labels)

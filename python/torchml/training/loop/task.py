@@ -20,14 +20,17 @@ from torchml.data.dataset import GraphDataset
 from torchml.data.graph import GraphBuilder, Kind
 from torchml.errors import TorchMLError
 from torchml.importers import checkpoint
+from torchml.importers.fine_tuned import FineTuned
 from torchml.models.base import EdgeModel
 from torchml.models.dtype import network_dtype
 from torchml.models.scaled import Scaled
 from torchml.models.staged import StagedModel
-from torchml.training.loop.energy_scaling import Normalization, normalize
+from torchml.training.loop.energy_scaling import Normalization, normalize, scale_of
 from torchml.training.loop.heads import Heads, Target
+from torchml.training.loop.init_from import InitFrom, init_from_of
 from torchml.training.loop.memory import keep_freed_memory
 from torchml.training.loop.metrics import make_metrics
+from torchml.training.loop.offsets import Offsets, offsets_of, set_references
 from torchml.training.loop.plateau import StepPlateau
 from torchml.training.loop.prediction import Prediction, predict
 from torchml.training.loop.preparation import prepare
@@ -51,7 +54,8 @@ class Task(L.LightningModule):
     lacks adds nothing; terms with a coefficient of 0 are not computed.
 
     Args:
-        model: the potential; any subclass of EdgeModel, or a StagedModel around any network.
+        model: the potential; any subclass of EdgeModel, or a StagedModel around any network; null
+            with `init_from`.
         energy_coefficient: coefficient of the energy term.
         force_coefficient: coefficient of the force term.
         stress_coefficient: coefficient of the stress term; stress is multiplied by the volume per
@@ -71,14 +75,17 @@ class Task(L.LightningModule):
         monitor: metric for schedulers that wait for an improvement.
         warmup_steps: steps in which the learning rate rises to its value.
         missing: for configurations that lack a label, error stops, and mask omits that term.
+        init_from: a trained potential in place of `model`, whose training goes on: its checkpoint,
+            or a mapping.
     """
 
     kind = "s2ef"
     prepared = False  # `prepare` was called for the training that starts next
+    offsets: Offsets | None = None  # of the labels from the potential of `init_from`
 
     def __init__(
         self,
-        model: EdgeModel | StagedModel,
+        model: EdgeModel | StagedModel | None = None,
         energy_coefficient: float = 1.0,
         force_coefficient: float = 1.0,
         stress_coefficient: float = 0.0,
@@ -96,8 +103,12 @@ class Task(L.LightningModule):
         monitor: str = "val/loss",
         warmup_steps: int = 0,
         missing: Literal["error", "mask"] = "error",
+        init_from: InitFrom | str | None = None,
     ) -> None:
         super().__init__()
+        if model is None:
+            raise TorchMLError("model.model is null, expected a network, or model.init_from")
+        self.init_from = init_from_of(init_from)
         if not isinstance(model, StagedModel | Scaled):
             model = Scaled(model)
         self.model: Scaled | StagedModel = model
@@ -168,6 +179,8 @@ class Task(L.LightningModule):
 
     def normalize(self, configurations: Sequence[Configuration]) -> None:
         """Set reference energies and scale from the training configurations."""
+        if isinstance(self.model, FineTuned):
+            return  # they follow from its own energies: `calibrate`
         if isinstance(self.model, Scaled) or self.model.has_normalization:
             rule = self.normalization
             if "energy" not in self.terms and all(c.energy is None for c in configurations):
@@ -177,7 +190,9 @@ class Task(L.LightningModule):
 
     def calibrate(self, data: GraphDataset) -> None:
         """Pass some training configurations to the network (see `EdgeModel.calibrate`)."""
-        if isinstance(self.model, Scaled):
+        if isinstance(self.model, FineTuned):
+            self._settle(self.model, data)
+        elif isinstance(self.model, Scaled):
             indices = np.linspace(0, len(data) - 1, min(len(data), _CALIBRATION)).astype(int)
             batch = data[sorted(set(indices.tolist()))].to(self.device)
             self.model.network.calibrate(
@@ -187,6 +202,25 @@ class Task(L.LightningModule):
                 batch.node_counts,
                 batch.edge_counts,
             )
+
+    @property
+    def replay_shifts(self) -> dict[str, float] | None:
+        """Energies (eV) to add to the labels of old data, by symbol; None without `init_from`."""
+        model = self.model
+        if not isinstance(model, FineTuned):
+            return None
+        return dict(zip(model.species, model.shifts.tolist(), strict=True))
+
+    def _settle(self, model: FineTuned, data: GraphDataset) -> None:
+        """Compare the labels with the old model, and set its reference energies and the unit."""
+        if model.settled:
+            return
+        assert self.init_from is not None
+        self.offsets = offsets_of(model, data)
+        set_references(model, self.init_from, self.offsets)
+        references = dict(zip(model.species, model.references.tolist(), strict=True))
+        model.unit.fill_(scale_of(self.normalization, data.configurations, references))
+        model.settled = True
 
     # --- Steps ---------------------------------------------------------------------------------
 
@@ -267,7 +301,20 @@ class Task(L.LightningModule):
             total_steps: returns the number of steps of the whole run.
         """
         optimizer = self.optimizer(p for p in self.parameters() if p.requires_grad)
+        if isinstance(self.model, FineTuned) and self.init_from is not None:
+            optimizer = self._with_rates(self.model, self.init_from.old_rate)
         return [optimizer], self.learning_rate.entries(optimizer, total_steps)
+
+    def _with_rates(self, model: FineTuned, rate: float) -> Optimizer:
+        """An optimiser in which the old weights have a fraction of the learning rate."""
+        old = list(model.old_weights())
+        known = {id(parameter) for parameter in old}
+        new = [p for p in self.parameters() if p.requires_grad and id(p) not in known]
+        groups = [{"params": some} for some in (new, old) if some]
+        optimizer = self.optimizer(groups)
+        if old:
+            optimizer.param_groups[-1]["lr"] *= rate
+        return optimizer
 
     def configure_callbacks(self) -> list[Callback]:
         """Return the callbacks that each training of this task needs."""
@@ -291,7 +338,8 @@ class Task(L.LightningModule):
     def _parts(self, batch: GraphBatch, create_graph: bool) -> tuple[dict[str, Sum], Prediction]:
         """The sums of each term, in units of the scale."""
         prediction = self.predict(batch, create_graph)
-        scale = float(self.model.scale)
+        model = self.model
+        scale = float(model.unit if isinstance(model, FineTuned) else model.scale)
         parts = {}
         if "energy" in self.terms:
             n = batch.atom_counts if self.energy_per_atom else 1
@@ -348,6 +396,9 @@ class IS2RE(Task):
     kind = "is2re"
 
     def __init__(
-        self, model: EdgeModel | StagedModel, energy_per_atom: bool = False, **options: Any
+        self,
+        model: EdgeModel | StagedModel | None = None,
+        energy_per_atom: bool = False,
+        **options: Any,
     ) -> None:
         super().__init__(model, energy_per_atom=energy_per_atom, force_coefficient=0.0, **options)
