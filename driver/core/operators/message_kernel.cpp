@@ -114,9 +114,9 @@ struct Block {
   std::int64_t other[kMessageBlock];
   Real const* filters[kMessageBlock];
   Real const* changes[kMessageBlock];
-  Real* to_filters[kMessageBlock];   ///< derivatives by the filters
-  Real* to_filters_primal;           ///< with a weight: [count, columns], before the change
-  Real* inputs;                      ///< with a weight: [count, inputs]
+  Real* to_filters[kMessageBlock];  ///< derivatives by the filters
+  Real* to_filters_primal;          ///< with a weight: [count, columns], before the change
+  Real* inputs;                     ///< with a weight: [count, inputs]
   Real* input_changes;
   Real* to_inputs;  ///< [count, padded_inputs]
   Real* to_filter_rows;
@@ -215,8 +215,7 @@ void pull_back(MessageShape const& shape, MessageArrays<Real> const& arrays,
   Strided<Real> const primal = {block.to_filters_primal, columns, 1};
   add_matrix_product(rows, count, columns, arrays.transposed_weight, padded, block.to_inputs);
   if (changes != nullptr && changes->weight != nullptr)
-    add_matrix_product(primal, count, columns, changes->transposed_weight, padded,
-                       block.to_inputs);
+    add_matrix_product(primal, count, columns, changes->transposed_weight, padded, block.to_inputs);
   for (int l = 0; l < block.count; ++l)
     for (std::int64_t k = 0; k < n; ++k)
       gradients.filters[block.edge[l] * n + k] = block.to_inputs[l * padded + k];
@@ -224,8 +223,7 @@ void pull_back(MessageShape const& shape, MessageArrays<Real> const& arrays,
   Strided<Real> const inputs = {block.inputs, 1, n}, input_changes = {block.input_changes, 1, n};
   add_matrix_product(inputs, n, count, block.to_filter_rows, columns, gradients.weight);
   if (changes != nullptr)
-    add_matrix_product(input_changes, n, count, block.to_filters_primal, columns,
-                       gradients.weight);
+    add_matrix_product(input_changes, n, count, block.to_filters_primal, columns, gradients.weight);
 }
 
 // --- messages
@@ -317,8 +315,7 @@ Real add_gradients(std::int64_t width, Real const* __restrict g, Real const* __r
 template <class Real>
 Real add_gradient_changes(std::int64_t width, Real const* __restrict g, Real const* __restrict w,
                           Real const* __restrict dw, Real f, Real df, Real const* __restrict x,
-                          Real const* __restrict dx, Real* __restrict to_w,
-                          Real* __restrict to_x) {
+                          Real const* __restrict dx, Real* __restrict to_w, Real* __restrict to_x) {
   Real total = 0;
   if (to_x == nullptr) {
 #pragma omp simd reduction(+ : total)
@@ -377,8 +374,8 @@ void gradients_of(MessageShape const& shape, MessageArrays<Real> const& arrays,
 template <class Real>
 void gradient_tangents_of(MessageShape const& shape, MessageArrays<Real> const& arrays,
                           MessageArrays<Real> const& changes, EdgeList const& by_source,
-                          Real const* gradient, std::int64_t begin, std::int64_t end,
-                          Real* scratch, MessageGradients<Real> const& gradients) {
+                          Real const* gradient, std::int64_t begin, std::int64_t end, Real* scratch,
+                          MessageGradients<Real> const& gradients) {
   auto const width = shape.width;
   Block<Real> block{};
   for (std::int64_t source = begin; source < end; ++source) {
@@ -402,8 +399,7 @@ void gradient_tangents_of(MessageShape const& shape, MessageArrays<Real> const& 
         Real const* const g = gradient + block.other[l] * shape.rows_out * width;
         Real const* const f = arrays.factors.of(edge);
         Real const* const df = changes.factors.of(edge);
-        Real* const primal =
-            has_weight ? block.to_filters_primal + l * shape.columns() : nullptr;
+        Real* const primal = has_weight ? block.to_filters_primal + l * shape.columns() : nullptr;
         for (Term const* term = shape.terms; term != shape.terms + shape.term_count; ++term) {
           auto const part = term->part * width, in = term->in * width;
           Real const* const row = g + term->out * width;

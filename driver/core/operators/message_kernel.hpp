@@ -21,11 +21,11 @@ struct Rows {
 /// map, whose results are computed where they are needed, and stay in the caches.
 template <class Real>
 struct MessageArrays {
-  Rows<Real> filters;            ///< [edges, parts, width], or [edges, inputs]
-  Rows<Real> factors;            ///< [edges, factors]
-  Rows<Real> features;           ///< [sources, rows_in, width]
-  Real const* weight;            ///< [inputs, parts, width], or null
-  Real const* transposed_weight; ///< [parts, width, padded_inputs], or null
+  Rows<Real> filters;             ///< [edges, parts, width], or [edges, inputs]
+  Rows<Real> factors;             ///< [edges, factors]
+  Rows<Real> features;            ///< [sources, rows_in, width]
+  Real const* weight;             ///< [inputs, parts, width], or null
+  Real const* transposed_weight;  ///< [parts, width, padded_inputs], or null
 };
 
 /// The terms, and the numbers of rows. Edges from `edges` on do not take part.

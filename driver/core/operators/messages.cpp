@@ -30,8 +30,9 @@ void check_columns(char const* name, torch::Tensor const& array, char const* row
 std::int64_t check(MessageInputs const& inputs, Shape const& shape) {
   auto const& filters = inputs.filters;
   if (filters.dim() != 2 || !filters.is_floating_point())
-    refuse_messages("the filters are no float matrix, expected [E, parts * F], or [E, K] with a "
-                    "weight [parts * F, K]");
+    refuse_messages(
+        "the filters are no float matrix, expected [E, parts * F], or [E, K] with a "
+        "weight [parts * F, K]");
   auto columns = filters.size(1);
   if (inputs.weight) {
     if (inputs.weight->dim() == 2) columns = inputs.weight->size(0);
@@ -42,15 +43,14 @@ std::int64_t check(MessageInputs const& inputs, Shape const& shape) {
                     " filters, expected a multiple of the " + std::to_string(shape.parts) +
                     " parts");
   auto const width = columns / shape.parts;
-  check_columns("features", inputs.features, "nodes", shape.rows_in * width,
-                filters.scalar_type());
+  check_columns("features", inputs.features, "nodes", shape.rows_in * width, filters.scalar_type());
   if (inputs.edge_index.dim() != 2 || inputs.edge_index.size(0) != 2 ||
       inputs.edge_index.size(1) < filters.size(0))
     refuse_messages("there are filters of " + std::to_string(filters.size(0)) +
                     " edges, expected an edge_index [2, E] of at least these");
   if (shape.factors == 0) return width;
-  if (!inputs.factors || inputs.factors->dim() != 2 ||
-      inputs.factors->size(1) < shape.factors || inputs.factors->size(0) != filters.size(0) ||
+  if (!inputs.factors || inputs.factors->dim() != 2 || inputs.factors->size(1) < shape.factors ||
+      inputs.factors->size(0) != filters.size(0) ||
       inputs.factors->scalar_type() != filters.scalar_type())
     refuse_messages("the factors do not fit, expected [E, " + std::to_string(shape.factors) +
                     "] of the filters' type");
@@ -79,7 +79,7 @@ template <class Real>
 class MessageRows {
  public:
   MessageRows(std::optional<torch::Tensor> const& array, std::int64_t columns,
-             torch::TensorOptions const& options)
+              torch::TensorOptions const& options)
       : array_(array ? array->contiguous() : torch::zeros({columns}, options)),
         stride_(array ? array_.size(1) : 0) {}
 
@@ -148,8 +148,8 @@ std::int64_t least_shares(std::int64_t count, MessageShape const& shape) {
   return std::max<std::int64_t>(1, count * kMessageWork / ((shape.edges + 1) * per_edge));
 }
 
-/// Nodes in pieces whose number does not depend on that of threads, so that sums over pieces are the
-/// same for any.
+/// Nodes in pieces whose number does not depend on that of threads, so that sums over pieces are
+/// the same for any.
 struct Pieces {
   explicit Pieces(std::int64_t nodes_)
       : nodes(nodes_), count(std::clamp<std::int64_t>(nodes / 16, 1, 32)) {}
@@ -163,7 +163,7 @@ struct Pieces {
 /// Where derivatives are written: one for each input, without elements where it is not requested.
 struct MessageResults {
   MessageResults(MessageInputs const& inputs, MessageShape const& shape, MessageNeeds needs,
-              bool has_factors)
+                 bool has_factors)
       : filters(torch::empty(inputs.filters.sizes(), inputs.filters.options())),
         features(needs.features ? torch::empty(inputs.features.sizes(), inputs.filters.options())
                                 : torch::empty({0}, inputs.filters.options())),
@@ -200,7 +200,7 @@ struct MessageResults {
 };
 
 void check_message_gradient(torch::Tensor const& gradient, MessageInputs const& inputs,
-                    std::int64_t columns) {
+                            std::int64_t columns) {
   check_columns("gradients", gradient, "nodes", columns, inputs.filters.scalar_type());
 }
 
@@ -257,8 +257,7 @@ MessageDerivatives messages_backward(torch::Tensor const& gradient, MessageInput
   return {results.filters, results.weight(), results.features, results.factors};
 }
 
-MessageTangents messages_double_backward(torch::Tensor const& gradient,
-                                         MessageInputs const& inputs,
+MessageTangents messages_double_backward(torch::Tensor const& gradient, MessageInputs const& inputs,
                                          MessageChanges const& changes, MessageNeeds needs) {
   Shape const shape(inputs.terms);
   auto const width = check(inputs, shape);

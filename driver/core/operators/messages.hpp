@@ -12,8 +12,8 @@ namespace torchml::operators {
 
 /// What messages are made of. With the terms (out, in, part, factor), four numbers each,
 ///   sums[t, out] += filters[e, part] * factors[e, factor] * features[source(e), in]
-/// for the first E edges, and no factor where it is -1. Rows are F wide, all of one float type. With
-/// a weight the filters are inputs of a linear map, filters * weight^T, which is not kept.
+/// for the first E edges, and no factor where it is -1. Rows are F wide, all of one float type.
+/// With a weight the filters are inputs of a linear map, filters * weight^T, which is not kept.
 struct MessageInputs {
   torch::Tensor filters;                 ///< [E, parts * F], or [E, K]
   std::optional<torch::Tensor> weight;   ///< [parts * F, K]
@@ -52,8 +52,7 @@ struct MessageChanges {
 /// what the changes make of the results of `messages_backward`.
 using MessageTangents =
     std::tuple<torch::Tensor, torch::Tensor, torch::Tensor, torch::Tensor, torch::Tensor>;
-MessageTangents messages_double_backward(torch::Tensor const& gradient,
-                                         MessageInputs const& inputs,
+MessageTangents messages_double_backward(torch::Tensor const& gradient, MessageInputs const& inputs,
                                          MessageChanges const& changes, MessageNeeds needs);
 
 /// The sums with torch's operators only, which differentiate themselves, for devices without our
