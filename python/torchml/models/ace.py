@@ -29,7 +29,8 @@ from torchml.models.ace_simulation import ClusterTensors, SimulationACE
 from torchml.models.base import EdgeModel, float_type, per_node, require_choice, require_positive
 from torchml.models.cores import Cores
 from torchml.models.density import density
-from torchml.models.invariants import invariants
+from torchml.models.exact import Exact
+from torchml.models.invariants import Invariants, invariants
 from torchml.models.perceptron import perceptron
 from torchml.models.products import products, term_table
 
@@ -70,6 +71,20 @@ SIZES = {
 }
 
 
+class Couplings(Exact):
+    """Coefficients of invariant polynomials: rounded ones would not be invariant.
+
+    Attributes:
+        matrix: float64[monomials, invariants].
+    """
+
+    matrix: Tensor
+
+    def __init__(self, basis: Invariants) -> None:
+        super().__init__()
+        self.register_buffer("matrix", torch.from_numpy(basis.coefficients))
+
+
 class ACE(EdgeModel):
     """Atomic cluster expansion, made for accuracy on small training sets at the least cost.
 
@@ -100,7 +115,6 @@ class ACE(EdgeModel):
     shift: Tensor
     table: Tensor
     elements: Tensor
-    couplings: Tensor
     feature_mean: Tensor
     feature_scale: Tensor
     dilute: Tensor
@@ -154,7 +168,6 @@ class ACE(EdgeModel):
         buffer("elements", torch.eye(count))
         buffer("white", torch.eye(q).repeat(self.highest + 1, 1, 1))
         buffer("shift", torch.zeros(q))
-        buffer("couplings", torch.from_numpy(basis.coefficients))
         buffer("feature_mean", torch.zeros(self.width))
         buffer("feature_scale", torch.ones(self.width))
         buffer("dilute", torch.full((count,), _LEAST_DENSITY))
@@ -169,6 +182,7 @@ class ACE(EdgeModel):
         self.offset = torch.nn.Parameter(torch.zeros(count))
         self.network = perceptron(self.width, hidden, hidden, 1) if hidden else None
         self.cores = Cores(species)
+        self.couplings = Couplings(basis)
         self.to(float_)
 
     def forward(
@@ -230,7 +244,8 @@ class ACE(EdgeModel):
 
     def coefficients(self) -> Tensor:
         """Return those of the monomials in the polynomials of each channel: [S, terms, K]."""
-        return torch.einsum("ti,ziok->zotk", self.couplings, self.polynomials).flatten(1, 2)
+        couplings = self.couplings.matrix.to(self.polynomials.dtype)
+        return torch.einsum("ti,ziok->zotk", couplings, self.polynomials).flatten(1, 2)
 
     def gathered(self, sums: Tensor) -> Tensor:
         """Return the densities of few combinations of many elements: [n, rows, q]."""
@@ -317,7 +332,7 @@ class ACE(EdgeModel):
         # Means and scales of the features move into what comes before and after them.
         mean = exact.feature_mean * exact.feature_scale
         scale = exact.feature_scale.view(self.densities, 1, -1)
-        scale = scale.expand(-1, len(self.couplings), -1).flatten(0, 1)
+        scale = scale.expand(-1, len(self.couplings.matrix), -1).flatten(0, 1)
         if exact.network is not None:
             first = exact.network[0]
             assert isinstance(first, torch.nn.Linear)

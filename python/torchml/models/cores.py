@@ -1,12 +1,10 @@
 """Atoms closer than any training data: distances within which nuclei repel each other."""
 
-from collections.abc import Callable
-from typing import Self
-
 import torch
 from ase.data import atomic_numbers, covalent_radii
 from torch import Tensor
 
+from torchml.models.exact import Exact
 from torchml.models.radial import lengths
 from torchml.models.zbl import OUTER, charge_and_decay, screened
 
@@ -15,7 +13,7 @@ from torchml.models.zbl import OUTER, charge_and_decay, screened
 _LARGEST = 0.85
 
 
-class Cores(torch.nn.Module):
+class Cores(Exact):
     """The universal repulsion of nuclei (see `ZBL`) in the cores of pairs of elements.
 
     It is full below 3/4 of a core and falls to nothing at its end, where value, slope and
@@ -42,17 +40,6 @@ class Cores(torch.nn.Module):
         pairs = [charge_and_decay(one, other) for one in numbers for other in numbers]
         self.register_buffer("nuclei", torch.tensor(pairs, dtype=torch.float64), persistent=False)
         self.register_buffer("unit", torch.ones((), dtype=torch.float64))
-
-    @torch.jit.unused
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move to another device; the float type stays."""
-        exact = dict(self._buffers)
-        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
-        for name, value in exact.items():
-            moved = self._buffers[name]
-            assert value is not None and moved is not None
-            self._buffers[name] = value.to(moved.device)
-        return self
 
     def forward(
         self, species: Tensor, edge_vectors: Tensor, edge_index: Tensor, nodes: int

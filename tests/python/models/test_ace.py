@@ -293,3 +293,12 @@ def second_derivative(model, codes, x):
     energy = free_energies(model, codes, x).sum()
     (gradient,) = torch.autograd.grad(energy, x, create_graph=True)
     return torch.autograd.grad(gradient[0, 0], x)
+
+
+def test_weights_of_float32_are_invariant_in_float64():
+    model = varied(["Si", "O"], dtype="float32").double()
+    x, codes = torch.tensor(STRUCTURE), torch.arange(len(STRUCTURE)) % 2
+    turn = torch.tensor(Rotation.from_euler("xyz", [0.3, 1.0, 2.0]).as_matrix())
+    for one in (model, model.for_simulation()):
+        here, turned = free_energies(one, codes, x), free_energies(one, codes, x @ turn.T)
+        assert (here - turned).abs().max() < 1e-12 * here.abs().max()
