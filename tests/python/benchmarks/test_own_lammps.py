@@ -24,7 +24,7 @@ def atoms() -> Atoms:
 
 def test_results_of_the_first_atoms_and_times_of_steps(collection, atoms, tmp_path: Path) -> None:
     example = portable.write_example("sw", "edges", tmp_path)
-    kim.install(example.folder, "environment")
+    kim.install(example.folder, "environment", force=True)  # tests share the collection
     expected = Potential(example.folder).evaluate(atoms)
     first, potential = f"kim init {example.name} metal", "kim interactions Si"
     with Lammps("SW", "lmp", first, potential, atoms, ["Si"], tmp_path / "run", 1) as lammps:
