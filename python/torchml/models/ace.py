@@ -33,6 +33,7 @@ from torchml.models.exact import Exact
 from torchml.models.invariants import Invariants, invariants
 from torchml.models.perceptron import perceptron
 from torchml.models.products import products, term_table
+from torchml.models.radial import smooth_step
 
 # Densities of more elements than this are combined to so many.
 _SPECIES_CHANNELS = 4
@@ -280,7 +281,7 @@ class ACE(EdgeModel):
     def isolation(self, sums: Tensor, elements: Tensor) -> Tensor:
         """Return 1 for atoms without neighbours and 0 for those in the density of the data: [n]."""
         t = (self.crowding(sums) / self.dilute.index_select(0, elements)).clamp(max=1.0)
-        return 1.0 - t * t * t * (10.0 + t * (6.0 * t - 15.0))
+        return 1.0 - smooth_step(t)
 
     def crowding(self, sums: Tensor) -> Tensor:
         """Return how much is around each atom, in the first radial function: it is positive."""

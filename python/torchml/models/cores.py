@@ -5,8 +5,8 @@ from ase.data import atomic_numbers, covalent_radii
 from torch import Tensor
 
 from torchml.models.exact import Exact
-from torchml.models.radial import lengths
-from torchml.models.zbl import OUTER, charge_and_decay, screened
+from torchml.models.radial import lengths, smooth_step
+from torchml.models.zbl import DECAYS, OUTER, WEIGHTS, charge_and_decay, screened
 
 # A core is the shortest distance in the training data, but at most this part of the sum of the
 # covalent radii.
@@ -34,6 +34,7 @@ class Cores(Exact):
 
     def __init__(self, species: list[str]) -> None:
         super().__init__()
+        self.weights, self.decays = WEIGHTS, DECAYS  # TorchScript takes no constants of the module
         numbers = [atomic_numbers[symbol] for symbol in species]
         radii = torch.tensor([float(covalent_radii[number]) for number in numbers]).double()
         self.register_buffer("core", OUTER * (radii.unsqueeze(1) + radii))
@@ -60,8 +61,8 @@ class Cores(Exact):
         r, pair = r.index_select(0, near), pair.index_select(0, near)
         nuclei = self.nuclei.index_select(0, pair)
         t = (4.0 * r / self.core.flatten().index_select(0, pair) - 3.0).clamp(min=0.0)
-        share = 1.0 - t * t * t * (10.0 + t * (6.0 * t - 15.0))
-        energies = (0.5 / self.unit) * share * screened(nuclei[:, 0], nuclei[:, 1], r)
+        energies = screened(nuclei[:, 0], nuclei[:, 1], r, self.weights, self.decays)
+        energies = (0.5 / self.unit) * (1.0 - smooth_step(t)) * energies
         return energies.new_zeros([nodes]).index_add(0, target.index_select(0, near), energies)
 
     @torch.jit.unused

@@ -26,6 +26,11 @@ def polar(vectors: Tensor) -> tuple[Tensor, Tensor]:
     return r, columns / r
 
 
+def smooth_step(t: Tensor) -> Tensor:
+    """10 t^3 - 15 t^4 + 6 t^5: from 0 at 0 to 1 at 1, where slope and curvature vanish."""
+    return t * t * t * (10.0 + t * (6.0 * t - 15.0))
+
+
 def cosine_envelope(r: Tensor, cutoff: float) -> Tensor:
     """(1 + cos(pi r / cutoff)) / 2, and 0 beyond: value and slope vanish at the cutoff."""
     envelope = 0.5 * (torch.cos(r * (math.pi / cutoff)) + 1.0)

@@ -20,6 +20,9 @@ _LENGTH = 0.46850  # Å
 _POWER = 0.23
 _COULOMB = 14.399645  # e^2 / (4 pi epsilon_0), eV Å: the value of LAMMPS in units metal
 
+WEIGHTS = [weight for weight, _ in _SCREENING]
+DECAYS = [decay for _, decay in _SCREENING]
+
 # Of the sum of covalent radii: bonds of molecules and crystals are longer than the outer one.
 INNER, OUTER = 0.35, 0.7
 
@@ -29,12 +32,22 @@ def charge_and_decay(one: int, other: int) -> tuple[float, float]:
     return one * other * _COULOMB, (one**_POWER + other**_POWER) / _LENGTH
 
 
-def screened(charge: Tensor, decay: Tensor, r: Tensor) -> Tensor:
-    """Return the energies of pairs at the distances r (Å), not switched off: all [E]."""
+def screened(
+    charge: Tensor, decay: Tensor, r: Tensor, weights: list[float], decays: list[float]
+) -> Tensor:
+    """Return the energies of pairs of nuclei, not switched off: [E].
+
+    Args:
+        charge: energies without screening at 1 Å, [E] (eV Å).
+        decay: inverse screening lengths, [E] (1/Å).
+        r: distances, [E] (Å).
+        weights: of the exponentials of the screening function.
+        decays: of the exponentials, in units of the screening length.
+    """
     scaled = r * decay
-    screening = 0.02817 * torch.exp(-0.20162 * scaled) + 0.28022 * torch.exp(-0.40290 * scaled)
-    screening = screening + 0.50986 * torch.exp(-0.94229 * scaled)
-    screening = screening + 0.18175 * torch.exp(-3.19980 * scaled)
+    screening = torch.zeros_like(scaled)
+    for k, weight in enumerate(weights):
+        screening = screening + weight * torch.exp(-decays[k] * scaled)
     return charge * screening / r
 
 
@@ -92,6 +105,7 @@ class ZBL(EdgeModel):
         ]
         super().__init__(species, max(row[3] for row in rows), layers=1)
         self.count = len(species)
+        self.weights, self.decays = WEIGHTS, DECAYS  # TorchScript takes no constants of the module
         self.register_buffer("table", torch.tensor(rows, dtype=float_type(dtype)))
 
     def forward(
@@ -108,7 +122,7 @@ class ZBL(EdgeModel):
         r = lengths(edge_vectors)
         gap = (r - rows[:, 2]).clamp(min=0.0)
         switch = gap.pow(3) * (rows[:, 4] + rows[:, 5] * gap) + rows[:, 6]
-        energies = screened(rows[:, 0], rows[:, 1], r) + switch
+        energies = screened(rows[:, 0], rows[:, 1], r, self.weights, self.decays) + switch
         energies = torch.where(r < rows[:, 3], 0.5 * energies, torch.zeros_like(energies))
         return energies.new_zeros([species.size(0)]).index_add(0, target, energies)
 

@@ -19,7 +19,7 @@ from torchml.models.ace import SIZES, radial_table
 from torchml.models.ace_simulation import SimulationACE
 from torchml.models.density import density
 from torchml.models.invariants import invariants
-from torchml.models.zbl import charge_and_decay, screened
+from torchml.models.zbl import DECAYS, WEIGHTS, charge_and_decay, screened
 
 
 def harmonics(vectors: np.ndarray, highest: int) -> np.ndarray:
@@ -130,7 +130,7 @@ def pair(model, distance):
 def repulsion(distance):
     """Two nuclei of silicon, not switched off (eV)."""
     charge, decay, r = torch.tensor([*charge_and_decay(14, 14), distance], dtype=torch.float64)
-    return screened(charge, decay, r).item()
+    return screened(charge, decay, r, WEIGHTS, DECAYS).item()
 
 
 def test_atoms_at_short_distance_repel_as_nuclei_do():

@@ -8,6 +8,8 @@ LAMMPS.
 import torch
 from torch import Tensor
 
+from torchml.models.zbl import screened
+
 
 class ScreenedRepulsion(torch.nn.Module):
     """Half of the screened repulsion of two nuclei for each edge, at its target.
@@ -44,13 +46,11 @@ class ScreenedRepulsion(torch.nn.Module):
         """Energies [n_out, 1] of the first nodes; shapes: r and stretched [E], species [M]."""
         one = species.index_select(0, edge_index[0])
         two = species.index_select(0, edge_index[1])
-        x = r * (self.screening.index_select(0, one) + self.screening.index_select(0, two))
-        screened = torch.zeros_like(x)
-        for k, weight in enumerate(self.weights):
-            screened = screened + weight * torch.exp(-self.decays[k] * x)
+        decay = self.screening.index_select(0, one) + self.screening.index_select(0, two)
         charges = self.charges.index_select(0, one) * self.charges.index_select(0, two)
         envelope: Tensor = self.envelope(stretched.unsqueeze(1))
-        energies = (charges * screened / r).unsqueeze(1) * envelope
+        nuclei = screened(charges, decay, r, self.weights, self.decays)
+        energies = nuclei.unsqueeze(1) * envelope
         return energies.new_zeros([n_out, 1]).index_add(0, edge_index[1], energies)
 
 
