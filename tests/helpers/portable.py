@@ -49,9 +49,13 @@ def make_model(kind: str) -> EdgeModel:
 
 def write_example(kind: str, convention: str, parent: Path) -> Example:
     """A model of the package in a convention, as an archive and as a folder for KIM."""
-    model = make_model(kind)
-    name = kim.model_name(f"Test_{kind}_{convention}")
-    archive = parent / f"{kind}_{convention}.pt"
+    return write_model(make_model(kind), f"{kind}_{convention}", convention, parent)
+
+
+def write_model(model: EdgeModel, label: str, convention: str, parent: Path) -> Example:
+    """Any model in a convention, as an archive and as a folder for KIM."""
+    name = kim.model_name(f"Test_{label}")
+    archive = parent / f"{label}.pt"
     facts = describe(model, convention)
     scripted = script(model, convention)
     metadata.save(scripted, archive, facts)

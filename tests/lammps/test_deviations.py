@@ -10,12 +10,11 @@ from ase import Atoms
 from ase.io import write
 
 from helpers.committees import SPECIES, committee, deviations, quartz
+from helpers.portable import write_model
 from torchml import Potential, kim
 from torchml.cli import main
-from torchml.contract import metadata, param_file
 from torchml.errors import TorchMLError
 from torchml.inference.deviation_files import read_deviations
-from torchml.models import describe, script
 from torchml.validation.lammps import run_lammps
 
 SCRIPT = """\
@@ -38,21 +37,10 @@ def model():
 
 @pytest.fixture(scope="module")
 def name(model, collection, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("committee")
-    facts = describe(model, "edges")
-    metadata.save(script(model, "edges"), folder / "model.pt", facts)
-    (folder / "model.param").write_text(param_file.render(facts, "model.pt", 6))
-    name = kim.model_name("Committee_of_three")
-    kim.write_portable_model(
-        folder / name,
-        driver=kim.DRIVER,
-        species=SPECIES,
-        parameter_files={one: folder / one for one in ("model.param", "model.pt")},
-        title="committee",
-        description="three networks",
-    )
-    kim.install(folder / name, "environment")
-    return name
+    folder = tmp_path_factory.mktemp("portable")
+    example = write_model(model, "committee_of_three", "edges", folder)
+    kim.install(example.folder, "environment")
+    return example.name
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import torch
 from ase.build import bulk
 
 from helpers.d3 import d3
-from helpers.portable import relative
+from helpers.portable import relative, write_model
 from torchml import Potential, kim
-from torchml.contract import metadata, param_file
+from torchml.contract import metadata
 from torchml.models import ZBL, Scaled, SchNet, Sum, describe, script
 from torchml.validation.lammps import evaluate_with_lammps
 
@@ -27,22 +27,10 @@ def parts():
 
 @pytest.fixture(scope="module")
 def name(parts, collection, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("sum")
-    total = Sum(parts)
-    facts = describe(total, "edges")
-    metadata.save(script(total, "edges"), folder / "model.pt", facts)
-    (folder / "model.param").write_text(param_file.render(facts, "model.pt", 6))
-    name = kim.model_name("Sum_of_three")
-    kim.write_portable_model(
-        folder / name,
-        driver=kim.DRIVER,
-        species=SPECIES,
-        parameter_files={one: folder / one for one in ("model.param", "model.pt")},
-        title="sum",
-        description="network, repulsion and D3",
-    )
-    kim.install(folder / name, "environment")
-    return name
+    folder = tmp_path_factory.mktemp("portable")
+    example = write_model(Sum(parts), "sum_of_three", "edges", folder)
+    kim.install(example.folder, "environment")
+    return example.name
 
 
 @pytest.fixture(scope="module")
