@@ -577,7 +577,7 @@ install_importers() {
 install_package() {
     local site checked=${TORCHML_WARNINGS_AS_ERRORS:-OFF}
     package_stamp="$(digest CMakeLists.txt cmake common descriptor driver python pyproject.toml) \
-$torch_found $(env | sed -nE '/^(KIM_MODEL_MPI_AWARE|Torch(Scatter|Sparse)_ROOT)=/p' | sort |
+$torch_found $(env | sed -nE '/^Torch(Scatter|Sparse)_ROOT=/p' | sort |
         tr '\n' ' ')"
     site=$(site_packages)
     if [[ -d $site/torchml/driver/engine ]] && { stamp_is package "$package_stamp ON" ||
@@ -601,7 +601,7 @@ $torch_found $(env | sed -nE '/^(KIM_MODEL_MPI_AWARE|Torch(Scatter|Sparse)_ROOT)
 install_driver() {
     local collection=$prefix/kim/model-drivers stamp
     stamp="$package_stamp $kim_version $kim_root \
-$(env | sed -nE '/^KIM_MODEL_(DIS[A-Z]+_GRAPH|DRIVER_ID)=/p' | sort | tr '\n' ' ')"
+$(env | sed -nE '/^KIM_MODEL_(DIS[A-Z]+_GRAPH|DRIVER_ID|MPI_AWARE)=/p' | sort | tr '\n' ' ')"
     mkdir -p -- "$prefix"/kim/{model-drivers,portable-models,simulator-models}
     if stamp_is driver "$stamp" && driver=$(<"$prefix/stamps/driver-id") &&
         [[ -d $collection/$driver ]]; then

@@ -21,16 +21,14 @@ set(TORCHML_ENGINE_SOURCES cmake common descriptor driver/core)
 # torchml_add_engine([<folder>...]): the compiled engine of the first folder in which it fits, else
 # from the sources beside this file.
 function(torchml_add_engine)
-  if(KIM_MODEL_MPI_AWARE)
-    set(MPI_CXX_SKIP_MPICXX ON)  # the C functions alone
-    find_package(MPI REQUIRED COMPONENTS CXX)
-  endif()
+  torchml_add_mpi_world()
   torchml_engine_facts(wanted)
   foreach(folder ${ARGN})
     torchml_compare_engine("${folder}" "${wanted}" obstacle)
     if(NOT obstacle)
       message(STATUS "TorchML engine: compiled already, in ${folder}")
       include("${folder}/targets.cmake")
+      target_link_libraries(TorchML::core INTERFACE torchml_mpi_world)
       return()
     endif()
     message(STATUS "TorchML engine: not the compiled one in ${folder}, since ${obstacle}")
@@ -39,6 +37,21 @@ function(torchml_add_engine)
   foreach(part common descriptor driver/core)
     add_subdirectory("${TORCHML_SOURCE_ROOT}/${part}" "${CMAKE_CURRENT_BINARY_DIR}/${part}")
   endforeach()
+  target_link_libraries(torchml_core INTERFACE $<BUILD_INTERFACE:torchml_mpi_world>)
+endfunction()
+
+# torchml_add_mpi_world(): the part of the engine that depends on the MPI of this machine, as a
+# library of its own, so that a compiled engine serves drivers with and without KIM_MODEL_MPI_AWARE.
+function(torchml_add_mpi_world)
+  add_library(torchml_mpi_world STATIC "${TORCHML_SOURCE_ROOT}/driver/core/host/mpi_world.cpp")
+  target_include_directories(torchml_mpi_world PRIVATE "${TORCHML_SOURCE_ROOT}/driver/core")
+  torchml_target_defaults(torchml_mpi_world)
+  if(KIM_MODEL_MPI_AWARE)
+    set(MPI_CXX_SKIP_MPICXX ON)  # the C functions alone
+    find_package(MPI REQUIRED COMPONENTS CXX)
+    target_link_libraries(torchml_mpi_world PRIVATE MPI::MPI_CXX)
+    target_compile_definitions(torchml_mpi_world PRIVATE TORCHML_WITH_MPI)
+  endif()
 endfunction()
 
 # torchml_engine_facts(<variable>): what a compiled engine depends on, a list of "name=value".
@@ -54,17 +67,12 @@ function(torchml_engine_facts variable)
     endforeach()
   endforeach()
   string(SHA256 digest "${digests}")
-  set(mpi_aware no)
-  if(KIM_MODEL_MPI_AWARE)
-    set(mpi_aware yes)
-  endif()
   string(REPLACE ";" ":" extensions "${TORCHML_EXTENSION_ROOTS}")
   set(${variable}
     "sources=${digest}"
     "torch=${LibTorch_BUILD}"
     "CXX11 ABI=${LibTorch_CXX11_ABI}"
     "processor=${CMAKE_SYSTEM_PROCESSOR}"
-    "KIM_MODEL_MPI_AWARE=${mpi_aware}"
     "folders of operator libraries=${extensions}"
     PARENT_SCOPE)
 endfunction()

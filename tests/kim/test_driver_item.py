@@ -28,6 +28,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     sources = tmp_path_factory.mktemp("sources")
     for name in ("CMakeLists.txt", "kimspec.edn", "cmake", "common", "descriptor", "driver"):
         (sources / name).symlink_to(REPOSITORY / name)
+    (sources / "engine").symlink_to(packaged_item() / "engine")
     collection = tmp_path_factory.mktemp("model-drivers")
     others = os.environ.get("KIM_API_MODEL_DRIVERS_DIR", "")
     with pytest.MonkeyPatch.context() as patch:
@@ -167,6 +168,23 @@ def test_an_engine_that_does_not_fit_is_compiled_from_its_sources(tmp_path):
     assert done.returncode == 0, done.stderr
     assert f"torch is '2.5.0' there and '{here}' here" in done.stdout
     assert "compiled from its sources" in done.stdout
+    # Its sources compile with the flags of KIM's items: some of each library. All of them were
+    # compiled when the package was installed.
+    objects = (
+        "descriptor/CMakeFiles/torchml_descriptor.dir/src/soap.cpp.o",
+        "driver/core/CMakeFiles/torchml_core.dir/graph/staged_graph.cpp.o",
+        "driver/core/CMakeFiles/torchml_core.dir/operators/element_shares.cpp.o",
+        "driver/core/CMakeFiles/torchml_core_avx2.dir/operators/spline_kernel.cpp.o",
+    )
+    for built in objects:
+        folder, _, file = built.partition("/CMakeFiles/")
+        subprocess.run(
+            ["make", "-C", tmp_path / "build" / folder, file.partition(".dir/")[2]],
+            env=packaged_environment(),
+            check=True,
+            capture_output=True,
+        )
+        assert (tmp_path / "build" / built).exists()
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,10 @@
 #include <optional>
 
 #include "host/launchers.hpp"
+#include "host/mpi_world.hpp"
 
 #ifdef __linux__
 #include <sched.h>
-#endif
-#ifdef TORCHML_WITH_MPI
-#include <mpi.h>
 #endif
 
 namespace torchml {
@@ -26,21 +24,6 @@ int cores_allowed([[maybe_unused]] pid_t process) {
 #endif
   return static_cast<int>(std::max(1L, sysconf(_SC_NPROCESSORS_ONLN)));
 }
-
-#ifdef TORCHML_WITH_MPI
-/// Rank and size of MPI_COMM_WORLD, if MPI runs.
-std::optional<NodeRanks> world_ranks() {
-  int initialized = 0;
-  int finalized = 0;
-  MPI_Initialized(&initialized);
-  MPI_Finalized(&finalized);
-  if (initialized == 0 || finalized != 0) return std::nullopt;
-  NodeRanks world;
-  MPI_Comm_rank(MPI_COMM_WORLD, &world.local_rank);
-  MPI_Comm_size(MPI_COMM_WORLD, &world.local_size);
-  return world;
-}
-#endif
 
 int cores_of_rank(NodeRanks const& ranks) {
   int const own = cores_allowed(0);
@@ -58,9 +41,7 @@ NodeRanks node_ranks() {
     auto const size = number_in_environment(launcher.local_size).value_or(1);
     return {*rank, std::max(*rank + 1, size)};
   }
-#ifdef TORCHML_WITH_MPI
-  if (auto const world = world_ranks()) return *world;
-#endif
+  if (auto const world = mpi_world()) return {world->rank, world->size};
   return {};
 }
 
@@ -68,18 +49,14 @@ int job_size() {
   int size = 1;
   for (auto const& launcher : launchers())
     size = std::max(size, number_in_environment(launcher.size).value_or(1));
-#ifdef TORCHML_WITH_MPI
-  if (auto const world = world_ranks()) size = std::max(size, world->local_size);
-#endif
+  if (auto const world = mpi_world()) size = std::max(size, world->size);
   return size;
 }
 
 int job_rank() {
   for (auto const& launcher : launchers())
     if (auto const rank = number_in_environment(launcher.rank); rank && *rank >= 0) return *rank;
-#ifdef TORCHML_WITH_MPI
-  if (auto const world = world_ranks()) return world->local_rank;
-#endif
+  if (auto const world = mpi_world()) return world->rank;
   return 0;
 }
 

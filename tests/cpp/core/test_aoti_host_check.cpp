@@ -5,7 +5,7 @@
 #include "model/archive_metadata.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::aoti_host_check_tests {
 namespace {
 
 std::string reason(std::map<std::string, std::string> const& changes, torch::Device device) {
@@ -53,4 +53,4 @@ TEST(Archives, WhatIsNoCompiledArchiveIsRefused) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::aoti_host_check_tests

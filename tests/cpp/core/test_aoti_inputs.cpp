@@ -4,7 +4,7 @@
 #include "model/aoti_inputs.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::aoti_inputs_tests {
 namespace {
 
 TEST(AotiInputs, CountsBecomeThePrefixesOfThatLength) {
@@ -75,4 +75,4 @@ TEST(AotiInputs, RepeatedNamesAreOneArgument) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::aoti_inputs_tests

@@ -12,7 +12,7 @@
 #include "periodic.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::cached_neighbors_tests {
 namespace {
 
 constexpr double cutoff = 4.0;
@@ -169,4 +169,4 @@ TEST(CachedNeighbors, MayBeEmpty) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::cached_neighbors_tests

@@ -9,7 +9,7 @@
 #include "operators/operators.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::cluster_tests {
 namespace {
 
 using operators::ClusterInputs;
@@ -114,4 +114,4 @@ TEST(SharedTerms, HaveOneMonomialForTheSameFactorsInAnyOrder) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::cluster_tests

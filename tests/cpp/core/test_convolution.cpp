@@ -10,7 +10,7 @@
 #include "operators/spline.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::convolution_tests {
 namespace {
 
 using operators::ConvolutionInputs;
@@ -131,4 +131,4 @@ TEST(Operators, AreRegisteredOnceAndFound) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::convolution_tests

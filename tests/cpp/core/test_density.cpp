@@ -7,7 +7,7 @@
 #include "operators/edge_order.hpp"
 #include "torchml/common/error.hpp"
 
-namespace torchml::test {
+namespace torchml::test::density_tests {
 namespace {
 
 using namespace operators;
@@ -90,4 +90,4 @@ TEST(Density, WhatDoesNotFitIsRefused) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::density_tests

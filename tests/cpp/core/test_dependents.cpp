@@ -4,7 +4,7 @@
 #include "graph/dependents.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::dependents_tests {
 namespace {
 
 /// The definition: whether the energy of a particle, which looks along edges of these lengths, sees
@@ -51,4 +51,4 @@ TEST(Deviations, AreTheRootsOfTheSummedVariances) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::dependents_tests

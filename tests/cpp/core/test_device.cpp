@@ -4,7 +4,7 @@
 #include "host/device.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::device_tests {
 namespace {
 
 TEST(Device, CpuIsTheDefault) {
@@ -34,4 +34,4 @@ TEST(Device, RanksTakeGpusInTurn) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::device_tests

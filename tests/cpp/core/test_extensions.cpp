@@ -7,7 +7,7 @@
 #include "model/extensions.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::extensions_tests {
 namespace {
 
 /// A raw model whose energy is an operator of the test library.
@@ -84,4 +84,4 @@ TEST(Extensions, AreFoundThroughTheEnvironment) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::extensions_tests

@@ -11,7 +11,7 @@
 #include "potential.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::ghost_folding_tests {
 namespace {
 
 constexpr double cutoff = 4.0;
@@ -412,4 +412,4 @@ TEST_F(FoldedForces, OfClustersOfCopiesThatMoveAsTheyLike) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::ghost_folding_tests

@@ -12,7 +12,7 @@
 #include "periodic.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::image_map_tests {
 namespace {
 
 constexpr double cutoff = 4.0;
@@ -157,4 +157,4 @@ TEST(TranslationTracker, KnowsSumsOfThreeTranslations) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::image_map_tests

@@ -7,7 +7,7 @@
 #include "graph/cached_neighbors.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::list_check_tests {
 namespace {
 
 constexpr double cutoff = 3.0;
@@ -128,4 +128,4 @@ TEST(ListCheck, TwoParticlesWithoutListsAreNotExcluded) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::list_check_tests

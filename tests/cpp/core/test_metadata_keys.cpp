@@ -8,7 +8,7 @@
 #include "spec/model_declaration.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::metadata_keys_tests {
 namespace {
 
 using Fields = std::map<std::string, std::string>;
@@ -155,4 +155,4 @@ TEST(MetadataKeys, ChoicesAreThoseOfTheEngine) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::metadata_keys_tests

@@ -3,7 +3,7 @@
 #include "spec/model_declaration.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::model_declaration_tests {
 namespace {
 
 std::map<std::string, std::string> const graph = {
@@ -112,4 +112,4 @@ TEST(ModelSpec, MissingValuesAreErrors) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::model_declaration_tests

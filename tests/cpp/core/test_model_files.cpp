@@ -3,7 +3,7 @@
 #include "spec/model_files.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::model_files_tests {
 namespace {
 
 // As KLIFF writes it.
@@ -58,4 +58,4 @@ TEST_F(ModelFilesTest, MissingOrDoubleFilesAreErrors) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::model_files_tests

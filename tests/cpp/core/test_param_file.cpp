@@ -3,7 +3,7 @@
 #include "spec/param_file.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::param_file_tests {
 namespace {
 
 // As KLIFF writes it.
@@ -67,4 +67,4 @@ TEST(ParamFile, AFileThatEndsEarlySaysWhatIsMissing) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::param_file_tests

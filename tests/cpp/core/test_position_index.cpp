@@ -9,7 +9,7 @@
 #include "graph/position_index.hpp"
 #include "graph/vector.hpp"
 
-namespace torchml::test {
+namespace torchml::test::position_index_tests {
 namespace {
 
 std::vector<double> random_coordinates(int count, double low, double high, unsigned seed) {
@@ -91,4 +91,4 @@ TEST(PositionIndex, MayBeEmptyOrFlat) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::position_index_tests

@@ -6,7 +6,7 @@
 #include "periodic.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::potential_tests {
 namespace {
 
 std::map<std::string, std::string> const raw = {
@@ -597,4 +597,4 @@ TEST(Potential, NothingIsSharedBetweenEvaluators) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::potential_tests

@@ -6,7 +6,7 @@
 #include "operators/products.hpp"
 #include "torchml/common/error.hpp"
 
-namespace torchml::test {
+namespace torchml::test::products_tests {
 namespace {
 
 using namespace operators;
@@ -91,4 +91,4 @@ TEST(ProductPlan, RefusesWhatAreNoTerms) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::products_tests

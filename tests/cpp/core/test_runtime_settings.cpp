@@ -8,7 +8,7 @@
 #include "host/runtime_settings.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::runtime_settings_tests {
 namespace {
 
 class RuntimeSettingsTest : public testing::Test {
@@ -123,4 +123,4 @@ TEST(Launchers, NumbersAreReadAsLaunchersWriteThem) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::runtime_settings_tests

@@ -4,7 +4,7 @@
 #include "operators/segment_sum.hpp"
 #include "torchml/common/error.hpp"
 
-namespace torchml::test {
+namespace torchml::test::segment_sum_tests {
 namespace {
 
 using operators::composite_segment_sum;
@@ -30,4 +30,4 @@ TEST(SegmentSum, RefusesIndicesThatAreNoNodes) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::segment_sum_tests

@@ -8,7 +8,7 @@
 #include "graph/staged_graph.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::shell_graph_tests {
 namespace {
 
 using Pairs = std::set<std::array<std::int64_t, 2>>;
@@ -157,4 +157,4 @@ TEST(ShellGraph, AForeignNeighbourIsAnError) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::shell_graph_tests

@@ -4,7 +4,7 @@
 #include "graph/staged_graph.hpp"
 #include "support.hpp"
 
-namespace torchml::test {
+namespace torchml::test::staged_graph_tests {
 namespace {
 
 /// Particles 1 Å apart on a line, of which the first contributes.
@@ -51,4 +51,4 @@ TEST(StagedGraph, StagesOfAnEarlierGraphAreReplaced) {
 }
 
 }  // namespace
-}  // namespace torchml::test
+}  // namespace torchml::test::staged_graph_tests
