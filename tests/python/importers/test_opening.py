@@ -184,7 +184,13 @@ def test_validation_of_a_checkpoint_asks_the_eager_model_too(best, capsys, tmp_p
     words = ["--structures", str(tmp_path / "one.extxyz")]
     assert validate(best, *words) == 0
     shown = capsys.readouterr().out
-    for row in ("eager: energy", "eager: forces", "eager: virial", "Python: energy", "KIM: forces"):
+    for row in (
+        "eager: energy",
+        "eager: forces",
+        "eager: virial",
+        "TorchScript: energy",
+        "KIM: forces",
+    ):
         assert row in shown
     assert "FAIL" not in shown
 
