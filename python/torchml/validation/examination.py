@@ -90,7 +90,9 @@ def examine(
     found = Examination(name, device, depth, facts)
     if depth is Depth.FULL:
         found.notes.append(PROPERTY_TESTS)
-    if not lammps:
+    if depth is Depth.QUICK:
+        found.notes.append("Quick: without LAMMPS, crystals and KIM's verification checks.")
+    elif not lammps:
         found.notes.append("LAMMPS was left out on request.")
     steps = _Steps(interfaces, name, structures, found, agreement(spec.dtype), depth)
     plan = steps.plan(lammps and depth is not Depth.QUICK)

@@ -7,7 +7,6 @@ KIM-API gives the results of the core on every structure.
 
 from __future__ import annotations
 
-import gc
 import itertools
 import math
 import resource
@@ -171,8 +170,7 @@ def check_memory(name: str) -> Check:
             for _ in range(MODELS):
                 model = KimModel(name)
                 model.compute(*_cluster(model))
-                del model
-                gc.collect()  # model and arguments refer to each other
+                del model.arguments  # which refer to the model
         return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
     before = create_and_destroy()  # with what libraries allocate once

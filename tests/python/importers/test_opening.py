@@ -176,7 +176,7 @@ def test_a_network_of_staged_graphs(tmp_path, capsys):
 def validate(path, *words):
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    return command.run(parser.parse_args([str(path), "--no-lammps", *words]))
+    return command.run(parser.parse_args([str(path), "--quick", *words]))
 
 
 def test_validation_of_a_checkpoint_asks_the_eager_model_too(best, capsys, tmp_path):

@@ -212,7 +212,7 @@ def test_wrong_forces_fail(tmp_path, capsys):
     assert "forces = -dE/dx on one.xyz:0" in shown
     assert "virial = dE/dstrain on one.xyz:0" in shown
     assert "smooth dimer curve on Si-Si: energy and slope jump" in shown
-    assert "LAMMPS was left out on request" in shown
+    assert "Quick: without LAMMPS" in shown
 
 
 def test_lammps_that_is_missing_is_a_failure(example, monkeypatch, capsys, tmp_path):

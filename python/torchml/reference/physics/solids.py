@@ -26,7 +26,7 @@ from torchml.reference.structures import bond_length
 ELEMENTS = {"fcc": 0.5**0.5, "bcc": 0.75**0.5, "diamond": 3**0.5 / 4}
 COMPOUNDS = {"rocksalt": 0.5, "zincblende": 3**0.5 / 4}
 SCANNED = np.linspace(0.75, 1.45, 15)  # bonds, in bond lengths of the covalent radii
-NARROW = np.linspace(0.99, 1.01, 7)  # of the lattice constants that ASE fits
+FITTED = np.linspace(-3, 3, 7)  # changes of the lattice constant that ASE fits, in strains
 WIDE = (0.94, 1.06)  # of the equation of state
 INTERVALS = 12
 SMALLEST_CONSTANT = 1.0  # GPa: smaller constants are compared with it
@@ -125,7 +125,7 @@ def elastic_constants(evaluate: Evaluate, crystal: Crystal, strain: float) -> El
     from_stress = (slope(0, 0, 0), slope(0, 0, 1), slope(1, 2, 3))
     return Elastic(
         bulk=(from_stress[0] + 2 * from_stress[1]) / 3,
-        bulk_of_ase=_bulk_of_ase(evaluate, atoms),
+        bulk_of_ase=_bulk_of_ase(evaluate, atoms, strain),
         from_stress=from_stress,
         from_energy=(c11 * factor, mixed / (4 * h2) * factor, c44 * factor),
     )
@@ -184,9 +184,9 @@ def _by_length(evaluate: Evaluate, atoms: Atoms) -> Path:
     return path
 
 
-def _bulk_of_ase(evaluate: Evaluate, atoms: Atoms) -> float:
+def _bulk_of_ase(evaluate: Evaluate, atoms: Atoms, strain: float) -> float:
     """The bulk modulus (GPa) of ASE's fit; nan where it finds no minimum."""
-    scaled = [deformed(atoms, np.eye(3) * share) for share in NARROW]
+    scaled = [deformed(atoms, np.eye(3) * (1 + share)) for share in strain * FITTED]
     volumes = [one.get_volume() for one in scaled]
     energies = [energy_of(evaluate(one)) for one in scaled]
     try:
