@@ -63,7 +63,7 @@ models:
   export             write a KIM portable model of a checkpoint, a TorchScript archive, or a model
                      of another package
   evaluate           report the errors of a model or of predictions on a data set
-  check              compare a model in Python, C++, KIM-API, ASE and LAMMPS
+  check              examine a model: Python, C++, KIM-API, ASE and LAMMPS, and its physics
   deviations         merge the files in which the ranks of a simulation record how much the members
                      of a committee differ
   importers          list the packages whose models can be brought (export --from)
