@@ -297,10 +297,8 @@ class FeatureModel(EdgeModel):
 
     def hidden(self, features: Tensor) -> Tensor:
         """Return what the last layer of the readout takes: [n, width] -> [n, P - 1]."""
-        for k, layer in enumerate(self.readout):  # type: ignore[arg-type, var-annotated]
-            if k < 2:
-                features = layer(features)
-        return features
+        hidden: Tensor = self.readout[1](self.readout[0](features))  # type: ignore[index]
+        return hidden
 
     @torch.jit.unused
     def last_weights(self) -> list[torch.nn.Parameter]:
