@@ -38,8 +38,8 @@ _DATA_COMMANDS = {
 }
 _NAMES = ", ".join(
     [
-        *("fit", "validate", "test", "predict", "submit", "export", "evaluate", "check"),
-        *("deviations", "importers", "inspect", "relax"),
+        *("fit", "validate", "test", "predict", "submit", "uncertainty"),
+        *("export", "evaluate", "check", "deviations", "importers", "inspect", "relax"),
         *(f"data {name}" for name in _DATA_COMMANDS),
     ]
 )
@@ -49,6 +49,7 @@ training:
   validate --config  report the errors on the validation data
   test               report the errors on the test data
   submit             run torchml fit as a job of a cluster
+  uncertainty        add members, which show where a trained potential is uncertain
 
 data:
   data inspect       print what is understood of data files: keys, units, distributions
@@ -120,7 +121,7 @@ def _is_training(words: Sequence[str]) -> bool:
     if words[:1] in (["validate"], ["predict"]):
         options = ("-c", "--config", "--print_config", "--ckpt_path")
         return any(word.partition("=")[0] in options for word in words[1:])
-    return bool(words) and words[0] in ("fit", "test", "submit")
+    return bool(words) and words[0] in ("fit", "test", "submit", "uncertainty")
 
 
 def export_main(arguments: Sequence[str] | None = None) -> int:
