@@ -13,13 +13,13 @@ setup_command = ./install_dependencies.sh --prefix "$(PREFIX)" --jobs $(JOBS) $(
 in_environment = . "$(PREFIX)/env.sh" &&
 
 # By default OpenMPI refuses to run as root, and to start more ranks than there are cores.
-demo test bench: export OMPI_ALLOW_RUN_AS_ROOT = 1
-demo test bench: export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
-demo test bench: export OMPI_MCA_rmaps_base_oversubscribe = 1
+demo test bench validate: export OMPI_ALLOW_RUN_AS_ROOT = 1
+demo test bench validate: export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
+demo test bench validate: export OMPI_MCA_rmaps_base_oversubscribe = 1
 # A user's compiler may know warnings that ours does not; here they are errors.
 test: export TORCHML_WARNINGS_AS_ERRORS = ON
 
-.PHONY: help setup demo test lint types layering docs bench clean
+.PHONY: help setup demo test validate lint types layering docs bench clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -46,6 +46,10 @@ test: ## set up, then run the C++ and the Python tests
 	python -m pytest tests --numprocesses $(JOBS) --dist loadfile && python=passed; \
 	echo "C++ tests (CTest) $$cpp, Python tests (pytest) $$python"; \
 	[[ $$cpp$$python == passedpassed ]]
+
+validate: ## examine a model of each kind with torchml check: pages in PREFIX/validation
+	@$(setup_command) --with-mace
+	@$(in_environment) python examples/validate.py --output "$(PREFIX)/validation"
 
 lint: setup ## ruff, clang-format, codespell, and shellcheck where it is installed
 	@$(in_environment) \

@@ -12,6 +12,7 @@ from ase.io import read
 from rich.console import Console
 
 from helpers import portable
+from torchml.contract import metadata
 from torchml.data import Configuration
 from torchml.data.batch import collate, make_sample
 from torchml.data.graph import GraphBuilder
@@ -83,3 +84,26 @@ def test_the_example_of_descriptors_runs(
     assert example.work(scratch / "out", Console(quiet=True)) == 0
     assert (scratch / "out" / "descriptor_potential.png").stat().st_size > 10_000
     sys.modules.pop("descriptor_potential")
+
+
+def test_each_model_of_the_validation_is_checked_and_a_failure_counts(
+    silicon_data: ModuleType, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check itself has its own tests."""
+    import validate as example
+
+    checked: list[list[str]] = []
+
+    def check(words: list[str]) -> int:
+        checked.append(words)
+        return 1 if "graph" in words[1] else 0
+
+    monkeypatch.setattr(example.cli, "main", check)
+    maker = example.Maker(scratch)
+    assert all(callable(getattr(maker, name)) for name in example.MODELS)
+    assert example.examine(maker, ["raw", "schnet"], ["--quick"]) == 0
+    assert example.examine(maker, ["graph"], []) == 1
+    conventions = [metadata.read(words[1]).convention for words in checked]
+    assert conventions == ["raw", "edges", "graph"]
+    assert checked[0][0] == "check" and checked[0][2:4] == ["--quick", "--html"]
+    sys.modules.pop("validate")
