@@ -41,7 +41,7 @@ from rich.table import Table
 from torchml import TorchMLError
 from torchml.export import Export
 from torchml.export.accuracy import Tolerance
-from torchml.validation.command import environment
+from torchml.validation.installing import environment
 from torchml.validation.lammps import run_lammps
 
 HIDDEN = {"32x0e": "32x0e", "32x0e+32x1o": "32x0e + 32x1o"}
