@@ -110,7 +110,7 @@ def of_clusters(evaluate) -> list[Check]:
     return [
         dimer.check(),
         trimer.check(),
-        *clusters.towards_zero(evaluate, dimer, ("Si", "Si")),
+        *clusters.towards_zero(evaluate, ("Si", "Si"))[1],
     ]
 
 

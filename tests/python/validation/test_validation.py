@@ -188,7 +188,7 @@ def test_a_good_model_passes_everywhere(example, capsys, tmp_path):
     assert symmetries | {"elastic constants", "KIM: same in threads"} <= kinds
     assert all(name.split(":")[0] in shown for name in kinds)
     assert [curve["kind"] for curve in found["curves"]] == [
-        *("dimer curve", "trimer curve", "equation of state"),
+        *("dimer curve", "two close atoms", "trimer curve", "equation of state"),
     ]
     assert "C11, C12, C44" in found["figures"]["diamond Si"]
 
