@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.build import bulk
 from ase.io import write
 
-from helpers.committees import SPECIES, committee, deviations, quartz
+from helpers.committees import SPECIES, committee, deviations, posterior, quartz
 from helpers.portable import write_model
 from torchml import Potential, kim
 from torchml.cli import main
@@ -144,6 +144,21 @@ def test_atoms_beyond_the_training_data_are_named(watch, collection, tmp_path):
     ]
     near_it = np.flatnonzero(atoms.get_distances(pulled, range(64), mic=True) < potential.cutoff)
     assert named[0] == pulled and len(near_it) < 16 and set(named) <= set(near_it)
+
+
+def test_members_that_share_a_network_are_recorded_alike(watch, collection, tmp_path):
+    """Draws of the last layer of an ACE, on two ranks."""
+    example = write_model(posterior().for_simulation(), "posterior", "edges", tmp_path)
+    kim.install(example.folder, "environment")
+    found = watch(example.name, 2, every=4)
+    potential = Potential(example.name)
+    structures = frames(tmp_path / "2.dump", quartz(2).cell)
+    assert [one.evaluation for one in found] == [0, 4]
+    for one, atoms in zip(found, structures[::2], strict=True):
+        members = potential.evaluate(atoms, members=True).members
+        assert members.force_deviations.max() > 0.01
+        assert one.largest == pytest.approx(members.force_deviations.max(), rel=1e-8)
+        assert one.energies == pytest.approx(members.energies.tolist(), rel=1e-11)
 
 
 def test_forces_do_not_change_where_they_are_watched(watch, name, tmp_path, monkeypatch):
