@@ -56,6 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--no-lammps", action="store_true", help="leave LAMMPS out")
     parser.add_argument("--json", metavar="FILE", help="write all checks and figures")
+    parser.add_argument("--html", metavar="FILE", help="write a page with the table and plots")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -85,6 +86,11 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         write_json(found, args.json)
         console.print(f"The checks are in {args.json}", markup=False, highlight=False)
+    if args.html:
+        from torchml.validation.page import write_html
+
+        write_html(found, args.html)
+        console.print(f"The page is {args.html}", markup=False, highlight=False)
     if found.failures:
         console.print(f"{len(found.failures)} checks failed.", style="bold red")
     return 1 if found.failures else 0

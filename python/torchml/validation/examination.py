@@ -206,8 +206,9 @@ class _Steps:
         species = spec.species[: self.depth.species]
         for pair in clusters.pairs_of(species, self.depth.species**2):
             dimer = clusters.dimer_curve(evaluate, pair, spec.cutoff, epsilon)
-            checks += [dimer.check(), *clusters.towards_zero(evaluate, dimer, pair)]
-            self.found.curves.append(dimer)
+            close, more = clusters.towards_zero(evaluate, pair)
+            checks += [dimer.check(), *more]
+            self.found.curves += [dimer, close]
         for symbol in species:
             three = (spec.species[0], symbol, species[-1])
             trimer = clusters.trimer_curve(evaluate, three, spec.cutoff, epsilon)
@@ -231,7 +232,7 @@ class _Steps:
                 self.found.figures |= figures
             else:
                 self.found.notes.append(
-                    f"{crystal.name}: the energy has no minimum between 0.75 and 1.45 bonds, so "
+                    f"{crystal.name}: the energy has no minimum between 0.85 and 1.45 bonds, so "
                     "elastic constants were not computed."
                 )
         return checks
@@ -242,6 +243,7 @@ class _Steps:
 
     def dynamics(self) -> list[Check]:
         """Check the drift of the energy at constant energy."""
-        check, figures = drift_check(self.interfaces.physics, self.crystals[0], self.allowed)
+        check, figures, curve = drift_check(self.interfaces.physics, self.crystals[0], self.allowed)
         self.found.figures |= figures
+        self.found.curves.append(curve)
         return [check]

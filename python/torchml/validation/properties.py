@@ -10,6 +10,7 @@ from ase import Atoms
 
 from torchml.errors import TorchMLError
 from torchml.reference.agreement import Agreement, Check, compared, failure, holds
+from torchml.reference.physics.curves import Curve
 from torchml.reference.physics.derivatives import (
     finite_difference_forces,
     finite_difference_virial,
@@ -22,6 +23,7 @@ from torchml.reference.physics.solids import Crystal, elastic_checks, elastic_co
 from torchml.reference.physics.symmetries import symmetries_of
 
 SIMULATED = 50.0  # ps
+SHOWN = 400  # energies of a simulation in its curve
 SMALLEST_EDGE = 9.0  # Å, of the cell of a simulation
 
 
@@ -86,13 +88,16 @@ def crystal_checks(
 
 def drift_check(
     evaluate: Evaluate, crystal: Crystal, allowed: Agreement, picoseconds: float = SIMULATED
-) -> tuple[Check, dict[str, str]]:
-    """Return the check of the energy of a simulation that starts with a crystal, and its drift."""
+) -> tuple[Check, dict[str, str], Curve]:
+    """Return the check of the energy of a simulation that starts with a crystal, and its course."""
     edges = crystal.atoms.cell.lengths()
     atoms = crystal.atoms.repeat(tuple(np.ceil(SMALLEST_EDGE / edges).astype(int)))
     steps = round(picoseconds * 1e3 / time_step(atoms))
-    slope = drift(total_energies(evaluate, atoms, steps), atoms)
+    energies = total_energies(evaluate, atoms, steps)
+    slope = drift(energies, atoms)
+    curve = Curve("constant energy", crystal.name, "time (ps)")
+    for step in np.linspace(0, steps - 1, min(steps, SHOWN)).astype(int).tolist():
+        curve.points[step * time_step(atoms) * 1e-3] = float(energies[step]), 0.0
     what = f"{picoseconds:g} ps, {len(atoms)} atoms, {TEMPERATURE:g} K at the start"
-    return compared("drift (meV/atom/ps)", what, abs(slope), allowed.drift), {
-        "drift at constant energy": f"{slope:.2e} meV/atom/ps ({what})"
-    }
+    check = compared("drift (meV/atom/ps)", what, abs(slope), allowed.drift)
+    return check, {"drift at constant energy": f"{slope:.2e} meV/atom/ps ({what})"}, curve

@@ -58,38 +58,36 @@ def trimer_curve(evaluate: Evaluate, three: Sequence[str], cutoff: float, epsilo
     return curve
 
 
-def towards_zero(evaluate: Evaluate, curve: Curve, pair: Sequence[str]) -> list[Check]:
+def towards_zero(evaluate: Evaluate, pair: Sequence[str]) -> tuple[Curve, list[Check]]:
     """Bring two atoms together: energies and forces stay finite, and the energy rises.
 
     Args:
         evaluate: returns the evaluation of a structure.
-        curve: of the dimer; receives the points.
         pair: two chemical symbols.
 
     Returns:
-        A check that fails if a value is not finite, and one that warns of an energy that falls:
-        atoms that come so close in a simulation fall into each other.
+        The curve; a check that fails if a value is not finite, and one that warns of an energy that
+        falls: atoms that come so close in a simulation fall into each other.
     """
     path, bond = _dimer(evaluate, pair), bond_length(pair)
-    distances = np.geomspace(CLOSE, CLOSEST, 12)[1:] * bond
-    start = min(curve.points)
-    values = {start: curve.points[start]} | {r: path(r) for r in distances.tolist()}
-    curve.points |= values
+    curve = Curve("two close atoms", "-".join(pair), "distance (Å)")
+    distances = (np.geomspace(CLOSE, CLOSEST, 12) * bond).tolist()
+    values = curve.points = {distance: path(distance) for distance in distances}
     name, repulsion = "finite near zero distance", "repulsive near zero distance"
     for distance, value in values.items():
         if not np.isfinite(value).all():
-            return [Check(name, "fail", f"not finite at {distance:.3g} Å", curve.name)]
+            return curve, [Check(name, "fail", f"not finite at {distance:.3g} Å", curve.name)]
     checks = [Check(name, "pass", f"down to {distances[-1]:.2g} Å", curve.name)]
     energies = [energy for energy, _ in values.values()]
     highest = int(np.argmax(energies))
     if highest == len(energies) - 1:
-        return [*checks, Check(repulsion, "pass", "", curve.name)]
+        return curve, [*checks, Check(repulsion, "pass", "", curve.name)]
     fall = energies[highest] - min(energies[highest:])
     detail = (
-        f"the energy of two atoms falls by {fall:.3g} eV below {list(values)[highest]:.2g} Å: hot "
+        f"the energy of two atoms falls by {fall:.3g} eV below {distances[highest]:.2g} Å: hot "
         "atoms fall into each other ('--add zbl' prevents it)"
     )
-    return [*checks, Check(repulsion, "warn", detail, curve.name)]
+    return curve, [*checks, Check(repulsion, "warn", detail, curve.name)]
 
 
 def pairs_of(species: Sequence[str], most: int) -> list[tuple[str, str]]:
