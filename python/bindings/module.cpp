@@ -19,6 +19,7 @@
 #include "host/runtime_settings.hpp"
 #include "model/aoti_host_check.hpp"
 #include "model/archive_metadata.hpp"
+#include "model/fallback.hpp"
 #include "operators/operators.hpp"
 #include "potential.hpp"
 #include "spec/elements.hpp"
@@ -148,6 +149,9 @@ class PyPotential {
     options.settings.device = device;
     if (std::filesystem::is_directory(model)) {
       auto files = model_files_in(model);
+      auto const reason = replace_unfit_archive(files, options.settings);
+      if (!reason.empty() && PyErr_WarnEx(PyExc_UserWarning, reason.c_str(), 1) != 0)
+        throw py::error_already_set();
       options.model = files.model;
       options.declared = std::move(files.declared);
     }
@@ -359,8 +363,15 @@ PYBIND11_MODULE(_core, module) {
   });
   module.def("read_param_file",
              [](std::string const& path) { return read_param_file(path).fields; });
-  module.def("archive_of_folder",
-             [](std::string const& folder) { return model_files_in(folder).model.string(); });
+  module.def(
+      "archives_of_folder",
+      [](std::string const& folder) {
+        auto const files = model_files_in(folder);
+        std::vector<std::string> archives{files.model.string()};
+        if (files.fallback) archives.push_back(files.fallback->string());
+        return archives;
+      },
+      "The archive that the .param file names, and the one that runs where it does not fit.");
   module.def("read_metadata", [](std::string const& path) { return read_metadata(path).fields; });
   module.def(
       "metadata_keys", [] { return list_of(metadata_keys()); },

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from torchml import _core
-from torchml.errors import FileError
+from torchml.errors import FileError, TorchMLError
 from torchml.kim import extract_parameter_files, installed_folder
 
 
@@ -79,8 +79,9 @@ class StoredFiles:
     @classmethod
     def read(cls, path: Path) -> StoredFiles:
         """Read an archive, or what the engine reads of the folder of a portable model."""
-        paths = [archive_of(path)]
+        paths = [path]
         if path.is_dir():
+            paths = [Path(archive) for archive in _core.archives_of_folder(str(path))]
             paths += [one for one in path.iterdir() if one.suffix in (".param", ".dat")]
         return cls({one.name: one.read_bytes() for one in paths}, path.is_dir())
 
@@ -101,5 +102,13 @@ class StoredFiles:
 
 
 def archive_of(path: Path) -> Path:
-    """Return the archive at `path`, or the one that the `.param` file in this folder names."""
-    return Path(_core.archive_of_folder(str(path))) if path.is_dir() else path
+    """Return the archive at `path`, or the one of this folder that runs here."""
+    if not path.is_dir():
+        return path
+    named, *others = _core.archives_of_folder(str(path))
+    try:
+        if others:
+            _core.require_fit(named)
+    except TorchMLError:
+        named = others[0]
+    return Path(named)
