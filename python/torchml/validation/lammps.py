@@ -57,6 +57,7 @@ def evaluate_with_lammps(
     species: Sequence[str],
     *,
     ranks: int = 1,
+    grids: Sequence[str] = (),
     units: str = "metal",
     particle_energies: bool = False,
     particle_virials: bool = False,
@@ -68,6 +69,8 @@ def evaluate_with_lammps(
         structures: evaluated in one run of LAMMPS.
         species: chemical symbols of `kim interactions`.
         ranks: MPI ranks.
+        grids: how the ranks divide the box of each structure, such as "2 1 1"; LAMMPS chooses if
+            there are none.
         units: unit style of LAMMPS.
         particle_energies: request `compute pe/atom`.
         particle_virials: request `compute stress/atom`.
@@ -90,7 +93,8 @@ def evaluate_with_lammps(
             box = Box.around(atoms)
             data = _data_file(box, atoms, species, UNITS[units])
             (folder / f"{number}.data").write_text(data)
-            script.append(_script(model, number, box, species, units, outputs))
+            grid = grids[number] if grids else "* * *"
+            script.append(_script(model, number, box, species, units, outputs, grid))
             boxes.append(box)
         run_lammps("clear\n".join(script), folder, ranks)
         return [
@@ -233,13 +237,20 @@ def _data_file(box: Box, atoms: Atoms, species: Sequence[str], units: Units) -> 
 
 
 def _script(
-    model: str, number: int, box: Box, species: Sequence[str], units: str, outputs: list[str]
+    model: str,
+    number: int,
+    box: Box,
+    species: Sequence[str],
+    units: str,
+    outputs: list[str],
+    grid: str,
 ) -> str:
     boundary = " ".join("p" if repeats else "f" for repeats in box.pbc)
     pressures = " ".join(f"$({name}:%.17g)" for name in ("pxx", "pyy", "pzz", "pyz", "pxz", "pxy"))
     return f"""\
 kim init {model} {units}
 boundary {boundary}
+processors {grid}
 box tilt large
 read_data {number}.data
 kim interactions {" ".join(species)}
