@@ -363,15 +363,8 @@ PYBIND11_MODULE(_core, module) {
   });
   module.def("read_param_file",
              [](std::string const& path) { return read_param_file(path).fields; });
-  module.def(
-      "archives_of_folder",
-      [](std::string const& folder) {
-        auto const files = model_files_in(folder);
-        std::vector<std::string> archives{files.model.string()};
-        if (files.fallback) archives.push_back(files.fallback->string());
-        return archives;
-      },
-      "The archive that the .param file names, and the one that runs where it does not fit.");
+  module.def("archive_of_folder",
+             [](std::string const& folder) { return model_files_in(folder).model.string(); });
   module.def("read_metadata", [](std::string const& path) { return read_metadata(path).fields; });
   module.def(
       "metadata_keys", [] { return list_of(metadata_keys()); },

@@ -81,7 +81,7 @@ class StoredFiles:
         """Read an archive, or what the engine reads of the folder of a portable model."""
         paths = [path]
         if path.is_dir():
-            paths = [Path(archive) for archive in _core.archives_of_folder(str(path))]
+            paths = _archives_in(path)
             paths += [one for one in path.iterdir() if one.suffix in (".param", ".dat")]
         return cls({one.name: one.read_bytes() for one in paths}, path.is_dir())
 
@@ -105,10 +105,17 @@ def archive_of(path: Path) -> Path:
     """Return the archive at `path`, or the one of this folder that runs here."""
     if not path.is_dir():
         return path
-    named, *others = _core.archives_of_folder(str(path))
+    named, *fallback = _archives_in(path)
     try:
-        if others:
-            _core.require_fit(named)
+        if fallback:
+            _core.require_fit(str(named))
     except TorchMLError:
-        named = others[0]
-    return Path(named)
+        return fallback[0]
+    return named
+
+
+def _archives_in(folder: Path) -> list[Path]:
+    """Return the archive that the `.param` file names and, if it is compiled, its fallback."""
+    named = Path(_core.archive_of_folder(str(folder)))
+    scripted = named.with_suffix(".pt")
+    return [named, scripted] if named.suffix == ".pt2" and scripted.exists() else [named]

@@ -75,7 +75,7 @@ def _located(model: str | Path) -> Iterator[Path]:
 
 def _inspect_folder(folder: Path) -> Inspection:
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
-    archive = Path(_core.archives_of_folder(str(folder))[0])
+    archive = Path(_core.archive_of_folder(str(folder)))
     (param,) = folder.glob("*.param")
     outer = _core.read_param_file(str(param))
     only_there = {key: outer.pop(key) for key in list(outer) if _place(key) == "param"}
