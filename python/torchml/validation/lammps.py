@@ -109,6 +109,7 @@ def run_lammps(
     ranks: int = 1,
     variables: dict[str, str] | None = None,
     *,
+    options: Sequence[str] = (),
     program: str | None = None,
     timeout: float | None = TIMEOUT,
 ) -> str:
@@ -119,6 +120,7 @@ def run_lammps(
         folder: working folder.
         ranks: MPI ranks.
         variables: index variables of the script (`-var`).
+        options: further options of LAMMPS.
         program: path of LAMMPS; None is `lmp` on the PATH.
         timeout: s; None waits for any time.
 
@@ -127,7 +129,7 @@ def run_lammps(
     """
     (folder / "in.lammps").write_text(script)
     command = [program or _program("lmp"), "-in", "in.lammps"]
-    command += ["-log", "log.lammps", "-screen", "none"]
+    command += ["-log", "log.lammps", "-screen", "none", *options]
     for name, value in (variables or {}).items():
         command += ["-var", name, value]
     if ranks > 1:
@@ -166,6 +168,8 @@ def mpi_environment() -> dict[str, str]:
         **os.environ,
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        # A rank that waits would keep a core that another rank needs.
+        "OMPI_MCA_mpi_yield_when_idle": "1",
         "OMPI_MCA_rmaps_base_oversubscribe": "1",  # OpenMPI 4
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",  # OpenMPI 5
     }
