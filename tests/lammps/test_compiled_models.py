@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def archives(tmp_path_factory):
     """TorchScript and what was compiled of it."""
-    return compiled_schnet(folder_of_all_workers(tmp_path_factory), "edges", "model")
+    return compiled_schnet(folder_of_all_workers(tmp_path_factory), "edges")
 
 
 @pytest.fixture(scope="module")
