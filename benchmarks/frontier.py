@@ -46,7 +46,7 @@ from mlearn.results import Result, sheets  # noqa: E402
 from mlearn.training import train  # noqa: E402
 
 from torchml import Potential, TorchMLError  # noqa: E402
-from torchml.validation.command import environment  # noqa: E402
+from torchml.validation.installing import environment  # noqa: E402
 
 ROUNDS = 5
 ATOMS = 1000

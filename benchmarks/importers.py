@@ -50,7 +50,7 @@ from torchml.export.compression import compress
 from torchml.importers.foreign import write_reader
 from torchml.importers.opening import Foreign, cast, load
 from torchml.models import EdgeModel, describe, script
-from torchml.validation.command import environment
+from torchml.validation.installing import environment
 
 OURS = ("TorchScript", "compressed", "AOTI", "AOTI compressed")
 IN_LAMMPS = tuple(f"{way} in LAMMPS" for way in ("package", *OURS))

@@ -31,6 +31,7 @@ from ase.io import write
 from ase.md.velocitydistribution import MaxwellBoltzmannDistribution
 from ase.md.verlet import VelocityVerlet
 from common import kim_models
+from common.mace_models import random_mace
 from common.options import parse_with_common_options
 from common.programs import build
 from common.reports import machine, new_table, progress_bar, write_json
@@ -40,8 +41,7 @@ from rich.table import Table
 from torchml import TorchMLError
 from torchml.export import Export
 from torchml.export.accuracy import Tolerance
-from torchml.importers.mace import model as mace
-from torchml.validation.command import environment
+from torchml.validation.installing import environment
 from torchml.validation.lammps import run_lammps
 
 HIDDEN = {"32x0e": "32x0e", "32x0e+32x1o": "32x0e + 32x1o"}
@@ -156,40 +156,6 @@ def parse_options() -> argparse.Namespace:
     )
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2], help="ranks of LAMMPS")
     return parse_with_common_options(parser, rounds=ROUNDS, result="mace.json")
-
-
-def random_mace(hidden: str) -> torch.nn.Module:
-    """A MACE in float64, always with the same weights."""
-    modules = mace.import_mace()
-    from e3nn import o3
-
-    before = torch.get_default_dtype()
-    torch.manual_seed(2018)
-    torch.set_default_dtype(torch.float64)
-    try:
-        block = modules.interaction_classes["RealAgnosticResidualInteractionBlock"]
-        model: torch.nn.Module = modules.ScaleShiftMACE(
-            r_max=4.0,
-            num_bessel=8,
-            num_polynomial_cutoff=5,
-            max_ell=2,
-            interaction_cls=block,
-            interaction_cls_first=block,
-            num_interactions=2,
-            num_elements=1,
-            hidden_irreps=o3.Irreps(hidden),
-            MLP_irreps=o3.Irreps("16x0e"),
-            atomic_energies=np.array([-5.0]),
-            avg_num_neighbors=14.0,
-            atomic_numbers=[14],
-            correlation=3,
-            gate=torch.nn.functional.silu,
-            atomic_inter_scale=0.1,
-            atomic_inter_shift=0.0,
-        )
-    finally:
-        torch.set_default_dtype(before)
-    return model
 
 
 def install(case: Case, models: dict[str, torch.nn.Module], folder: Path) -> str:

@@ -37,7 +37,7 @@ def draw(parity: Parity, runs: dict[str, Run], run_folder: Path, path: Path) -> 
     )
     draw_learning(axes[1, 0], run_folder)
     draw_dynamics(axes[1, 1], runs)
-    figure.suptitle("PaiNN, trained on Stillinger-Weber silicon, in LAMMPS")
+    figure.suptitle("ACE, trained on Stillinger-Weber silicon, in LAMMPS")
     temporary = path.with_name(f".{path.name}")
     figure.savefig(temporary, dpi=120, format="png")
     os.replace(temporary, path)
@@ -58,7 +58,7 @@ def draw_parity(
         axes.plot(
             labels[some].ravel(), predictions[some].ravel(), ".", ms=4, alpha=0.6, label=group
         )
-    axes.set(title=title, xlabel=f"Stillinger-Weber ({unit})", ylabel=f"PaiNN ({unit})")
+    axes.set(title=title, xlabel=f"Stillinger-Weber ({unit})", ylabel=f"ACE ({unit})")
     axes.legend(fontsize="small", markerscale=2)
 
 
@@ -84,8 +84,8 @@ def draw_dynamics(axes: Axes, runs: dict[str, Run]) -> None:
     for quantity, color in (("potential", "tab:blue"), ("total", "tab:orange")):
         for run, width, alpha, style, name in (
             (native, 4, 0.3, "-", "Stillinger-Weber"),
-            (one, 1.2, 1, "-", "PaiNN"),
-            (two, 2, 1, ":", "PaiNN, 2 ranks"),
+            (one, 1.2, 1, "-", "ACE"),
+            (two, 2, 1, ":", "ACE, 2 ranks"),
         ):
             values = getattr(run, quantity) / run.atoms
             axes.plot(

@@ -12,7 +12,7 @@ from ase import Atoms
 from ase.io import write
 
 from torchml import TorchMLError
-from torchml.validation.command import environment
+from torchml.validation.installing import environment
 from torchml.validation.lammps import run_lammps
 
 SKIN = 2.0  # Å, the default of LAMMPS

@@ -16,7 +16,7 @@ from common.sheets import Sheet
 from steps.runs import CELLS, KEEP_MEMORY, Case, steps_of
 from steps.tables import digits
 from steps.variants import VARIANTS, Models
-from torchml.validation.command import environment
+from torchml.validation.installing import environment
 
 
 @dataclass(frozen=True)

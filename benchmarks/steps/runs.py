@@ -21,7 +21,7 @@ from common.workers import Worker
 
 from steps.variants import SKIN, Models, Variant
 from torchml import TorchMLError
-from torchml.validation.command import environment
+from torchml.validation.installing import environment
 from torchml.validation.lammps import run_lammps
 
 LATTICE = 5.431  # Å

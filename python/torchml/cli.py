@@ -38,8 +38,8 @@ _DATA_COMMANDS = {
 }
 _NAMES = ", ".join(
     [
-        *("fit", "validate", "test", "predict", "submit", "export", "evaluate", "check"),
-        *("deviations", "importers", "inspect", "relax"),
+        *("fit", "validate", "test", "predict", "submit", "uncertainty"),
+        *("export", "evaluate", "check", "deviations", "importers", "inspect", "relax"),
         *(f"data {name}" for name in _DATA_COMMANDS),
     ]
 )
@@ -49,6 +49,7 @@ training:
   validate --config  report the errors on the validation data
   test               report the errors on the test data
   submit             run torchml fit as a job of a cluster
+  uncertainty        add members, which show where a trained potential is uncertain
 
 data:
   data inspect       print what is understood of data files: keys, units, distributions
@@ -62,7 +63,7 @@ models:
   export             write a KIM portable model of a checkpoint, a TorchScript archive, or a model
                      of another package
   evaluate           report the errors of a model or of predictions on a data set
-  check              compare a model in Python, C++, KIM-API, ASE and LAMMPS
+  check              examine a model: Python, C++, KIM-API, ASE and LAMMPS, and its physics
   deviations         merge the files in which the ranks of a simulation record how much the members
                      of a committee differ
   importers          list the packages whose models can be brought (export --from)
@@ -120,7 +121,7 @@ def _is_training(words: Sequence[str]) -> bool:
     if words[:1] in (["validate"], ["predict"]):
         options = ("-c", "--config", "--print_config", "--ckpt_path")
         return any(word.partition("=")[0] in options for word in words[1:])
-    return bool(words) and words[0] in ("fit", "test", "submit")
+    return bool(words) and words[0] in ("fit", "test", "submit", "uncertainty")
 
 
 def export_main(arguments: Sequence[str] | None = None) -> int:

@@ -1,4 +1,4 @@
-"""Small committees of networks that differ in their weights, elements' order and energies."""
+"""Small committees: of networks that differ in all weights, or in those of the last layer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 
-from torchml.models import Committee, EdgeModel, Scaled, SchNet
+from helpers.networks import MAKERS
+from torchml.models import Committee, EdgeModel, Posterior, Scaled, SchNet
 
 SPECIES = ["Si", "O"]
 CUTOFF = 3.0
@@ -31,6 +32,17 @@ def committee(count: int = 3) -> Committee:
     model = Committee(members(count))
     model.eval()
     return model
+
+
+def posterior(name: str = "ACE", count: int = 3) -> Scaled:
+    """A potential with members that differ in its last layer by some percent."""
+    torch.manual_seed(2)
+    network = Posterior(MAKERS[name](), count)
+    draws = 0.1 * torch.randn_like(network.draws)
+    network.draws.copy_(draws - draws.mean(1, keepdim=True))
+    model = Scaled(network)
+    model.set_normalization({"Si": -3.0, "O": 5.0}, 0.7)
+    return model.eval()
 
 
 def quartz(repeat: int = 1) -> Atoms:

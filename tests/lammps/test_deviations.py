@@ -9,7 +9,7 @@ import pytest
 from ase import Atoms
 from ase.io import write
 
-from helpers.committees import SPECIES, committee, deviations, quartz
+from helpers.committees import SPECIES, committee, deviations, posterior, quartz
 from helpers.portable import write_model
 from torchml import Potential, kim
 from torchml.cli import main
@@ -95,6 +95,21 @@ def test_records_are_the_members_deviations_on_any_number_of_ranks(watch, name, 
                 assert atom.symbol == atoms.symbols[i]
                 shift = np.linalg.solve(atoms.cell.T, atom.position - atoms.positions[i])
                 assert np.abs(shift - np.round(shift)).max() < 1e-7
+
+
+def test_members_that_share_a_network_are_recorded_alike(watch, collection, tmp_path):
+    """Draws of the last layer of an ACE, on two ranks."""
+    example = write_model(posterior().for_simulation(), "posterior", "edges", tmp_path)
+    kim.install(example.folder, "environment")
+    found = watch(example.name, 2, every=4)
+    potential = Potential(example.name)
+    structures = frames(tmp_path / "2.dump", quartz(2).cell)
+    assert [one.evaluation for one in found] == [0, 4]
+    for one, atoms in zip(found, structures[::2], strict=True):
+        members = potential.evaluate(atoms, members=True).members
+        assert members.force_deviations.max() > 0.01
+        assert one.largest == pytest.approx(members.force_deviations.max(), rel=1e-8)
+        assert one.energies == pytest.approx(members.energies.tolist(), rel=1e-11)
 
 
 def test_forces_do_not_change_where_they_are_watched(watch, name, tmp_path, monkeypatch):

@@ -29,13 +29,15 @@ double distance(System const& system, int i, int j) {
       example = "particle " + std::to_string(j) + " at " +
                 std::to_string(distance(system, particle, j)) + " Å among them";
   }
-  throw Error("the neighbour list of particle " + std::to_string(particle) + " lacks " +
-              std::to_string(missing) + " of the " + std::to_string(near.size()) +
-              " particles within the cutoff, " + example +
-              ", expected all: in LAMMPS, write 'special_bonds lj/coul 1 1 1' for atoms with "
-              "bonds, and do not use 'neigh_modify exclude'; TORCHML_NEIGHBORS=excluded leaves out "
-              "atoms whose lists are empty (exclusion of a group from all, fix gcmc), and "
-              "TORCHML_NEIGHBORS=as_given computes with incomplete lists");
+  throw Error(
+      "the neighbour list of particle " + std::to_string(particle) + " lacks " +
+      std::to_string(missing) + " of the " + std::to_string(near.size()) +
+      " particles within the cutoff, " + example +
+      ", expected all: in LAMMPS, write 'neigh_modify every 1 delay 0' where atoms or the "
+      "box move fast and 'special_bonds lj/coul 1 1 1' for atoms with bonds, and do not use "
+      "'neigh_modify exclude'; TORCHML_NEIGHBORS=excluded leaves out atoms whose lists are "
+      "empty (exclusion of a group from all, fix gcmc), and TORCHML_NEIGHBORS=as_given "
+      "computes with incomplete lists");
 }
 
 }  // namespace

@@ -33,9 +33,24 @@ void require_sizes(char const* name, torch::Tensor const& tensor, at::IntArrayRe
                  " [" + text + "]");
 }
 
+bool has_several(ClusterInputs const& in) {
+  return in.linear.dim() == 2;
+}
+
+std::int64_t readouts_of(ClusterInputs const& in) {
+  return has_several(in) ? in.linear.size(0) : 1;
+}
+
+/// The sizes of what each readout has `count` of.
+std::vector<std::int64_t> of_readouts(ClusterInputs const& in, std::int64_t count) {
+  if (has_several(in)) return {readouts_of(in), count};
+  return {count};
+}
+
 /// The widths of the hidden layers.
 std::vector<std::int64_t> check_layers(std::vector<torch::Tensor> const& layers,
-                                       std::int64_t features, torch::ScalarType type) {
+                                       std::int64_t features, std::int64_t readouts,
+                                       torch::ScalarType type) {
   if (layers.size() % 2 != 0)
     refuse_cluster("there are " + std::to_string(layers.size()) +
                    " tensors of layers, expected W and b of each");
@@ -43,7 +58,7 @@ std::vector<std::int64_t> check_layers(std::vector<torch::Tensor> const& layers,
   auto in = features;
   for (std::size_t k = 0; k < layers.size(); k += 2) {
     bool const last = k + 2 == layers.size();
-    auto const out = last ? 1 : layers[k].dim() == 2 ? layers[k].size(0) : 1;
+    auto const out = last ? readouts : layers[k].dim() == 2 ? layers[k].size(0) : 1;
     require_sizes("the matrix of a layer", layers[k], {out, in}, type);
     require_sizes("the vector of a layer", layers[k + 1], {out}, type);
     if (!last) widths.push_back(out);
@@ -78,11 +93,12 @@ void check_cluster(ClusterInputs const& in, EdgeOrder const& order, std::int64_t
   require_sizes("mix", in.mix, {in.lmax + 1, columns, channels}, type);
   require_sizes("bias", in.bias, {channels}, type);
   require_sizes("coefficients", in.coefficients, {kinds, in.terms.size(0), channels}, type);
-  require_sizes("linear", in.linear, {features}, type);
+  auto const readouts = readouts_of(in);
+  require_sizes("linear", in.linear, of_readouts(in, features), type);
   require_sizes("crowding", in.crowding, {kinds, columns}, type);
-  require_sizes("offset", in.offset, {kinds}, torch::kFloat64);
-  require_sizes("vacuum", in.vacuum, {kinds}, torch::kFloat64);
-  check_layers(in.layers, features, type);
+  require_sizes("offset", in.offset, of_readouts(in, kinds), torch::kFloat64);
+  require_sizes("vacuum", in.vacuum, of_readouts(in, kinds), torch::kFloat64);
+  check_layers(in.layers, features, readouts, type);
   if (edges > order.edges)
     refuse_cluster("there are " + std::to_string(edges) + " vectors, expected at most " +
                    std::to_string(order.edges) + ", the edges of the order");
@@ -142,8 +158,6 @@ class PreparedCluster {
                      in.cutoff,          static_cast<int>(in.lmax), keep(in.weights),
                      in.weights.size(1), in.weights.size(0),        keep_double(in.core)};
     model.crowding = keep(in.crowding);
-    model.offset = keep_double(in.offset);
-    model.vacuum = keep_double(in.vacuum);
   }
 
   void prepare_products(ClusterInputs const& in, std::vector<ProductShare> const& shares) {
@@ -183,26 +197,29 @@ class PreparedCluster {
 
   void prepare_network(ClusterInputs const& in) {
     auto const& layers = in.layers;
-    auto readout = in.linear;
     auto const hidden = layers.empty() ? 0 : layers.size() / 2 - 1;
-    auto last = layers.empty() ? torch::Tensor() : layers[2 * hidden][0];
-    if (hidden == 0 && last.defined()) readout = readout + last;
-    model.linear = keep(readout);
-    if (!layers.empty()) constant_ = layers.back().item<double>();
     for (std::size_t k = 0; k < hidden; ++k)
       model.hidden.push_back(layer(layers[2 * k].t(), layers[2 * k + 1]));
-    if (hidden == 0) last = readout;
-    model.backward.push_back(layer(last.new_empty({0, last.size(0)}), last));
-    model.last = model.backward.front().start;
-    for (auto k = hidden; k-- > 0;)
-      model.backward.push_back(layer(layers[2 * k], k == 0 ? readout : torch::Tensor()));
-    if (constant_ != 0.0) {
-      kept_.push_back(in.offset + constant_);
-      model.offset = kept_.back().template const_data_ptr<double>();
+    auto const readouts = readouts_of(in);
+    auto linear = in.linear.reshape({readouts, -1});
+    if (hidden == 0 && !layers.empty()) linear = linear + layers[0];
+    auto const last = hidden == 0 ? linear : layers[2 * hidden];
+    auto offset = in.offset.reshape({readouts, -1});
+    if (!layers.empty()) offset = offset + layers.back().to(torch::kFloat64).unsqueeze(1);
+    auto const vacuum = in.vacuum.reshape({readouts, -1});
+    for (std::int64_t r = 0; r < readouts; ++r) {
+      Readout<Real> readout;
+      readout.linear = keep(linear[r]);
+      readout.offset = keep_double(offset[r]);
+      readout.vacuum = keep_double(vacuum[r]);
+      readout.backward.push_back(layer(last.new_empty({0, last.size(1)}), last[r]));
+      readout.last = readout.backward.front().start;
+      for (auto k = hidden; k-- > 0;)
+        readout.backward.push_back(layer(layers[2 * k], k == 0 ? linear[r] : torch::Tensor()));
+      model.readouts.push_back(std::move(readout));
     }
   }
 
-  double constant_ = 0.0;
   std::vector<torch::Tensor> kept_;
   std::vector<Aligned<Real>> packed_;
   std::shared_ptr<SharedTerms const> terms_;
@@ -216,11 +233,14 @@ std::tuple<torch::Tensor, torch::Tensor> evaluate_cluster(ClusterInputs const& i
   auto const vectors = inputs.vectors.contiguous();
   ElementShares const shares("cluster_energies", species.const_data_ptr<std::int64_t>(),
                              species.size(0), nodes, inputs.weights.size(0), kBlockAtoms);
-  auto energies = torch::empty({nodes}, vectors.options());
+  auto energies = torch::empty(of_readouts(inputs, nodes), vectors.options());
   torch::Tensor slopes;  // edges into other nodes have none
-  if (slopes_too)
-    slopes = nodes == order.nodes ? torch::empty(vectors.sizes(), vectors.options())
-                                  : torch::zeros(vectors.sizes(), vectors.options());
+  if (slopes_too) {
+    auto sizes = of_readouts(inputs, vectors.size(0));
+    sizes.push_back(3);
+    slopes = nodes == order.nodes ? torch::empty(sizes, vectors.options())
+                                  : torch::zeros(sizes, vectors.options());
+  }
   ClusterEdges const edges{vectors.const_data_ptr<double>(), vectors.size(0), order.by_target,
                            species.const_data_ptr<std::int64_t>()};
   auto* const to_energies = energies.mutable_data_ptr<double>();
@@ -230,7 +250,8 @@ std::tuple<torch::Tensor, torch::Tensor> evaluate_cluster(ClusterInputs const& i
     auto const count = static_cast<std::int64_t>(shares.all.size());
     at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
       ClusterBlock<scalar_t> block(prepared.model);
-      for (auto k = begin; k < end; ++k) block.run(edges, shares.all[k], to_energies, to_slopes);
+      for (auto k = begin; k < end; ++k)
+        block.run(edges, shares.all[k], nodes, to_energies, to_slopes);
     });
   });
   return {energies, slopes};
@@ -243,15 +264,17 @@ using DensityOperator = torch::Tensor(torch::Tensor const&, torch::Tensor const&
 using ProductsOperator = torch::Tensor(torch::Tensor const&, torch::Tensor const&,
                                        torch::Tensor const&, torch::Tensor const&, std::int64_t);
 
+/// [nodes, readouts]
 torch::Tensor composite_network(ClusterInputs const& in, torch::Tensor const& features) {
-  auto energies = torch::mv(features, in.linear);
+  auto const linear = has_several(in) ? in.linear : in.linear.unsqueeze(0);
+  auto energies = torch::matmul(features, linear.t());
   if (in.layers.empty()) return energies;
   auto values = features;
   for (std::size_t k = 0; k < in.layers.size(); k += 2) {
     if (k > 0) values = torch::silu(values);
     values = torch::addmm(in.layers[k + 1], values, in.layers[k].t());
   }
-  return energies + values.squeeze(1);
+  return energies + values;
 }
 
 }  // namespace
@@ -267,24 +290,31 @@ std::tuple<torch::Tensor, torch::Tensor> cluster_energies_with_slopes(ClusterInp
 
 torch::Tensor cluster_energies_backward(torch::Tensor const& gradient, torch::Tensor const& slopes,
                                         torch::Tensor const& edge_index) {
-  auto const edges = slopes.size(0), nodes = gradient.size(0);
-  require_sizes("gradient", gradient, {nodes}, torch::kFloat64);
-  require_sizes("slopes", slopes, {edges, 3}, torch::kFloat64);
+  auto const edges = slopes.size(-2), nodes = gradient.size(-1);
+  auto const readouts = slopes.dim() == 3 ? slopes.size(0) : 1;
+  std::vector<std::int64_t> of_nodes{nodes}, of_edges{edges, 3};
+  if (slopes.dim() == 3)
+    for (auto* sizes : {&of_nodes, &of_edges}) sizes->insert(sizes->begin(), readouts);
+  require_sizes("gradient", gradient, of_nodes, torch::kFloat64);
+  require_sizes("slopes", slopes, of_edges, torch::kFloat64);
   require_sizes("edge_index", edge_index, {2, edges}, torch::kInt64);
   auto const factors = gradient.contiguous(), rows = slopes.contiguous();
   auto const targets = edge_index.select(0, 1).contiguous();
-  auto result = torch::empty({edges, 3}, rows.options());
-  auto const* const factor = factors.const_data_ptr<double>();
-  auto const* const row = rows.const_data_ptr<double>();
+  auto result = torch::zeros({edges, 3}, rows.options());
   auto const* const target = targets.const_data_ptr<std::int64_t>();
   auto* const to = result.mutable_data_ptr<double>();
-  at::parallel_for(0, edges, kGrain, [&](std::int64_t begin, std::int64_t end) {
-    for (auto e = begin; e < end; ++e) {
-      bool const counts = target[e] >= 0 && target[e] < nodes;
-      double const f = counts ? factor[target[e]] : 0.0;
-      for (int axis = 0; axis < 3; ++axis) to[3 * e + axis] = f * row[3 * e + axis];
-    }
-  });
+  for (std::int64_t r = 0; r < readouts; ++r) {
+    auto const* const factor = factors.const_data_ptr<double>() + r * nodes;
+    auto const* const row = rows.const_data_ptr<double>() + 3 * r * edges;
+    if (std::all_of(factor, factor + nodes, [](double f) { return f == 0.0; })) continue;
+    at::parallel_for(0, edges, kGrain, [&](std::int64_t begin, std::int64_t end) {
+      for (auto e = begin; e < end; ++e) {
+        bool const counts = target[e] >= 0 && target[e] < nodes;
+        double const f = counts ? factor[target[e]] : 0.0;
+        for (int axis = 0; axis < 3; ++axis) to[3 * e + axis] += f * row[3 * e + axis];
+      }
+    });
+  }
   return result;
 }
 
@@ -304,8 +334,12 @@ torch::Tensor composite_cluster_energies(ClusterInputs const& in, c10::SymInt co
   auto const crowding = in.crowding.index_select(0, elements) * density.select(1, 0);
   auto const t = crowding.sum(1).to(torch::kFloat64).clamp_max(1.0);
   auto const alone = 1.0 - t * t * t * (10.0 + t * (6.0 * t - 15.0));
-  return composite_network(in, features).to(torch::kFloat64) + in.offset.index_select(0, elements) -
-         alone * in.vacuum.index_select(0, elements);
+  auto const of_elements = [&](torch::Tensor const& energies) {
+    return (has_several(in) ? energies : energies.unsqueeze(0)).index_select(1, elements);
+  };
+  auto const energies = composite_network(in, features).t().to(torch::kFloat64) +
+                        of_elements(in.offset) - alone * of_elements(in.vacuum);
+  return has_several(in) ? energies : energies.squeeze(0);
 }
 
 }  // namespace torchml::operators

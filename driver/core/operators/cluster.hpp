@@ -14,7 +14,8 @@ namespace torchml::operators {
 ///   h[o, k] = sum over terms of output o of coefficients[z, term, k] * prod_f x[factor f, k]
 ///   energy = linear . h + network(h) + offset[z] - (1 - s(crowding[z] . A[0])) vacuum[z]
 /// with s(t) = t^3 (10 - 15 t + 6 t^2) up to t = 1, and 1 beyond. The network has layers W, b with
-/// silu between them, the last of one unit; without layers it is zero.
+/// silu between them, the last of one unit; without layers it is zero. Several readouts share all
+/// but linear, the last layer, offset and vacuum, which then have a dimension more, the first.
 struct ClusterInputs {
   torch::Tensor vectors;       ///< f64 [E, 3], source minus target (Å)
   torch::Tensor species;       ///< i64 [nodes]
@@ -27,21 +28,21 @@ struct ClusterInputs {
   torch::Tensor bias;          ///< [K]
   torch::Tensor coefficients;  ///< [S, T, K]
   torch::Tensor terms;         ///< i32 [T, 1 + degree], as products takes them
-  torch::Tensor linear;        ///< [outputs * K]
+  torch::Tensor linear;        ///< [outputs * K] or [R, outputs * K]
   std::vector<torch::Tensor> layers;
   torch::Tensor crowding;  ///< [S, C * N]
-  torch::Tensor offset;    ///< f64 [S] (eV)
-  torch::Tensor vacuum;    ///< f64 [S] (eV)
+  torch::Tensor offset;    ///< f64 [S] or [R, S] (eV)
+  torch::Tensor vacuum;    ///< f64 [S] or [R, S] (eV)
   std::int64_t outputs;
   double cutoff;  ///< Å
   std::int64_t lmax;
 };
 
-/// Energies of the first nodes, f64 [nodes] (eV), the same for any number of threads. Memory for
-/// anything but results belongs to a few atoms.
+/// Energies of the first nodes, f64 [nodes] or [R, nodes] (eV), the same for any number of threads.
+/// Memory for anything but results belongs to a few atoms.
 torch::Tensor cluster_energies(ClusterInputs const& inputs, std::int64_t nodes);
 
-/// And the derivative of the energy of the target by each vector: f64 [E, 3] (eV/Å).
+/// And the derivative of the energy of the target by each vector: f64 [E, 3] or [R, E, 3] (eV/Å).
 std::tuple<torch::Tensor, torch::Tensor> cluster_energies_with_slopes(ClusterInputs const& inputs,
                                                                       std::int64_t nodes);
 

@@ -31,6 +31,16 @@ class Aligned {
   std::unique_ptr<Real[], Free> numbers_;
 };
 
+/// From polynomials and the last hidden layer to energies.
+template <class Real>
+struct Readout {
+  std::vector<DenseLayer<Real>> backward;  ///< by the activations from the last to h
+  Real const* linear = nullptr;            ///< [outputs * channels]
+  Real const* last = nullptr;              ///< [width of the last hidden layer]
+  double const* offset = nullptr;          ///< [species] (eV)
+  double const* vacuum = nullptr;          ///< [species] (eV)
+};
+
 /// A model of atomic energies, see ClusterInputs.
 template <class Real>
 struct Cluster {
@@ -40,12 +50,8 @@ struct Cluster {
   SharedProducts<Real> products{};
   std::vector<Aligned<Real>> coefficients;  ///< of each element, as the kernel takes them
   std::vector<DenseLayer<Real>> hidden;     ///< without their activations
-  std::vector<DenseLayer<Real>> backward;   ///< by the activations from the last to h
-  Real const* linear = nullptr;             ///< [outputs * channels]
-  Real const* last = nullptr;               ///< [width of the last hidden layer]
-  double const* offset = nullptr;           ///< [species] (eV)
-  double const* vacuum = nullptr;           ///< [species] (eV)
-  Real const* crowding = nullptr;           ///< [species, density.columns()]
+  std::vector<Readout<Real>> readouts;
+  Real const* crowding = nullptr;  ///< [species, density.columns()]
 
   [[nodiscard]] std::int64_t features() const { return products.outputs * products.channels; }
 };
@@ -67,22 +73,26 @@ class ClusterBlock {
  public:
   explicit ClusterBlock(Cluster<Real> const& model);
 
-  /// Energies of the atoms of a share, at most kBlockAtoms of one element: energies[atom] (eV). And
-  /// slopes[e] = dE/d(vector e) (eV/Å) of the edges into them, [E, 3]; null: not requested.
-  void run(ClusterEdges const& edges, ProductShare const& share, double* energies, double* slopes);
+  /// Energies of the atoms of a share, at most kBlockAtoms of one element: energies[r, atom] (eV)
+  /// by each readout. And slopes[r, e] = dE/d(vector e) (eV/Å) of the edges into them,
+  /// [readouts, E, 3]; null: not requested.
+  void run(ClusterEdges const& edges, ProductShare const& share, std::int64_t nodes,
+           double* energies, double* slopes);
 
  private:
   [[nodiscard]] DensityEdges edges_of(ClusterEdges const& edges, std::int64_t atom) const;
+  void measure_crowding(std::int64_t element, std::int64_t place);
   void mix(std::int64_t atoms);
-  void add_up(ProductShare const& share, double* energies);
-  void differentiate(std::int64_t atoms);
+  void activate(std::int64_t atoms);
+  void add_up(Readout<Real> const& readout, ProductShare const& share, double* energies) const;
+  void differentiate(Readout<Real> const& readout, std::int64_t atoms);
   void unmix(std::int64_t atoms);
-  double isolate(std::int64_t element, std::int64_t place);
-  void differentiate_isolation(std::int64_t element, std::int64_t place);
+  void differentiate_isolation(double vacuum, std::int64_t element, std::int64_t place);
 
   Cluster<Real> const& model_;
   Aligned<Real> densities_;  ///< [atoms, rows, columns]; later their derivatives
   Aligned<Real> x_;          ///< [atoms, rows, channels]; later its derivatives
+  Aligned<Real> kept_x_;     ///< x where there are several readouts
   Aligned<Real> features_;   ///< [atoms, outputs * channels]; later their derivatives
   std::vector<Aligned<Real>> activations_;  ///< of each hidden layer; later their derivatives
   std::vector<Aligned<Real>> slopes_;       ///< of the activations

@@ -69,18 +69,21 @@ Result call_cluster(Schema const& schema, ClusterInputs const& in, c10::SymInt c
 // --- shapes alone, for tracing
 
 at::Tensor cluster_shape(ClusterInputs const& in, c10::SymInt nodes) {
-  return in.vectors.new_empty_symint({std::move(nodes)});
+  c10::SymDimVector sizes(in.linear.sym_sizes().begin(), in.linear.sym_sizes().end() - 1);
+  sizes.push_back(std::move(nodes));
+  return in.vectors.new_empty_symint(sizes);
 }
 
 std::tuple<at::Tensor, at::Tensor> cluster_with_slopes_shape(ClusterInputs const& in,
                                                              c10::SymInt nodes) {
-  return {in.vectors.new_empty_symint({std::move(nodes)}),
-          in.vectors.new_empty_symint(in.vectors.sym_sizes())};
+  c10::SymDimVector sizes(in.linear.sym_sizes().begin(), in.linear.sym_sizes().end() - 1);
+  sizes.append(in.vectors.sym_sizes().begin(), in.vectors.sym_sizes().end());
+  return {cluster_shape(in, std::move(nodes)), in.vectors.new_empty_symint(sizes)};
 }
 
 at::Tensor cluster_backward_shape(at::Tensor const& /*gradient*/, at::Tensor const& slopes,
                                   at::Tensor const& /*edge_index*/) {
-  return slopes.new_empty_symint(slopes.sym_sizes());
+  return slopes.new_empty_symint(slopes.sym_sizes().slice(slopes.dim() - 2));
 }
 
 // --- derivatives

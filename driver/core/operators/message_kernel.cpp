@@ -1,6 +1,8 @@
 // Plain loops over features that the compiler turns into vectors, once per instruction set.
 #include "operators/message_kernel.hpp"
 
+#include "operators/lanes.hpp"
+
 namespace torchml::operators::TORCHML_SIMD {
 namespace {
 
@@ -37,21 +39,6 @@ void add_change(std::int64_t width, Real const* __restrict w, Real const* __rest
 
 // --- products of small matrices
 
-#if defined(__AVX512F__)
-constexpr int kBytes = 64;
-#elif defined(__AVX2__)
-constexpr int kBytes = 32;
-#else
-constexpr int kBytes = 16;
-#endif
-
-template <class Real>
-struct Lanes {
-  // Any alignment of a number will do.
-  typedef Real Vector __attribute__((vector_size(kBytes), aligned(sizeof(Real)), may_alias));
-  static constexpr int count = kBytes / sizeof(Real);
-};
-
 /// A matrix of which element (i, q) stands at first[i * row + q * column].
 template <class Real>
 struct Strided {
@@ -64,20 +51,19 @@ struct Strided {
 template <int rows, int vectors, class Real>
 inline void add_block(Strided<Real> const& a, std::int64_t i, std::int64_t depth, Real const* b,
                       std::int64_t b_row, Real* c, std::int64_t c_row) {
-  using Vector = typename Lanes<Real>::Vector;
-  constexpr int lanes = Lanes<Real>::count;
-  Vector sum[rows][vectors] = {};
+  Lanes<Real> sum[rows][vectors] = {};
   for (std::int64_t q = 0; q < depth; ++q) {
     Real const* const column = a.first + i * a.row + q * a.column;
-    Vector value[vectors];
-    for (int v = 0; v < vectors; ++v)
-      value[v] = *reinterpret_cast<Vector const*>(b + q * b_row + v * lanes);
+    Lanes<Real> value[vectors];
+    for (int v = 0; v < vectors; ++v) value[v] = load(b + q * b_row + v * lanes<Real>);
     for (int r = 0; r < rows; ++r)
       for (int v = 0; v < vectors; ++v) sum[r][v] += column[r * a.row] * value[v];
   }
   for (int r = 0; r < rows; ++r)
-    for (int v = 0; v < vectors; ++v)
-      *reinterpret_cast<Vector*>(c + (i + r) * c_row + v * lanes) += sum[r][v];
+    for (int v = 0; v < vectors; ++v) {
+      Real* const place = c + (i + r) * c_row + v * lanes<Real>;
+      store(load(static_cast<Real const*>(place)) + sum[r][v], place);
+    }
 }
 
 template <int vectors, class Real>
@@ -92,11 +78,11 @@ inline void add_columns(Strided<Real> const& a, std::int64_t rows, std::int64_t 
 template <class Real>
 void add_matrix_product(Strided<Real> const& a, std::int64_t rows, std::int64_t depth,
                         Real const* b, std::int64_t columns, Real* c) {
-  constexpr int lanes = Lanes<Real>::count;
+  constexpr int count = lanes<Real>;
   std::int64_t m = 0;
-  for (; m + 2 * lanes <= columns; m += 2 * lanes)
+  for (; m + 2 * count <= columns; m += 2 * count)
     add_columns<2>(a, rows, depth, b + m, columns, c + m, columns);
-  for (; m + lanes <= columns; m += lanes)
+  for (; m + count <= columns; m += count)
     add_columns<1>(a, rows, depth, b + m, columns, c + m, columns);
   for (std::int64_t i = 0; i < rows && m < columns; ++i)
     for (std::int64_t q = 0; q < depth; ++q)
@@ -228,28 +214,24 @@ void pull_back(MessageShape const& shape, MessageArrays<Real> const& arrays,
 
 // --- messages
 
-template <class Real>
-bool sums_of(MessageShape const& shape, MessageArrays<Real> const& arrays,
-             EdgeList const& by_target, std::int64_t begin, std::int64_t end, Real* scratch,
-             Real* sums) {
-  auto const width = shape.width;
+/// Calls add_edge(block, l, out) for edge l of each block of edges, with the sums of its target,
+/// which begin at zero. Returns false when a source lies beyond the features.
+template <class Real, class F>
+bool add_edges(MessageShape const& shape, MessageArrays<Real> const& arrays,
+               MessageArrays<Real> const* changes, EdgeList const& by_target, std::int64_t begin,
+               std::int64_t end, Real* scratch, Real* sums, F const& add_edge) {
   Block<Real> block{};
   for (std::int64_t target = begin; target < end; ++target) {
-    Real* const out = sums + target * shape.rows_out * width;
-    clear(out, shape.rows_out * width);
+    Real* const out = sums + target * shape.rows_out * shape.width;
+    clear(out, shape.rows_out * shape.width);
     auto slot = by_target.offsets[target];
     auto const stop = by_target.offsets[target + 1];
     while (slot < stop) {
       slot = next_edges(by_target, slot, stop, shape.edges, block);
-      find_filters<Real>(shape, arrays, nullptr, scratch, block);
+      find_filters(shape, arrays, changes, scratch, block);
       for (int l = 0; l < block.count; ++l) {
         if (block.other[l] >= shape.sources) return false;
-        Real const* const w = block.filters[l];
-        Real const* const f = arrays.factors.of(block.edge[l]);
-        Real const* const x = arrays.features.of(block.other[l]);
-        for (Term const* term = shape.terms; term != shape.terms + shape.term_count; ++term)
-          add_message(width, w + term->part * width, factor_of(*term, f), x + term->in * width,
-                      out + term->out * width);
+        add_edge(block, l, out);
       }
     }
   }
@@ -257,34 +239,41 @@ bool sums_of(MessageShape const& shape, MessageArrays<Real> const& arrays,
 }
 
 template <class Real>
+bool sums_of(MessageShape const& shape, MessageArrays<Real> const& arrays,
+             EdgeList const& by_target, std::int64_t begin, std::int64_t end, Real* scratch,
+             Real* sums) {
+  auto const width = shape.width;
+  auto const add_edge = [&](Block<Real> const& block, int l, Real* out) {
+    Real const* const w = block.filters[l];
+    Real const* const f = arrays.factors.of(block.edge[l]);
+    Real const* const x = arrays.features.of(block.other[l]);
+    for (Term const* term = shape.terms; term != shape.terms + shape.term_count; ++term)
+      add_message(width, w + term->part * width, factor_of(*term, f), x + term->in * width,
+                  out + term->out * width);
+  };
+  MessageArrays<Real> const* const unchanged = nullptr;
+  return add_edges(shape, arrays, unchanged, by_target, begin, end, scratch, sums, add_edge);
+}
+
+template <class Real>
 void sum_tangents_of(MessageShape const& shape, MessageArrays<Real> const& arrays,
                      MessageArrays<Real> const& changes, EdgeList const& by_target,
                      std::int64_t begin, std::int64_t end, Real* scratch, Real* sums) {
   auto const width = shape.width;
-  Block<Real> block{};
-  for (std::int64_t target = begin; target < end; ++target) {
-    Real* const out = sums + target * shape.rows_out * width;
-    clear(out, shape.rows_out * width);
-    auto slot = by_target.offsets[target];
-    auto const stop = by_target.offsets[target + 1];
-    while (slot < stop) {
-      slot = next_edges(by_target, slot, stop, shape.edges, block);
-      find_filters(shape, arrays, &changes, scratch, block);
-      for (int l = 0; l < block.count; ++l) {
-        Real const* const w = block.filters[l];
-        Real const* const dw = block.changes[l];
-        Real const* const f = arrays.factors.of(block.edge[l]);
-        Real const* const df = changes.factors.of(block.edge[l]);
-        Real const* const x = arrays.features.of(block.other[l]);
-        Real const* const dx = changes.features.of(block.other[l]);
-        for (Term const* term = shape.terms; term != shape.terms + shape.term_count; ++term) {
-          auto const part = term->part * width, in = term->in * width;
-          add_change(width, w + part, dw + part, factor_of(*term, f), change_of(*term, df), x + in,
-                     dx + in, out + term->out * width);
-        }
-      }
+  auto const add_edge = [&](Block<Real> const& block, int l, Real* out) {
+    Real const* const w = block.filters[l];
+    Real const* const dw = block.changes[l];
+    Real const* const f = arrays.factors.of(block.edge[l]);
+    Real const* const df = changes.factors.of(block.edge[l]);
+    Real const* const x = arrays.features.of(block.other[l]);
+    Real const* const dx = changes.features.of(block.other[l]);
+    for (Term const* term = shape.terms; term != shape.terms + shape.term_count; ++term) {
+      auto const part = term->part * width, in = term->in * width;
+      add_change(width, w + part, dw + part, factor_of(*term, f), change_of(*term, df), x + in,
+                 dx + in, out + term->out * width);
     }
-  }
+  };
+  add_edges(shape, arrays, &changes, by_target, begin, end, scratch, sums, add_edge);
 }
 
 /// Adds the derivatives of one message that are requested; returns that by the factor.

@@ -1,25 +1,32 @@
-"""One HTML page about the errors of a data set, which needs no other file and no network."""
+"""One HTML page about the errors of a data set."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Iterator
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 from ase import units
 from ase.data import chemical_symbols
 
-from torchml.data.output import written_then_renamed
 from torchml.evaluation.drawing import MOST_ATOMS, draw_structure
 from torchml.evaluation.evaluate_json import Origin
 from torchml.evaluation.evaluate_summary import Summary, Worst
 from torchml.evaluation.metrics_distributions import MOST_POINTS
 from torchml.evaluation.metrics_sums import Sums
 from torchml.evaluation.metrics_table import DEFINITIONS, columns_of_groups, in_order, unit_of
+from torchml.evaluation.page import (
+    card,
+    cell,
+    figure_card,
+    grid,
+    key_figures,
+    made_with,
+    table,
+    write_page,
+)
 from torchml.evaluation.report_figures import (
     histogram_figure,
     occupied,
@@ -66,9 +73,13 @@ def write_report(
         path: of the HTML file, which is replaced.
         title: of the page; by default the names of model and data.
     """
-    page = "\n".join(_page(summary, origin, title or _default_title(origin)))
-    with written_then_renamed(path) as temporary:
-        temporary.write_text(page + "\n", encoding="utf-8")
+    write_page(
+        path,
+        title or _default_title(origin),
+        _introduction(summary),
+        _sections(summary),
+        _facts(summary, origin),
+    )
 
 
 def _default_title(origin: Origin) -> str:
@@ -76,30 +87,26 @@ def _default_title(origin: Origin) -> str:
     return f"{Path(origin.predictions).name} on {data}"
 
 
-def _page(summary: Summary, origin: Origin, title: str) -> Iterator[str]:
-    style = files("torchml.evaluation").joinpath("report.css").read_text(encoding="utf-8")
-    sections = [section for section in _sections(summary) if section[2]]
-    yield (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        '<meta http-equiv="Content-Security-Policy" '
-        "content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n"
-        f'<link rel="icon" href="data:,">\n<title>{escape(title)}</title>\n'
-        f"<style>\n{style}</style>\n</head>\n<body>"
-    )
+def _introduction(summary: Summary) -> str:
     atoms = "free atoms only" if summary.free_atoms_only else "fixed atoms included"
-    yield (
-        f'<header>\n<h1>{escape(title)}</h1>\n<p class="soft">{summary.structures:,} structures, '
-        f"{summary.atoms:,} atoms · {_NAMES[summary.task]} · {atoms}</p>"
-    )
+    lines = [
+        f'<p class="soft">{summary.structures:,} structures, {summary.atoms:,} atoms · '
+        f"{_NAMES[summary.task]} · {atoms}</p>"
+    ]
     if summary.notice:
-        yield f"<p>{summary.notice}</p>"
-    yield _key_figures(summary)
-    links = "".join(f'<a href="#{id_}">{heading}</a>' for id_, heading, _ in sections)
-    yield f"<nav>{links}</nav>\n</header>\n<main>"
-    for id_, heading, body in sections:
-        yield f'<section id="{id_}">\n<h2>{heading}</h2>\n{body}\n</section>'
-    yield f"</main>\n{_footer(summary, origin)}\n</body>\n</html>"
+        lines.append(f"<p>{summary.notice}</p>")
+    return "\n".join([*lines, _key_figures(summary)])
+
+
+def _facts(summary: Summary, origin: Origin) -> dict[str, str]:
+    labels = ", ".join(f"{n:,} {name}" for name, n in summary.labels.items() if n)
+    return {
+        "predictions": origin.predictions,
+        "data": ", ".join(origin.data),
+        "labels": labels,
+        **origin.facts,
+        **made_with(origin.versions),
+    }
 
 
 def _sections(summary: Summary) -> Iterator[tuple[str, str, str]]:
@@ -117,12 +124,8 @@ def _key_figures(summary: Summary) -> str:
     cards = []
     for name in _KEY[summary.task]:
         if name in metrics:
-            value, unit = _value(name, metrics[name])
-            cards.append(
-                f'<div class="card"><span class="soft small">{_heading(name)}</span>'
-                f'<span class="value">{value} <span class="unit">{unit}</span></span></div>'
-            )
-    return f'<div class="grid key">{"".join(cards)}</div>'
+            cards.append(card(_heading(name), *_value(name, metrics[name])))
+    return key_figures(cards)
 
 
 # --- Figures -------------------------------------------------------------------------------------
@@ -143,8 +146,8 @@ def _parity(summary: Summary) -> str:
         if outside:
             shown += f"; {outside:,} of them outside of the figure"
         caption = [_named(name, summary.metrics) for name in names if name in summary.metrics]
-        figures.append(_figure(title, figure, [", ".join(caption), shown]))
-    return _grid(figures)
+        figures.append(figure_card(title, figure, [", ".join(caption), shown]))
+    return grid(figures)
 
 
 def _histograms(summary: Summary) -> str:
@@ -158,18 +161,8 @@ def _histograms(summary: Summary) -> str:
         text = f"{title}: distribution of {errors.counts.sum():,} absolute errors"
         half, most = (_two_digits(errors.quantile(share) * factor) for share in (0.5, 0.95))
         caption = f"50% of the errors are below {half} {unit}, 95% below {most} {unit}"
-        figures.append(_figure(title, histogram_figure(errors, factor, unit, text), [caption]))
-    return _grid(figures)
-
-
-def _figure(title: str, figure: str, lines: Sequence[str]) -> str:
-    caption = "<br>".join(line for line in lines if line)
-    below = f"<figcaption>{caption}</figcaption>" if caption else ""
-    return f'<figure class="card"><h3>{title}</h3>{figure}{below}</figure>'
-
-
-def _grid(cards: Sequence[str]) -> str:
-    return f'<div class="grid">{"".join(cards)}</div>' if cards else ""
+        figures.append(figure_card(title, histogram_figure(errors, factor, unit, text), [caption]))
+    return grid(figures)
 
 
 # --- Tables --------------------------------------------------------------------------------------
@@ -189,19 +182,19 @@ def _elements(summary: Summary) -> str:
         mean = summary.elements[symbol].values()[name]
         strip = strip_figure(errors, begin, end, f"distribution of the errors of {symbol}")
         cells = [
-            _cell(symbol, kind="name"),
-            _cell(f"{errors.counts.sum():,}", "atoms"),
-            _cell(_value(name, mean)[0], f"mean, {unit}"),
-            _cell(_two_digits(errors.quantile(0.95) * factor), f"95 % below, {unit}"),
-            _cell(strip, kind="full"),
+            cell(symbol, kind="name"),
+            cell(f"{errors.counts.sum():,}", "atoms"),
+            cell(_value(name, mean)[0], f"mean, {unit}"),
+            cell(_two_digits(errors.quantile(0.95) * factor), f"95 % below, {unit}"),
+            cell(strip, kind="full"),
         ]
         rows.append("".join(cells))
     axis = strip_axis(begin, end, factor, unit)
-    rows.append(f'<td class="name"></td><td></td><td></td><td></td>{_cell(axis, kind="full")}')
+    rows.append(f'<td class="name"></td><td></td><td></td><td></td>{cell(axis, kind="full")}')
     heads = ["element", "atoms", f"mean<br>{unit}", f"95 % below<br>{unit}", "distribution"]
     return (
         f"<p>{what.capitalize()} of each atom, {unit}; all strips have the same logarithmic "
-        f"axis.</p>{_table(heads, rows)}"
+        f"axis.</p>{table(heads, rows)}"
     )
 
 
@@ -216,14 +209,14 @@ def _groups(summary: Summary) -> str:
     rows = []
     for group, errors in groups.items():
         number = summary.structures_of_groups[group]
-        cells = [_cell(escape(group), kind="name"), _cell(f"{number:,}", "structures")]
+        cells = [cell(escape(group), kind="name"), cell(f"{number:,}", "structures")]
         for name, heading in columns.items():
             value, unit = _value(name, errors.get(name, float("nan")))
             is_worst = len(groups) > 1 and errors.get(name) == largest[name] and "adwt" not in name
-            cells.append(_cell(value, f"{heading}, {unit}", "high" if is_worst else ""))
+            cells.append(cell(value, f"{heading}, {unit}", "high" if is_worst else ""))
         rows.append("".join(cells))
     heads = [f"{heading}<br>{unit_of(name)[0]}" for name, heading in columns.items()]
-    return _table(["group", "structures", *heads], rows)
+    return table(["group", "structures", *heads], rows)
 
 
 def _all_metrics(sums: Sums) -> str:
@@ -232,29 +225,12 @@ def _all_metrics(sums: Sums) -> str:
     for name in in_order(values):
         value, unit = _value(name, values[name])
         rows.append(
-            _cell(name, kind="name text")
-            + _cell(f"{value} {unit}")
-            + _cell(f"{sums.counts[name]:,}", "of")
-            + _cell(escape(DEFINITIONS.get(name, "")), kind="text full soft small")
+            cell(name, kind="name text")
+            + cell(f"{value} {unit}")
+            + cell(f"{sums.counts[name]:,}", "of")
+            + cell(escape(DEFINITIONS.get(name, "")), kind="text full soft small")
         )
-    return _table(["metric", "value", "errors", ""], rows)
-
-
-def _table(heads: Iterable[str], rows: Iterable[str]) -> str:
-    head = "".join(f'<th scope="col">{text}</th>' for text in heads)
-    body = "\n".join(f"<tr>{row}</tr>" for row in rows)
-    return (
-        f'<div class="card"><table class="wide"><thead><tr>{head}</tr></thead>\n'
-        f"<tbody>{body}</tbody></table></div>"
-    )
-
-
-def _cell(text: str, label: str = "", kind: str = "") -> str:
-    """A cell; narrow screens have no heads of columns and show its label."""
-    attributes = f' class="{kind}"' if kind else ""
-    if label:
-        attributes += f' data-label="{escape(label)}"'
-    return f"<td{attributes}>{text}</td>"
+    return table(["metric", "value", "errors", ""], rows)
 
 
 # --- The worst structures ------------------------------------------------------------------------
@@ -269,7 +245,7 @@ def _worst_structures(summary: Summary) -> str:
                 _worst_card(entry, f"{entry.error * factor:.3g} {unit}", summary)
                 for entry in entries
             ]
-            parts.append(f"<h3>{heading}</h3>{_grid(cards)}<br>")
+            parts.append(f"<h3>{heading}</h3>{grid(cards)}<br>")
     if not parts:
         return ""
     return (
@@ -306,22 +282,6 @@ def _worst_card(worst: Worst, error: str, summary: Summary) -> str:
         f'<img class="plate" alt="{escape(alt)}" src="data:image/png;base64,{picture}">'
         f"<figcaption>{formula} · {escape(c.name)}</figcaption><dl>{rows}</dl></figure>"
     )
-
-
-def _footer(summary: Summary, origin: Origin) -> str:
-    labels = ", ".join(f"{n:,} {name}" for name, n in summary.labels.items() if n)
-    facts = {
-        "predictions": origin.predictions,
-        "data": ", ".join(origin.data),
-        "labels": labels,
-        **origin.facts,
-        "made": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
-        "with": ", ".join(f"{name} {number}" for name, number in origin.versions.items()),
-    }
-    rows = "".join(
-        f"<dt>{name}</dt><dd>{escape(text)}</dd>" for name, text in facts.items() if text
-    )
-    return f'<footer class="small"><dl>{rows}</dl></footer>'
 
 
 # --- Texts ---------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ def parity_figure(parity: Parity, factor: float, unit: str, title: str) -> tuple
     def y(values: Any) -> Any:
         return top + size - (values - low) * scale
 
-    parts = [_frame(left, top, size, size)]
+    parts = [frame(left, top, size, size)]
     for value, text in ticks(low, high):
         across, up = x(value), y(value)
         parts.append(
@@ -63,7 +63,7 @@ def parity_figure(parity: Parity, factor: float, unit: str, title: str) -> tuple
         f'<text class="label" transform="translate(13 {top + size / 2}) rotate(-90)" '
         f'text-anchor="middle">prediction ({escape(unit)})</text>'
     )
-    return _svg(width, height, title, parts), outside
+    return svg(width, height, title, parts), outside
 
 
 def histogram_figure(errors: LogHistogram, factor: float, unit: str, title: str) -> str:
@@ -92,12 +92,12 @@ def histogram_figure(errors: LogHistogram, factor: float, unit: str, title: str)
         f'<text class="label" x="{left + across / 2}" y="{height - 8}" text-anchor="middle">'
         f"error ({escape(unit)}, logarithmic{smaller})</text>"
     )
-    return _svg(width, height, title, parts)
+    return svg(width, height, title, parts)
 
 
 def strip_figure(errors: LogHistogram, begin: int, end: int, title: str) -> str:
     """Return a small histogram without axis, of the bins of a range that several share."""
-    return _svg(240, 36, title, [_bars(_visible(errors, begin, end), 0, 2, 240, 33)])
+    return svg(240, 36, title, [_bars(_visible(errors, begin, end), 0, 2, 240, 33)])
 
 
 def strip_axis(begin: int, end: int, factor: float, unit: str) -> str:
@@ -112,7 +112,7 @@ def strip_axis(begin: int, end: int, factor: float, unit: str) -> str:
             f'<path class="axis" d="M{place:.1f} 1v5"/>'
             f'<text x="{place:.1f}" y="20" text-anchor="{anchor}">{text}</text>'
         )
-    return _svg(240, 24, f"logarithmic axis in {unit}", parts)
+    return svg(240, 24, f"logarithmic axis in {unit}", parts)
 
 
 def occupied(*histograms: LogHistogram) -> tuple[int, int]:
@@ -139,6 +139,19 @@ def ticks(low: float, high: float, most: int = 6) -> list[tuple[float, str]]:
     if max(map(abs, values), default=0) >= 1e6 or decimals > 5:
         return [(value, f"{value:.4g}") for value in values]
     return [(value, f"{value + 0.0:.{decimals}f}".replace("-", "−")) for value in values]
+
+
+def svg(width: int, height: int, title: str, parts: Sequence[str]) -> str:
+    """Return a figure of parts; a screen reader says its title."""
+    return (
+        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
+        f"{''.join(parts)}</svg>"
+    )
+
+
+def frame(left: float, top: float, width: float, height: float) -> str:
+    """Return the border of a plot."""
+    return f'<rect class="frame" x="{left}" y="{top}" width="{width}" height="{height}"/>'
 
 
 def _limits(parity: Parity) -> tuple[float, float]:
@@ -168,17 +181,6 @@ def _fences(
 
 
 # --- Parts ---------------------------------------------------------------------------------------
-
-
-def _svg(width: int, height: int, title: str, parts: Sequence[str]) -> str:
-    return (
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escape(title)}">'
-        f"{''.join(parts)}</svg>"
-    )
-
-
-def _frame(left: float, top: float, width: float, height: float) -> str:
-    return f'<rect class="frame" x="{left}" y="{top}" width="{width}" height="{height}"/>'
 
 
 def _points(x: NDArray[np.float64], y: NDArray[np.float64]) -> str:

@@ -17,12 +17,14 @@ import torch
 
 import torchml
 from torchml.contract.metadata import quiet_torchscript
+from torchml.data.output import written_then_renamed
 from torchml.errors import FileError, ModelError, TorchMLError
 from torchml.importers.fine_tuned import Changes, FineTuned, LoRA
 from torchml.importers.imported import described, of_description
 from torchml.models.base import EdgeModel
 from torchml.models.build import build, describe_class, find_class
 from torchml.models.names import public_name
+from torchml.models.posterior import Posterior
 from torchml.models.scaled import Scaled
 from torchml.models.staged import StagedModel
 
@@ -43,14 +45,35 @@ class Task(Protocol):
 
 def describe(task: Task) -> dict[str, Any]:
     """The entry `torchml` of the checkpoint of a task."""
-    model = task.model
-    entry: dict[str, Any] = {"format": FORMAT, "version": torchml.__version__, "task": task.kind}
+    return _entry(task.kind, task.model)
+
+
+def _entry(kind: str, model: Any) -> dict[str, Any]:
+    entry: dict[str, Any] = {"format": FORMAT, "version": torchml.__version__, "task": kind}
     if isinstance(model, StagedModel):
         return entry | {"staged": _describe_staged(model)}
     if isinstance(model, FineTuned):
         return entry | model.describe()
     class_path, arguments = describe_class(model.network)
     return entry | {"model": {"class_path": class_path, "arguments": arguments}}
+
+
+def kind_of(path: str | Path) -> str:
+    """Return the kind of the task that wrote a checkpoint, such as s2ef."""
+    return str(read_checkpoint(path)[KEY].get("task"))
+
+
+def save_model(model: Scaled, path: str | Path, kind: str) -> None:
+    """Write a checkpoint of a model, from which no training can continue.
+
+    Args:
+        model: in evaluation mode.
+        path: of the checkpoint.
+        kind: of the task that trained it.
+    """
+    state = {_MODEL + name: value for name, value in model.state_dict().items()}
+    with written_then_renamed(path) as draft:
+        torch.save({"state_dict": state, KEY: _entry(kind, model)}, draft)
 
 
 def load_model(path: str | Path) -> EdgeModel | StagedModel:
@@ -83,6 +106,11 @@ def load_start(path: str | Path) -> tuple[Scaled, dict[str, Any]]:
             "EdgeModel"
         )
     plain = model.merged(_start(entry["model"])) if isinstance(model, FineTuned) else model
+    if isinstance(plain.network, Posterior):
+        raise ModelError(
+            f"{path} holds members that were drawn around the weights as they are, expected the "
+            "checkpoint of the training, from which torchml uncertainty made it"
+        )
     return plain, entry["model"]
 
 

@@ -32,6 +32,7 @@ from torchml.models.archived import Archived
 from torchml.models.base import float_type
 from torchml.models.committee import Committee
 from torchml.models.dtype import network_dtype
+from torchml.models.posterior import Posterior
 from torchml.models.staged import StagedModel
 from torchml.models.summed import Sum, unfolded
 
@@ -285,6 +286,7 @@ def _members(path: Path) -> set[str]:
 def _name(model: EdgeModel | StagedModel, kind: str | None = None) -> str:
     """Name of the adapter, class, or kind of a traced model; and elements, or their number."""
     network = model.network if isinstance(model, (Scaled, StagedModel)) else model
+    network = network.network if isinstance(network, Posterior) else network
     name = getattr(network, "original_name", type(network).__name__)
     if kind in adapters() and adapters()[kind].name:
         name = adapters()[kind].name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ctypes
 import shutil
 import subprocess
@@ -141,8 +142,19 @@ def _embedded_files(path: Path) -> dict[str, bytes]:
         raise FileError(f"{path} is not a KIM item ({error})") from None
     if version != 2:
         raise FileError(f"{path} has the KIM item format {version}, expected 2 (KIM-API 2.2)")
-    files = (schema.parameter_files[k] for k in range(schema.parameter_file_count))
-    return {file.name.decode(): ctypes.string_at(file.content, file.length) for file in files}
+    files = _contents(schema.parameter_files, schema.parameter_file_count)
+    about = _contents(schema.metadata_files, schema.metadata_file_count)
+    # KIM-API 2.4 embeds base64, whose alphabet has no full stop; a version has some.
+    if b"." not in about["item-compiled-with-version.txt"]:
+        files = {name: base64.b64decode(content) for name, content in files.items()}
+    return files
+
+
+def _contents(files: ctypes._Pointer[_EmbeddedFile], count: int) -> dict[str, bytes]:
+    return {
+        files[k].name.decode(): ctypes.string_at(files[k].content, files[k].length)
+        for k in range(count)
+    }
 
 
 def _find_tool(name: str) -> str:

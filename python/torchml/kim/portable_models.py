@@ -11,6 +11,8 @@ from pathlib import Path
 from torchml.errors import FileError, TorchMLError
 from torchml.kim.names import DRIVER, EXTENDED_ID
 
+_EMBEDDING = Path(__file__).with_name("embed.cmake")
+
 
 def write_portable_model(
     folder: Path,
@@ -46,6 +48,7 @@ def write_portable_model(
     name = folder.name
     texts = {
         "CMakeLists.txt": _cmake_lists(name, driver, list(parameter_files)),
+        _EMBEDDING.name: _EMBEDDING,
         "kimspec.edn": _kimspec(name, driver, species, title, description, author),
         **parameter_files,
     }
@@ -77,7 +80,7 @@ def require_writable(folder: Path) -> None:
 
 
 def _cmake_lists(name: str, driver: str, parameter_files: Sequence[str]) -> str:
-    files = "\n".join(f'                  "{file}"' for file in parameter_files).lstrip()
+    files = "\n".join(f'  "{file}"' for file in parameter_files)
     return f"""\
 cmake_minimum_required(VERSION 3.10)
 
@@ -88,11 +91,17 @@ kim_api_items_setup_before_project(ITEM_TYPE "portableModel")
 project({name})
 kim_api_items_setup_after_project(ITEM_TYPE "portableModel")
 
+set(parameter_files
+{files}
+)
 add_kim_api_model_library(
   NAME            ${{PROJECT_NAME}}
   DRIVER_NAME     "{driver}"
-  PARAMETER_FILES {files}
+  PARAMETER_FILES ${{parameter_files}}
 )
+
+include(embed.cmake)
+embed_parameter_files(${{PROJECT_NAME}} ${{parameter_files}})
 """
 
 

@@ -12,6 +12,7 @@ from torchml.models.egnn import EGNN
 from torchml.models.gaanet import GAANet
 from torchml.models.gcn import GCN
 from torchml.models.painn import PaiNN
+from torchml.models.posterior import Posterior
 from torchml.models.scaled import Scaled
 from torchml.models.schnet import SchNet
 from torchml.models.scripting import describe, script
@@ -33,6 +34,7 @@ __all__ = [
     "EdgeModel",
     "GAANet",
     "PaiNN",
+    "Posterior",
     "Scaled",
     "SchNet",
     "StillingerWeber",

@@ -217,6 +217,27 @@ class ACE(EdgeModel):
         sums = self.sums(species, edge_vectors, edge_index, node_counts[0])
         return self.features(sums, species[: node_counts[0]])
 
+    def last_inputs(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> Tensor:
+        elements = species[: node_counts[0]]
+        sums = self.sums(species, edge_vectors, edge_index, node_counts[0])
+        inputs = self.readout_inputs(self.features(sums, elements), elements)
+        codes = torch.arange(self.elements.size(0), device=species.device)
+        empty = sums.new_zeros([codes.size(0), sums.size(1), sums.size(2)])
+        alone = self.readout_inputs(self.features(empty, codes), codes).index_select(0, elements)
+        return inputs - self.isolation(sums, elements).unsqueeze(1) * alone
+
+    @torch.jit.unused
+    def last_weights(self) -> list[torch.nn.Parameter]:
+        network = [] if self.network is None else [self.network[4].weight]
+        return [self.linear, *network, self.offset]  # type: ignore[list-item]
+
     def sums(self, species: Tensor, edge_vectors: Tensor, edge_index: Tensor, n: int) -> Tensor:
         """Return the density around the first n nodes: [n, (highest + 1)^2, elements * radial]."""
         order = torch.ops.torchml.edge_order(edge_index, species.size(0))
@@ -277,6 +298,18 @@ class ACE(EdgeModel):
         if self.network is not None:
             energies = energies + self.network(features).squeeze(1)
         return energies
+
+    def readout_inputs(self, features: Tensor, elements: Tensor) -> Tensor:
+        """Return what `energies` multiplies by `last_weights`: [n, width] -> [n, P]."""
+        columns = [features]
+        if self.network is not None:
+            hidden = features
+            for k, layer in enumerate(self.network):
+                if k < 4:
+                    hidden = layer(hidden)
+            columns.append(hidden)
+        columns.append(self.elements.index_select(0, elements))
+        return torch.cat(columns, 1)
 
     def isolation(self, sums: Tensor, elements: Tensor) -> Tensor:
         """Return 1 for atoms without neighbours and 0 for those in the density of the data: [n]."""

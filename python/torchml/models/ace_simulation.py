@@ -1,6 +1,8 @@
 """ACE as simulations run it: one operator, which evaluates atoms while their data are in caches."""
 
+import copy
 from dataclasses import dataclass, fields
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -49,6 +51,11 @@ class SimulationACE(EdgeModel):
     crowding: Tensor
     offset: Tensor
     vacuum: Tensor
+    member_linear: Tensor
+    member_last: Tensor
+    member_bias: Tensor
+    member_offset: Tensor
+    member_vacuum: Tensor
 
     def __init__(
         self,
@@ -83,7 +90,54 @@ class SimulationACE(EdgeModel):
         if self.network is not None:
             for layer in (self.network[0], self.network[2], self.network[4]):
                 layers += [layer.weight, layer.bias]  # type: ignore[list-item]
-        energies = cluster_energies(
+        energies = self.cluster(
+            species, edge_vectors, edge_index, n, self.linear, layers, self.offset, self.vacuum
+        )
+        if self.repulsion:
+            energies = energies + self.cores(species, edge_vectors, edge_index, n)
+        return per_node(energies.unsqueeze(1), species)
+
+    def member_energies(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> list[Tensor]:
+        n = node_counts[0]
+        layers: list[Tensor] = []
+        if self.network is not None:
+            for layer in (self.network[0], self.network[2]):
+                layers += [layer.weight, layer.bias]  # type: ignore[list-item]
+            layers += [self.member_last, self.member_bias]
+        energies = self.cluster(
+            species,
+            edge_vectors,
+            edge_index,
+            n,
+            self.member_linear,
+            layers,
+            self.member_offset,
+            self.member_vacuum,
+        )
+        if self.repulsion:
+            energies = energies + self.cores(species, edge_vectors, edge_index, n)
+        return [one for one in energies.unbind(0)]
+
+    def cluster(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        n: int,
+        linear: Tensor,
+        layers: list[Tensor],
+        offset: Tensor,
+        vacuum: Tensor,
+    ) -> Tensor:
+        """Return the energies without repulsion by one readout, or by several: [n] or [R, n]."""
+        return cluster_energies(
             edge_vectors,
             species,
             edge_index,
@@ -96,15 +150,25 @@ class SimulationACE(EdgeModel):
             self.coefficients,
             self.terms,
             self.densities,
-            self.linear,
+            linear,
             layers,
             self.crowding,
-            self.offset,
-            self.vacuum,
+            offset,
+            vacuum,
             self.cutoff,
             self.highest,
             n,
         )
-        if self.repulsion:
-            energies = energies + self.cores(species, edge_vectors, edge_index, n)
-        return per_node(energies.unsqueeze(1), species)
+
+    @torch.jit.unused
+    def with_members(self, members: list[EdgeModel]) -> EdgeModel:
+        model, several = copy.deepcopy(self), cast("list[SimulationACE]", members)
+        model.members = len(members)
+        for name in ("linear", "offset", "vacuum"):
+            values = torch.stack([getattr(one, name) for one in several])
+            model.register_buffer(f"member_{name}", values)
+        last = [one.network[4] for one in several if one.network is not None]
+        for name, buffer in (("weight", "member_last"), ("bias", "member_bias")):
+            if last:
+                model.register_buffer(buffer, torch.cat([getattr(one, name) for one in last]))
+        return model

@@ -165,6 +165,32 @@ class EdgeModel(torch.nn.Module):
         """
         raise NotImplementedError
 
+    def last_inputs(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> Tensor:
+        """Return what the last, linear layer multiplies by its weights.
+
+        Each column is the derivative of the energies by one number of `last_weights`, in their
+        order. A model whose last layer is not linear need not implement this method.
+
+        Args:
+            species: as in `forward`, like the other arguments.
+
+        Returns:
+            float[node_counts[0], P]
+        """
+        raise NotImplementedError
+
+    @torch.jit.unused
+    def last_weights(self) -> list[torch.nn.Parameter]:
+        """Return the weights of the last, linear layer; empty where it is not linear."""
+        return []
+
     def shell_cutoffs(self) -> list[float]:
         """Return the lengths of the edges into the atoms that are 0, 1, .. hops away (Å).
 
@@ -196,6 +222,17 @@ class EdgeModel(torch.nn.Module):
         by default it is the model itself.
         """
         return self
+
+    @torch.jit.unused
+    def with_members(self, members: list[EdgeModel]) -> EdgeModel:
+        """Return this model with members that differ from it in the last layer alone.
+
+        Only models that `for_simulation` makes of others need implement this method.
+
+        Args:
+            members: made by `for_simulation` as well.
+        """
+        raise NotImplementedError
 
     def set_scale(self, scale: float) -> None:
         """Adapt the model to the factor with which a training multiplies its energies.
@@ -245,6 +282,27 @@ class FeatureModel(EdgeModel):
     ) -> Tensor:
         features = self.node_features(species, edge_vectors, edge_index, node_counts, edge_counts)
         return per_node(self.readout(features), species)
+
+    def last_inputs(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+    ) -> Tensor:
+        features = self.node_features(species, edge_vectors, edge_index, node_counts, edge_counts)
+        hidden = self.hidden(features[: node_counts[0]])
+        return torch.cat([hidden, torch.ones_like(hidden[:, :1])], 1)
+
+    def hidden(self, features: Tensor) -> Tensor:
+        """Return what the last layer of the readout takes: [n, width] -> [n, P - 1]."""
+        hidden: Tensor = self.readout[1](self.readout[0](features))  # type: ignore[index]
+        return hidden
+
+    @torch.jit.unused
+    def last_weights(self) -> list[torch.nn.Parameter]:
+        return list(self.readout[-1].parameters())  # type: ignore[index]
 
 
 def per_node(energies: Tensor, species: Tensor) -> Tensor:

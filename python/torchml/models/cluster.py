@@ -37,9 +37,10 @@ def cluster_energies(
         h[o, k] = sum over terms t of o of  coefficients[z, t, k] prod_f x[f, k]
         energy = linear . h + network(h) + offset[z] - (1 - s(crowding[z] . A[0])) vacuum[z]
 
-    where s(t) = t^3 (10 - 15 t + 6 t^2) up to t = 1 and 1 beyond. It can be differentiated once, by
-    the vectors; the derivatives are computed with the energies. Apart from the results, memory
-    does not depend on the number of atoms.
+    where s(t) = t^3 (10 - 15 t + 6 t^2) up to t = 1 and 1 beyond. Several readouts
+    differ in linear, the last layer, offset and vacuum; what is before these is computed once. The
+    energies can be differentiated once, by the vectors; the derivatives are computed with the
+    energies. Apart from the results, memory does not depend on the number of atoms.
 
     Args:
         vectors: float64[E, 3], source minus target (Å).
@@ -54,18 +55,18 @@ def cluster_energies(
         coefficients: [S, T, K].
         terms: that of `torchml.models.products.term_table`.
         outputs: how many polynomials of each channel there are.
-        linear: [outputs * K].
+        linear: [outputs * K], or [R, outputs * K] of R readouts, like offset and vacuum.
         layers: weights [out, in] and biases [out] of the layers of a network with silu between
-            them, the last with one unit; none: no network.
+            them, the last with one unit for each readout; none: no network.
         crowding: [S, C * N]; zero: the vacuum counts for all atoms.
-        offset: float64[S] (eV).
-        vacuum: float64[S] (eV).
+        offset: float64[S] or [R, S] (eV).
+        vacuum: float64[S] or [R, S] (eV).
         cutoff: of the splines (Å).
         lmax: highest degree of the harmonics, at most 6.
         nodes: atoms whose energy is requested, the first ones.
 
     Returns:
-        float64[nodes] (eV).
+        float64[nodes] or float64[R, nodes] (eV).
     """
     energies: Tensor = torch.ops.torchml.cluster_energies(
         vectors,

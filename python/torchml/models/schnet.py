@@ -121,7 +121,14 @@ class SchNet(FeatureModel):
         edge_counts: list[int],
     ) -> Tensor:
         x = self.node_features(species, edge_vectors, edge_index, node_counts, edge_counts)
-        return per_node(self.readout_out(shifted_softplus(self.readout_in(x))), species)
+        return per_node(self.readout_out(self.hidden(x)), species)
+
+    def hidden(self, features: Tensor) -> Tensor:
+        return shifted_softplus(self.readout_in(features))
+
+    @torch.jit.unused
+    def last_weights(self) -> list[torch.nn.Parameter]:
+        return list(self.readout_out.parameters())
 
     def node_features(
         self,

@@ -288,6 +288,13 @@ class TensorNet(FeatureModel):
         invariants = self.last_norm(squares(x).flatten(1))
         return silu(self.invariants(invariants))
 
+    def hidden(self, features: Tensor) -> Tensor:
+        return features
+
+    @torch.jit.unused
+    def last_weights(self) -> list[torch.nn.Parameter]:
+        return list(self.readout.parameters())
+
     def density(
         self,
         species: Tensor,

@@ -26,6 +26,9 @@ class Agreement:
         strain: of the cell in these differences.
         slope: forces against five-point differences of the energy.
         slope_steps: of an atom in these differences (Å).
+        elastic: elastic constants from the stress against those from the energy.
+        elastic_strain: of a crystal in these differences.
+        drift: of the energy of a simulation (meV per atom and ps), not relative.
         epsilon: distance from 1 to the next number of this type.
     """
 
@@ -36,6 +39,9 @@ class Agreement:
     strain: float
     slope: float
     slope_steps: tuple[float, ...]
+    elastic: float
+    elastic_strain: float
+    drift: float
     epsilon: float
 
 
@@ -49,6 +55,9 @@ BY_DTYPE = {
         strain=1e-5,
         slope=1e-6,
         slope_steps=(1e-3, 3e-4, 1e-4),
+        elastic=0.01,
+        elastic_strain=1e-3,
+        drift=0.02,
         epsilon=2.2e-16,
     ),
     "float32": Agreement(
@@ -59,6 +68,9 @@ BY_DTYPE = {
         strain=2e-3,
         slope=2e-3,
         slope_steps=(2e-2, 1e-2, 5e-3),
+        elastic=0.05,
+        elastic_strain=1e-2,
+        drift=0.1,
         epsilon=1.2e-7,
     ),
 }
@@ -123,6 +135,11 @@ def compared(name: str, structure: str, difference: float, tolerance: float) -> 
     good = difference <= tolerance  # False for NaN
     detail = "" if good else f"{difference:.3e} exceeds {tolerance:.0e}"
     return Check(name, "pass" if good else "fail", detail, structure, difference, tolerance)
+
+
+def holds(name: str, structure: str, good: bool, reason: str) -> Check:
+    """Return the check of a statement, which passes if it holds; else its reason is shown."""
+    return Check(name, "pass" if good else "fail", "" if good else reason, structure)
 
 
 def failure(name: str, structure: str, error: Exception | str) -> Check:

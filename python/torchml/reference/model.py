@@ -127,7 +127,11 @@ def unfold(periodic: PeriodicEdges, atoms: int, layers: int) -> Unfolded:
 
 
 class ReferenceModel:
-    """An archive, alone or in a model folder, evaluated with the `spec` of its Potential."""
+    """An archive, alone or in a model folder, evaluated with the `spec` of its Potential.
+
+    Attributes:
+        form: TorchScript or .pt2.
+    """
 
     def __init__(self, path: str | Path, spec: Any) -> None:
         load_extensions(spec.extensions)
@@ -135,6 +139,7 @@ class ReferenceModel:
         self.spec = spec
         self.dtype = getattr(torch, spec.input_dtype)
         archive = archive_of(Path(path))
+        self.form = SUFFIX if archive.suffix == SUFFIX else "TorchScript"
         if archive.suffix == SUFFIX:
             compiled = Compiled(archive)
             self.module, self.argument_names = compiled, arguments_of(compiled.facts) or []

@@ -27,8 +27,7 @@ def default_structures(species: Sequence[str], cutoff: float) -> dict[str, Atoms
     """
     rng = np.random.default_rng(SEED)
     first = species[0]
-    radii = [covalent_radii[atomic_numbers[symbol]] for symbol in species]
-    bond = 2.1 * max(SMALLEST_RADIUS, *radii)
+    bond = 1.05 * bond_length([max(species, key=_radius)] * 2)
     crystal = _diamond(first, bond)
     structures = {
         "crystal": _rattled(crystal.repeat(2), rng),
@@ -44,6 +43,15 @@ def default_structures(species: Sequence[str], cutoff: float) -> dict[str, Atoms
         mixed.symbols = [species[i % len(species)] for i in rng.permutation(len(mixed))]
         structures["mixed species"] = mixed
     return structures
+
+
+def bond_length(symbols: Sequence[str]) -> float:
+    """Return the sum of the covalent radii of two atoms (Å); one symbol stands for two of it."""
+    return max(2 * SMALLEST_RADIUS, _radius(symbols[0]) + _radius(symbols[-1]))
+
+
+def _radius(symbol: str) -> float:
+    return float(covalent_radii[atomic_numbers[symbol]])
 
 
 def read_structures(path: str | Path) -> dict[str, Atoms]:

@@ -1,4 +1,4 @@
-"""The commands `torchml fit`, `validate`, `test` and `predict`."""
+"""The commands `torchml fit`, `validate`, `test`, `predict` and `uncertainty`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from torchml.errors import TorchMLError
+from torchml.training import uncertainty
 from torchml.training.members import fit_members, has_members
 from torchml.training.run import Run, explained
 from torchml.training.run import run as run_settings
@@ -15,7 +16,9 @@ from torchml.training.settings import from_words
 def main(arguments: Sequence[str]) -> int:
     """Carry out a command line; an error is one line, and the exit status 1."""
     try:
-        if has_members(arguments):
+        if arguments[0] == "uncertainty":
+            uncertainty.main(arguments)
+        elif has_members(arguments):
             fit_members(arguments)
         elif (configuration := _explained(arguments)) is not None:
             print(configuration)

@@ -16,13 +16,13 @@ from torchml.training.run import run as run_settings
 from torchml.training.run_folder import CHECKPOINTS
 from torchml.training.settings import Settings, from_words
 
-_OPTION = "--members"
+MEMBERS = "--members"
 _CHECKPOINT = "--ckpt_path"
 
 
 def has_members(arguments: Sequence[str]) -> bool:
     """Whether a command line asks for several members."""
-    return any(word.partition("=")[0] == _OPTION for word in arguments)
+    return any(word.partition("=")[0] == MEMBERS for word in arguments)
 
 
 def fit_members(arguments: Sequence[str]) -> list[Run]:
@@ -42,17 +42,17 @@ def fit_members(arguments: Sequence[str]) -> list[Run]:
     Raises:
         TorchMLError: one sentence, for the first key, value or file that is wrong.
     """
-    text, words = _taken(arguments, _OPTION)
+    text, words = taken(arguments, MEMBERS)
     if words[0] != "fit" or not text.isdigit() or int(text) < 2:
         raise TorchMLError(
-            f"'{' '.join([words[0], _OPTION, text])}' is given, expected fit and at least 2 members"
+            f"'{' '.join([words[0], MEMBERS, text])}' is given, expected fit and at least 2 members"
         )
     if launched_ranks() is not None:
         raise TorchMLError(
             "--members trains on one rank, but a launcher started several, expected a training "
             f"for each member, with trainer.default_root_dir RUN/{MEMBER}K and its own seeds"
         )
-    path, words = _taken(words, _CHECKPOINT)
+    path, words = taken(words, _CHECKPOINT)
     if path not in ("", "last"):
         raise TorchMLError(f"--ckpt_path is '{path}' beside --members, expected last")
     settings = from_words(words)
@@ -98,8 +98,8 @@ def _remove_others(settings: Settings, folders: Sequence[Path]) -> None:
         shutil.rmtree(one)
 
 
-def _taken(arguments: Sequence[str], option: str) -> tuple[str, list[str]]:
-    """The value of an option, empty where it is not given, and the other words."""
+def taken(arguments: Sequence[str], option: str) -> tuple[str, list[str]]:
+    """Return the value of an option, empty where it is not given, and the other words."""
     value, rest, words = "", [], iter(arguments)
     for word in words:
         name, equals, text = word.partition("=")

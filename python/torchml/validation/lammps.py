@@ -57,6 +57,7 @@ def evaluate_with_lammps(
     species: Sequence[str],
     *,
     ranks: int = 1,
+    grids: Sequence[str] = (),
     units: str = "metal",
     particle_energies: bool = False,
     particle_virials: bool = False,
@@ -68,6 +69,8 @@ def evaluate_with_lammps(
         structures: evaluated in one run of LAMMPS.
         species: chemical symbols of `kim interactions`.
         ranks: MPI ranks.
+        grids: how the ranks divide the box of each structure, such as "2 1 1"; LAMMPS chooses if
+            there are none.
         units: unit style of LAMMPS.
         particle_energies: request `compute pe/atom`.
         particle_virials: request `compute stress/atom`.
@@ -90,7 +93,8 @@ def evaluate_with_lammps(
             box = Box.around(atoms)
             data = _data_file(box, atoms, species, UNITS[units])
             (folder / f"{number}.data").write_text(data)
-            script.append(_script(model, number, box, species, units, outputs))
+            grid = grids[number] if grids else "* * *"
+            script.append(_script(model, number, box, species, units, outputs, grid))
             boxes.append(box)
         run_lammps("clear\n".join(script), folder, ranks)
         return [
@@ -105,6 +109,7 @@ def run_lammps(
     ranks: int = 1,
     variables: dict[str, str] | None = None,
     *,
+    options: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
     program: str | None = None,
     timeout: float | None = TIMEOUT,
@@ -116,6 +121,7 @@ def run_lammps(
         folder: working folder.
         ranks: MPI ranks.
         variables: index variables of the script (`-var`).
+        options: further options of LAMMPS.
         environment: variables of the environment beside those of this process.
         program: path of LAMMPS; None is `lmp` on the PATH.
         timeout: s; None waits for any time.
@@ -125,7 +131,7 @@ def run_lammps(
     """
     (folder / "in.lammps").write_text(script)
     command = [program or _program("lmp"), "-in", "in.lammps"]
-    command += ["-log", "log.lammps", "-screen", "none"]
+    command += ["-log", "log.lammps", "-screen", "none", *options]
     for name, value in (variables or {}).items():
         command += ["-var", name, value]
     if ranks > 1:
@@ -164,6 +170,8 @@ def mpi_environment() -> dict[str, str]:
         **os.environ,
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        # A rank that waits would keep a core that another rank needs.
+        "OMPI_MCA_mpi_yield_when_idle": "1",
         "OMPI_MCA_rmaps_base_oversubscribe": "1",  # OpenMPI 4
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",  # OpenMPI 5
     }
@@ -235,13 +243,20 @@ def _data_file(box: Box, atoms: Atoms, species: Sequence[str], units: Units) -> 
 
 
 def _script(
-    model: str, number: int, box: Box, species: Sequence[str], units: str, outputs: list[str]
+    model: str,
+    number: int,
+    box: Box,
+    species: Sequence[str],
+    units: str,
+    outputs: list[str],
+    grid: str,
 ) -> str:
     boundary = " ".join("p" if repeats else "f" for repeats in box.pbc)
     pressures = " ".join(f"$({name}:%.17g)" for name in ("pxx", "pyy", "pzz", "pyz", "pxz", "pxy"))
     return f"""\
 kim init {model} {units}
 boundary {boundary}
+processors {grid}
 box tilt large
 read_data {number}.data
 kim interactions {" ".join(species)}

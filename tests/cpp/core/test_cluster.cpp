@@ -85,6 +85,23 @@ TEST_P(Clusters, AreThoseOfTheOperatorsForOtherDevices) {
   }
 }
 
+TEST_P(Clusters, OfSeveralReadoutsAreThoseOfTheOperatorsForOtherDevices) {
+  double const tolerance = GetParam() == torch::kFloat64 ? 1e-12 : 1e-5;
+  auto inputs = cluster_of(500, GetParam());
+  auto const several = [](torch::Tensor const& one) { return torch::stack({one, 2 * one, -one}); };
+  for (auto* tensor : {&inputs.linear, &inputs.offset, &inputs.vacuum}) *tensor = several(*tensor);
+  for (auto* tensor : {&inputs.layers[4], &inputs.layers[5]})
+    *tensor = several(*tensor).flatten(0, 1);
+  auto const [energies, slopes] = operators::cluster_energies_with_slopes(inputs, kNodes);
+  inputs.vectors.requires_grad_();
+  auto const expected = operators::composite_cluster_energies(inputs, kNodes);
+  expect_close(energies, expected.detach(), tolerance);
+  auto const factors = torch::randn_like(energies);
+  auto const gradient = torch::autograd::grad({expected}, {inputs.vectors}, {factors})[0];
+  expect_close(operators::cluster_energies_backward(factors, slopes, inputs.edge_index), gradient,
+               10 * tolerance);
+}
+
 TEST_P(Clusters, AreTheSameForAnyNumberOfThreads) {
   auto const inputs = cluster_of(3000, GetParam());
   auto const before = at::get_num_threads();

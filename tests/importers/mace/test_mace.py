@@ -236,7 +236,7 @@ def test_compressed(hidden, tmp_path):
 def test_check_compares_the_interfaces_of_a_named_model(tmp_path, capsys):
     torch.save(random_mace(["Si"], "4x0e"), tmp_path / "mace.model")
     ase.io.write(tmp_path / "one.extxyz", mixed(["Si"]))
-    words = ["--no-lammps", "--structures", str(tmp_path / "one.extxyz")]
+    words = ["--quick", "--structures", str(tmp_path / "one.extxyz")]
     assert main(["check", *named(tmp_path), *words]) == 0
     assert "eager: forces" in capsys.readouterr().out
     assert main(["check", str(tmp_path / "mace.model"), *words]) == 1

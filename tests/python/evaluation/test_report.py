@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import html
-import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from ase.build import bulk
 
+from helpers.browser import opened
 from helpers.evaluated import labelled_pairs, relaxed_configurations
 from torchml.data.configuration import Configuration
 from torchml.evaluation import Relaxed, Summary, evaluate, write_report
@@ -25,80 +21,6 @@ from torchml.evaluation.report_figures import parity_figure, ticks
 from torchml.inference.evaluation import Evaluation
 
 ORIGIN = Origin("model & co.ckpt", ["data/<test>.extxyz"], {"device": "cpu"}, {"torchml": "1.2.3"})
-WIDTHS = (360, 1280)
-
-# What a page in a frame of some width holds; the page itself stays as it is.
-PROBE = """<!doctype html><body>%s<pre id="found"></pre><script>
-addEventListener("load", () => {
-  const found = [...document.querySelectorAll("iframe")].map(frame => {
-    const page = frame.contentDocument, root = page.documentElement;
-    const small = [...page.querySelectorAll("body *")].filter(
-      e => e.closest("svg") === null && e.textContent.trim() && e.children.length === 0
-        && parseFloat(frame.contentWindow.getComputedStyle(e).fontSize) < 9.5);
-    return {
-      overflow: root.scrollWidth - root.clientWidth,
-      images: [...page.images].map(i => [i.naturalWidth, i.naturalHeight, i.alt]),
-      figures: [...page.querySelectorAll("svg")].map(
-        s => [s.getBoundingClientRect().width, s.getAttribute("aria-label")]),
-      headings: [...page.querySelectorAll("h1, h2")].map(h => h.textContent),
-      links: [...page.querySelectorAll("nav a")].map(
-        a => page.querySelector(a.getAttribute("href")) !== null),
-      small: small.length,
-      text: page.body.innerText,
-    };
-  });
-  document.getElementById("found").textContent = JSON.stringify(found);
-});
-</script>"""
-
-
-@pytest.fixture(scope="module")
-def chromium() -> str:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next((path for name in names if (path := shutil.which(name))), None)
-    assert path is not None, "no Chromium, expected the package chromium (--with-browser)"
-    return path
-
-
-def opened(chromium: str, page: Path) -> list[dict[str, Any]]:
-    """What a browser finds in the page at each width; its log is free of errors and requests."""
-    frames = "".join(
-        f'<iframe style="width:{width}px;height:900px;border:0" '
-        f'srcdoc="{html.escape(page.read_text())}"></iframe>'
-        for width in WIDTHS
-    )
-    probe = page.with_suffix(".probe.html")
-    probe.write_text(PROBE % frames)
-    log = page.with_suffix(".net.json")
-    done = subprocess.run(
-        [
-            *(chromium, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"),
-            *("--disable-dev-shm-usage", "--enable-logging=stderr", "--window-size=1400,1000"),
-            *("--disable-background-networking", "--disable-component-update", "--no-first-run"),
-            *(f"--user-data-dir={page.parent / 'profile'}", f"--log-net-log={log}"),
-            probe.as_uri(),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert [
-        address for address in requests(log) if not address.startswith(("file:", "data:"))
-    ] == []
-    assert re.findall(r".*CONSOLE.*", done.stderr) == []
-    found = re.search(r'<pre id="found">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found is not None, done.stderr
-    return json.loads(html.unescape(found[1]))
-
-
-def requests(log: Path) -> list[str]:
-    """Addresses that pages asked for; a browser's own requests come from no page."""
-    text = log.read_text().rstrip().rstrip(",")
-    events = json.loads(text if text.endswith("}") else text + "]}")["events"]
-    params = [event.get("params", {}) for event in events]
-    own = "not an origin"
-    return [p["url"] for p in params if "url" in p and p.get("initiator", own) != own]
 
 
 def many_pairs() -> list[tuple[Configuration, Evaluation]]:
@@ -120,12 +42,12 @@ def relaxed_pairs() -> list[tuple[Configuration, Relaxed]]:
     return [(c, Relaxed(c.positions, 0.0, 0.1 * c.positions)) for c in configurations]
 
 
-def test_the_page_in_a_browser(chromium: str, tmp_path: Path) -> None:
+def test_the_page_in_a_browser(tmp_path: Path) -> None:
     summary = evaluate(labelled_pairs())
     page = tmp_path / "page.html"
     write_report(summary, ORIGIN, page)
     sections = ["Predictions and labels", "Distribution of errors", "By element", "By group"]
-    for found in opened(chromium, page):
+    for found in opened(page):
         assert found["overflow"] == 0 and found["small"] == 0
         title = "model & co.ckpt on <test>.extxyz"
         assert found["headings"] == [title, *sections, "Largest errors", "All metrics"]
@@ -141,15 +63,15 @@ def test_the_page_in_a_browser(chromium: str, tmp_path: Path) -> None:
         assert "data/<test>.extxyz" in found["text"]
 
 
-def test_the_browser_reports_what_a_page_requests(chromium: str, tmp_path: Path) -> None:
+def test_the_browser_reports_what_a_page_requests(tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text('<html><body><img src="http://127.0.0.1:9/absent.png"></body></html>')
     with pytest.raises(AssertionError, match="absent"):
-        opened(chromium, page)
+        opened(page)
 
 
 @pytest.mark.parametrize("kind", ["cells", "relaxed", "one energy"])
-def test_other_pages_in_a_browser(chromium: str, tmp_path: Path, kind: str) -> None:
+def test_other_pages_in_a_browser(tmp_path: Path, kind: str) -> None:
     summary: Summary = {
         "cells": lambda: evaluate(many_pairs()),
         "relaxed": lambda: evaluate(relaxed_pairs(), "is2rs"),
@@ -159,7 +81,7 @@ def test_other_pages_in_a_browser(chromium: str, tmp_path: Path, kind: str) -> N
     }[kind]()
     page = tmp_path / "page.html"
     write_report(summary, ORIGIN, page, title="A title")
-    for found in opened(chromium, page):
+    for found in opened(page):
         assert found["overflow"] == 0
         assert found["headings"][0] == "A title"
         assert found["images"] and all(

@@ -71,7 +71,7 @@ def test_a_bare_archive_and_a_yaml_file_make_a_folder(model, yaml, parameters, t
     assert set(verdicts(result).values()) == {"pass"}
     assert result.folder is not None
     assert {path.name for path in result.folder.iterdir()} == {
-        "CMakeLists.txt", "kimspec.edn", "model.param", "model.pt", "descriptor.dat",
+        "CMakeLists.txt", "embed.cmake", "kimspec.edn", "model.param", "model.pt", "descriptor.dat",
     }  # fmt: skip
     assert descriptors.read(result.folder / "descriptor.dat") == parameters
     lines = (result.folder / "model.param").read_text().splitlines()

@@ -118,6 +118,7 @@ def test_archive_with_metadata_needs_no_further_word(ours, tmp_path, convention)
     assert result.folder == folder
     assert {path.name for path in folder.iterdir()} == {
         "CMakeLists.txt",
+        "embed.cmake",
         "kimspec.edn",
         "model.param",
         "model.pt",

@@ -176,7 +176,7 @@ def test_a_network_of_staged_graphs(tmp_path, capsys):
 def validate(path, *words):
     parser = argparse.ArgumentParser()
     command.add_arguments(parser)
-    return command.run(parser.parse_args([str(path), "--no-lammps", *words]))
+    return command.run(parser.parse_args([str(path), "--quick", *words]))
 
 
 def test_validation_of_a_checkpoint_asks_the_eager_model_too(best, capsys, tmp_path):
@@ -184,7 +184,13 @@ def test_validation_of_a_checkpoint_asks_the_eager_model_too(best, capsys, tmp_p
     words = ["--structures", str(tmp_path / "one.extxyz")]
     assert validate(best, *words) == 0
     shown = capsys.readouterr().out
-    for row in ("eager: energy", "eager: forces", "eager: virial", "Python: energy", "KIM: forces"):
+    for row in (
+        "eager: energy",
+        "eager: forces",
+        "eager: virial",
+        "TorchScript: energy",
+        "KIM: forces",
+    ):
         assert row in shown
     assert "FAIL" not in shown
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import ctypes
+import re
 import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 from ase.build import bulk
@@ -13,6 +18,8 @@ from torchml.errors import TorchMLError
 
 NATIVE = "SW_StillingerWeber_1985_Si__MO_405512056662_005"
 NATIVE_DRIVER = "SW__MD_335816936951_004"
+
+CONTENT = bytes(range(256)) * 5 + b"\0\n"
 
 
 @pytest.fixture
@@ -36,6 +43,11 @@ def write(folder, **changes):
         "description": "back\\slash",
     }
     kim.write_portable_model(folder, **{**settings, **changes})
+
+
+def cmake(*arguments):
+    done = subprocess.run(["cmake", *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_names():
@@ -72,6 +84,7 @@ def test_folder_has_what_kim_needs(tmp_path):
     write(folder, parameter_files={"model.param": "text\n", "model.pt": model}, author="A. Author")
     assert {path.name for path in folder.iterdir()} == {
         "CMakeLists.txt",
+        "embed.cmake",
         "kimspec.edn",
         "model.param",
         "model.pt",
@@ -149,6 +162,75 @@ def test_installed_model_gives_its_files_back_and_runs(collections):
     with pytest.raises(TorchMLError, match="could not be installed"):
         kim.install(folder, "environment")
     kim.install(folder, "environment", force=True)
+
+
+def test_the_build_of_a_model_compiles_no_file_as_source(collections):
+    name = kim.model_name("Large")
+    weights = collections / "weights"
+    weights.write_bytes(CONTENT)
+    write(collections / name, parameter_files={"model.param": "text\n", "model.pt": weights})
+    cmake("-S", collections / name, "-B", collections / "build")
+    rules = (collections / f"build/CMakeFiles/{name}.dir/build.make").read_text()
+    for file in ("model.param", "model.pt"):
+        assert f"{file}.embedded.c.o" in rules
+        assert not re.search(rf"{file}\.c(pp)?\b", rules)
+
+
+# The kinds of sources that KIM-API 2.3 and 2.4 make, and a compiler without .incbin.
+@pytest.mark.parametrize(
+    ("generated", "options", "decode", "expected"),
+    [
+        ("model.pt.c", [], bytes, CONTENT),
+        ("model.pt.cpp", [], base64.b64decode, CONTENT),
+        ("model.pt.c", ["-DHAVE_INCBIN=OFF"], bytes, b"generated"),
+    ],
+)
+def test_embedded_bytes_are_those_of_the_file(generated, options, decode, expected, tmp_path):
+    source, build = tmp_path / "item", tmp_path / "build"
+    source.mkdir()
+    build.mkdir()
+    (source / "model.pt").write_bytes(CONTENT)
+    (source / "CMakeLists.txt").write_text(f"""
+        cmake_minimum_required(VERSION 3.10)
+        project(item C)
+        add_library(item MODULE "${{CMAKE_CURRENT_BINARY_DIR}}/{generated}")
+        include("{Path(kim.__file__).with_name("embed.cmake")}")
+        embed_parameter_files(item model.pt)""")
+    (build / generated).write_text(
+        'unsigned char const model_pt[] = "generated"; unsigned const model_pt_len = 9;'
+    )
+    cmake("-S", source, "-B", build, *options)
+    cmake("--build", build)
+    item = ctypes.CDLL(str(build / "libitem.so"))
+    length = ctypes.c_uint.in_dll(item, "model_pt_len").value
+    content = (ctypes.c_char * (length + 1)).in_dll(item, "model_pt").raw
+    assert decode(content[:-1]) == expected
+    assert content[-1] == 0  # KIM-API 2.4 reads up to there
+
+
+def test_items_of_kim_api_2_4_hold_base64(collections):
+    """As its base64-encode and its wrapper write them."""
+    encoded = base64.b64encode(CONTENT).decode()
+    source = collections / "item.c"
+    source.write_text(f"""
+        struct File {{ char const *name; unsigned length; char const *content; }};
+        static char const model[] = "{encoded}", version[] = "Mi40LjI=";
+        static struct File const parameters[] = {{{{"model.pt", sizeof(model) - 1, model}}}};
+        static struct File const about[] =
+            {{{{"item-compiled-with-version.txt", sizeof(version) - 1, version}}}};
+        int kim_shared_library_schema_version = 2;
+        struct {{
+            int type; char const *name; int language; void *routine; char const *driver;
+            struct File const *specification; int count; struct File const *parameters;
+            int about_count; struct File const *about;
+        }} kim_shared_library_schema = {{3, "M", 1, 0, "D", 0, 1, parameters, 1, about}};""")
+    folder = collections / "portable-models" / kim.model_name("Encoded")
+    folder.mkdir()
+    library = folder / "libkim-api-portable-model.so"
+    subprocess.run(["cc", "-shared", "-fPIC", source, "-o", library], check=True)
+    (file,) = kim.extract_parameter_files(folder.name, collections / "files")
+    assert file.name == "model.pt"
+    assert file.read_bytes() == CONTENT
 
 
 def test_unbuildable_model_is_reported(collections):

@@ -264,6 +264,52 @@ def test_single_precision_is_double_precision_rounded(name):
         torch.testing.assert_close(one, two, rtol=0, atol=1e-6 * scale)
 
 
+def with_readouts(case, count):
+    """The same with several readouts, and each of them alone."""
+    alone = []
+    for k in range(count):
+        generator = torch.Generator().manual_seed(k)
+        changes = {
+            name: getattr(case, name) + torch.randn(getattr(case, name).shape, generator=generator)
+            for name in ("linear", "offset", "vacuum")
+        }
+        last = [one + torch.randn(one.shape, generator=generator) for one in case.layers[-2:]]
+        alone.append(dataclasses.replace(case, layers=[*case.layers[:-2], *last], **changes))
+    joined = {
+        name: torch.stack([getattr(one, name) for one in alone])
+        for name in ("linear", "offset", "vacuum")
+    }
+    last = [torch.cat([one.layers[k] for one in alone]) for k in (-2, -1)] if case.layers else []
+    return dataclasses.replace(case, layers=[*case.layers[:-2], *last], **joined), alone
+
+
+@pytest.mark.parametrize(
+    "name", ["no network", "a linear network", "three elements", "first atoms", "no edges"]
+)
+def test_several_readouts_are_each_alone(name):
+    inputs, alone = with_readouts(case(**CASES[name]), 3)
+    vectors = inputs.vectors.requires_grad_()
+    energies = fused(inputs)
+    assert energies.shape == (3, inputs.nodes) and torch.equal(fused(inputs), energies)
+    factors = torch.randn(energies.shape, dtype=torch.float64)
+    (together,) = torch.autograd.grad(energies, vectors, factors, retain_graph=True)
+    total = torch.zeros_like(together)
+    for k, one in enumerate(alone):
+        expected = fused(dataclasses.replace(one, vectors=vectors))
+        torch.testing.assert_close(energies[k], expected, rtol=0, atol=1e-13)
+        (gradient,) = torch.autograd.grad(expected, vectors, factors[k])
+        (found,) = torch.autograd.grad(energies[k], vectors, factors[k], retain_graph=True)
+        torch.testing.assert_close(found, gradient, rtol=1e-13, atol=1e-13)
+        total += gradient
+    torch.testing.assert_close(together, total, rtol=1e-12, atol=1e-12)
+
+
+def test_readouts_that_do_not_fit_are_refused():
+    inputs, _ = with_readouts(case(), 3)
+    with pytest.raises(RuntimeError, match=r"offset does not fit, expected float64 \[3, 1\]"):
+        fused(dataclasses.replace(inputs, offset=inputs.offset[:2]))
+
+
 def test_gradients_are_differences():
     inputs = case(edges=12, count=4, nodes=4, species=2)
     vectors = inputs.vectors.requires_grad_()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 from types import SimpleNamespace
 
 import ase.io
@@ -16,7 +17,9 @@ from torchml import Potential, TorchMLError, kim
 from torchml.inference.evaluation import Evaluation
 from torchml.reference.agreement import agreement, compared, difference, failure
 from torchml.reference.structures import default_structures, read_structures
-from torchml.validation import checks, command
+from torchml.validation import command, kim_checks
+from torchml.validation.installing import installed_model
+from torchml.validation.interfaces import compare
 from torchml.validation.kim_client import KimModel
 from torchml.validation.report import print_report
 
@@ -81,70 +84,73 @@ def test_structures_come_from_a_file(tmp_path):
 # --- It sees what is wrong ------------------------------------------------------------------------
 
 
-@pytest.fixture
-def evaluate(example):
-    potential = Potential(example("sw", "edges").archive)
-    return lambda atoms: potential.evaluate(atoms, virial=True)
+def test_comparison_finds_each_quantity():
+    good = Evaluation(1.0, np.ones((2, 3)), np.ones(6), np.ones(2), np.full((2, 6), 0.5))
+    assert all(f.passed for f in compare("client", "s", good, good, 1e-10))
+    for quantity in ("energy", "forces", "virial", "particle_energies", "particle_virials"):
+        bad = dataclasses.replace(good, **{quantity: getattr(good, quantity) * 1.01})
+        found = compare("client", "s", bad, good, 1e-10)
+        assert sum(not finding.passed for finding in found) == 1
+        assert len(found) == 5
 
 
-def spoiled(evaluate, **changes):
-    """The evaluator with a quantity multiplied, or replaced by a function of it and the atoms."""
+def spoiled(model, change):
+    """The model with results that are changed in each computation."""
+    compute = model.arguments.compute
 
-    def spoil(atoms):
-        found = evaluate(atoms)
-        return dataclasses.replace(
-            found, **{key: change(getattr(found, key), atoms) for key, change in changes.items()}
-        )
+    def changed(species, positions, contributing=None, outputs=("energy", "forces"), **options):
+        found = compute(species, positions, contributing, outputs, **options)
+        change(found, contributing)
+        return found
 
-    return spoil
-
-
-def absolute(energy, atoms):
-    """An energy that depends on where the structure lies."""
-    return energy + 1e-3 * atoms.positions[:, 0].sum()
+    model.compute = model.arguments.compute = changed
+    return model
 
 
-def first_atom(energy, atoms):
-    """An energy that depends on which atom comes first."""
-    return energy + 1e-3 * atoms.positions[0].sum()
+def set_energy(value):
+    return lambda found, contributing: found["energy"].fill(value)
 
 
-def constant(energy, atoms):
-    """An energy that does not grow with the structure."""
-    return energy + 1e-3
+def scale_forces(found, contributing):
+    if "forces" in found:
+        found["forces"] *= 1.5
+
+
+def give_ghosts_energy(found, contributing):
+    found["particle_energies"][contributing == 0] += 1e-3
 
 
 @pytest.mark.parametrize(
-    ("check", "spoil"),
+    ("check", "change"),
     [
-        ("forces = -dE/dx", {"forces": lambda f, a: f * 1.001}),
-        ("virial = dE/dstrain", {"virial": lambda v, a: v + 0.01}),
-        ("rotation", {"energy": absolute}),
-        ("rotation", {"forces": lambda f, a: f * [1, 1, 1.001]}),
-        ("translation", {"energy": absolute}),
-        ("permutation", {"energy": first_atom}),
-        ("replication", {"energy": constant}),
+        (kim_checks.species_supported, set_energy(np.nan)),
+        (kim_checks.ghosts_have_no_energy, give_ghosts_energy),
+        (kim_checks.ghosts_have_no_energy, set_energy(0.0)),
+        (kim_checks.derivative_grade, scale_forces),
+        (kim_checks.unit_sets, scale_forces),
+        (kim_checks.same_in_threads, scale_forces),
     ],
 )
-def test_a_check_holds_and_fails_where_it_must(check, spoil, evaluate):
-    atoms = portable.silicon()
-    function, tolerance = checks.checks_for(atoms, agreement("float64"))[check]
-    assert function(evaluate, atoms) < tolerance
-    assert function(spoiled(evaluate, **spoil), atoms) > tolerance
+def test_a_verification_check_fails_where_it_must(check, change, installed):
+    model = KimModel(installed("sw", "edges").name)
+    allowed = agreement("float64")
+    assert check("a check", model, allowed).verdict == "pass"
+    assert check("a check", spoiled(model, change), allowed).verdict == "fail"
 
 
-def test_a_cluster_is_not_repeated():
-    assert "replication" not in checks.checks_for(portable.cluster(), agreement("float64"))
+@pytest.mark.parametrize(
+    ("error", "letter"), [(1e-16, "A"), (1e-8, "B"), (1e-4, "C"), (0.1, "D"), (1.0, "F")]
+)
+def test_grades_are_those_of_kim(error, letter):
+    assert kim_checks.grade(error) == letter
 
 
-def test_comparison_finds_each_quantity():
-    good = Evaluation(1.0, np.ones((2, 3)), np.ones(6), np.ones(2), np.full((2, 6), 0.5))
-    assert all(f.passed for f in command.compare("client", "s", good, good, 1e-10))
-    for quantity in ("energy", "forces", "virial", "particle_energies", "particle_virials"):
-        bad = dataclasses.replace(good, **{quantity: getattr(good, quantity) * 1.01})
-        found = command.compare("client", "s", bad, good, 1e-10)
-        assert sum(not finding.passed for finding in found) == 1
-        assert len(found) == 5
+def test_memory_that_grows_fails(installed, monkeypatch):
+    monkeypatch.setattr(kim_checks, "MODELS", 20)
+    name = installed("sw", "edges").name
+    assert kim_checks.check_memory(name).verdict == "pass"
+    monkeypatch.setattr(kim_checks, "MOST_GROWTH", -1.0)
+    assert kim_checks.check_memory(name).verdict == "fail"
 
 
 def test_the_report_names_what_failed():
@@ -166,14 +172,25 @@ def test_the_report_names_what_failed():
 # --- The command ----------------------------------------------------------------------------------
 
 
-def test_a_good_model_passes_everywhere(example, capsys):
-    """A .pt: exported, installed for the time being, compared through every door."""
+def test_a_good_model_passes_everywhere(example, capsys, tmp_path):
+    """A .pt: exported, installed for the time being, compared through every interface."""
     model = example("sw", "edges")
-    assert command.run(arguments(model.archive)) == 0
+    assert command.run(arguments(model.archive, "--json", tmp_path / "sw.json")) == 0
     shown = capsys.readouterr().out
-    for row in ("Python: energy", "KIM: forces", "ASE: forces", "LAMMPS 1 rank:", "2 ranks:"):
-        assert row in shown
-    assert "FAIL" not in shown
+    assert "FAIL" not in shown and "warn" not in shown
+    found = json.loads((tmp_path / "sw.json").read_text())
+    assert found["passed"] and found["failures"] == [] and found["depth"] == "standard"
+    kinds = {check["name"] for check in found["checks"]}
+    lammps = ("LAMMPS 1 rank", "LAMMPS 2x1x1", "LAMMPS 1x1x2", "LAMMPS 4x1x1", "LAMMPS 1x2x2")
+    for interface in ("TorchScript", "KIM", "ASE", *lammps):
+        assert {f"{interface}: energy", f"{interface}: forces"} <= kinds
+    symmetries = {"translation", "rotation", "inversion", "permutation", "replication"}
+    assert symmetries | {"elastic constants", "KIM: same in threads"} <= kinds
+    assert all(name.split(":")[0] in shown for name in kinds)
+    assert [curve["kind"] for curve in found["curves"]] == [
+        *("dimer curve", "two close atoms", "trimer curve", "equation of state"),
+    ]
+    assert "C11, C12, C44" in found["figures"]["diamond Si"]
 
 
 def test_wrong_forces_fail(tmp_path, capsys):
@@ -189,12 +206,13 @@ def test_wrong_forces_fail(tmp_path, capsys):
     param = portable.GRAPH_PARAM.replace("Forces\nFalse", "Forces\nTrue")
     portable.write_folder(folder, {"model.pt": tmp_path / "model.pt", "model.param": param}, ["Si"])
     ase.io.write(tmp_path / "one.xyz", portable.silicon())
-    words = [folder, "--structures", tmp_path / "one.xyz", "--no-lammps"]
+    words = [folder, "--structures", tmp_path / "one.xyz", "--no-lammps", "--quick"]
     assert command.run(arguments(*words)) == 1
     shown = capsys.readouterr().out
     assert "forces = -dE/dx on one.xyz:0" in shown
     assert "virial = dE/dstrain on one.xyz:0" in shown
-    assert "LAMMPS was left out on request" in shown
+    assert "smooth dimer curve on Si-Si: energy and slope jump" in shown
+    assert "Quick: without LAMMPS" in shown
 
 
 def test_lammps_that_is_missing_is_a_failure(example, monkeypatch, capsys, tmp_path):
@@ -219,7 +237,7 @@ def test_a_model_that_is_not_there_is_an_error():
 def test_a_folder_is_checked_though_its_name_is_installed(installed):
     """An installed model of the same name may be another one: the folder is what counts."""
     model = installed("sw", "edges")
-    with command.installed_model(model.folder) as name:
+    with installed_model(model.folder) as name:
         assert name != model.name
         atoms = portable.silicon()
         energy = KimModel(name).evaluate(atoms).energy

@@ -47,7 +47,7 @@ from torchml.export import Export, export
 from torchml.models import EdgeModel
 from torchml.models.staged import StagedModel
 from torchml.training import unsaved_network
-from torchml.validation.command import environment
+from torchml.validation.installing import environment
 
 if TYPE_CHECKING:
     from torchml.training import Run

@@ -14,13 +14,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from ase import Atoms
 
 import torchml._core as core
 from torchml.contract.signature import Signature, probe
 from torchml.errors import TorchMLError
 from torchml.export.checks.check import failed
 from torchml.export.checks.cluster import Cluster
+from torchml.inference.evaluation import Evaluation
 from torchml.reference.agreement import Check
+from torchml.reference.physics.repeats import repeats
+from torchml.reference.physics.symmetries import symmetries_of
 
 
 def check_alone(archive: Path, extensions: tuple[str, ...]) -> tuple[Check, Signature | None]:
@@ -73,7 +77,7 @@ def check_numbers(
             that of the model.
 
     Returns:
-        The checks of energy, domain decomposition, forces, lone atom and smoothness.
+        The checks of energy, domain decomposition, forces, lone atom, smoothness and symmetries.
     """
     checks: list[Check] = []
     steps: list[Callable[[Cluster], Check]] = [
@@ -82,6 +86,7 @@ def check_numbers(
         _check_forces,
         _check_lone_atom,
         _check_smooth,
+        _check_symmetries,
     ]
     if cutoffs is None:
         cutoffs = np.full((len(potential.spec.species),) * 2, potential.spec.cutoff)
@@ -185,3 +190,24 @@ def _check_smooth(cluster: Cluster) -> Check:
         "pass" if smooth else "warn",
         f"a pair loses {energy_jump:.1e} eV and {force_jump:.1e} eV/Å there",
     )
+
+
+def _check_symmetries(cluster: Cluster) -> Check:
+    """Symmetries of space and of equal atoms, and equal bits twice: not all networks have them."""
+    atoms = Atoms(positions=cluster.positions)
+    atoms.set_array("codes", cluster.species)
+
+    def evaluate(moved: Atoms) -> Evaluation:
+        image = replace(cluster, positions=moved.positions, species=moved.arrays["codes"])
+        energy, forces = image.evaluate(forces=True)
+        return Evaluation(energy=energy, forces=forces)
+
+    errors = {name: check(evaluate, atoms) for name, check in symmetries_of(atoms).items()}
+    broken = [name for name, error in errors.items() if error > cluster.agreement.symmetry]
+    if not repeats(evaluate, atoms):
+        broken.append("repeated call, bit for bit")
+    worst = max(errors, key=lambda name: errors[name])
+    detail = f"largest relative difference {errors[worst]:.1e}, of {worst}"
+    if broken:
+        detail = f"the model does not have: {', '.join(broken)}; {detail}"
+    return Check("symmetries", "warn" if broken else "pass", detail)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from torchml.importers.networks.equivariant import ElementLinear
 from torchml.importers.networks.radial import RadialWeights
+from torchml.models.radial import has_kernels
 
 
 class MessagePath(torch.nn.Module):
@@ -85,6 +86,8 @@ class Convolution(torch.nn.Module):
         that of the expansion, `slot` [E] and `width` are those of `slots_of`.
         """
         if self.radial.compressed:
+            return self.convolved(sent, harmonics, expansion, edge_index, order, n_out)
+        if not torch.jit.is_scripting() and has_kernels(harmonics):  # type: ignore[attr-defined]
             return self.convolved(sent, harmonics, expansion, edge_index, order, n_out)
         return self.summed(sent, harmonics, expansion, edge_index, slot, width, n_out)
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from torchml.models.radial import Expansion, RadialFunction
+from torchml.models.radial import Expansion, Filters, RadialFunction
 
 
 class PolynomialEnvelope(torch.nn.Module):
@@ -146,6 +146,13 @@ class Perceptron(torch.nn.Module):
                 x = activated(x, self.activation)
         return x
 
+    @torch.jit.unused
+    def before_last(self, x: Tensor) -> Tensor:
+        """What the last matrix multiplies."""
+        for weight in self.weights[:-1]:
+            x = activated(x @ weight, self.activation)
+        return x
+
 
 class RadialWeights(RadialFunction):
     """The network that makes the weights of all paths of the expanded distance."""
@@ -160,3 +167,9 @@ class RadialWeights(RadialFunction):
     def forward(self, expansion: Tensor) -> Tensor:
         weights: Tensor = self.network(expansion[:, :-1])
         return weights * expansion[:, -1:] if self.late else weights
+
+    def filters(self, expansion: Tensor) -> Filters:
+        """The last layer is left to the operator, which needs no array [E, weights]."""
+        inner = self.network.before_last(expansion[:, :-1])
+        values = inner * expansion[:, -1:] if self.late else inner
+        return Filters(values, self.network.weights[-1].t())
