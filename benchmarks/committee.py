@@ -1,11 +1,12 @@
 """Measure what a committee costs beside one of its members, in the engine that LAMMPS runs.
 
-    python benchmarks/committee.py                    # SchNet, PaiNN and TensorNet, of 4 members
+    python benchmarks/committee.py                    # of 4 members
     python benchmarks/committee.py --members 8 --repeat 4
 
 The structure is rattled diamond silicon, whose atoms move a little in each round, as in a
 simulation. One model and the committee are called in turn, with energy and forces; the CPU times of
-one thread are compared, round by round. The last column also requests the deviations.
+one thread are compared, round by round. The last column also requests the deviations. Members of
+the last layer share a network (`torchml uncertainty`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 
@@ -26,8 +27,19 @@ from rich.table import Table
 
 from torchml import Potential
 from torchml.contract import metadata
-from torchml.export.compression import compress
-from torchml.models import Committee, EdgeModel, PaiNN, Scaled, SchNet, TensorNet, describe, script
+from torchml.export.compression import compress, has_radial_functions
+from torchml.models import (
+    ACE,
+    Committee,
+    EdgeModel,
+    PaiNN,
+    Posterior,
+    Scaled,
+    SchNet,
+    TensorNet,
+    describe,
+    script,
+)
 from torchml.neighbors import periodic_particles
 
 CUTOFF = 5.0
@@ -35,6 +47,7 @@ MODELS: dict[str, Callable[[], EdgeModel]] = {
     "SchNet": lambda: SchNet(["Si"], CUTOFF, layers=3, features=64),
     "PaiNN": lambda: PaiNN(["Si"], CUTOFF, layers=3, features=64),
     "TensorNet": lambda: TensorNet(["Si"], CUTOFF, layers=2, features=64),
+    "ACE": lambda: ACE(["Si"], CUTOFF, size="small"),
 }
 LIMIT = 0.9  # of the cost of as many single models
 
@@ -53,11 +66,10 @@ def main() -> int:
     table = Table("model", "one (ms)", f"{options.members} members (ms)", "ratio", "deviations")
     worst = 0.0
     for name in options.models:
-        for compressed in (False, True):
-            one, all_members, watched = measure(name, compressed, options)
+        for label, single, several in variants(name, options.members):
+            one, all_members, watched = measure(single, several, options)
             ratio = median(b / a for a, b in zip(one, all_members, strict=True))
             worst = max(worst, ratio)
-            label = f"{name}, compressed" if compressed else name
             extra = median(b / a for a, b in zip(one, watched, strict=True))
             times = (f"{1e3 * median(times):.1f}" for times in (one, all_members))
             table.add_row(label, *times, f"{ratio:.2f}", f"{extra:.2f}")
@@ -65,18 +77,29 @@ def main() -> int:
     return int(worst > LIMIT * options.members)
 
 
-def measure(
-    name: str, compressed: bool, options: argparse.Namespace
-) -> tuple[list[float], list[float], list[float]]:
-    """CPU times (s) of one member, of the committee, and of the committee with deviations."""
-    members = []
-    for seed in range(options.members):
+def variants(name: str, count: int) -> Iterator[tuple[str, EdgeModel, EdgeModel]]:
+    """Yield a label, one model, and the same with members."""
+    members: list[EdgeModel] = []
+    for seed in range(count):
         torch.manual_seed(seed)
-        member: EdgeModel = Scaled(MODELS[name]()).eval()
-        members.append(compress(member).model if compressed else member)
+        members.append(Scaled(MODELS[name]()).eval())
+    fast = [member.for_simulation() for member in members]
+    yield name, fast[0], Committee(fast).eval()
+    if has_radial_functions(members[0]):
+        splines = [compress(member).model for member in members]
+        yield f"{name}, compressed", splines[0], Committee(splines).eval()
+    posterior = Posterior(MODELS[name](), count)
+    torch.nn.init.normal_(posterior.draws, std=0.01)
+    yield f"{name}, last layer", fast[0], Scaled(posterior).eval().for_simulation()
+
+
+def measure(
+    single: EdgeModel, several: EdgeModel, options: argparse.Namespace
+) -> tuple[list[float], list[float], list[float]]:
+    """CPU times (s) of one model, with members, and with deviations."""
     with tempfile.TemporaryDirectory() as folder:
-        one = opened(members[0], Path(folder) / "one.pt")
-        committee = opened(Committee(members).eval(), Path(folder) / "committee.pt")
+        one = opened(single, Path(folder) / "one.pt")
+        committee = opened(several, Path(folder) / "committee.pt")
     atoms = bulk("Si", cubic=True).repeat(options.repeat)
     generator = np.random.default_rng(0)
     times: tuple[list[float], list[float], list[float]] = ([], [], [])

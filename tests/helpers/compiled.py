@@ -29,15 +29,14 @@ def once(path: Path, make: Callable[[], None]) -> None:
             make()
 
 
-def compiled_schnet(folder: Path, convention: str, source: str) -> tuple[Path, Path]:
-    """A small SchNet of silicon and oxygen: TorchScript, and what was compiled of it.
+def compiled_schnet(folder: Path, convention: str) -> tuple[Path, Path]:
+    """A small SchNet of silicon and oxygen: TorchScript, and what was compiled of the network.
 
     Args:
         folder: for the archives.
         convention: of the archives.
-        source: "model", which compiles the network in Python, or "file", the archive alone.
     """
-    plain = folder / f"schnet_{convention}_{source}.pt"
+    plain = folder / f"schnet_{convention}.pt"
     compiled = plain.with_suffix(".pt2")
 
     def make() -> None:
@@ -45,8 +44,7 @@ def compiled_schnet(folder: Path, convention: str, source: str) -> tuple[Path, P
         layers = 1 if convention == "none" else 2
         model = SchNet(["Si", "O"], 4.0, layers=layers, features=4, gaussians=4)
         metadata.save(script(model, convention), plain, describe(model, convention))
-        network = model if source == "model" else None
-        facts = aoti.compile_archive(plain, compiled, model=network)
+        facts = aoti.compile_archive(plain, compiled, model=model)
         assert metadata.read(compiled) == facts
 
     once(compiled, make)

@@ -24,7 +24,7 @@ FLUX = " ".join(f"c_flux[{component}]" for component in range(1, 7))
 
 START = """
 clear
-kim init ${model} metal
+units metal
 """
 
 MEASURE = f"""
@@ -38,11 +38,16 @@ thermo_modify norm no
 variable happened equal 1
 """
 
+# What `kim interactions` writes; with `kim init` before it, each model would be opened twice.
+MODEL = """
+pair_style kim ${model}
+pair_coeff * * ${elements}
+"""
+
 MATERIAL = f"""
 mass 1 28.0855
 mass 2 15.999
-kim interactions ${{elements}}
-{MEASURE}"""
+{MODEL}{MEASURE}"""
 
 MOTION = """
 displace_atoms all random 0.1 0.1 0.1 7
@@ -300,7 +305,7 @@ variable happened equal "atoms == v_before - 2"
     "bonds": f"""
 atom_style full
 read_data molecules.data
-kim interactions ${{elements}}
+{MODEL}
 bond_style zero
 bond_coeff *
 angle_style zero

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def compiled(collection, tmp_path_factory):
     """The name of the compiled model and that of its TorchScript."""
-    archives = compiled_schnet(folder_of_all_workers(tmp_path_factory), "edges", "model")
+    archives = compiled_schnet(folder_of_all_workers(tmp_path_factory), "edges")
     names = []
     for archive, kind in zip(archives, ("scripted", "compiled"), strict=True):
         facts = metadata.read(archive)

@@ -6,15 +6,22 @@ import os
 
 import numpy as np
 import pytest
+import torch
 from ase import Atoms
+from ase.build import bulk
 from ase.io import write
 
 from helpers.committees import SPECIES, committee, deviations, posterior, quartz
 from helpers.portable import write_model
 from torchml import Potential, kim
 from torchml.cli import main
+from torchml.data import Configuration
+from torchml.data.dataset import GraphDataset
+from torchml.data.graph import GraphBuilder
 from torchml.errors import TorchMLError
 from torchml.inference.deviation_files import read_deviations
+from torchml.models import Committee, Scaled, SchNet, StillingerWeber
+from torchml.training.loop.prediction import predict
 from torchml.validation.lammps import run_lammps
 
 SCRIPT = """\
@@ -47,11 +54,11 @@ def name(model, collection, tmp_path_factory):
 def watch(monkeypatch, tmp_path):
     """watch(**settings): run with TORCHML_DEVIATIONS and other settings in the environment."""
 
-    def run(name, ranks=1, **settings):
+    def run(name, ranks=1, atoms=None, **settings):
         monkeypatch.setenv("TORCHML_DEVIATIONS", f"{ranks}.dev")
         for key, value in settings.items():
             monkeypatch.setenv(f"TORCHML_DEVIATIONS_{key.upper()}", str(value))
-        atoms = quartz(2)
+        atoms = quartz(2) if atoms is None else atoms
         write(tmp_path / "start.data", atoms, format="lammps-data", specorder=SPECIES, masses=True)
         run_lammps(SCRIPT.format(name=name, ranks=ranks), tmp_path, ranks)
         files = sorted(tmp_path.glob(f"{ranks}.dev*"))
@@ -95,6 +102,48 @@ def test_records_are_the_members_deviations_on_any_number_of_ranks(watch, name, 
                 assert atom.symbol == atoms.symbols[i]
                 shift = np.linalg.solve(atoms.cell.T, atom.position - atoms.positions[i])
                 assert np.abs(shift - np.round(shift)).max() < 1e-7
+
+
+def trained(seed, batch):
+    """A network that learned the forces of the batch."""
+    torch.manual_seed(seed)
+    network = SchNet(SPECIES, StillingerWeber().cutoff, layers=1, features=8, gaussians=8)
+    model = Scaled(network)
+    optimizer = torch.optim.Adam(network.parameters(), 0.02)
+    for _ in range(40):
+        optimizer.zero_grad()
+        error = predict(model, batch, create_graph=True).forces - batch.forces
+        error.square().mean().backward()
+        optimizer.step()
+    return model.eval()
+
+
+def test_atoms_beyond_the_training_data_are_named(watch, collection, tmp_path):
+    """Members that learned silicon near its lattice; one atom is then pulled off its site."""
+    near = [bulk("Si", cubic=True) for _ in range(6)]
+    for seed, atoms in enumerate(near):
+        atoms.rattle(0.08, seed=seed)
+    potential = StillingerWeber()
+    builder = GraphBuilder(SPECIES, potential.cutoff, 1)
+    batch = GraphDataset([Configuration.from_atoms(atoms) for atoms in near], builder)[[*range(6)]]
+    batch.forces = predict(potential, batch).forces
+    model = Committee([trained(seed, batch) for seed in range(3)]).eval()
+    example = write_model(model, "committee_that_learned", "edges", tmp_path)
+    kim.install(example.folder, "environment")
+
+    atoms = bulk("Si", cubic=True).repeat(2)
+    atoms.rattle(0.08, seed=9)
+    members = Potential(example.name).evaluate(atoms, members=True).members
+    limit = 1.5 * members.force_deviations.max()
+    pulled = 21
+    atoms.positions[pulled] += 0.6
+    record = watch(example.name, atoms=atoms, every=100, above=limit)[0]
+    named = [
+        int(np.linalg.norm(atoms.positions - atom.position, axis=1).argmin())
+        for atom in record.above
+    ]
+    near_it = np.flatnonzero(atoms.get_distances(pulled, range(64), mic=True) < potential.cutoff)
+    assert named[0] == pulled and len(near_it) < 16 and set(named) <= set(near_it)
 
 
 def test_members_that_share_a_network_are_recorded_alike(watch, collection, tmp_path):

@@ -123,7 +123,7 @@ class SimulationACE(EdgeModel):
         )
         if self.repulsion:
             energies = energies + self.cores(species, edge_vectors, edge_index, n)
-        return [one for one in energies.unbind(0)]
+        return list(energies.unbind(0))
 
     def cluster(
         self,

@@ -186,6 +186,28 @@ class EdgeModel(torch.nn.Module):
         """
         raise NotImplementedError
 
+    def drawn_energies(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+        draws: Tensor,
+    ) -> Tensor:
+        """Return the energies of the contributing particles with other last weights (eV).
+
+        Args:
+            species: as in `forward`, like the arguments up to draws.
+            draws: what is added to `last_weights`, float[P, members].
+
+        Returns:
+            float[node_counts[0], members]
+        """
+        energies = self.forward(species, edge_vectors, edge_index, node_counts, edge_counts)
+        inputs = self.last_inputs(species, edge_vectors, edge_index, node_counts, edge_counts)
+        return energies[: node_counts[0]].unsqueeze(1) + torch.matmul(inputs, draws)
+
     @torch.jit.unused
     def last_weights(self) -> list[torch.nn.Parameter]:
         """Return the weights of the last, linear layer; empty where it is not linear."""
@@ -292,7 +314,25 @@ class FeatureModel(EdgeModel):
         edge_counts: list[int],
     ) -> Tensor:
         features = self.node_features(species, edge_vectors, edge_index, node_counts, edge_counts)
-        hidden = self.hidden(features[: node_counts[0]])
+        return self.with_one(features[: node_counts[0]])
+
+    def drawn_energies(
+        self,
+        species: Tensor,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        node_counts: list[int],
+        edge_counts: list[int],
+        draws: Tensor,
+    ) -> Tensor:
+        features = self.node_features(species, edge_vectors, edge_index, node_counts, edge_counts)
+        features = features[: node_counts[0]]
+        energies: Tensor = self.readout(features)
+        return energies + torch.matmul(self.with_one(features), draws)
+
+    def with_one(self, features: Tensor) -> Tensor:
+        """Return `hidden`, and a column of ones for the bias of the last layer."""
+        hidden = self.hidden(features)
         return torch.cat([hidden, torch.ones_like(hidden[:, :1])], 1)
 
     def hidden(self, features: Tensor) -> Tensor:

@@ -69,12 +69,10 @@ class Posterior(EdgeModel):
         node_counts: list[int],
         edge_counts: list[int],
     ) -> list[Tensor]:
-        energies = self.network(species, edge_vectors, edge_index, node_counts, edge_counts)
-        inputs = self.network.last_inputs(
-            species, edge_vectors, edge_index, node_counts, edge_counts
+        energies: Tensor = self.network.drawn_energies(
+            species, edge_vectors, edge_index, node_counts, edge_counts, self.draws
         )
-        shifts = torch.matmul(inputs, self.draws)
-        return [energies[: node_counts[0]] + one for one in shifts.unbind(1)]
+        return list(energies.unbind(1))
 
     def node_features(
         self,

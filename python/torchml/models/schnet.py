@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear, softplus
 
-from torchml.models.base import FeatureModel, float_type, per_node
+from torchml.models.base import FeatureModel, float_type
 from torchml.models.names import keep_names
 from torchml.models.perceptron import shifted_softplus
 from torchml.models.radial import EnvelopedGaussians, RadialFunction, lengths, with_bias
@@ -112,16 +112,10 @@ class SchNet(FeatureModel):
         self.basis = EnvelopedGaussians(gaussians, cutoff)
         self.to(float_type(dtype))
 
-    def forward(
-        self,
-        species: Tensor,
-        edge_vectors: Tensor,
-        edge_index: Tensor,
-        node_counts: list[int],
-        edge_counts: list[int],
-    ) -> Tensor:
-        x = self.node_features(species, edge_vectors, edge_index, node_counts, edge_counts)
-        return per_node(self.readout_out(self.hidden(x)), species)
+    def readout(self, features: Tensor) -> Tensor:  # type: ignore[override]
+        """[n, width] -> [n, 1]"""
+        energies: Tensor = self.readout_out(self.hidden(features))
+        return energies
 
     def hidden(self, features: Tensor) -> Tensor:
         return shifted_softplus(self.readout_in(features))

@@ -17,7 +17,6 @@ from torchml.models.base import EdgeModel
 from torchml.models.committee import Committee
 from torchml.models.descriptor_potential import descriptor_potential, energies_of
 from torchml.models.dtype import network_dtype
-from torchml.models.posterior import Posterior
 from torchml.models.sharing import compute_once
 
 _NONE = """
@@ -97,7 +96,7 @@ def script(model: EdgeModel, convention: str) -> torch.jit.ScriptModule:
 
     with quiet_torchscript():
         module = Wrapper()
-        if any(isinstance(one, Committee | Posterior) for one in model.modules()):
+        if any(isinstance(one, Committee) for one in model.modules()):
             has_members = convention == "edges" and model.members
             compute_once(module, ("forward", "member_energies") if has_members else ("forward",))
     return module

@@ -8,8 +8,9 @@ rows f of the data give the precision of the weights::
 
 as in Bayesian linear regression (C. M. Bishop, Pattern Recognition and Machine Learning, sec. 3.3),
 for the last layer of a network (F. Bigi et al., Mach. Learn.: Sci. Technol. 5, 045055 (2024)). The
-numbers r and s are such that the variances of energies and of forces are the mean squares of their
-errors on the validation data.
+numbers r and s are such that both energies and forces of the validation data have the errors that
+their variances say: the mean squares of forces agree, and the median ratio of energies, which are
+few, is that of normal errors, so that one that is far off decides nothing.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from torch import Tensor
 
 from torchml.data.batch import GraphBatch
 from torchml.data.dataset import GraphDataset
+from torchml.data.progress import track
 from torchml.errors import TorchMLError
 from torchml.models.posterior import Posterior
 from torchml.models.scaled import Scaled
@@ -34,6 +36,7 @@ _STEP = 1e-4  # Å, of differences along the directions
 # The prior, in parts of the mean precision: it bounds weights on which no datum depends.
 _PRIOR = 1e-6
 _LARGEST_RATIO = 1e4  # of the weights of energies and forces, by the sizes of their errors
+_MEDIAN = 0.454936  # of the square of a normal number of variance one
 
 
 @dataclass(frozen=True)
@@ -44,19 +47,28 @@ class Equations:
         inputs: [n, P], eV or eV/Å.
         errors: what the model lacks to the labels, [n].
         components: how many numbers the squares of all errors together stand for.
+        few: the median decides on the scale of the variances, not the mean.
     """
 
     inputs: Tensor
     errors: Tensor
     components: int
+    few: bool = False
 
     def gram(self) -> Tensor:
         """Return the precision for errors of one, in units of the mean square error: [P, P]."""
         return self.inputs.T @ self.inputs / self.errors.square().mean().clamp(min=1e-30)
 
     def scale(self, covariance: Tensor) -> float:
-        """Return by what the variances must be multiplied to be the mean square of the errors."""
-        return (self.error / self.deviation(covariance)) ** 2
+        """Return by what the variances must be multiplied to be those of the errors."""
+        squares, variances = self.errors.square(), self.variances(covariance)
+        if self.few:
+            return float((squares / variances.clamp(min=1e-30)).quantile(0.5)) / _MEDIAN
+        return float(squares.mean() / variances.mean())
+
+    def variances(self, covariance: Tensor) -> Tensor:
+        """Return those of what the errors are of, [n]."""
+        return torch.einsum("np,pq,nq->n", self.inputs, covariance, self.inputs)
 
     @property
     def error(self) -> float:
@@ -65,8 +77,7 @@ class Equations:
 
     def deviation(self, covariance: Tensor) -> float:
         """Return the root mean square deviation of a component."""
-        variances = torch.einsum("np,pq,nq->n", self.inputs, covariance, self.inputs)
-        return math.sqrt(float(variances.sum()) / self.components)
+        return math.sqrt(float(self.variances(covariance).sum()) / self.components)
 
 
 @dataclass(frozen=True)
@@ -103,7 +114,7 @@ def equations(model: Scaled, data: GraphDataset) -> Data:
     energies: list[Tensor] = []
     forces: list[Tensor] = []
     components = 0
-    for k in range(len(data)):
+    for k in track(range(len(data)), "posterior", len(data)):
         batch = data[[k]]
         if bool(batch.energy.isfinite()):
             row = _summed(model, batch, batch.edge_vectors)
@@ -113,7 +124,7 @@ def equations(model: Scaled, data: GraphDataset) -> Data:
             components += 3 * _DIRECTIONS * int(batch.free.sum())
             weight = batch.forces_weight.sqrt()
             forces += [weight * _along(model, batch, generator) for _ in range(_DIRECTIONS)]
-    return Data(_stacked(energies, len(energies)), _stacked(forces, components))
+    return Data(_stacked(energies, len(energies), few=True), _stacked(forces, components))
 
 
 def fit(train: Data, val: Data) -> Fit:
@@ -199,8 +210,8 @@ def _along(model: Scaled, batch: GraphBatch, generator: torch.Generator) -> Tens
     return row
 
 
-def _stacked(rows: list[Tensor], components: int) -> Equations | None:
+def _stacked(rows: list[Tensor], components: int, few: bool = False) -> Equations | None:
     if not rows:
         return None
     all_rows = torch.stack(rows)
-    return Equations(all_rows[:, :-1], all_rows[:, -1], components)
+    return Equations(all_rows[:, :-1], all_rows[:, -1], components, few)

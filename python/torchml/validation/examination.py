@@ -232,7 +232,7 @@ class _Steps:
                 self.found.figures |= figures
             else:
                 self.found.notes.append(
-                    f"{crystal.name}: the energy has no minimum between 0.75 and 1.45 bonds, so "
+                    f"{crystal.name}: the energy has no minimum between 0.85 and 1.45 bonds, so "
                     "elastic constants were not computed."
                 )
         return checks

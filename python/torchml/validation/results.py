@@ -90,6 +90,7 @@ def _as_mapping(curve: Curve) -> dict[str, Any]:
         "places": places,
         "energies": [curve.points[place][0] for place in places],
         "slopes": [curve.points[place][1] for place in places],
+        "fault": curve.fault,
         "jumps": [asdict(jump) for jump in curve.jumps],
     }
 

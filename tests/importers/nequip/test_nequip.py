@@ -14,6 +14,7 @@ from ase.build import bulk
 from ase.calculators.kim import KIM
 
 from helpers import peers, portable
+from helpers.further_training import require_training
 from helpers.portable import relative
 from torchml import Potential, kim
 from torchml.contract import metadata, param_file
@@ -82,6 +83,11 @@ def test_nequips_own_results(name, model, content):
     assert found.parity.tolerance == limit
     assert found.parity.relative < limit
     assert found.way == ("graph" if name in ("norms", "spline-single") else "network")
+
+
+@pytest.mark.parametrize("name", ["directed", "allegro"])
+def test_a_training_goes_on(name, model, scratch, monkeypatch):
+    require_training(model(name), "nequip", monkeypatch)
 
 
 def test_what_is_told_of_a_model(content):

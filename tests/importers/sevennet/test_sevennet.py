@@ -13,6 +13,7 @@ from ase import Atoms
 from ase.calculators.kim import KIM
 
 from helpers import peers, portable
+from helpers.further_training import require_training
 from helpers.portable import relative
 from torchml import Potential, kim
 from torchml.contract import metadata, param_file
@@ -56,6 +57,10 @@ def test_sevenns_own_results(name, model):
     assert found.parity.relative < 1e-10
     assert set(found.parity.structures) == {"crystal", "slab", "molecule", "all species"}
     assert found.rounding is not None and 1e-9 < found.rounding.relative < 1e-5
+
+
+def test_a_training_goes_on(model, scratch, monkeypatch):
+    require_training(model("parity"), "sevennet", monkeypatch)
 
 
 def test_what_is_told_of_a_model(content, model):

@@ -45,21 +45,15 @@ def forward(self, species: Tensor, edge_vectors: Tensor, edge_index: Tensor, con
 
 
 @pytest.fixture(scope="session")
-def archives(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], tuple[Path, Path]]:
-    """archives(convention, source): TorchScript and what was compiled of it.
-
-    The source is the model in Python or the archive alone.
-    """
+def archives(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Path]]:
+    """archives(convention): TorchScript and what was compiled of the network in Python."""
     folder = folder_of_all_workers(tmp_path_factory)
-    return cache(lambda convention, source: compiled_schnet(folder, convention, source))
+    return cache(lambda convention: compiled_schnet(folder, convention))
 
 
-@pytest.mark.parametrize(
-    ("convention", "source"),
-    [("edges", "model"), ("edges", "file"), ("graph", "model"), ("none", "model")],
-)
-def test_same_numbers_as_torchscript_from_one_atom_on(convention, source, archives):
-    plain, compiled = archives(convention, source)
+@pytest.mark.parametrize("convention", ["edges", "graph", "none"])
+def test_same_numbers_as_torchscript_from_one_atom_on(convention, archives):
+    plain, compiled = archives(convention)
     check = check_parity(*(_core.Potential(str(one)) for one in (compiled, plain)))
     assert check.verdict == "pass", check.detail
     for atoms in (Atoms("Si"), Atoms("SiO", positions=[[0, 0, 0], [0, 0, 1.9]]), structure()):
@@ -71,7 +65,7 @@ def test_same_numbers_as_torchscript_from_one_atom_on(convention, source, archiv
 
 @pytest.mark.parametrize("convention", ["edges", "graph", "none"])
 def test_many_structures_share_a_call(convention, archives):
-    plain, compiled = archives(convention, "model")
+    plain, compiled = archives(convention)
     potential, reference = Potential(compiled), Potential(plain)
     assert is_separable(potential)
     slab = structure()
@@ -92,7 +86,7 @@ def structure() -> Atoms:
 
 
 def test_energies_alone_and_per_atom(archives):
-    plain, compiled = archives("edges", "model")
+    plain, compiled = archives("edges")
     alone = Potential(compiled).evaluate(structure(), forces=False)
     assert alone.forces is None
     found = Potential(compiled).evaluate(structure(), particle_energies=True)
@@ -105,7 +99,7 @@ def test_energies_alone_and_per_atom(archives):
 
 
 def test_threads_share_a_model(archives):
-    plain, compiled = archives("edges", "model")
+    plain, compiled = archives("edges")
     potential, reference = Potential(compiled), Potential(plain)
     structures = [portable.silicon(n, seed=seed) for n in (1, 2) for seed in range(4)]
     expected = [reference.evaluate(atoms).forces for atoms in structures]
@@ -125,7 +119,7 @@ def test_threads_share_a_model(archives):
 
 
 def test_two_threads_give_the_forces_of_one(archives):
-    _, compiled = archives("edges", "model")
+    _, compiled = archives("edges")
     potential = Potential(compiled)
     one = potential.evaluate(portable.silicon(3)).forces
     torch.set_num_threads(2)
@@ -136,22 +130,22 @@ def test_two_threads_give_the_forces_of_one(archives):
     assert np.abs(one - two).max() < 1e-12
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_compressed_models_are_compiled_for_one_thread_and_for_two(dtype, tmp_path):
+def test_compressed_models_are_compiled_for_one_thread_and_for_two(tmp_path):
+    """In float64; test_compression.py has one in float32."""
     torch.manual_seed(2)
-    network = SchNet(["Si", "O"], 4.0, layers=2, features=4, gaussians=4, dtype=dtype)
+    network = SchNet(["Si", "O"], 4.0, layers=2, features=4, gaussians=4)
     model = compress(network, 1e-6).model
     plain, compiled = tmp_path / "model.pt", tmp_path / "model.pt2"
     metadata.save(script(model, "edges"), plain, describe(model, "edges"))
     aoti.compile_archive(plain, compiled, model=model)
     potential, reference = Potential(compiled), Potential(plain)
     expected = reference.evaluate(structure(), virial=True)
-    scale = np.abs(expected.forces).max() * (1e-4 if dtype == "float32" else 1e-11)
+    scale = np.abs(expected.forces).max() * 1e-11
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
             found = potential.evaluate(structure(), virial=True)
-            assert found.energy == pytest.approx(expected.energy, rel=1e-6)
+            assert found.energy == pytest.approx(expected.energy, rel=1e-11)
             assert np.abs(found.forces - expected.forces).max() < scale
     finally:
         torch.set_num_threads(1)
@@ -162,7 +156,7 @@ def test_compressed_models_are_compiled_for_one_thread_and_for_two(dtype, tmp_pa
     [([[1, 0], [0, 2]], "numbers from 0 to 2, expected 0 to 1"), ([[1, -1], [0, 1]], "from -1 to")],
 )
 def test_edges_of_nodes_that_are_not_there_are_refused(index, message, archives):
-    _, compiled = archives("edges", "model")
+    _, compiled = archives("edges")
     vectors, nodes = torch.ones(2, 3, dtype=torch.float64), torch.zeros(2, dtype=torch.int64)
     with pytest.raises(TorchMLError, match=message):
         aoti.load(compiled)(nodes, vectors, torch.tensor(index), nodes, [2, 2, 2], [2, 2])
@@ -181,7 +175,7 @@ def test_edges_of_nodes_that_are_not_there_are_refused(index, message, archives)
     ],
 )
 def test_inputs_that_do_not_fit_are_refused_in_python_too(place, value, message, archives):
-    _, compiled = archives("edges", "model")
+    _, compiled = archives("edges")
     nodes = torch.zeros(2, dtype=torch.int64)
     index = torch.tensor([[1, 0], [0, 1]])
     arguments = [nodes, torch.ones(2, 3).double(), index, nodes, [2, 2, 2], [2, 2]]
@@ -191,7 +185,7 @@ def test_inputs_that_do_not_fit_are_refused_in_python_too(place, value, message,
 
 
 def test_inputs_may_be_strided(archives):
-    _, compiled = archives("edges", "model")
+    _, compiled = archives("edges")
     model = aoti.load(compiled)
     nodes, counts = torch.tensor([0, 1]), ([2, 2, 2], [2, 2])
     vectors = torch.tensor([[0.0, 0.0, 2.0], [0.0, 0.0, -2.0]], dtype=torch.float64)
@@ -203,7 +197,7 @@ def test_inputs_may_be_strided(archives):
 
 
 def test_python_calls_it_as_forward(archives):
-    plain, compiled = archives("edges", "model")
+    plain, compiled = archives("edges")
     with metadata.quiet_torchscript():
         module = torch.jit.load(plain)
     vectors = torch.tensor([[0.0, 0.0, 2.0], [0.0, 0.0, -2.0]], dtype=torch.float64)
@@ -274,7 +268,7 @@ def test_export_of_an_archive_without_counts(tmp_path):
 def test_what_cannot_run_here_is_refused_before_it_is_loaded(
     key, value, message, archives, tmp_path
 ):
-    _, compiled = archives("edges", "model")
+    _, compiled = archives("edges")
     changed = tmp_path / "model.pt2"
     rewrite(compiled, changed, {f"extra/torchml/{key}": value})
     # Without code there is nothing that could be loaded.
@@ -296,7 +290,7 @@ def rewrite(source: Path, target: Path, changes: dict[str, str | None]) -> None:
 
 
 def test_wrong_inputs_are_refused_although_the_library_would_run(archives, tmp_path):
-    _, compiled = archives("edges", "model")
+    _, compiled = archives("edges")
     facts = metadata.read(compiled)
     assert facts is not None
     lie = facts.inputs.replace("edge_vectors:float64[E,3]", "edge_vectors:float64[E,4]")
@@ -309,7 +303,7 @@ def test_wrong_inputs_are_refused_although_the_library_would_run(archives, tmp_p
 
 
 def test_damaged_archives_are_refused(archives, tmp_path):
-    plain, compiled = archives("edges", "model")
+    plain, compiled = archives("edges")
     (tmp_path / "cut.pt2").write_bytes(compiled.read_bytes()[:100_000])
     with pytest.raises(TorchMLError, match=r"cannot read cut\.pt2 .* an AOTInductor archive"):
         Potential(tmp_path / "cut.pt2")
@@ -323,7 +317,7 @@ def test_damaged_archives_are_refused(archives, tmp_path):
 
 def test_a_temporary_folder_is_needed(archives):
     """In a process of its own: a process that has loaded the archive once keeps its libraries."""
-    _, compiled = archives("edges", "model")
+    _, compiled = archives("edges")
     program = "import sys, torchml; torchml.Potential(sys.argv[1])"
     done = subprocess.run(
         [sys.executable, "-c", program, str(compiled)],
@@ -392,14 +386,14 @@ def test_the_reason_of_the_network_is_named(tmp_path, monkeypatch):
 
 
 def test_a_compiler_is_needed(archives, tmp_path, monkeypatch):
-    plain, _ = archives("edges", "model")
+    plain, _ = archives("edges")
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(TorchMLError, match=r"no C\+\+ compiler was found, expected g\+\+"):
         aoti.compile_archive(plain, tmp_path / "model.pt2")
 
 
 def test_options_of_compiled_archives_need_the_format(tmp_path, archives):
-    plain, compiled = archives("edges", "model")
+    plain, compiled = archives("edges")
     with pytest.raises(TorchMLError, match="run on any; expected the format 'aoti'"):
         export(Export(plain, output=tmp_path, instruction_set="native"))
     with pytest.raises(TorchMLError, match="is compiled already"):
@@ -409,7 +403,7 @@ def test_options_of_compiled_archives_need_the_format(tmp_path, archives):
 
 
 def test_the_engine_agrees_with_the_compiled_model_in_python(archives):
-    _, compiled = archives("edges", "model")
+    _, compiled = archives("edges")
     potential = Potential(compiled)
     found = potential.evaluate(portable.silicon(), virial=True)
     expected = ReferenceModel(compiled, potential.spec).evaluate(portable.silicon())
@@ -441,7 +435,7 @@ print(resident() - before, mapped() - libraries)
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="reads Linux's /proc")
 def test_memory_comes_back(archives):
     """Loading a library anew for each model cost 700 KiB each: nothing unloads it."""
-    command = [sys.executable, "-c", MEMORY, str(archives("edges", "model")[1])]
+    command = [sys.executable, "-c", MEMORY, str(archives("edges")[1])]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     kibibytes, libraries = map(int, done.stdout.split())
     assert libraries == 0

@@ -44,9 +44,13 @@ def test_energies_are_linear_in_the_last_weights(name):
         with torch.no_grad():
             inputs = network.last_inputs(*graph)
             shift = torch.randn(inputs.size(1), dtype=torch.float64)
-            change = shifted(network, shift)(*graph) - network(*graph)
+            moved = shifted(network, shift)(*graph)[: len(atoms)]
+            drawn = network.drawn_energies(*graph, torch.stack([shift, -shift], 1))
+            change = moved - network(*graph)[: len(atoms)]
         assert len(inputs) == len(atoms) and change.abs().max() > 1e-3
-        torch.testing.assert_close(change[: len(atoms)], inputs @ shift, rtol=0, atol=1e-11)
+        torch.testing.assert_close(change, inputs @ shift, rtol=0, atol=1e-11)
+        both = torch.stack([moved, moved - 2 * change], 1)
+        torch.testing.assert_close(drawn, both, rtol=0, atol=1e-11)
 
 
 @pytest.fixture(scope="module")

@@ -178,6 +178,11 @@ def test_a_good_potential_passes(group):
             "finite near zero distance",
             spoiled(lambda e, a: {"energy": e.energy if a.positions.max() > 0.4 else np.inf}),
         ),
+        (
+            of_clusters,
+            "smooth trimer curve",
+            spoiled(lambda e, a: {"forces": e.forces * 1.1}),
+        ),
         (of_volumes, "smooth equation of state", Morse(shift=1e-3)),
         (of_crystal, "bulk modulus against ASE", spoiled(lambda e, a: {"virial": e.virial * 1.1})),
         (of_crystal, "elastic constants", spoiled(lambda e, a: {"virial": e.virial * 1.1})),
@@ -204,7 +209,7 @@ def test_jumps_are_found_where_they_are():
 
 
 def test_elastic_constants_of_pairs_and_of_silicon(example):
-    """Cauchy: C12 = C44 for central forces; Stillinger-Weber: R. Balamane et al., PRB 46 (1992)."""
+    """Cauchy: C12 = C44 for central forces; Stillinger-Weber: H. Balamane et al., PRB 46, 2250."""
     found = solids.elastic_constants(Morse(), crystal(), 1e-3)
     _, c12, c44 = found.from_stress
     assert c12 == pytest.approx(c44, rel=1e-4)

@@ -12,14 +12,18 @@ import pytest
 import torch
 import yaml
 from ase import Atoms
+from ase.calculators.lj import LennardJones
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
 
 from helpers.argon import labelled_structures
 from torchml.data import Configuration, read
+from torchml.data.dataset import GraphDataset
+from torchml.data.graph import GraphBuilder
 from torchml.errors import TorchMLError
 from torchml.export.prepare import prepare
 from torchml.importers.checkpoint import load_fine_tuned, load_model
+from torchml.importers.committees import committee_of
 from torchml.importers.fine_tuned import FineTuned, isolated
 from torchml.importers.opening import load
 from torchml.models import ACE, SchNet
@@ -27,6 +31,7 @@ from torchml.models.ace_simulation import SimulationACE
 from torchml.models.base import EdgeModel
 from torchml.training import Run, api, fit
 from torchml.training.cli import main
+from torchml.training.loop.prediction import predict
 from torchml.training.settings import from_mapping
 
 OLD = "old/checkpoints/best.ckpt"
@@ -251,6 +256,10 @@ def test_the_new_run_stands_alone(folder, new):
     assert alone(next_one.best) == pytest.approx(alone(run.best), abs=1e-9)
     first, second = (load_model(one.best).network.embedding.weight for one in (run, next_one))
     assert torch.equal(first, second)
+    # Both can be the members of a committee.
+    committee, _ = committee_of([load(one.best) for one in (run, next_one)])
+    mean = sum(energies(load_model(one.best), run) for one in (run, next_one)) / 2.0
+    torch.testing.assert_close(energies(prepare(committee).network, run), mean, rtol=0, atol=1e-9)
 
 
 def test_a_killed_training_resumes_to_the_same_weights(folder, new_file):
@@ -285,6 +294,41 @@ def test_old_data_train_with_their_weight_and_the_new_reference_energies(folder,
     # Offsets are of the new labels alone.
     alone = fit(QUIET, model={"init_args": {"init_from": OLD}}, data={"train": new_file}, **OTHER)
     assert shifts == alone.task.replay_shifts
+
+
+def force_error(path: Path, structures: list[Atoms]) -> float:
+    """Mean absolute error of the forces (eV/Å)."""
+    model = load_model(path)
+    builder = GraphBuilder(model.species, model.cutoff, model.layers)
+    data = GraphDataset([Configuration.from_atoms(one) for one in structures], builder)
+    batch = data[[*range(len(structures))]]
+    return float((predict(model, batch).forces - batch.forces).abs().mean())
+
+
+def closer(structures: list[Atoms]) -> list[Atoms]:
+    """The same structures with shorter distances, and their own forces."""
+    found = []
+    for one in structures:
+        atoms = Atoms(one.numbers, 0.93 * one.positions)
+        atoms.calc = LennardJones(rc=3.0, smooth=True)
+        atoms.get_forces()
+        found.append(atoms)
+    return found
+
+
+def test_replay_keeps_the_old_error_while_the_new_one_falls(folder, data):
+    options = {"trainer__max_epochs": 25, "trainer__check_val_every_n_epoch": 25, "ema": None}
+    options |= {"data__batch_size": 8}
+    model: dict[str, Any] = {"init_from": {"file": OLD, "rate": 1.0}}
+    model["optimizer"] = {"class_path": "torch.optim.AdamW", "init_args": {"lr": 0.01}}
+    first = fit(QUIET, model={"init_args": model}, data__train=str(data), **options).best
+    write("closer.extxyz", closer(labelled_structures(12, 5)))
+    model["init_from"] = {"file": str(first), "rate": 0.3, "references": "keep"}
+    both = {"data__train": "closer.extxyz", "data__replay": {"files": str(data)}}
+    second = fit(QUIET, model={"init_args": model}, **both, **options, **OTHER).best
+    old, new = labelled_structures(12, 98), closer(labelled_structures(12, 99))
+    assert force_error(second, old) < 1.1 * force_error(first, old)
+    assert force_error(second, new) < 0.8 * force_error(first, new)
 
 
 @pytest.mark.parametrize("missing", ["error", "mask"])

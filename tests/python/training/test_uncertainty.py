@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from ase.build import bulk
 from ase.io import write
@@ -101,10 +103,14 @@ ENERGIES, FORCES = [5.0, 4.0, 1.0, 0.5, 0.1], [0.1, 0.2, 1.0, 2.0, 3.0]
 def test_the_posterior_is_that_of_dense_least_squares():
     """Its deviations are the errors of the validation data, of energies and of forces."""
     train = Data(random_equations(0, 40, ENERGIES, 0.01), random_equations(1, 60, FORCES))
-    val = Data(random_equations(2, 30, ENERGIES, 0.02), random_equations(3, 30, FORCES, 0.1))
+    val = Data(
+        replace(random_equations(2, 31, ENERGIES, 0.02), few=True),
+        random_equations(3, 30, FORCES, 0.1),
+    )
     found = fit(train, val).covariance
-    for one in (val.energies, val.forces):
-        assert one.deviation(found) == pytest.approx(one.error, rel=1e-6)
+    assert val.forces.deviation(found) == pytest.approx(val.forces.error, rel=1e-6)
+    ratios = val.energies.errors.square() / val.energies.variances(found)
+    assert np.median(ratios) == pytest.approx(scipy.stats.chi2(1).median(), rel=1e-4)
     # The precision is a sum of what energies, forces and the prior give, each with its weight.
     grams = [(one.inputs.T @ one.inputs).numpy() for one in (train.energies, train.forces)]
     parts = np.stack([*(gram.ravel() for gram in grams), np.eye(5).ravel()], 1)
@@ -118,7 +124,11 @@ def test_the_posterior_is_that_of_dense_least_squares():
     alone = fit(Data(train.energies, None), Data(val.energies, None)).covariance
     inverse = np.linalg.inv(grams[0] + 1e-6 * np.diag(grams[0]).mean() * np.eye(5))
     np.testing.assert_allclose(alone, inverse * (alone[0, 0] / inverse[0, 0]).item(), rtol=1e-9)
-    assert val.energies.deviation(alone) == pytest.approx(val.energies.error)
+    # One energy that is far off decides nothing.
+    errors = val.energies.errors.clone()
+    errors[errors.abs().argmax()] *= 100
+    other = replace(val.energies, errors=errors)
+    assert other.scale(alone) == val.energies.scale(alone) == pytest.approx(1.0)
 
 
 def test_draws_have_the_covariance_and_the_mean(model):

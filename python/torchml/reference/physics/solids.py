@@ -25,7 +25,7 @@ from torchml.reference.structures import bond_length
 # Nearest neighbours of cubic crystals, in lattice constants.
 ELEMENTS = {"fcc": 0.5**0.5, "bcc": 0.75**0.5, "diamond": 3**0.5 / 4}
 COMPOUNDS = {"rocksalt": 0.5, "zincblende": 3**0.5 / 4}
-SCANNED = np.linspace(0.75, 1.45, 15)  # bonds, in bond lengths of the covalent radii
+SCANNED = np.linspace(0.85, 1.45, 13)  # bonds, in bond lengths of the covalent radii
 FITTED = np.linspace(-3, 3, 7)  # changes of the lattice constant that ASE fits, in strains
 WIDE = (0.94, 1.06)  # of the equation of state
 INTERVALS = 12
