@@ -100,7 +100,7 @@ def test_active_learning_adds_the_structures_where_the_members_differ_most(
 
     monkeypatch.setattr(example, "STOP", 1e-3)
     size = example.Size(
-        rounds=1, structures=4, members=2, training_steps=20, heating_steps=50, tested=2
+        rounds=1, structures=8, members=2, training_steps=50, heating_steps=50, tested=2
     )
     learning = example.learn(scratch / "out", 0, size, Console(quiet=True))
     (records,) = learning.heatings
@@ -110,7 +110,7 @@ def test_active_learning_adds_the_structures_where_the_members_differ_most(
     (added,) = second[len(first) :]
     np.testing.assert_allclose(added.positions, visited.positions, atol=1e-7)
     assert added.get_potential_energy() / len(added) == pytest.approx(-4.3363, abs=1e-3)
-    assert [one.structures for one in (*learning.rounds, learning.random)] == [4, 5, 5]
+    assert [one.structures for one in (*learning.rounds, learning.random)] == [8, 9, 9]
     active_figure.draw(learning, example.STOP, scratch / "active.png")
     assert (scratch / "active.png").stat().st_size > 10_000
     sys.modules.pop("active_learning")
