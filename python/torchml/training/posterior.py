@@ -7,7 +7,7 @@ rows f of the data give the precision of the weights::
     covariance = s precision^-1
 
 as in Bayesian linear regression (C. M. Bishop, Pattern Recognition and Machine Learning, sec. 3.3),
-for the last layer of a network (F. Bigi et al., Mach. Learn.: Sci. Technol. 5, 045055 (2024)). The
+for the last layer of a network (F. Bigi et al., Mach. Learn.: Sci. Technol. 5, 045018 (2024)). The
 numbers r and s are such that both energies and forces of the validation data have the errors that
 their variances say: the mean squares of forces agree, and the median ratio of energies, which are
 few, is that of normal errors, so that one that is far off decides nothing.
