@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "environment.hpp"
+#include "model/fallback.hpp"
 #include "spec/model_files.hpp"
 #include "torchml/common/error.hpp"
 
@@ -36,10 +37,12 @@ std::vector<fs::path> parameter_files(KIM::ModelDriverCreate const& create) {
 
 std::unique_ptr<Model> create_model(KIM::ModelDriverCreate const& create, KIM::LengthUnit length,
                                     KIM::EnergyUnit energy) {
-  auto const files = read_model_files(parameter_files(create));
+  auto files = read_model_files(parameter_files(create));
   auto const settings = read_environment();
   auto const& ranks = settings.ranks;
   auto const units = accept_units(length, energy);
+  auto const reason = replace_unfit_archive(files, settings);
+  if (!reason.empty()) create.LogEntry(KIM::LOG_VERBOSITY::warning, reason, __LINE__, __FILE__);
   auto model = std::unique_ptr<Model>(
       new Model{Potential(PotentialOptions{
                     .model = files.model, .declared = files.declared, .settings = settings}),

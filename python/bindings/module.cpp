@@ -19,6 +19,7 @@
 #include "host/runtime_settings.hpp"
 #include "model/aoti_host_check.hpp"
 #include "model/archive_metadata.hpp"
+#include "model/fallback.hpp"
 #include "operators/operators.hpp"
 #include "potential.hpp"
 #include "spec/elements.hpp"
@@ -148,6 +149,9 @@ class PyPotential {
     options.settings.device = device;
     if (std::filesystem::is_directory(model)) {
       auto files = model_files_in(model);
+      auto const reason = replace_unfit_archive(files, options.settings);
+      if (!reason.empty() && PyErr_WarnEx(PyExc_UserWarning, reason.c_str(), 1) != 0)
+        throw py::error_already_set();
       options.model = files.model;
       options.declared = std::move(files.declared);
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -49,3 +50,15 @@ def compiled_schnet(folder: Path, convention: str) -> tuple[Path, Path]:
 
     once(compiled, make)
     return plain, compiled
+
+
+def rewrite(source: Path, target: Path, changes: dict[str, str | None]) -> None:
+    """A copy of an archive with other extra files and without its libraries."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            for end, text in changes.items():
+                if name.endswith(end):
+                    content = None if text is None else text.encode()
+            if content is not None and not name.endswith(".so"):
+                new.writestr(name, content)

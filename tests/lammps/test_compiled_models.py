@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 
 import numpy as np
 import pytest
+from ase.calculators.kim import KIM
 
 from helpers import portable
-from helpers.compiled import compiled_schnet, folder_of_all_workers
+from helpers.compiled import compiled_schnet, folder_of_all_workers, rewrite
 from torchml import kim
 from torchml.contract import metadata, param_file
 from torchml.export import aoti
@@ -20,21 +22,31 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def compiled(collection, tmp_path_factory):
+def archives(tmp_path_factory):
+    """TorchScript and what was compiled of it."""
+    return compiled_schnet(folder_of_all_workers(tmp_path_factory), "edges")
+
+
+@pytest.fixture(scope="module")
+def compiled(archives, collection, tmp_path_factory):
     """The name of the compiled model and that of its TorchScript."""
-    archives = compiled_schnet(folder_of_all_workers(tmp_path_factory), "edges")
-    names = []
-    for archive, kind in zip(archives, ("scripted", "compiled"), strict=True):
-        facts = metadata.read(archive)
-        inputs = 6 if kind == "scripted" else len(aoti.arguments_of(facts))
-        file = f"model{archive.suffix}"
-        name = kim.model_name(f"Test_schnet_{kind}")
-        folder = tmp_path_factory.mktemp(kind) / name
-        files = {file: archive, "model.param": param_file.render(facts, file, inputs)}
-        portable.write_folder(folder, files, list(facts.species))
-        kim.install(folder, "environment")
-        names.append(name)
-    return names[1], names[0]
+    scripted, compiled = (
+        install(kind, archive, tmp_path_factory.mktemp(kind))
+        for archive, kind in zip(archives, ("scripted", "compiled"), strict=True)
+    )
+    return compiled, scripted
+
+
+def install(kind, archive, parent, others=None):
+    """Install a portable model of an archive and perhaps others; its name."""
+    facts = metadata.read(archive)
+    inputs = 6 if archive.suffix == ".pt" else len(aoti.arguments_of(facts))
+    file = f"model{archive.suffix}"
+    name = kim.model_name(f"Test_schnet_{kind}")
+    files = {file: archive, "model.param": param_file.render(facts, file, inputs)}
+    portable.write_folder(parent / name, files | (others or {}), list(facts.species))
+    kim.install(parent / name, "environment")
+    return name
 
 
 @pytest.mark.parametrize("ranks", [1, 2])
@@ -51,3 +63,19 @@ def test_lammps_finds_the_numbers_of_torchscript(ranks, compiled):
         assert np.abs(one.forces - other.forces).max() < 1e-11
         assert np.abs(one.particle_energies - other.particle_energies).max() < 1e-11
         assert np.abs(one.particle_virials - other.particle_virials).max() < 1e-8
+
+
+def test_torchscript_runs_where_the_compiled_archive_does_not_fit(compiled, archives, tmp_path):
+    """The simulator goes on, and kim.log says why in one line."""
+    foreign = tmp_path / "foreign.pt2"
+    rewrite(archives[1], foreign, {"extra/torchml/instruction_set": "aarch64"})
+    name = install("both", foreign, tmp_path, {"model.pt": archives[0]})
+    energies = []
+    for model in (name, compiled[1]):
+        atoms = portable.silicon()
+        atoms.calc = KIM(model)
+        energies.append(atoms.get_potential_energy())
+    assert energies[0] == energies[1]
+    lines = [line for line in Path("kim.log").read_text().splitlines() if "aarch64" in line]
+    assert lines
+    assert all("model.pt runs in the place of the compiled archive" in line for line in lines)

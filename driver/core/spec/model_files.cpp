@@ -35,6 +35,15 @@ fs::path archive(std::vector<fs::path> const& files, Declaration const& declared
               "', expected one of the model's parameter files (" + present + ")");
 }
 
+/// A compiled archive fits some machines, the TorchScript of the same name any.
+std::optional<fs::path> fallback_of(fs::path archive, std::vector<fs::path> const& files) {
+  if (archive.extension() != ".pt2") return std::nullopt;
+  auto const same_name = archive.replace_extension(".pt").filename();
+  for (auto const& file : files)
+    if (file.filename() == same_name) return file;
+  return std::nullopt;
+}
+
 }  // namespace
 
 ModelFiles read_model_files(std::vector<fs::path> const& files) {
@@ -42,6 +51,7 @@ ModelFiles read_model_files(std::vector<fs::path> const& files) {
   if (!param) throw Error("the model has no parameter file *.param, expected one");
   auto const declared = read_param_file(*param);
   ModelFiles model{archive(files, declared), {declared}};
+  model.fallback = fallback_of(model.model, files);
   if (declared.fields.contains("descriptor"))
     if (auto const dat = only_file(files, ".dat"))
       model.declared.push_back(

@@ -194,7 +194,8 @@ def _add_conversion(group: argparse._ArgumentGroup) -> None:
         choices=("torchscript", "aoti"),
         default="torchscript",
         help="TorchScript (default), which runs anywhere, or aoti: energy and forces compiled "
-        "ahead of time (AOTInductor, needs g++ here)",
+        "ahead of time (AOTInductor, needs g++ here), beside the TorchScript, which runs "
+        "where they do not fit",
     )
     group.add_argument(
         "--instruction-set",

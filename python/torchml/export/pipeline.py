@@ -247,6 +247,7 @@ class _Draft:
         model: the archive that the model folder will hold.
         facts: its metadata.
         original: aoti: the TorchScript archive in the engine.
+        fallback: aoti: that archive, for machines that the compiled one does not fit.
         descriptor: descriptor.dat; None for other conventions.
     """
 
@@ -254,6 +255,7 @@ class _Draft:
     model: Path
     facts: ModelMetadata
     original: core.Potential | None = None
+    fallback: Path | None = None
     descriptor: Path | None = None
 
     @property
@@ -316,11 +318,14 @@ def _alone(prepared: Prepared, draft: _Draft) -> list[Check]:
 
 
 def _compile(draft: _Draft, prepared: Prepared, request: Request) -> list[Check]:
-    """Put a compiled archive in the place of the TorchScript one, which stays for comparison."""
+    """Put a compiled archive in the place of the TorchScript one, which stays as its fallback."""
     check, draft.original = check_engine(draft.model, request.device)
     if draft.original is None:
         return [check]
-    name, draft.model = draft.model.name, draft.folder / COMPILED_FILE
+    name = draft.model.name
+    # Out of the engine's sight, which must check the compiled one.
+    draft.fallback = draft.model.rename(draft.folder / f"{name}.fallback")
+    draft.model = draft.folder / COMPILED_FILE
     draft.facts = compile_module(
         prepared.module,
         draft.facts,
@@ -359,14 +364,18 @@ def _ranges(prepared: Prepared) -> tuple[NDArray[Any] | None, float | None]:
 
 def _publish(draft: _Draft, folder: Path, request: Request) -> None:
     """Make the model folder of the files in the scratch folder."""
-    files = [draft.parameters, draft.model, *([draft.descriptor] if draft.descriptor else [])]
+    files = {file.name: file for file in (draft.parameters, draft.model)}
+    if draft.fallback:
+        files[MODEL_FILE] = draft.fallback
+    if draft.descriptor:
+        files[DESCRIPTOR_FILE] = draft.descriptor
     species = draft.facts.species or ()
     kind = "TorchScript" if request.format == "torchscript" else "AOTInductor"
     kim.write_portable_model(
         folder,
         driver=request.driver,
         species=species,
-        parameter_files={file.name: file for file in files},
+        parameter_files=files,
         title=request.title or f"{kind} potential for {' '.join(species)}",
         description=request.description or _describe(draft.facts, request.compress is not None),
         author=request.author,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from torchml import _core
-from torchml.errors import FileError
+from torchml.errors import FileError, TorchMLError
 from torchml.kim import extract_parameter_files, installed_folder
 
 
@@ -79,8 +79,9 @@ class StoredFiles:
     @classmethod
     def read(cls, path: Path) -> StoredFiles:
         """Read an archive, or what the engine reads of the folder of a portable model."""
-        paths = [archive_of(path)]
+        paths = [path]
         if path.is_dir():
+            paths = _archives_in(path)
             paths += [one for one in path.iterdir() if one.suffix in (".param", ".dat")]
         return cls({one.name: one.read_bytes() for one in paths}, path.is_dir())
 
@@ -101,5 +102,20 @@ class StoredFiles:
 
 
 def archive_of(path: Path) -> Path:
-    """Return the archive at `path`, or the one that the `.param` file in this folder names."""
-    return Path(_core.archive_of_folder(str(path))) if path.is_dir() else path
+    """Return the archive at `path`, or the one of this folder that runs here."""
+    if not path.is_dir():
+        return path
+    named, *fallback = _archives_in(path)
+    try:
+        if fallback:
+            _core.require_fit(str(named))
+    except TorchMLError:
+        return fallback[0]
+    return named
+
+
+def _archives_in(folder: Path) -> list[Path]:
+    """Return the archive that the `.param` file names and, if it is compiled, its fallback."""
+    named = Path(_core.archive_of_folder(str(folder)))
+    scripted = named.with_suffix(".pt")
+    return [named, scripted] if named.suffix == ".pt2" and scripted.exists() else [named]

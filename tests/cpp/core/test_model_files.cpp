@@ -40,6 +40,19 @@ TEST_F(ModelFilesTest, MayLieBesideOthers) {
   EXPECT_EQ(read_model_files(files).declared.size(), 2U);
 }
 
+TEST_F(ModelFilesTest, TorchScriptOfTheSameNameStandsBesideACompiledArchive) {
+  EXPECT_EQ(read_model_files(files).fallback, std::nullopt);
+  auto compiled = param;
+  compiled.replace(compiled.find("model.pt"), 8, "model.pt2");
+  files.back() = folder.write("kim_model.param", compiled);
+  files.push_back(folder.write("model.pt2", ""));
+  auto const found = read_model_files(files);
+  EXPECT_EQ(found.model.filename(), "model.pt2");
+  EXPECT_EQ(found.fallback, files.front());
+  files.erase(files.begin());
+  EXPECT_EQ(read_model_files(files).fallback, std::nullopt);
+}
+
 TEST_F(ModelFilesTest, MistakesInTheDescriptorNameItsFileAndLine) {
   folder.write("descriptor.dat", "\n\ncos\nmany\n");
   EXPECT_TRUE(contains(error_of([&] { merge(read_model_files(files).declared); }),

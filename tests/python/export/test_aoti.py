@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import platform
 import re
 import subprocess
@@ -19,7 +20,7 @@ import torch
 from ase import Atoms
 
 from helpers import portable
-from helpers.compiled import compiled_schnet, folder_of_all_workers
+from helpers.compiled import compiled_schnet, folder_of_all_workers, rewrite
 from torchml import Calculator, Potential, TorchMLError, _core
 from torchml.contract import metadata
 from torchml.export import Export, aoti, export
@@ -27,6 +28,7 @@ from torchml.export.aoti import compilation
 from torchml.export.checks.check import failed
 from torchml.export.checks.parity import check_parity
 from torchml.export.compression import compress
+from torchml.inference.inspection import inspect_model
 from torchml.inference.many import evaluate_many
 from torchml.inference.separable import is_separable
 from torchml.models import SchNet, describe, script
@@ -237,7 +239,6 @@ def test_export_of_an_archive_without_counts(tmp_path):
     )
     assert not failed(result.checks), result.checks
     assert result.folder is not None
-    assert {"model.pt2", "model.param"} <= {file.name for file in result.folder.iterdir()}
     assert steps == [
         "tracing",
         "compiling for avx2, serial, which can take minutes",
@@ -248,6 +249,30 @@ def test_export_of_an_archive_without_counts(tmp_path):
     assert facts is not None
     assert (facts.instruction_set, facts.device, facts.dtype) == ("avx2", "cpu", "float32")
     assert Potential(result.folder).spec.returns_forces
+    torchscript_runs_where_the_compiled_archive_does_not_fit(result.folder)
+
+
+def torchscript_runs_where_the_compiled_archive_does_not_fit(folder: Path) -> None:
+    atoms = portable.silicon()
+    expected = Potential(folder / "model.pt").evaluate(atoms)
+    compiled = (folder / "model.pt2").rename(folder / "elsewhere")
+    rewrite(compiled, folder / "model.pt2", {"extra/torchml/instruction_set": "aarch64"})
+    with pytest.warns(UserWarning, match=r"^model\.pt runs .* set 'aarch64' .* of this processor"):
+        potential = Potential(folder)
+    assert not potential.spec.returns_forces
+    assert inspect_model(folder).metadata["instruction_set"] == "aarch64"
+    with pytest.warns(UserWarning, match="aarch64"):
+        copy = pickle.loads(pickle.dumps(potential))
+    for one in (potential, copy):
+        found = one.evaluate(atoms)
+        assert found.energy == expected.energy
+        assert np.array_equal(found.forces, expected.forces)
+    assert ReferenceModel(folder, potential.spec).evaluate(atoms).energy == pytest.approx(
+        expected.energy, rel=1e-5
+    )
+    (folder / "model.pt").unlink()
+    with pytest.raises(TorchMLError, match="aarch64"):
+        Potential(folder)
 
 
 @pytest.mark.parametrize(
@@ -275,18 +300,6 @@ def test_what_cannot_run_here_is_refused_before_it_is_loaded(
     keywords = {"cutoff": 4.0} if key == "cutoff" else {}
     with pytest.raises(TorchMLError, match=message):
         Potential(changed, **keywords)
-
-
-def rewrite(source: Path, target: Path, changes: dict[str, str | None]) -> None:
-    """A copy of an archive with other extra files and without its libraries."""
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
-        for name in old.namelist():
-            content = old.read(name)
-            for end, text in changes.items():
-                if name.endswith(end):
-                    content = None if text is None else text.encode()
-            if content is not None and not name.endswith(".so"):
-                new.writestr(name, content)
 
 
 def test_wrong_inputs_are_refused_although_the_library_would_run(archives, tmp_path):
