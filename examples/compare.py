@@ -30,7 +30,7 @@ from nve import Run, called, relative, run
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
-from silicon_data import find_native
+from silicon_data import check_environment, find_native
 
 from torchml import TorchMLError
 from torchml.contract import metadata
@@ -93,11 +93,7 @@ def main() -> int:
 
 def simulate(console: Console) -> dict[str, dict[int, Run]]:
     """Export, install and run all models; return runs by model and number of ranks."""
-    if not os.environ.get("KIM_API_PORTABLE_MODELS_DIR"):
-        raise TorchMLError(
-            "KIM_API_PORTABLE_MODELS_DIR is not set, expected the collection to install into; "
-            "'. env.sh' of the installation sets it"
-        )
+    check_environment()
     # A few hundred atoms are not faster with threads, and slower on shared cores.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     native = find_native()

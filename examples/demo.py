@@ -71,7 +71,7 @@ def main() -> int:
     console = Console(highlight=False)
     started = time.perf_counter()
     try:
-        check_environment()
+        silicon_data.check_environment()
         best = train(console, output)
         model = install(console, best, output)
         with working(console, "energies and forces of unseen structures"):
@@ -88,16 +88,6 @@ def main() -> int:
     picture = output / "demo.png"
     demo_figure.draw(parity, runs, output / "run", picture)
     return close(console, figures, picture, best, model, time.perf_counter() - started)
-
-
-def check_environment() -> None:
-    """Check the environment before the training, not after it."""
-    if not os.environ.get("KIM_API_PORTABLE_MODELS_DIR"):
-        raise TorchMLError(
-            "KIM_API_PORTABLE_MODELS_DIR is not set, expected the collection to install into; "
-            "'. env.sh' of the installation sets it"
-        )
-    silicon_data.find_native()
 
 
 def train(console: Console, output: Path) -> Path:

@@ -92,11 +92,7 @@ def main() -> int:
 def work(output: Path, console: Console) -> int:
     """Run all steps."""
     started = time.perf_counter()
-    if not os.environ.get("KIM_API_PORTABLE_MODELS_DIR"):
-        raise TorchMLError(
-            "KIM_API_PORTABLE_MODELS_DIR is not set, expected the collection to install into; "
-            "'. env.sh' of the installation sets it"
-        )
+    silicon_data.check_environment()
     # Small systems are not faster with threads, and slower on shared cores.
     if "OMP_NUM_THREADS" not in os.environ:
         torch.set_num_threads(1)

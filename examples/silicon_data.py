@@ -106,6 +106,16 @@ def count(size: Size) -> int:
     return len(TEMPERATURES) * size.snapshots + size.strained
 
 
+def check_environment() -> None:
+    """Check before a training, not after it, that its model can be installed and compared."""
+    if not os.environ.get("KIM_API_PORTABLE_MODELS_DIR"):
+        raise TorchMLError(
+            "KIM_API_PORTABLE_MODELS_DIR is not set, expected the collection to install into; "
+            "'. env.sh' of the installation sets it"
+        )
+    find_native()
+
+
 def find_native() -> str:
     """Return the KIM name of the installed Stillinger-Weber model of OpenKIM."""
     with tempfile.TemporaryDirectory() as scratch:  # KIM-API writes a log

@@ -1,4 +1,4 @@
-"""The data of the demonstration are what they claim to be, and the example of descriptors runs."""
+"""The data of the demonstration are what they claim to be, and the other examples run."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from torchml.contract import metadata
 from torchml.data import Configuration
 from torchml.data.batch import collate, make_sample
 from torchml.data.graph import GraphBuilder
+from torchml.inference.deviation_files import Deviations
 from torchml.models import StillingerWeber
 from torchml.training.loop.prediction import predict
 
@@ -108,3 +109,34 @@ def test_each_model_of_the_validation_is_checked_and_a_failure_counts(
     assert conventions == ["raw", "edges", "graph"]
     assert checked[0][0] == "check" and checked[0][2:4] == ["--quick", "--html"]
     sys.modules.pop("validate")
+
+
+def test_active_learning_adds_the_structures_where_the_members_differ_most(
+    silicon_data: ModuleType, collection: Path, scratch: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The choice, and one short round in which LAMMPS stops at the first record that it can."""
+    import active_figure
+    import active_learning as example
+
+    largest = {0: 0.1, 10: 0.5, 20: 0.4, 50: 0.2, 60: 0.3, 70: 0.2}
+    records = [Deviations(step, 64, value, value / 2, ()) for step, value in largest.items()]
+    assert example.choose(records, 2) == [1, 4]  # the record at 20 is too close to that at 10
+    assert example.choose(records, 9) == [1, 4]
+
+    monkeypatch.setattr(example, "STOP", 1e-3)
+    size = example.Size(
+        rounds=1, structures=8, members=2, training_steps=50, heating_steps=50, tested=2
+    )
+    learning = example.learn(scratch / "out", 0, size, Console(quiet=True))
+    (records,) = learning.heatings
+    assert [record.largest > example.STOP for record in records] == [False, True]
+    (visited,) = read(scratch / "out/round0/dump.txt", ":", format="lammps-dump-text")
+    first, second = (read(scratch / f"out/round{number}/train.extxyz", ":") for number in range(2))
+    (added,) = second[len(first) :]
+    np.testing.assert_allclose(added.positions, visited.positions, atol=1e-7)
+    assert added.get_potential_energy() / len(added) == pytest.approx(-4.3363, abs=1e-3)
+    assert [one.structures for one in (*learning.rounds, learning.random)] == [8, 9, 9]
+    active_figure.draw(learning, example.STOP, scratch / "active.png")
+    assert (scratch / "active.png").stat().st_size > 10_000
+    sys.modules.pop("active_learning")
+    sys.modules.pop("active_figure")

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -110,6 +110,7 @@ def run_lammps(
     variables: dict[str, str] | None = None,
     *,
     options: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
     program: str | None = None,
     timeout: float | None = TIMEOUT,
 ) -> str:
@@ -121,6 +122,7 @@ def run_lammps(
         ranks: MPI ranks.
         variables: index variables of the script (`-var`).
         options: further options of LAMMPS.
+        environment: variables of the environment beside those of this process.
         program: path of LAMMPS; None is `lmp` on the PATH.
         timeout: s; None waits for any time.
 
@@ -138,7 +140,7 @@ def run_lammps(
         done = subprocess.run(
             command,
             cwd=folder,
-            env=mpi_environment(),
+            env={**mpi_environment(), **(environment or {})},
             capture_output=True,
             text=True,
             timeout=timeout,
