@@ -13,7 +13,7 @@ from ase.calculators.kim import KIM as AseKim
 from helpers import portable
 from helpers.portable import relative
 from torchml import Potential
-from torchml.validation import checks
+from torchml.reference.physics import derivatives
 from torchml.validation.kim_client import ComputeArguments, KimModel
 
 CASES = [("sw", "none"), ("sw", "graph"), ("sw", "edges"), ("schnet", "graph"), ("schnet", "edges")]
@@ -62,8 +62,8 @@ def test_stillinger_weber_is_that_of_openkim(installed):
 
 def test_forces_and_virial_are_derivatives_of_the_energy(few):
     for atoms in (portable.silicon(), portable.cluster()):
-        assert checks.finite_difference_forces(few.evaluate, atoms, 1e-4) < 1e-6
-        assert checks.finite_difference_virial(few.evaluate, atoms, 1e-5) < 1e-6
+        assert derivatives.finite_difference_forces(few.evaluate, atoms, 1e-4) < 1e-6
+        assert derivatives.finite_difference_virial(few.evaluate, atoms, 1e-5) < 1e-6
 
 
 def test_forces_on_ghosts_are_derivatives_too(model):

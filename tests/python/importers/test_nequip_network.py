@@ -115,8 +115,10 @@ def test_archives_pass_the_checks_of_the_export(dtype, tmp_path):
     metadata.save(script(network, "edges"), path, facts)
     (tmp_path / "model.param").write_text(param_file.render(facts, path.name, 6))
     loaded, potential = check_engine(tmp_path)
-    checks = [loaded, *check_numbers(potential)]
-    assert [one for one in checks if one.verdict != "pass"] == []
+    found = [one for one in (loaded, *check_numbers(potential)) if one.verdict != "pass"]
+    # The random paths mix parities.
+    assert [(one.name, one.verdict) for one in found] == [("symmetries", "warn")]
+    assert "does not have: inversion;" in found[0].detail
 
 
 def test_maps_differ_between_elements(structure):

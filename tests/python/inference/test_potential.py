@@ -12,7 +12,7 @@ from helpers.portable import relative
 from torchml import Calculator, DataError, Potential, TorchMLError
 from torchml.contract import metadata
 from torchml.reference.model import ReferenceModel
-from torchml.validation import checks
+from torchml.reference.physics import derivatives
 
 CASES = [
     ("sw", "none"),
@@ -123,8 +123,8 @@ def test_forces_and_virial_are_derivatives_of_the_energy(model):
         return potential.evaluate(atoms, virial=True)
 
     for atoms in structures().values():
-        assert checks.finite_difference_forces(evaluate, atoms, 1e-4) < 1e-6
-        assert checks.finite_difference_virial(evaluate, atoms, 1e-5) < 1e-6
+        assert derivatives.finite_difference_forces(evaluate, atoms, 1e-4) < 1e-6
+        assert derivatives.finite_difference_virial(evaluate, atoms, 1e-5) < 1e-6
 
 
 def test_parts_sum_to_the_whole(model):

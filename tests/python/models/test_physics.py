@@ -276,14 +276,14 @@ def test_the_driver_finds_what_minimum_images_give(name, convention, archives):
 
 @IN_TORCH
 def test_archives_pass_the_checks_of_the_export(name, archives, tmp_path):
-    """Two ranks, differences of the energy, lone atoms, the cutoff; in the driver's engine."""
+    """Two ranks, derivatives, lone atoms, the cutoff, symmetries; in the driver's engine."""
     path = archives(name, "edges")
     facts = metadata.read(path)
     (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "model.param").write_text(param_file.render(facts, path.name, 6))
     loaded, potential = check_engine(tmp_path)
     checks = [loaded, *check_numbers(potential)]
-    assert len(checks) == 6
+    assert len(checks) == 7
     assert [one for one in checks if one.verdict != "pass"] == []
     with metadata.quiet_torchscript():
         check, _ = check_radial(torch.jit.load(path), facts)
