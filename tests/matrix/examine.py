@@ -54,9 +54,9 @@ def facts() -> dict[str, str]:
         "torch": torch.__version__,
         "numpy": np.__version__,
         "lightning": version("lightning"),
-        "compiler": first_line(os.environ.get("CXX", "c++"), "--version"),
+        "compiler": re.sub(r" \(.*\)", "", first_line(os.environ.get("CXX", "c++"), "--version")),
         "CMake": first_line("cmake", "--version").removeprefix("cmake version "),
-        "MPI": first_line("mpirun", "--version"),
+        "MPI": re.sub(r"mpirun \((.*)\)", r"\1", first_line("mpirun", "--version")),
         "KIM-API": first_line("pkg-config", "--modversion", "libkim-api"),
         "LAMMPS": re.sub(r".*Simulator - ", "", first_line("lmp", "-h")),
     }
