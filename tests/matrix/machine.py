@@ -25,7 +25,7 @@ class CommandError(Exception):
 
 @dataclass(frozen=True)
 class Machine:
-    """Runs commands.
+    """Runs commands, in its folder and with the programs in the folder's tools/bin.
 
     Attributes:
         folder: folder of the row, as commands see it.
@@ -43,7 +43,7 @@ class Machine:
         """Run lines of bash in the folder of the row; raises CommandError if one fails."""
         log.write(f"\n$ {script}\n")
         log.flush()
-        command = ["bash", "-ec", f"cd {self.folder}\n{script}"]
+        command = ["bash", "-ec", f"cd {self.folder}\nPATH=$PWD/tools/bin:$PATH\n{script}"]
         environment = dict(os.environ)
         if self.root:
             # The mounts vanish with the process.

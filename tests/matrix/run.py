@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import time
@@ -70,19 +71,17 @@ def run(row: Row, folder: Path, jobs: int, archives: Path | None) -> dict[str, s
     with log_file.open("w") as log:
         try:
             machine = debian(row.system, folder, log) if row.system else this_machine(folder)
+            variables = set_up(row, machine, jobs, archive_of(row, archives), log)
+            examine = ". torchml/env.sh && python source/tests/matrix/examine.py models"
+            machine.run(examine, log, **variables)
             facts = machine.outside(machine.folder) / "models/facts.json"
-            facts.unlink(missing_ok=True)
-            set_up(row, machine, jobs, archive_of(row, archives), log)
-            machine.run(". torchml/env.sh && python source/tests/matrix/examine.py models", log)
+            result |= json.loads(facts.read_text())
         except MissingError as missing:
             result["result"] = "not here"
             print(f"{row.name}: not here, {missing}", flush=True)
-            return result
         except CommandError as failure:
             result["result"] = "failed"
             print(f"{row.name}: failed at '{failure}', see {log_file}", flush=True)
-    if facts.is_file():
-        result |= json.loads(facts.read_text())
     (folder / "result.json").write_text(json.dumps(result, indent=1) + "\n")
     if result["result"] == "passed":
         minutes, seconds = divmod(round(time.monotonic() - begin), 60)
@@ -90,10 +89,17 @@ def run(row: Row, folder: Path, jobs: int, archives: Path | None) -> dict[str, s
     return result
 
 
-def set_up(row: Row, machine: Machine, jobs: int, archive: Path | None, log: IO[str]) -> None:
-    """Install TorchML with the row's versions, from a copy of the files that git tracks here."""
+def set_up(
+    row: Row, machine: Machine, jobs: int, archive: Path | None, log: IO[str]
+) -> dict[str, str]:
+    """Install TorchML with the row's versions, from a copy of the files that git tracks here.
+
+    Returns:
+        Variables of the environment that choose the row's versions.
+    """
     source = machine.outside(machine.folder) / "source"
-    source.mkdir(exist_ok=True)
+    shutil.rmtree(source, ignore_errors=True)
+    source.mkdir()
     copied = f"git -C {REPOSITORY} ls-files -z | tar -C {REPOSITORY} --null -T - -c"
     subprocess.run(f"{copied} | tar -x -C {source}", shell=True, check=True)
 
@@ -119,14 +125,13 @@ def set_up(row: Row, machine: Machine, jobs: int, archive: Path | None, log: IO[
             **variables,
         )
         python = "$PWD/python/bin/python"
-    path = ""
     if row.cmake:
         machine.run(f"{python} -m venv tools && tools/bin/pip install {row.cmake!r}", log)
-        path = "PATH=$PWD/tools/bin:$PATH "
     if archive:
         flags += ["--kim-api-source", f"{archive}"]
     flags += ["--python", python] if python != "python3" else []
-    machine.run(f"{path}source/install_dependencies.sh {' '.join(flags)}", log, **variables)
+    machine.run(f"source/install_dependencies.sh {' '.join(flags)}", log, **variables)
+    return variables
 
 
 def machine_has(machine: Machine, command: str, log: IO[str]) -> None:
