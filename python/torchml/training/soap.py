@@ -13,12 +13,12 @@ from torchml.errors import TorchMLError
 
 
 class SOAP(Optimizer):
-    """Adam in the eigenbases of averages of the products of gradients, one for each dimension.
+    """Adam in the eigenbases of averages of the products of gradients, of rows and of columns.
 
     N. Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam", ICLR 2025
-    (arXiv:2409.11321). Here vectors have a basis too, weights of three or more dimensions one for
-    each of them, and the first gradient is not discarded. It pays where the weights are few and the
-    steps many: an `ACE` reaches in one training smaller errors than AdamW in several.
+    (arXiv:2409.11321). Here weights of more than two dimensions are matrices of the two longest,
+    each with bases of its own, and the first gradient counts. Vectors keep their axes. It pays
+    where weights are few and steps many, as those of `ACE` are.
 
     Args:
         params: weights, or groups of them.
@@ -26,7 +26,7 @@ class SOAP(Optimizer):
         betas: decay of the averages of gradients and of their squares.
         basis_decay: decay of the averages from which the bases follow.
         interval: steps from one update of the bases to the next.
-        largest: dimensions longer than this keep the axes of the weight as their basis.
+        largest: rows and columns longer than this keep their axes.
         weight_decay: fraction of a weight, times the learning rate, that a step takes away.
         eps: added to the root of the squares.
 
@@ -87,6 +87,7 @@ class SOAP(Optimizer):
 
     def _step(self, weight: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
         state = self.state[weight]
+        weight, gradient = _as_matrices(weight), _as_matrices(gradient)
         products = _products(gradient, group["largest"])
         if not state:
             state["step"] = 0
@@ -98,11 +99,11 @@ class SOAP(Optimizer):
         first, second = group["betas"]
         bases = state["bases"]
         state["mean"].lerp_(gradient, 1 - first)
-        state["square"].lerp_(_turned(gradient, bases).square(), 1 - second)
-        mean = _turned(state["mean"], bases) / (1 - first ** state["step"])
+        state["square"].lerp_(_turned(gradient, *bases).square(), 1 - second)
+        mean = _turned(state["mean"], *bases) / (1 - first ** state["step"])
         size = (state["square"] / (1 - second ** state["step"])).sqrt() + group["eps"]
         weight.mul_(1 - group["lr"] * group["weight_decay"])
-        weight.sub_(group["lr"] * _turned_back(mean / size, bases))
+        weight.sub_(group["lr"] * _turned_back(mean / size, *bases))
         for average, product in zip(state["products"], products, strict=True):
             if average is not None:
                 average.lerp_(product, 1 - group["basis_decay"])
@@ -111,36 +112,42 @@ class SOAP(Optimizer):
             state["bases"] = [None if one is None else _closer(one, basis) for one, basis in pairs]
 
 
+def _as_matrices(values: Tensor) -> Tensor:
+    """A view of a weight of more than two dimensions, the two longest of which are the last."""
+    if values.ndim <= 2:
+        return values
+    longest = sorted(range(values.ndim), key=lambda k: -values.shape[k])[:2]
+    return values.movedim(sorted(longest), (-2, -1))
+
+
 def _products(gradient: Tensor, largest: int) -> list[Tensor | None]:
-    """For each dimension that has a basis, the products of all pairs of its slices: [n, n]."""
-    products: list[Tensor | None] = []
-    for k, size in enumerate(gradient.shape):
-        slices = gradient.movedim(k, 0).reshape(size, -1)
-        products.append(slices @ slices.T if 1 < size <= largest else None)
-    return products
+    """Those of all pairs of rows and of columns, where they have a basis: [.., n, n]."""
+    if gradient.ndim < 2 or min(gradient.shape[-2:]) == 1:
+        return [None, None]
+    rows, columns = gradient.shape[-2:]
+    return [
+        gradient @ gradient.mT if rows <= largest else None,
+        gradient.mT @ gradient if columns <= largest else None,
+    ]
 
 
 def _eigenbasis(product: Tensor) -> Tensor:
-    return torch.linalg.eigh(product.double())[1].to(product.dtype)
+    basis: Tensor = torch.linalg.eigh(product.double())[1]
+    return basis.to(product.dtype)
 
 
 def _closer(product: Tensor, basis: Tensor) -> Tensor:
     """One step of orthogonal iteration towards the eigenbasis."""
-    return torch.linalg.qr(product @ basis)[0]
+    result: Tensor = torch.linalg.qr(product @ basis)[0]
+    return result
 
 
-def _turned(values: Tensor, bases: list[Tensor | None]) -> Tensor:
-    """Components along the bases. Each product moves the first dimension to the end."""
-    for basis in bases:
-        values = (
-            values.movedim(0, -1) if basis is None else torch.tensordot(values, basis, ([0], [0]))
-        )
-    return values
+def _turned(values: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
+    """Components along the bases of rows and columns."""
+    values = values if left is None else left.mT @ values
+    return values if right is None else values @ right
 
 
-def _turned_back(values: Tensor, bases: list[Tensor | None]) -> Tensor:
-    for basis in bases:
-        values = (
-            values.movedim(0, -1) if basis is None else torch.tensordot(values, basis, ([0], [1]))
-        )
-    return values
+def _turned_back(values: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
+    values = values if left is None else left @ values
+    return values if right is None else values @ right.mT

@@ -8,7 +8,7 @@ import torch
 from torchml import TorchMLError
 from torchml.training import SOAP
 
-SHAPES = ((4, 4), (2, 3, 4))
+SHAPES = ((4, 4), (3, 2, 3))
 
 
 def turned(values, rotations, back=False):
@@ -41,6 +41,7 @@ def some(shape):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_turned_axes_change_nothing(shape):
     start, rotations = some(shape)
+    rotations[1:-1] = [torch.eye(size, dtype=torch.float64) for size in shape[1:-1]]
     identity = [torch.eye(size, dtype=torch.float64) for size in shape]
     options = {"lr": 0.1, "interval": 3, "weight_decay": 0.1}
     plain, other = (trained(start, axes, **options) for axes in (identity, rotations))
@@ -59,7 +60,7 @@ def test_without_bases_it_is_adamw():
 
 
 def test_it_resumes_with_the_same_bits():
-    weights = [torch.nn.Parameter(torch.randn(shape)) for shape in SHAPES]
+    weights = [torch.nn.Parameter(torch.randn(shape)) for shape in (*SHAPES, (5,), (1, 4))]
 
     def step(weights, optimizer):
         sum((weight - 1).square().sum() + weight.sin().sum() for weight in weights).backward()
