@@ -8,21 +8,24 @@ JOBS   ?= $(shell nproc)
 SETUP_FLAGS ?=
 # Folder in which KIM-API finds the original driver, for `make bench`
 ORIGINAL ?=
+# Machines of `make test-matrix` (default: all), and a folder of source archives of KIM-API for it
+ROWS ?=
+KIM_API ?=
 
 setup_command = ./install_dependencies.sh --prefix "$(PREFIX)" --jobs $(JOBS) $(SETUP_FLAGS)
 in_environment = . "$(PREFIX)/env.sh" &&
 
 # By default OpenMPI refuses to run as root, and to start more ranks than there are cores.
-demo test bench validate: export OMPI_ALLOW_RUN_AS_ROOT = 1
-demo test bench validate: export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
-demo test bench validate: export OMPI_MCA_rmaps_base_oversubscribe = 1
+demo test test-matrix bench validate: export OMPI_ALLOW_RUN_AS_ROOT = 1
+demo test test-matrix bench validate: export OMPI_ALLOW_RUN_AS_ROOT_CONFIRM = 1
+demo test test-matrix bench validate: export OMPI_MCA_rmaps_base_oversubscribe = 1
 # A user's compiler may know warnings that ours does not; here they are errors.
 test: export TORCHML_WARNINGS_AS_ERRORS = ON
 
-.PHONY: help setup demo test validate lint types layering docs bench clean
+.PHONY: help setup demo test test-matrix validate lint types layering docs bench clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
 	@printf 'Variables: PREFIX=%s JOBS=%s SETUP_FLAGS=%s\n' "$(PREFIX)" "$(JOBS)" "$(SETUP_FLAGS)"
 
 setup: ## install all that is needed, the KIM driver and the Python package
@@ -46,6 +49,10 @@ test: ## set up, then run the C++ and the Python tests
 	python -m pytest tests --numprocesses $(JOBS) --dist loadfile && python=passed; \
 	echo "C++ tests (CTest) $$cpp, Python tests (pytest) $$python"; \
 	[[ $$cpp$$python == passedpassed ]]
+
+test-matrix: ## build, export, check and run LAMMPS with the lowest and newest versions, and in other systems
+	@python3 -B tests/matrix/run.py $(ROWS) --prefix "$(PREFIX)" --jobs $(JOBS) \
+		$(if $(KIM_API),--kim-api "$(KIM_API)")
 
 validate: ## examine a model of each kind with torchml check: pages in PREFIX/validation
 	@$(setup_command) --with-mace

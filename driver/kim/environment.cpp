@@ -1,5 +1,6 @@
 #include "environment.hpp"
 
+#include "torchml/common/error.hpp"
 #include "torchml/common/text.hpp"
 
 namespace torchml::kim {
@@ -18,6 +19,14 @@ RuntimeSettings read_environment() {
     settings.device = device;
   settings.force_atomic_numbers = is_on(environment_variable("KIM_MODEL_ELEMENTS_MAP"));
   return settings;
+}
+
+bool aborts_on_error(RuntimeSettings const& settings) {
+  auto const value = lower(environment_variable("TORCHML_ON_ERROR"));
+  if (!value.empty() && value != "return" && value != "abort")
+    throw Error("TORCHML_ON_ERROR is '" + value + "', expected return or abort");
+  bool const stops = !environment_variable("TORCHML_DEVIATIONS_STOP").empty();
+  return settings.job_size > 1 && (value.empty() ? stops : value == "abort");
 }
 
 }  // namespace torchml::kim

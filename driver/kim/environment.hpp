@@ -10,4 +10,9 @@ namespace torchml::kim {
 /// set, and not 0, no, off or false). Throws Error when a variable has a value that it cannot have.
 RuntimeSettings read_environment();
 
+/// Whether an error in a step ends all ranks of the job: TORCHML_ON_ERROR (return or abort); where
+/// it is not set, yes with TORCHML_DEVIATIONS_STOP, whose limit one rank alone may exceed. Never in
+/// a job of one rank. Throws Error when the variable has another value.
+bool aborts_on_error(RuntimeSettings const& settings);
+
 }  // namespace torchml::kim

@@ -22,6 +22,7 @@ struct Model {
   std::vector<double> cutoffs;         ///< in the simulator's unit of length
   std::vector<int> only_contributing;  ///< 1: its lists of ghosts are not read
   std::optional<DeviationSettings> deviations = {};
+  bool aborts = false;  ///< an error in a step ends all ranks
 };
 
 }  // namespace torchml::kim

@@ -10,6 +10,7 @@
 
 #include "KIM_ModelDriverHeaders.hpp"
 #include "compute.hpp"
+#include "host/mpi_world.hpp"
 #include "host/runtime_settings.hpp"
 #include "kim_model.hpp"
 #include "model/torch_error.hpp"
@@ -73,9 +74,11 @@ Object* buffer_of(KimObject const* object) {
 
 int compute(KIM::ModelCompute const* const model_compute,
             KIM::ModelComputeArguments const* const arguments) {
-  return guarded(model_compute, [&] {
-    buffer_of<Computation>(arguments)->compute(*buffer_of<Model>(model_compute), *arguments);
-  });
+  auto const& model = *buffer_of<Model>(model_compute);
+  int const failed = guarded(
+      model_compute, [&] { buffer_of<Computation>(arguments)->compute(model, *arguments); });
+  if (failed != 0 && model.aborts) torchml::abort_job();
+  return failed;
 }
 
 int compute_arguments_create(KIM::ModelCompute const* const model_compute,

@@ -184,6 +184,17 @@ def test_a_run_ends_above_the_limit(watch, name, tmp_path):
     assert record.evaluation == 0 and record.largest > 0.5 and record.above == ()
 
 
+def test_all_ranks_end_where_one_exceeds_the_limit(watch, name, tmp_path):
+    atoms = quartz(2)
+    forces = Potential(name).evaluate(atoms, members=True).members.forces
+    second, largest = np.sort(deviations(list(forces)))[-2:]
+    assert largest - second > 0.01
+    with pytest.raises(TorchMLError, match="members of the committee differ by"):
+        watch(name, 2, atoms, stop=(largest + second) / 2)
+    (record,) = read_deviations(sorted(tmp_path.glob("2.dev*")))
+    assert record.largest == pytest.approx(largest, rel=1e-8)
+
+
 def test_one_model_has_no_deviations(watch, installed):
     example = installed("binary", "edges")
     with pytest.raises(TorchMLError, match="TORCHML_DEVIATIONS is set but the model has no memb"):

@@ -9,7 +9,8 @@ import pytest
 
 from helpers import portable
 from torchml import kim
-from torchml.validation.lammps import mpi_environment
+from torchml.errors import TorchMLError
+from torchml.validation.lammps import mpi_environment, run_lammps
 
 LAMMPS = """
 units metal
@@ -103,8 +104,28 @@ def test_a_run_without_errors_prints_nothing(program, installed, tmp_path):
     assert printed == ""
 
 
-def test_a_wrong_value_is_refused(installed, tmp_path):
+@pytest.mark.parametrize(
+    ("variable", "expected"), [("STDERR", "on or off"), ("ON_ERROR", "return or abort")]
+)
+def test_a_wrong_value_is_refused(variable, expected, installed, tmp_path):
     name = installed("sw", "edges").name
-    code, printed = run("lammps", name, tmp_path, TORCHML_STDERR="never")
+    code, printed = run("lammps", name, tmp_path, **{f"TORCHML_{variable}": "never"})
     assert code != 0
-    assert "TorchML: TORCHML_STDERR is 'never', expected on or off" in printed
+    assert f"TorchML: TORCHML_{variable} is 'never', expected {expected}" in printed
+
+
+def test_an_error_of_one_rank_ends_all(names, tmp_path):
+    """The crystal is too large for the model, the atom on the other rank is not."""
+    script = LAMMPS.replace("block 0 2 0 2 0 2", "block 0 8 0 2 0 2").replace(
+        "create_atoms 1 box",
+        "region crystal block 0 1.9 0 2 0 2\n"
+        "create_atoms 1 region crystal\ncreate_atoms 1 single 6 1 1",
+    )
+    with pytest.raises(TorchMLError, match="too many atoms"):
+        run_lammps(
+            f"processors 2 1 1\n{script}",
+            tmp_path,
+            ranks=2,
+            variables={"model": names["Step"]},
+            environment={"TORCHML_ON_ERROR": "abort"},
+        )

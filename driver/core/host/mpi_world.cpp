@@ -1,5 +1,8 @@
 #include "host/mpi_world.hpp"
 
+#include <cstdio>
+#include <cstdlib>
+
 #ifdef TORCHML_WITH_MPI
 #include <mpi.h>
 #endif
@@ -20,6 +23,14 @@ std::optional<MpiWorld> mpi_world() {
 #else
   return std::nullopt;
 #endif
+}
+
+void abort_job() {
+  std::fflush(nullptr);  // what was printed before is not lost
+#ifdef TORCHML_WITH_MPI
+  if (mpi_world()) MPI_Abort(MPI_COMM_WORLD, EXIT_FAILURE);
+#endif
+  std::_Exit(EXIT_FAILURE);
 }
 
 }  // namespace torchml

@@ -15,4 +15,8 @@ struct MpiWorld {
 /// KIM_MODEL_MPI_AWARE.
 std::optional<MpiWorld> mpi_world();
 
+/// Ends this process and, with it, the other ranks of its job: by MPI_Abort where mpi_world() knows
+/// MPI, else by an exit status that launchers notice.
+[[noreturn]] void abort_job();
+
 }  // namespace torchml

@@ -55,7 +55,7 @@ bool can_run(std::string const& word) {
 
 #endif
 
-std::string const& field(Declaration const& declared, std::string const& key) {
+std::string field(Declaration const& declared, std::string const& key) {
   auto const entry = declared.fields.find(key);
   if (entry != declared.fields.end()) return entry->second;
   throw Error("'" + key + "' is not in " + declared.source +
@@ -63,7 +63,7 @@ std::string const& field(Declaration const& declared, std::string const& key) {
 }
 
 void require_instruction_set(Declaration const& declared) {
-  auto const& needed = field(declared, "instruction_set");
+  auto const needed = field(declared, "instruction_set");
   auto const words = split_words(needed);
   bool fits = !words.empty();
   for (auto const& word : words) fits = fits && can_run(word);
@@ -74,7 +74,7 @@ void require_instruction_set(Declaration const& declared) {
 }
 
 void require_torch(Declaration const& declared) {
-  auto const& version = field(declared, "torch");
+  auto const version = field(declared, "torch");
   auto const first = version.find('.');
   auto const second = version.find('.', first == std::string::npos ? first : first + 1);
   auto const major = parse_number<int>(version.substr(0, first));
@@ -88,7 +88,7 @@ void require_torch(Declaration const& declared) {
 }
 
 void require_device(Declaration const& declared, torch::Device device) {
-  auto const& compiled = field(declared, "device");
+  auto const compiled = field(declared, "device");
   auto const requested = torch::DeviceTypeName(device.type(), /*lower_case=*/true);
   if (compiled != requested)
     throw Error("the model is compiled for the device '" + compiled + "' according to " +

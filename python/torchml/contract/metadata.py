@@ -249,5 +249,6 @@ def save(
 def quiet_torchscript() -> Iterator[None]:
     """Silence torch's notice that TorchScript is deprecated, and nothing else."""
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is", DeprecationWarning)
+        # A DeprecationWarning until torch 2.14, a FutureWarning since.
+        warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is")
         yield

@@ -76,7 +76,8 @@ class DataModule(L.LightningDataModule):
         duplicates: whether equal structures within a part, or in train and another part, are an
             error.
         seed: random seed of the split and of the order of the batches.
-        replay: old data that train too, where a training starts from a trained potential.
+        replay: old data that train too, where a training starts from a trained potential: their
+            files, or a mapping.
     """
 
     def __init__(
@@ -98,7 +99,7 @@ class DataModule(L.LightningDataModule):
         stress_of_slabs: SlabStress = "error",
         duplicates: Literal["error", "allow"] = "error",
         seed: int = 0,
-        replay: Replay | None = None,
+        replay: Replay | str | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -126,7 +127,7 @@ class DataModule(L.LightningDataModule):
         self.stress_of_slabs: SlabStress = stress_of_slabs
         self.duplicates = duplicates
         self.seed = seed
-        self.replay = replay
+        self.replay = Replay(replay) if isinstance(replay, str) else replay
         self._old: list[Configuration] | None = None
         self._with_replay: GraphDataset | None = None
         self._configurations: dict[str, Sequence[Configuration]] = {}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -39,7 +41,8 @@ class Compiled:
         self.facts = facts
         self._source = f"the metadata of {path}"
         self._inputs = inputs_of(facts)
-        self._loaded = load_pt2(str(path)).aoti_runners
+        with _instruction_sets_not_compared():
+            self._loaded = load_pt2(str(path)).aoti_runners
 
     def __call__(self, *arguments: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
         """Energy and derivative.
@@ -131,3 +134,21 @@ def _require_nodes(edge_index: Tensor, nodes: int) -> None:
             f"edge_index holds numbers from {least} to {most}, expected 0 to {nodes - 1}, since "
             f"there are {nodes} nodes"
         )
+
+
+@contextmanager
+def _instruction_sets_not_compared() -> Iterator[None]:
+    """Drop the warning of torch 2.15 that this machine has more instructions than the archive uses.
+
+    `require_fit` refuses machines that have fewer.
+    """
+
+    def is_another(record: logging.LogRecord) -> bool:
+        return not str(record.msg).startswith("Device information mismatch")
+
+    logger = logging.getLogger("torch.export.pt2_archive._package")
+    logger.addFilter(is_another)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_another)

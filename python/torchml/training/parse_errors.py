@@ -68,4 +68,9 @@ def one_line(message: str) -> str:
     reasons = [*cls, *(specific or reasons)]
     if "class_path='torch.optim.Optimizer'" in message:  # arguments, but not of which optimiser
         reasons = ["its class is not given, expected one beside its arguments: AdamW, for example"]
+    if "InitFrom" in message and "arguments are required: file" in message:
+        reasons = [
+            "its file is not given beside its other keys, expected model.init_from.file, also "
+            "where the configuration has a text for model.init_from"
+        ]
     return ": ".join([*([".".join(keys)] if keys else []), *reasons])

@@ -172,7 +172,7 @@ def _set_network(settings: Settings, model: Any, data: DataModule) -> None:
         if model is not None:
             raise TorchMLError("the argument model is given, and model.init_from too, expected one")
         path = settings.options.ckpt_path
-        model = start(rule, data.elements()) if path is None else load_fine_tuned(path)
+        model = start(rule, data.elements()) if path is None else load_fine_tuned(path).train()
     if model is not None:
         arguments.model = model
     network = arguments.get("model")

@@ -59,3 +59,37 @@ def test_the_citation_is_valid() -> None:
     assert citation["type"] in ("software", "dataset")
     assert all(set(author) & {"name", "family-names"} for author in citation["authors"])
     assert citation["version"] == source_version()
+
+
+def test_lowest_versions_are_the_same_everywhere() -> None:
+    """What users read, pip, CMake and the set-up demand, and what `make test-matrix` tries."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    torch = next(line for line in project["project"]["dependencies"] if line.startswith("torch>"))
+    torch = torch.removeprefix("torch>=")
+    major, minor = torch.split(".")
+    python = project["project"]["requires-python"].removeprefix(">=")
+    cmake = project["tool"]["scikit-build"]["cmake"]["version"].removeprefix(">=")
+    readme, cmake_lists, setup, rows, compatibility = (
+        (ROOT / path).read_text()
+        for path in (
+            *("README.md", "CMakeLists.txt", "install_dependencies.sh"),
+            *("tests/matrix/rows.py", "docs/compatibility.md"),
+        )
+    )
+    assert re.findall(r"find_package\(LibTorch (\S+) REQUIRED", cmake_lists) == [torch] * 2
+    assert re.search(r"cmake_minimum_required\(VERSION (\S+)\)", cmake_lists)[1] == cmake
+    kim_api = re.search(r"find_package\(KIM-API-ITEMS (\S+) REQUIRED", cmake_lists)[1]
+    assert set(re.findall(r"torch >= ([\d.]+)", setup)) == {torch}
+    assert re.search(r"< \((\d+, \d+)\):", setup)[1] == f"{major}, {minor}"
+    assert set(re.findall(r"--atleast-version=(\S+) libkim-api", setup)) == {kim_api}
+    assert set(re.findall(r"Python (\S+) or newer", setup)) == {python}
+    assert f"printf '%s\\n' {cmake} " in setup
+    assert f"cmake>={cmake}" in setup
+    assert f"CMake ≥ {cmake}, a C++20 compiler, KIM-API ≥ {kim_api} and libtorch ≥ {torch}" in (
+        readme
+    )
+    assert f'cmake="cmake=={cmake}.*"' in rows
+    assert f'kim_api="{kim_api}"' in rows
+    assert f'python="python{python}"' in rows
+    table = dict(re.findall(r"^\| ([\w-]+) \| ([\d.]+) \|", compatibility, re.MULTILINE))
+    assert table == {"Python": python, "torch": torch, "CMake": cmake, "KIM-API": kim_api}

@@ -262,13 +262,14 @@ def test_the_new_run_stands_alone(folder, new):
     torch.testing.assert_close(energies(prepare(committee).network, run), mean, rtol=0, atol=1e-9)
 
 
-def test_a_killed_training_resumes_to_the_same_weights(folder, new_file):
+def test_a_killed_training_resumes_to_the_same_weights(folder, new_file, recwarn):
     options = {"data": {"train": new_file}, "checkpoint": {"every_n_epochs": 1}}
     rule = {"file": OLD, "lora": {"rank": 2}}
     whole = fit(QUIET, model={"init_args": {"init_from": rule}}, **options)
     shutil.rmtree("old")
     options |= {"ckpt_path": "run/checkpoints/epoch_0.ckpt", **OTHER}
     resumed = fit(QUIET, model={"init_args": {"init_from": rule}}, **options)
+    assert not [one for one in recwarn if "in eval mode" in str(one.message)]
     one, two = (load_fine_tuned(run.last).state_dict() for run in (whole, resumed))
     assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
     rule["references"] = "keep"
@@ -374,9 +375,16 @@ def test_a_second_network_and_data_that_are_old_of_nothing_are_refused(folder, d
         TorchMLError, match=r"model\.model is torchml.*SchNet, but model\.init_from"
     ):
         fit(QUIET, model={"init_args": model}, data={"train": new_file})
-    both = {"train": new_file, "replay": {"files": str(data)}}
+    both = {"train": new_file, "replay": str(data)}
     with pytest.raises(TorchMLError, match=r"^data\.replay is for a training that starts from"):
         fit(QUIET, data=both)
+
+
+def test_keys_beside_a_text_are_one_sentence(folder, new_file, capsys):
+    Path("tune.yaml").write_text(f"model: {{init_from: {OLD}}}\ndata: {{train: {new_file}}}\n")
+    assert main(["fit", "--config", "tune.yaml", "--model.init_from.rate", "0.5"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "expected model.init_from.file, also where" in error
 
 
 def test_what_changes_nothing_is_a_warning(folder, new, caplog):
