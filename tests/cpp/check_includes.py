@@ -29,7 +29,7 @@ ALLOWED = {
         *("core/spec", "core/host", "core/graph"),
     ),
     "core/model": ("common", "core/spec", "core/host"),
-    "core/operators": ("common",),
+    "core/operators": ("common", "core/host"),
     "core": (
         *("common", "descriptor", "core/data", "core/spec", "core/host"),
         *("core/graph", "core/inputs", "core/model", "core/operators"),

@@ -29,7 +29,8 @@ struct ShellGraph {
 
   /// Rebuilds the graph with the pairs closer than cutoffs[k] (Å) of the nodes in shell k, which
   /// `lists` must hold; reads each list once and takes time linear in their lengths. `owners` [N]
-  /// may be empty: each particle owns itself.
+  /// may be empty: each particle owns itself. Threads share the work; the graph does not depend on
+  /// their number.
   void build(System const& system, CachedNeighbors const& lists, std::span<double const> cutoffs,
              std::span<int const> owners = {});
 
@@ -40,7 +41,23 @@ struct ShellGraph {
   }
 
  private:
-  std::vector<std::int64_t> node_of_;  ///< [N] scratch: node of each particle or -1
+  /// What one thread finds.
+  struct Part {
+    std::vector<int> near;   ///< sources of the edges into its targets, in their order
+    std::vector<int> fresh;  ///< owners of sources that are no nodes yet, with repetitions
+  };
+
+  void number(std::int64_t particle);
+  void add_edges(System const& system, CachedNeighbors const& lists, double cutoff,
+                 std::span<int const> owners, std::int64_t begin, std::int64_t end);
+  void find_near(System const& system, CachedNeighbors const& lists, double cutoff,
+                 std::int64_t begin, std::int64_t end, Part& part);
+  void write_edges(System const& system, std::span<int const> owners, std::int64_t begin,
+                   std::int64_t end, Part& part);
+
+  std::vector<std::int64_t> node_of_;  ///< [N] node of each particle or -1
+  std::vector<std::int64_t> offsets_;  ///< [targets + 1] of the edges into each
+  std::vector<Part> parts_;
 };
 
 }  // namespace torchml

@@ -3,18 +3,27 @@
 // forces, virials and dE/dr terms need; and a ghost that is the image of another particle need not
 // be a node of its own, since its edges still have their own vectors.
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <span>
 
 #include "graph/cached_neighbors.hpp"
 #include "graph/ghost_folding.hpp"
 #include "graph/shell_graph.hpp"
+#include "host/parts.hpp"
 #include "inputs/inputs.hpp"
 #include "inputs/tensors.hpp"
 #include "torchml/common/error.hpp"
 
 namespace torchml {
 namespace {
+
+/// Edges, or sums, that are worth a thread.
+constexpr std::int64_t kEdgesOfPart = 16384;
+
+/// Forces of this many edges are added in parts.
+constexpr std::int64_t kEdgesOfSums = 65536;
+constexpr std::int64_t kSums = 8;
 
 /// The longest edges into ghosts.
 double of_ghosts(std::span<double const> cutoffs) {
@@ -59,8 +68,10 @@ class EdgeInputs final : public InputBuilder {
         codes[n] = settings_.species_codes[system.species[graph_.nodes[n]]];
     });
     auto const edge_index = filled<std::int64_t>({2, edges}, device, [&](auto index) {
-      std::ranges::copy(graph_.sources, index.begin());
-      std::ranges::copy(graph_.targets, index.begin() + edges);
+      for_parts(edges, parts_for_threads(edges, kEdgesOfPart), [&](auto, auto begin, auto end) {
+        std::copy_n(graph_.sources.begin() + begin, end - begin, index.begin() + begin);
+        std::copy_n(graph_.targets.begin() + begin, end - begin, index.begin() + edges + begin);
+      });
     });
     auto const contributing = filled<std::int64_t>({nodes}, device, [&](auto flags) {
       std::ranges::fill(flags, 1);
@@ -82,18 +93,47 @@ class EdgeInputs final : public InputBuilder {
   }
 
  private:
+  void add_edges(double const* gradient, std::int64_t begin, std::int64_t end,
+                 Request const& request, Result& result) const;
+  void add_sums(std::vector<double> Result::* values, Result& result) const;
   void collect_edge_terms(double const* gradient, Result& result) const;
 
   InputSettings settings_;
   CachedNeighbors lists_;
   GhostFolding folding_;
   ShellGraph graph_;
+  mutable std::array<Result, kSums> sums_;  ///< scratch
 };
 
-void EdgeInputs::pull_back(System const& /*system*/, torch::Tensor const& derivative,
+/// Parts of many edges are added to results of their own, and these in their order: sums do not
+/// depend on the number of threads.
+void EdgeInputs::pull_back(System const& system, torch::Tensor const& derivative,
                            Request const& request, Result& result) const {
   double const* const gradient = derivative.data_ptr<double>();
-  for (std::size_t e = 0; e < graph_.sources.size(); ++e) {
+  auto const edges = static_cast<std::int64_t>(graph_.sources.size());
+  if (edges < kEdgesOfSums) {
+    add_edges(gradient, 0, edges, request, result);
+  } else {
+    Request const sums{.energy = false,
+                       .forces = request.forces,
+                       .virial = request.virial,
+                       .particle_virials = request.particle_virials};
+    for_parts(edges, kSums, [&](std::int64_t part, std::int64_t begin, std::int64_t end) {
+      sums_[part].clear(system.size(), sums);
+      add_edges(gradient, begin, end, sums, sums_[part]);
+    });
+    for (auto const& part : sums_)
+      for (std::size_t c = 0; c < 6; ++c) result.kim_virial[c] += part.kim_virial[c];
+    if (request.forces) add_sums(&Result::forces, result);
+    if (request.particle_virials) add_sums(&Result::kim_particle_virials, result);
+  }
+  if (request.edge_terms) collect_edge_terms(gradient, result);
+}
+
+void EdgeInputs::add_edges(double const* gradient, std::int64_t begin, std::int64_t end,
+                           Request const& request, Result& result) const {
+  Virial virial{};
+  for (auto e = begin; e < end; ++e) {
     double const* const g = gradient + 3 * e;
     double const* const v = graph_.vectors.data() + 3 * e;
     std::int64_t const source = graph_.source_particles[e];
@@ -107,14 +147,22 @@ void EdgeInputs::pull_back(System const& /*system*/, torch::Tensor const& deriva
     if (!request.virial && !request.particle_virials) continue;
     Virial const share = symmetric_product(g, v);
     for (std::size_t c = 0; c < 6; ++c) {
-      result.kim_virial[c] += share[c];
+      virial[c] += share[c];
       if (request.particle_virials) {  // half to either end, as LAMMPS divides pairs
         result.kim_particle_virials[6 * source + c] += 0.5 * share[c];
         result.kim_particle_virials[6 * target + c] += 0.5 * share[c];
       }
     }
   }
-  if (request.edge_terms) collect_edge_terms(gradient, result);
+  for (std::size_t c = 0; c < 6; ++c) result.kim_virial[c] += virial[c];
+}
+
+void EdgeInputs::add_sums(std::vector<double> Result::* values, Result& result) const {
+  auto const count = static_cast<std::int64_t>((result.*values).size());
+  for_parts(count, parts_for_threads(count, kEdgesOfPart), [&](auto, auto begin, auto end) {
+    for (auto const& part : sums_)
+      for (auto k = begin; k < end; ++k) (result.*values)[k] += (part.*values)[k];
+  });
 }
 
 void EdgeInputs::collect_edge_terms(double const* gradient, Result& result) const {

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
+#include <atomic>
 #include <string>
 
 #include "operators/cluster_block.hpp"
@@ -248,9 +249,11 @@ std::tuple<torch::Tensor, torch::Tensor> evaluate_cluster(ClusterInputs const& i
   AT_DISPATCH_FLOATING_TYPES(inputs.table.scalar_type(), "torchml::cluster_energies", [&] {
     PreparedCluster<scalar_t> const prepared(inputs, shares.all);
     auto const count = static_cast<std::int64_t>(shares.all.size());
-    at::parallel_for(0, count, 1, [&](std::int64_t begin, std::int64_t end) {
+    auto const threads = std::min<std::int64_t>(count, at::get_num_threads());
+    std::atomic<std::int64_t> next = 0;  // a thread that is slow takes fewer shares
+    at::parallel_for(0, threads, 1, [&](std::int64_t /*begin*/, std::int64_t /*end*/) {
       ClusterBlock<scalar_t> block(prepared.model);
-      for (auto k = begin; k < end; ++k)
+      for (auto k = next++; k < count; k = next++)
         block.run(edges, shares.all[k], nodes, to_energies, to_slopes);
     });
   });
@@ -300,21 +303,27 @@ torch::Tensor cluster_energies_backward(torch::Tensor const& gradient, torch::Te
   require_sizes("edge_index", edge_index, {2, edges}, torch::kInt64);
   auto const factors = gradient.contiguous(), rows = slopes.contiguous();
   auto const targets = edge_index.select(0, 1).contiguous();
-  auto result = torch::zeros({edges, 3}, rows.options());
-  auto const* const target = targets.const_data_ptr<std::int64_t>();
-  auto* const to = result.mutable_data_ptr<double>();
+  auto const* const factor = factors.const_data_ptr<double>();
+  std::vector<std::int64_t> active;  // of several readouts, those whose energies count
   for (std::int64_t r = 0; r < readouts; ++r) {
-    auto const* const factor = factors.const_data_ptr<double>() + r * nodes;
-    auto const* const row = rows.const_data_ptr<double>() + 3 * r * edges;
-    if (std::all_of(factor, factor + nodes, [](double f) { return f == 0.0; })) continue;
-    at::parallel_for(0, edges, kGrain, [&](std::int64_t begin, std::int64_t end) {
-      for (auto e = begin; e < end; ++e) {
-        bool const counts = target[e] >= 0 && target[e] < nodes;
-        double const f = counts ? factor[target[e]] : 0.0;
-        for (int axis = 0; axis < 3; ++axis) to[3 * e + axis] += f * row[3 * e + axis];
-      }
-    });
+    auto const* const first = factor + r * nodes;
+    auto const counts = [](double f) { return f != 0.0; };
+    if (readouts == 1 || std::any_of(first, first + nodes, counts)) active.push_back(r);
   }
+  auto result = torch::empty({edges, 3}, rows.options());
+  auto const* const target = targets.const_data_ptr<std::int64_t>();
+  auto const* const row = rows.const_data_ptr<double>();
+  auto* const to = result.mutable_data_ptr<double>();
+  at::parallel_for(0, edges, kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (auto e = begin; e < end; ++e) {
+      double sum[3] = {};
+      if (target[e] >= 0 && target[e] < nodes)
+        for (auto const r : active)
+          for (int axis = 0; axis < 3; ++axis)
+            sum[axis] += factor[r * nodes + target[e]] * row[3 * (r * edges + e) + axis];
+      std::copy_n(sum, 3, to + 3 * e);
+    }
+  });
   return result;
 }
 

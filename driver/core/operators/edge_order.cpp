@@ -1,27 +1,60 @@
 #include "operators/edge_order.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
+#include <utility>
 #include <vector>
 
+#include "host/parts.hpp"
 #include "torchml/common/error.hpp"
 
 namespace torchml::operators {
 namespace {
 
-/// Counting sort of the edges by `keys`; stable.
+/// Edges that are worth a thread.
+constexpr std::int64_t kEdgesOfPart = 16384;
+
+/// Stable counting sort of the edges by `keys`. Parts of the edges count and place side by side;
+/// into how many they are cut does not change the result.
 void sort_edges(std::int64_t const* keys, std::int64_t const* others, std::int64_t edges,
                 std::int64_t nodes, std::int32_t* offsets, std::int32_t* sorted,
                 std::int32_t* sorted_others) {
-  std::fill_n(offsets, nodes + 1, 0);
-  for (std::int64_t e = 0; e < edges; ++e) ++offsets[keys[e] + 1];
-  for (std::int64_t n = 0; n < nodes; ++n) offsets[n + 1] += offsets[n];
-  std::vector<std::int32_t> next(offsets, offsets + nodes);
-  for (std::int64_t e = 0; e < edges; ++e) {
-    auto const slot = next[keys[e]]++;
-    sorted[slot] = static_cast<std::int32_t>(e);
-    sorted_others[slot] = static_cast<std::int32_t>(others[e]);
+  auto const parts = parts_for_threads(edges, std::max(kEdgesOfPart, nodes));
+  std::vector<std::int32_t> slots(parts * nodes, 0);  // of each part: first counts, then places
+  for_parts(edges, parts, [&](std::int64_t part, std::int64_t begin, std::int64_t end) {
+    auto* const counts = slots.data() + part * nodes;
+    for (auto e = begin; e < end; ++e) ++counts[keys[e]];
+  });
+  std::int32_t place = 0;
+  for (std::int64_t n = 0; n < nodes; ++n) {
+    offsets[n] = place;
+    for (std::int64_t part = 0; part < parts; ++part)
+      place += std::exchange(slots[part * nodes + n], place);
   }
+  offsets[nodes] = place;
+  for_parts(edges, parts, [&](std::int64_t part, std::int64_t begin, std::int64_t end) {
+    auto* const next = slots.data() + part * nodes;
+    for (auto e = begin; e < end; ++e) {
+      auto const slot = next[keys[e]]++;
+      sorted[slot] = static_cast<std::int32_t>(e);
+      sorted_others[slot] = static_cast<std::int32_t>(others[e]);
+    }
+  });
+}
+
+/// Throws Error for an end of an edge that is no node.
+void check_ends(std::int64_t const* ends, std::int64_t edges, std::int64_t nodes) {
+  auto const is_wrong = [=](std::int64_t end) { return end < 0 || end >= nodes; };
+  std::atomic<bool> right = true;
+  for_parts(2 * edges, parts_for_threads(2 * edges, kEdgesOfPart),
+            [&](std::int64_t /*part*/, std::int64_t begin, std::int64_t end) {
+              if (std::any_of(ends + begin, ends + end, is_wrong)) right = false;
+            });
+  if (right) return;
+  auto const k = std::find_if(ends, ends + 2 * edges, is_wrong) - ends;
+  throw Error("edge " + std::to_string(k % edges) + " has an end at node " +
+              std::to_string(ends[k]) + ", expected 0 to " + std::to_string(nodes - 1));
 }
 
 std::int64_t order_size(std::int64_t nodes, std::int64_t edges) {
@@ -40,10 +73,7 @@ torch::Tensor edge_order(torch::Tensor const& edge_index, std::int64_t nodes) {
   auto const index = edge_index.contiguous();
   auto const* const sources = index.const_data_ptr<std::int64_t>();
   auto const* const targets = sources + edges;
-  for (std::int64_t k = 0; k < 2 * edges; ++k)
-    if (sources[k] < 0 || sources[k] >= nodes)
-      throw Error("edge " + std::to_string(k % edges) + " has an end at node " +
-                  std::to_string(sources[k]) + ", expected 0 to " + std::to_string(nodes - 1));
+  check_ends(sources, edges, nodes);
 
   auto order = torch::empty({order_size(nodes, edges)}, torch::kInt32);
   auto* const head = order.mutable_data_ptr<std::int32_t>();

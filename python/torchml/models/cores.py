@@ -53,17 +53,34 @@ class Cores(Exact):
             edge_index: i64[2, E], sources and targets, which are among the first nodes.
             nodes: how many energies.
         """
-        target, source = edge_index[1], edge_index[0]
-        pair = species.index_select(0, target) * self.core.size(1)
-        pair = pair + species.index_select(0, source)
-        r = lengths(edge_vectors.to(self.core.dtype))
-        near = torch.nonzero(r < self.core.flatten().index_select(0, pair)).squeeze(1)
-        r, pair = r.index_select(0, near), pair.index_select(0, near)
+        near, pair = self.near(species, edge_vectors.detach(), edge_index)
+        if torch.jit.is_scripting() and near.size(0) == 0:  # type: ignore[attr-defined]
+            # As in most steps of a simulation: no derivatives of all edges that are zero.
+            return torch.zeros([nodes], dtype=self.core.dtype, device=self.core.device)
+        r = lengths(edge_vectors.index_select(0, near).to(self.core.dtype))
         nuclei = self.nuclei.index_select(0, pair)
         t = (4.0 * r / self.core.flatten().index_select(0, pair) - 3.0).clamp(min=0.0)
         energies = screened(nuclei[:, 0], nuclei[:, 1], r, self.weights, self.decays)
         energies = (0.5 / self.unit) * (1.0 - smooth_step(t)) * energies
-        return energies.new_zeros([nodes]).index_add(0, target.index_select(0, near), energies)
+        target = edge_index[1].index_select(0, near)
+        return energies.new_zeros([nodes]).index_add(0, target, energies)
+
+    def near(
+        self, species: Tensor, edge_vectors: Tensor, edge_index: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Return which edges lie within the core of their pair of elements, and the pair of each.
+
+        Args:
+            species: as in `forward`, like the other arguments.
+        """
+        r = torch.linalg.vector_norm(edge_vectors.to(self.core.dtype), dim=1)
+        near = torch.nonzero(r < self.core.max()).squeeze(1)  # few edges, whose elements are read
+        target = species.index_select(0, edge_index[1].index_select(0, near))
+        source = species.index_select(0, edge_index[0].index_select(0, near))
+        pair = target * self.core.size(1) + source
+        within = r.index_select(0, near) < self.core.flatten().index_select(0, pair)
+        within = torch.nonzero(within).squeeze(1)
+        return near.index_select(0, within), pair.index_select(0, within)
 
     @torch.jit.unused
     @torch.no_grad()

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
 
+#include "host/threads.hpp"
 #include "operators/convolution.hpp"
 #include "operators/edge_order.hpp"
 #include "operators/operators.hpp"
@@ -109,6 +110,29 @@ TEST(EdgeOrder, SortsByBothEnds) {
   EXPECT_EQ(list(order.by_source.others, 4), (std::vector{2, 0, 1, 1}));
   EXPECT_THROW(operators::EdgeOrder(tensor.slice(0, 1)), Error);
   EXPECT_THROW(operators::edge_order(index, 2), Error);
+}
+
+TEST(EdgeOrder, ThreadsSortStably) {
+  torch::manual_seed(4);
+  constexpr std::int64_t edges = 60000, nodes = 37;
+  auto index = torch::randint(0, nodes, {2, edges}, torch::kInt64);
+  auto const run = [&](int threads) {
+    ThreadScope const scope(threads);
+    return operators::edge_order(index, nodes);
+  };
+  auto const one = run(1);
+  EXPECT_TRUE(one.equal(run(3)));
+  operators::EdgeOrder const order(one);
+  auto const expect = [&](operators::EdgeList const& list, int end) {
+    auto const sorted = index[end].argsort(/*stable=*/true).to(torch::kInt32);
+    auto const found =
+        torch::from_blob(const_cast<std::int32_t*>(list.edges), {edges}, torch::kInt32);
+    EXPECT_TRUE(found.equal(sorted));
+  };
+  expect(order.by_source, 0);
+  expect(order.by_target, 1);
+  index[1][edges - 1] = nodes;
+  EXPECT_THROW(run(3), Error);
 }
 
 TEST(Operators, AreRegisteredOnceAndFound) {

@@ -3,6 +3,7 @@
 #include <array>
 #include <thread>
 
+#include "host/threads.hpp"
 #include "periodic.hpp"
 #include "support.hpp"
 
@@ -594,6 +595,50 @@ TEST(Potential, NothingIsSharedBetweenEvaluators) {
   b.evaluate(small.view(), everything, other);
   a.evaluate(large.view(), everything, again);
   EXPECT_EQ(first.forces, again.forces);
+}
+
+TEST(Evaluator, ThreadsShareTheEdges) {
+  TemporaryFolder const folder;
+  double const cutoff = 9.0;
+  auto fields = with(with(edges, "cutoff", "9.0"), "layers", "1");
+  auto const model =
+      write_model(folder,
+                  "def forward(self, species, edge_vectors, edge_index, contributing):\n"
+                  "    squares = self.w * edge_vectors.square().sum(1)\n"
+                  "    return torch.zeros(species.size(0), dtype=squares.dtype)"
+                  ".index_add(0, edge_index[1], squares)\n",
+                  fields);
+  auto particles = random_particles(1100, 25.0, 300, 3);
+  particles.list_neighbors(cutoff + 0.3);
+  auto const run = [&](int threads) {
+    ThreadScope const scope(threads);
+    return evaluate(model, particles);
+  };
+  auto const one = run(1), three = run(3);
+  EXPECT_EQ(one.energy, three.energy);
+  EXPECT_EQ(one.forces, three.forces);
+  EXPECT_EQ(one.kim_virial, three.kim_virial);
+  EXPECT_EQ(one.kim_particle_virials, three.kim_particle_virials);
+
+  std::vector<double> forces(one.forces.size(), 0.0), diagonal(one.forces.size(), 0.0);
+  int count = 0;
+  for (int i = 0; i < 1100; ++i)
+    for (int j = 0; j < 1100; ++j) {
+      if (i == j || particles.contributing[i] == 0 || particles.distance(i, j) >= cutoff) continue;
+      ++count;
+      for (int axis = 0; axis < 3; ++axis) {
+        double const x = particles.coordinates[3 * j + axis] - particles.coordinates[3 * i + axis];
+        forces[3 * j + axis] -= 2.0 * x;
+        forces[3 * i + axis] += 2.0 * x;
+        for (int const end : {i, j}) diagonal[3 * end + axis] += x * x;
+      }
+    }
+  ASSERT_GT(count, 65536);  // so that there are several parts
+  for (int i = 0; i < 1100; ++i)
+    for (int axis = 0; axis < 3; ++axis) {
+      EXPECT_NEAR(one.forces[3 * i + axis], forces[3 * i + axis], 1e-9);
+      EXPECT_NEAR(one.kim_particle_virials[6 * i + axis], diagonal[3 * i + axis], 1e-9);
+    }
 }
 
 }  // namespace
