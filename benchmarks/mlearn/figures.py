@@ -52,7 +52,20 @@ def plot_frontier(results: list[Result], path: Path) -> None:
                 axes.set_xlabel("CPU time of a step (µs/atom)")
     grid[0][0].set_ylabel("energy MAE (meV/atom)")
     grid[1][0].set_ylabel("forces MAE (eV/Å)")
-    grid[0][-1].legend(fontsize=7, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
+    # No element needs to have all potentials.
+    handles = [axes.get_legend_handles_labels() for axes in grid[0]]
+    named = {
+        label: line for lines, labels in handles for line, label in zip(lines, labels, strict=True)
+    }
+    order = [name for name in (*names, *PUBLISHED) if name in named]
+    grid[0][-1].legend(
+        [named[name] for name in order],
+        order,
+        fontsize=7,
+        frameon=False,
+        loc="center left",
+        bbox_to_anchor=(1.0, 0.5),
+    )
     save(figure, path)
 
 

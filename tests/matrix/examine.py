@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch._inductor.config
 from ase.io import write
 
 import torchml
@@ -88,7 +89,9 @@ def trained(native: str, folder: Path) -> str:
         overwrite=True,
         seed_everything=1,
     )
-    return exported(run.best, "Matrix_ACE", folder, format="aoti")
+    # Without this setting, torch compiles for its own processor alone, and the export refuses.
+    compiles = hasattr(torch._inductor.config.cpp, "march")
+    return exported(run.best, "Matrix_ACE", folder, "aoti" if compiles else "torchscript")
 
 
 def exported(model: Path, name: str, folder: Path, format: str = "torchscript") -> str:

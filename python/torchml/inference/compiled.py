@@ -138,7 +138,7 @@ def _require_nodes(edge_index: Tensor, nodes: int) -> None:
 
 @contextmanager
 def _instruction_sets_not_compared() -> Iterator[None]:
-    """Drop the warning of torch 2.15 that this machine has more instructions than the archive uses.
+    """Drop torch's warning that this machine has more instructions than the archive uses.
 
     `require_fit` refuses machines that have fewer.
     """

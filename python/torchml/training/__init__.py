@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         VectorNormLoss,
     )
     from torchml.training.loop.task import IS2RE, S2EF, Task
+    from torchml.training.soap import SOAP
 
 # Where each public name lives; it is imported on demand.
 _HOMES = {
@@ -26,6 +27,7 @@ _HOMES = {
     "Normalization": "torchml.training.loop.energy_scaling",
     "Run": "torchml.training.api",
     "S2EF": "torchml.training.loop.task",
+    "SOAP": "torchml.training.soap",
     "SerialBCEWithLogitsLoss": "torchml.training.loop.losses",
     "Target": "torchml.training.loop.heads",
     "Task": "torchml.training.loop.task",
@@ -41,6 +43,7 @@ _HOMES = {
 __all__ = [
     "IS2RE",
     "S2EF",
+    "SOAP",
     "MaskedLoss",
     "MultiTaskLoss",
     "Normalization",

@@ -13,6 +13,7 @@ import zipfile
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from torchml import Calculator, Potential, TorchMLError, _core
 from torchml.contract import metadata
 from torchml.export import Export, aoti, export
 from torchml.export.aoti import compilation
+from torchml.export.aoti.target import target_of
 from torchml.export.checks.check import failed
 from torchml.export.checks.parity import check_parity
 from torchml.export.compression import compress
@@ -453,3 +455,10 @@ def test_memory_comes_back(archives):
     kibibytes, libraries = map(int, done.stdout.split())
     assert libraries == 0
     assert kibibytes < 2000  # of 20 creations; 15,000 when each kept its libraries
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="other processors have one target")
+def test_an_inductor_that_knows_one_processor_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch._inductor, "config", SimpleNamespace(cpp=SimpleNamespace()))
+    with pytest.raises(TorchMLError, match=r"expected torch 2\.13 or newer"):
+        target_of(None)

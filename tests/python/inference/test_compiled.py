@@ -12,7 +12,7 @@ from torchml.inference import compiled
 def test_torch_does_not_compare_instruction_sets(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """torch 2.15 warns where the machine has more instructions than the archive uses."""
+    """It warns where the machine has more instructions than the archive uses."""
     log = logging.getLogger("torch.export.pt2_archive._package")
     monkeypatch.setattr(log, "propagate", True)
     with compiled._instruction_sets_not_compared():

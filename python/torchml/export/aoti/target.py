@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from torchml.errors import TorchMLError
 
 INSTRUCTION_SETS = ("avx2", "avx512", "native")
@@ -48,8 +50,14 @@ def target_of(instruction_set: str | None) -> Target:
                 f"the instruction set '{instruction_set}' is not one of {machine}, expected native"
             )
         return Target(machine, {})
+    from torch._inductor import config
     from torch._inductor.cpu_vec_isa import valid_vec_isa_list
 
+    if not hasattr(config.cpp, "march"):
+        raise TorchMLError(
+            f"torch {torch.__version__} compiles models for the processor it runs on alone, "
+            "expected torch 2.13 or newer, or a model that is not compiled"
+        )
     here = {word for isa in valid_vec_isa_list() for word in str(isa).split()}
     name = instruction_set or "avx2"
     if name == "native":
