@@ -1,5 +1,7 @@
 #include "environment.hpp"
 
+#include <cmath>
+
 #include "torchml/common/error.hpp"
 #include "torchml/common/text.hpp"
 
@@ -21,11 +23,12 @@ RuntimeSettings read_environment() {
   return settings;
 }
 
-bool aborts_on_error(RuntimeSettings const& settings) {
+bool aborts_on_error(RuntimeSettings const& settings,
+                     std::optional<DeviationSettings> const& deviations) {
   auto const value = lower(environment_variable("TORCHML_ON_ERROR"));
   if (!value.empty() && value != "return" && value != "abort")
     throw Error("TORCHML_ON_ERROR is '" + value + "', expected return or abort");
-  bool const stops = !environment_variable("TORCHML_DEVIATIONS_STOP").empty();
+  bool const stops = deviations && std::isfinite(deviations->stop);
   return settings.job_size > 1 && (value.empty() ? stops : value == "abort");
 }
 

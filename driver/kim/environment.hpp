@@ -1,6 +1,9 @@
 // The environment variables that steer the driver at run time.
 #pragma once
 
+#include <optional>
+
+#include "deviation_settings.hpp"
 #include "host/runtime_settings.hpp"
 
 namespace torchml::kim {
@@ -11,8 +14,9 @@ namespace torchml::kim {
 RuntimeSettings read_environment();
 
 /// Whether an error in a step ends all ranks of the job: TORCHML_ON_ERROR (return or abort); where
-/// it is not set, yes with TORCHML_DEVIATIONS_STOP, whose limit one rank alone may exceed. Never in
-/// a job of one rank. Throws Error when the variable has another value.
-bool aborts_on_error(RuntimeSettings const& settings);
+/// it is not set, yes if deviations have a limit, which one rank alone may exceed. Never in a job
+/// of one rank. Throws Error when the variable has another value.
+bool aborts_on_error(RuntimeSettings const& settings,
+                     std::optional<DeviationSettings> const& deviations);
 
 }  // namespace torchml::kim

@@ -66,7 +66,7 @@ std::unique_ptr<Model> create_model(KIM::ModelDriverCreate const& create, KIM::L
                 "Descriptor");
 #endif
   model->deviations = DeviationSettings::from_environment();
-  model->aborts = aborts_on_error(settings);
+  model->aborts = aborts_on_error(settings, model->deviations);
   bool const watched = model->deviations.has_value();
   model->influence_distance = (watched ? 2.0 : 1.0) * spec.influence_distance() * units.length;
   auto const cutoffs = spec.cutoffs();

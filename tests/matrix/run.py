@@ -5,7 +5,8 @@
 `make test-matrix` runs it. Each row is a system, a compiler and versions of what TorchML needs
 (rows.py). A row gets a folder of its own in PREFIX/matrix, with a copy of this clone, runs
 install_dependencies.sh there, and then examine.py. One line tells how it ended; the table at the
-end is that of docs/compatibility.md. The exit status is 0 if no row failed.
+end is that of docs/compatibility.md. The exit status is 0 if no row failed and this machine has all
+rows that were named.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ COLUMNS = (
 
 
 def main() -> int:
-    """Run the rows; 0 if none failed."""
+    """Run the rows; returns the exit status."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -18,9 +18,6 @@
 namespace torchml {
 namespace {
 
-/// Edges, or sums, that are worth a thread.
-constexpr std::int64_t kEdgesOfPart = 16384;
-
 /// Forces of this many edges are added in parts.
 constexpr std::int64_t kEdgesOfSums = 65536;
 constexpr std::int64_t kSums = 8;
@@ -68,7 +65,7 @@ class EdgeInputs final : public InputBuilder {
         codes[n] = settings_.species_codes[system.species[graph_.nodes[n]]];
     });
     auto const edge_index = filled<std::int64_t>({2, edges}, device, [&](auto index) {
-      for_parts(edges, parts_for_threads(edges, kEdgesOfPart), [&](auto, auto begin, auto end) {
+      for_parts(edges, parts_for_threads(edges, kNumbersOfPart), [&](auto, auto begin, auto end) {
         std::copy_n(graph_.sources.begin() + begin, end - begin, index.begin() + begin);
         std::copy_n(graph_.targets.begin() + begin, end - begin, index.begin() + edges + begin);
       });
@@ -159,7 +156,7 @@ void EdgeInputs::add_edges(double const* gradient, std::int64_t begin, std::int6
 
 void EdgeInputs::add_sums(std::vector<double> Result::* values, Result& result) const {
   auto const count = static_cast<std::int64_t>((result.*values).size());
-  for_parts(count, parts_for_threads(count, kEdgesOfPart), [&](auto, auto begin, auto end) {
+  for_parts(count, parts_for_threads(count, kNumbersOfPart), [&](auto, auto begin, auto end) {
     for (auto const& part : sums_)
       for (auto k = begin; k < end; ++k) (result.*values)[k] += (part.*values)[k];
   });

@@ -4,9 +4,9 @@
 #include <ATen/Parallel.h>
 
 #include <algorithm>
-#include <atomic>
 #include <string>
 
+#include "host/parts.hpp"
 #include "operators/cluster_block.hpp"
 #include "operators/cluster_terms.hpp"
 #include "operators/edge_order.hpp"
@@ -249,11 +249,9 @@ std::tuple<torch::Tensor, torch::Tensor> evaluate_cluster(ClusterInputs const& i
   AT_DISPATCH_FLOATING_TYPES(inputs.table.scalar_type(), "torchml::cluster_energies", [&] {
     PreparedCluster<scalar_t> const prepared(inputs, shares.all);
     auto const count = static_cast<std::int64_t>(shares.all.size());
-    auto const threads = std::min<std::int64_t>(count, at::get_num_threads());
-    std::atomic<std::int64_t> next = 0;  // a thread that is slow takes fewer shares
-    at::parallel_for(0, threads, 1, [&](std::int64_t /*begin*/, std::int64_t /*end*/) {
+    for_threads(count, [&](auto const& next) {
       ClusterBlock<scalar_t> block(prepared.model);
-      for (auto k = next++; k < count; k = next++)
+      for (auto k = next(); k < count; k = next())
         block.run(edges, shares.all[k], nodes, to_energies, to_slopes);
     });
   });

@@ -12,15 +12,12 @@
 namespace torchml::operators {
 namespace {
 
-/// Edges that are worth a thread.
-constexpr std::int64_t kEdgesOfPart = 16384;
-
 /// Stable counting sort of the edges by `keys`. Parts of the edges count and place side by side;
 /// into how many they are cut does not change the result.
 void sort_edges(std::int64_t const* keys, std::int64_t const* others, std::int64_t edges,
                 std::int64_t nodes, std::int32_t* offsets, std::int32_t* sorted,
                 std::int32_t* sorted_others) {
-  auto const parts = parts_for_threads(edges, std::max(kEdgesOfPart, nodes));
+  auto const parts = parts_for_threads(edges, std::max(kNumbersOfPart, nodes));
   std::vector<std::int32_t> slots(parts * nodes, 0);  // of each part: first counts, then places
   for_parts(edges, parts, [&](std::int64_t part, std::int64_t begin, std::int64_t end) {
     auto* const counts = slots.data() + part * nodes;
@@ -47,7 +44,7 @@ void sort_edges(std::int64_t const* keys, std::int64_t const* others, std::int64
 void check_ends(std::int64_t const* ends, std::int64_t edges, std::int64_t nodes) {
   auto const is_wrong = [=](std::int64_t end) { return end < 0 || end >= nodes; };
   std::atomic<bool> right = true;
-  for_parts(2 * edges, parts_for_threads(2 * edges, kEdgesOfPart),
+  for_parts(2 * edges, parts_for_threads(2 * edges, kNumbersOfPart),
             [&](std::int64_t /*part*/, std::int64_t begin, std::int64_t end) {
               if (std::any_of(ends + begin, ends + end, is_wrong)) right = false;
             });

@@ -249,6 +249,6 @@ def save(
 def quiet_torchscript() -> Iterator[None]:
     """Silence torch's notice that TorchScript is deprecated, and nothing else."""
     with warnings.catch_warnings():
-        # A DeprecationWarning until torch 2.14, a FutureWarning since.
+        # A DeprecationWarning in torch 2.13, a FutureWarning in 2.15.
         warnings.filterwarnings("ignore", r"`torch\.jit\.\w+` is")
         yield
