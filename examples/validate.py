@@ -78,7 +78,11 @@ class Maker:
             torch.jit.script(network).save(str(archive))
         save_parameters(descriptor.parameters, parameters)
         exported = torchml.export_model(
-            archive, descriptor=parameters, name="Validation_Descriptor", output=self.folder
+            archive,
+            descriptor=parameters,
+            name="Validation_Descriptor",
+            output=self.folder,
+            overwrite=True,
         )
         return [str(exported.folder)]
 
@@ -97,7 +101,11 @@ class Maker:
     def compiled(self) -> list[str]:
         """The same, compiled ahead of time (.pt2)."""
         exported = torchml.export_model(
-            self._trained(), format="aoti", name="Validation_Compiled", output=self.folder
+            self._trained(),
+            format="aoti",
+            name="Validation_Compiled",
+            output=self.folder,
+            overwrite=True,
         )
         return [str(exported.folder)]
 

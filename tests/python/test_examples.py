@@ -108,6 +108,8 @@ def test_each_model_of_the_validation_is_checked_and_a_failure_counts(
     conventions = [metadata.read(words[1]).convention for words in checked]
     assert conventions == ["raw", "edges", "graph"]
     assert checked[0][0] == "check" and checked[0][2:4] == ["--quick", "--html"]
+    for _ in range(2):  # a second run replaces the models of the first
+        assert example.examine(maker, ["descriptor"], []) == 0
     sys.modules.pop("validate")
 
 
