@@ -51,16 +51,20 @@ def forward_of(module: Any) -> dict[str, list[str]]:
     inputs = [one for one in schema.arguments[1:] if not one.has_default_value()]
     returned = schema.returns[0].type
     outputs = returned.elements() if returned.kind() == "TupleType" else [returned]
-
-    def floats(tensors: Any) -> list[str]:
-        return sorted({str(one.dtype)[6:] for one in tensors if one.is_floating_point()})
-
     return {
         "arguments": [one.name for one in inputs],
         "types": [str(one.type) for one in inputs],
         "outputs": [str(one) for one in outputs],
-        "dtypes": floats(module.parameters()) or floats(module.buffers()),
+        "dtypes": float_types(module),
     }
+
+
+def float_types(module: Any) -> list[str]:
+    """Return the float types of the parameters; of the buffers where there are no parameters."""
+    for tensors in (module.parameters(), module.buffers()):
+        if found := {str(one.dtype)[6:] for one in tensors if one.is_floating_point()}:
+            return sorted(found)
+    return []
 
 
 # Runs without this package, as in the simulator.
@@ -70,6 +74,7 @@ import json, sys, warnings
 warnings.simplefilter("ignore")
 import torch
 {inspect.getsource(load_extensions)}
+{inspect.getsource(float_types)}
 {inspect.getsource(forward_of)}
 load_extensions(sys.argv[2:])
 print(json.dumps(forward_of(torch.jit.load(sys.argv[1], map_location="cpu"))))

@@ -191,23 +191,23 @@ def _add_conversion(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--format",
-        choices=("torchscript", "aoti"),
+        choices=("torchscript", "aoti", "both"),
         default="torchscript",
-        help="TorchScript (default), which runs anywhere, or aoti: energy and forces compiled "
-        "ahead of time (AOTInductor, needs g++ here), beside the TorchScript, which runs "
-        "where they do not fit",
+        help="TorchScript (default), which runs anywhere; aoti: energy and forces compiled ahead "
+        "of time (AOTInductor, needs g++ here), without TorchScript; or both: the compiled "
+        "archive, and the TorchScript, which runs where that does not fit",
     )
     group.add_argument(
         "--instruction-set",
         choices=("avx2", "avx512", "native"),
-        help="aoti: what the processor that runs the model has: avx2 (default on x86-64: any since "
-        "2013), avx512, or native, the best of this machine (default elsewhere)",
+        help="compiled models: what the processor that runs the model has: avx2 (default on "
+        "x86-64: any since 2013), avx512, or native, the best of this machine (default elsewhere)",
     )
     group.add_argument(
         "--device",
         choices=("cpu", "cuda"),
         default="cpu",
-        help="aoti: the device that the model is compiled for (default: cpu)",
+        help="compiled models: the device that the model is compiled for (default: cpu)",
     )
 
 

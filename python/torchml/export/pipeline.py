@@ -26,7 +26,7 @@ from torchml.export.accuracy import Tolerance
 from torchml.export.aoti.compilation import compile_module
 from torchml.export.checks.check import CheckFailed, failed
 from torchml.export.checks.engine import check_alone, check_engine, check_numbers
-from torchml.export.checks.parity import check_parity
+from torchml.export.checks.parity import check_parity, check_parity_with_network
 from torchml.export.descriptor import DESCRIPTOR_FILE
 from torchml.export.prepare import Prepared, prepare
 from torchml.export.request import FORMATS, Request, Result
@@ -112,9 +112,10 @@ def export_model(
             model whose package's code is traced, that in which it runs; None is its own.
         compress: replace what depends on the distance alone by splines; their error is measured.
         tolerance: largest errors of a compressed model (eV/atom, eV/Å); None is (1e-6, 1e-5).
-        format: torchscript, or aoti: energy and forces compiled ahead of time.
-        instruction_set: aoti: avx2, avx512 or native; None is avx2 on x86-64.
-        device: aoti: cpu or cuda, for which the model is compiled.
+        format: torchscript; aoti, energy and forces compiled ahead of time, without TorchScript;
+            or both, of which the second runs where the first does not fit.
+        instruction_set: of compiled models: avx2, avx512 or native; None is avx2 on x86-64.
+        device: of compiled models: cpu or cuda, for which the model is compiled.
         name: KIM name, short (SW_Si) or with its ID; None makes one of class and elements, or of
             the name of an archive.
         output: folder in which the model folder is made.
@@ -206,13 +207,19 @@ def export(request: Request) -> Result:
         request = replace(request, facts=facts)
     folder = _destination(request, loaded.name)
     try:
-        prepared = prepare(loaded, request.facts, request.compress, request.descriptor)
+        prepared = prepare(
+            loaded,
+            request.facts,
+            request.compress,
+            request.descriptor,
+            scripting=request.format != "aoti",
+        )
     except CheckFailed as failure:
         return Result(failure.checks)
     with tempfile.TemporaryDirectory() as scratch:
         draft = _write(prepared, request, Path(scratch), folder.name)
         checks = [*_alone(prepared, draft), *prepared.reports]
-        if not failed(checks) and request.format == "aoti":
+        if not failed(checks) and request.format != "torchscript":
             checks += _compile(draft, prepared, request)
         if not failed(checks):
             checks += _check(draft, prepared, request)
@@ -246,8 +253,8 @@ class _Draft:
         folder: the scratch folder.
         model: the archive that the model folder will hold.
         facts: its metadata.
-        original: aoti: the TorchScript archive in the engine.
-        fallback: aoti: that archive, for machines that the compiled one does not fit.
+        original: the TorchScript archive in the engine, for comparison with the compiled one.
+        fallback: that archive, for machines that the compiled one does not fit.
         descriptor: descriptor.dat; None for other conventions.
     """
 
@@ -282,8 +289,9 @@ def _write(prepared: Prepared, request: Request, scratch: Path, name: str) -> _D
     """Write the archive with its metadata, its `.param` file and the parameters of a descriptor."""
     facts = _with_provenance(prepared, request, name)
     draft = _Draft(scratch, scratch / MODEL_FILE, facts)
-    metadata.save(prepared.module, draft.model, draft.facts, prepared.others)
-    _write_parameters(draft, len(prepared.arguments))
+    if prepared.module is not None:
+        metadata.save(prepared.module, draft.model, draft.facts, prepared.others)
+        _write_parameters(draft, len(prepared.arguments))
     if prepared.descriptor:
         draft.descriptor = scratch / DESCRIPTOR_FILE
         draft.descriptor.write_text(prepared.descriptor.text)
@@ -312,26 +320,30 @@ def _write_parameters(draft: _Draft, inputs: int) -> None:
 
 def _alone(prepared: Prepared, draft: _Draft) -> list[Check]:
     """An archive has passed this check before it was loaded; a network in Python passes it here."""
-    if prepared.alone:
+    if prepared.alone or prepared.module is None:
         return []
     return [check_alone(draft.model, draft.facts.extensions or ())[0]]
 
 
 def _compile(draft: _Draft, prepared: Prepared, request: Request) -> list[Check]:
-    """Put a compiled archive in the place of the TorchScript one, which stays as its fallback."""
-    check, draft.original = check_engine(draft.model, request.device)
-    if draft.original is None:
-        return [check]
-    name = draft.model.name
-    # Out of the engine's sight, which must check the compiled one.
-    draft.fallback = draft.model.rename(draft.folder / f"{name}.fallback")
+    """Put a compiled archive in the place of the TorchScript one, which may stay beside it."""
+    name = draft.model.name if prepared.network is None else type(prepared.network).__name__
+    energy_kind = "per_particle"
+    if prepared.module is not None:
+        check, draft.original = check_engine(draft.model, request.device)
+        if draft.original is None:
+            return [check]
+        energy_kind = str(draft.original.energy_kind)
+        # Out of the engine's sight, which must check the compiled one.
+        archive = draft.model.rename(draft.folder / f"{draft.model.name}.fallback")
+        draft.fallback = archive if request.format == "both" else None
     draft.model = draft.folder / COMPILED_FILE
     draft.facts = compile_module(
         prepared.module,
         draft.facts,
         draft.model,
         name=name,
-        energy_kind=str(draft.original.energy_kind),
+        energy_kind=energy_kind,
         instruction_set=request.instruction_set,
         device=request.device,
         network=prepared.network,
@@ -348,8 +360,12 @@ def _check(draft: _Draft, prepared: Prepared, request: Request) -> list[Check]:
     if potential is None:
         return [check]
     checks = [check, *check_numbers(potential, *_ranges(prepared))]
-    if draft.original is not None and not failed(checks):
+    if failed(checks):
+        return checks
+    if draft.original is not None:
         checks.append(check_parity(potential, draft.original))
+    elif prepared.module is None and prepared.network is not None:
+        checks.append(check_parity_with_network(potential, prepared.network))
     return checks
 
 
@@ -370,7 +386,7 @@ def _publish(draft: _Draft, folder: Path, request: Request) -> None:
     if draft.descriptor:
         files[DESCRIPTOR_FILE] = draft.descriptor
     species = draft.facts.species or ()
-    kind = "TorchScript" if request.format == "torchscript" else "AOTInductor"
+    kind = "TorchScript" if draft.facts.inputs is None else "AOTInductor"
     kim.write_portable_model(
         folder,
         driver=request.driver,

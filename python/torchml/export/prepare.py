@@ -1,6 +1,7 @@
-"""A loaded model becomes TorchScript with complete metadata; nothing is written.
+"""A loaded model becomes what is exported, with complete metadata; nothing is written.
 
 network --compress, dtype--> TorchScript --signature--> complete metadata
+network --compress, dtype--> signature --------------> complete metadata, to be compiled alone
 archive --fresh process----> signature --------------> complete metadata --> TorchScript
 """
 
@@ -33,7 +34,8 @@ from torchml.export.compression import has_radial_functions
 from torchml.export.descriptor import ExportedDescriptor, facts_of, find_descriptor
 from torchml.importers.imported import Imported
 from torchml.importers.opening import Loaded, cast, scripted
-from torchml.models import Committee, EdgeModel, Sum
+from torchml.models import Committee, EdgeModel, Sum, describe
+from torchml.models.calling import Called, holds_torchscript
 from torchml.models.dtype import network_dtype
 from torchml.reference.agreement import Check
 
@@ -43,17 +45,17 @@ class Prepared:
     """A model in memory, ready to be written.
 
     Attributes:
-        module: TorchScript in evaluation mode.
+        module: TorchScript in evaluation mode; None where the network alone is to be compiled.
         facts: its metadata, complete.
         arguments: names of the inputs of `forward` without a default value.
         reports: the checks so far: signature, float type, accuracy, inputs.
-        network: the network in Python that `module` was scripted from; None where it is not known.
+        network: the network in Python, of which `module` was made; None where it is not known.
         descriptor: the descriptor whose values the network takes; None for other conventions.
         alone: the archive of `module` was loaded in a process of its own already.
         others: extra files of the archive that are not TorchML's, by name.
     """
 
-    module: torch.jit.ScriptModule
+    module: torch.jit.ScriptModule | None
     facts: ModelMetadata
     arguments: tuple[str, ...]
     reports: list[Check]
@@ -68,6 +70,8 @@ def prepare(
     facts: ModelMetadata | None = None,
     compress: Tolerance | None = None,
     descriptor: Path | None = None,
+    *,
+    scripting: bool = True,
 ) -> Prepared:
     """Script a network, or load an archive, and complete its metadata.
 
@@ -78,6 +82,8 @@ def prepare(
             float64, because simulations profit from exact derivatives).
         compress: the largest errors of splines that replace radial functions; None: no splines.
         descriptor: file with the parameters of the model's descriptor.
+        scripting: make TorchScript of a network; without it torch.jit.script is not called, unless
+            the network holds TorchScript itself.
 
     Returns:
         The model in memory. Its reports may hold a check that failed.
@@ -90,7 +96,7 @@ def prepare(
     if loaded.model is None:
         part = _of_archive(loaded, declared, compress, descriptor)
     else:
-        part = _of_network(loaded, declared, compress, descriptor)
+        part = _of_network(loaded, declared, compress, descriptor, scripting)
     complete_facts = complete(part.facts, part.signature, loaded.path)
     reports = [
         *_of_origin(loaded.origin),
@@ -99,13 +105,17 @@ def prepare(
         Check("dtype", "pass", f"{complete_facts.dtype}"),
         *part.accuracy,
     ]
-    module = part.module or _torchscript(loaded.path, complete_facts.extensions or ())
+    module = part.module
+    if module is None and part.called is None:
+        module = _torchscript(loaded.path, complete_facts.extensions or ())
+    forward = part.called if module is None else module
+    assert forward is not None
     if complete_facts.convention == "edges":
         scale = part.network.scale if isinstance(part.network, Sum | Committee) else None
-        check, complete_facts = check_radial(module, complete_facts, scale)
+        check, complete_facts = check_radial(forward, complete_facts, scale)
         reports.append(check)
     if part.descriptor:
-        reports.append(check_width(module, complete_facts, part.descriptor))
+        reports.append(check_width(forward, complete_facts, part.descriptor))
     return Prepared(
         module,
         complete_facts,
@@ -155,6 +165,7 @@ class _Part:
     signature: Signature
     descriptor: ExportedDescriptor | None
     module: torch.jit.ScriptModule | None = None
+    called: Called | None = None
     network: EdgeModel | None = None
     loading: list[Check] = field(default_factory=list)
     accuracy: list[Check] = field(default_factory=list)
@@ -177,9 +188,13 @@ def _of_archive(
 
 
 def _of_network(
-    loaded: Loaded, declared: ModelMetadata, compress: Tolerance | None, file: Path | None
+    loaded: Loaded,
+    declared: ModelMetadata,
+    compress: Tolerance | None,
+    file: Path | None,
+    scripting: bool,
 ) -> _Part:
-    """Script the network in its new float type, with splines where they are wanted."""
+    """The network in its new float type, with splines where they are wanted; and as TorchScript."""
     convention = declared.convention or ("descriptor" if file else None)
     network: EdgeModel | None = None
     accuracy: list[Check] = []
@@ -191,10 +206,16 @@ def _of_network(
             f"{loaded.path} holds a network that takes staged graphs, whose radial functions are "
             "not known; expected a model of torchml.models to compress"
         )
+    if network is not None and not (scripting or holds_torchscript(network)):
+        called = Called(network, convention or network.convention).eval()
+        facts, descriptor = _merged(
+            loaded.path, describe(network, called.convention), declared, file
+        )
+        return _Part(facts, called.signature, descriptor, None, called, network, accuracy=accuracy)
     module, own = scripted(loaded, convention)
     module.eval()
     facts, descriptor = _merged(loaded.path, own, declared, file)
-    return _Part(facts, Signature.of(module), descriptor, module, network, accuracy=accuracy)
+    return _Part(facts, Signature.of(module), descriptor, module, None, network, accuracy=accuracy)
 
 
 def _converted(

@@ -14,7 +14,7 @@ from torchml.importers.opening import Foreign
 from torchml.inference.compiled import SUFFIX
 from torchml.reference.agreement import Check
 
-FORMATS = ("torchscript", "aoti")
+FORMATS = ("torchscript", "aoti", "both")
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,10 @@ class Request:
         author: author in kimspec.edn and in the metadata of the archive.
         references: publications about the model; None keeps those of an archive.
         training_data: what the model was trained on; None keeps that of an archive.
-        format: torchscript, or aoti: energy and derivative compiled ahead of time.
-        instruction_set: aoti: avx2, avx512 or native; None is avx2 on x86-64.
-        device: aoti: cpu or cuda, for which the model is compiled.
+        format: torchscript; aoti, energy and derivative compiled ahead of time, without
+            TorchScript; or both, of which the second runs where the first does not fit.
+        instruction_set: of compiled models: avx2, avx512 or native; None is avx2 on x86-64.
+        device: of compiled models: cpu or cuda, for which the model is compiled.
         progress: called with the name of each long step before it starts.
         source: package whose model it is, or FILE.py:function; None for a checkpoint or an archive.
         head: which head, modality or fidelity of a model of another package with several.
@@ -95,10 +96,10 @@ class Request:
         """Refuse options that contradict each other; no file is read."""
         if self.format not in FORMATS:
             raise TorchMLError(f"the format is '{self.format}', expected {' | '.join(FORMATS)}")
-        if self.format != "aoti" and (self.instruction_set or self.device != "cpu"):
+        if self.format == "torchscript" and (self.instruction_set or self.device != "cpu"):
             raise TorchMLError(
                 "an instruction set or a device is given for the format 'torchscript', whose "
-                "archives run on any; expected the format 'aoti'"
+                "archives run on any; expected the format 'aoti' or 'both'"
             )
         if self.source is None and (self.head or self.python):
             raise TorchMLError(

@@ -14,6 +14,7 @@ from torchml import _descriptors as core
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.errors import TorchMLError
 from torchml.models.base import EdgeModel
+from torchml.models.calling import require_convention
 from torchml.models.committee import Committee
 from torchml.models.descriptor_potential import descriptor_potential, energies_of
 from torchml.models.dtype import network_dtype
@@ -74,15 +75,11 @@ def script(model: EdgeModel, convention: str) -> torch.jit.ScriptModule:
     Raises:
         TorchMLError: the model does not fit the convention.
     """
+    require_convention(model, convention)
     if convention == "descriptor":
         with quiet_torchscript():
             energies: torch.jit.ScriptModule = torch.jit.script(energies_of(model))
         return energies
-    if model.convention == "descriptor":
-        raise TorchMLError(
-            f"a model of descriptors cannot be scripted for the convention '{convention}', "
-            "expected 'descriptor'"
-        )
     source = _source(model, convention)
 
     # A new class for each call: torch stores methods that are defined from text with the class.
@@ -147,17 +144,7 @@ def _source(model: EdgeModel, convention: str) -> str:
             node_counts=", ".join(["n_nodes"] * (model.layers + 1)),
             edge_counts=", ".join(f"edge_index{k}.size(1)" for k in stages),
         )
-    if convention in ("raw", "none"):  # the second is the older name
-        if model.layers != 1:
-            raise TorchMLError(
-                f"the convention 'raw' is for models of one layer, but this model has "
-                f"{model.layers}; use 'graph' or 'edges'"
-            )
-        return _NONE
-    raise TorchMLError(
-        f"a model cannot be scripted for the convention '{convention}'; "
-        "expected 'raw', 'graph', 'edges' or 'descriptor'"
-    )
+    return _NONE
 
 
 def _dtype(model: EdgeModel) -> str:

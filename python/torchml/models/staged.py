@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from torchml.errors import TorchMLError
+from torchml.models.calling import Called
 
 if TYPE_CHECKING:
     from torchml.data.batch import GraphBatch
@@ -100,6 +101,8 @@ class StagedModel(torch.nn.Module):
 
 def argument_names(network: torch.nn.Module) -> list[str]:
     """Return the names of the arguments of `forward`, of Python modules and of TorchScript."""
+    if isinstance(network, Called):
+        return list(network.argument_names)
     if isinstance(network, torch.jit.ScriptModule):
         schema = network.forward.schema  # type: ignore[attr-defined]
         return [argument.name for argument in schema.arguments][1:]  # the first is self

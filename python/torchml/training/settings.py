@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from argparse import RawDescriptionHelpFormatter
+from argparse import ArgumentError, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -182,7 +182,10 @@ def from_words(arguments: Sequence[str]) -> Settings:
         quiet()
         command = arguments[0]
         parser = _Parser(command, list(arguments))
-        return _completed(Settings(command, parser.config[command], parser.of_command))
+        settings = Settings(command, parser.config[command], parser.of_command)
+        if settings.init_from is not None:
+            _without_network(settings.options.model, list(arguments))
+        return _completed(settings)
 
 
 def from_mapping(
@@ -215,8 +218,11 @@ class _HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
 class _Parser(LightningCLI):
     """LightningCLI with the defaults of this package; it parses, and runs nothing."""
 
-    def __init__(self, command: str, words: list[str]) -> None:
+    def __init__(
+        self, command: str, words: list[str], default: Mapping[str, Any] = _DEFAULT_MODEL
+    ) -> None:
         self.command = command
+        self.default = default
         description = _DESCRIPTIONS[command] + (f"\n\n{_USAGE}" if command == "fit" else "")
         # Errors are raised, not printed with the usage of a hundred options.
         options: dict[str, Any] = {"exit_on_error": False, "formatter_class": _HelpFormatter}
@@ -250,7 +256,7 @@ class _Parser(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add the keys besides model, data and trainer."""
-        parser.set_defaults({"model": _DEFAULT_MODEL})
+        parser.set_defaults({"model": self.default})
         parser.add_argument(
             "--ema", type=Averaging | None, default=Averaging(), help="Averaged weights, or null."
         )
@@ -294,8 +300,6 @@ class _Parser(LightningCLI):
 def _completed(settings: Settings) -> Settings:
     """Fill in what depends on the command, the folder and the launcher."""
     options, trainer = settings.options, settings.options.trainer
-    if settings.init_from is not None:
-        _without_network(options.model)
     options.ckpt_path = _checkpoint_path(settings)
     if trainer.max_epochs is None and trainer.max_steps == -1 and trainer.max_time is None:
         trainer.max_epochs = _EPOCHS
@@ -307,26 +311,27 @@ def _completed(settings: Settings) -> Settings:
     return settings
 
 
-def _without_network(model: Namespace) -> None:
+def _without_network(model: Namespace, words: list[str]) -> None:
     """Leave out the network: the file of `init_from` has one.
 
     Raises:
         TorchMLError: a network is given too.
     """
-    network = model.init_args.get("model")
-    of_task: Any = _DEFAULT_MODEL["init_args"]
-    default = of_task["model"]
-    given = None if network is None else network.clone()
-    if given is not None:
-        arguments = vars(given.get("init_args", Namespace()))  # type: ignore[no-untyped-call]
-        expected = default["init_args"]
-        same = all(arguments.get(key) == value for key, value in expected.items())
-        if given.class_path != default["class_path"] or not same:
-            raise TorchMLError(
-                f"model.model is {given.class_path}, but model.init_from has a network, whose "
-                "cutoff and sizes stay; expected one of them"
-            )
+    if _name_network(words):
+        raise TorchMLError(
+            f"model.model is {model.init_args.model.class_path}, but model.init_from has a "
+            "network, whose cutoff and sizes stay; expected one of them"
+        )
     model.init_args.model = None
+
+
+def _name_network(words: list[str]) -> bool:
+    """Whether there is a network without the default one, or arguments of the default one."""
+    try:
+        parser = _Parser(words[0], list(words), {"class_path": _DEFAULT_MODEL["class_path"]})
+    except ArgumentError:
+        return True
+    return parser.config[words[0]].model.init_args.get("model") is not None
 
 
 def _checkpoint_path(settings: Settings) -> str | None:

@@ -235,7 +235,7 @@ def test_export_of_an_archive_without_counts(tmp_path):
             tmp_path / "pairs.pt",
             facts=facts,
             output=tmp_path,
-            format="aoti",
+            format="both",
             progress=steps.append,
         )
     )
@@ -391,12 +391,12 @@ def test_the_reason_of_the_network_is_named(tmp_path, monkeypatch):
 
     monkeypatch.setattr(compilation, "energy_of_network", refused("sizes depend on values"))
     monkeypatch.setattr(compilation, "energy_of_torchscript", refused("torch has no target"))
-    arguments = script(model, "edges"), describe(model, "edges"), tmp_path / "model.pt2"
-    names = {"name": "SchNet", "energy_kind": "per_particle"}
-    with pytest.raises(TorchMLError, match="sizes depend on values"):
-        compilation.compile_module(*arguments, **names, network=model)
+    module, facts, output = script(model, "edges"), describe(model, "edges"), tmp_path / "model.pt2"
+    for given in (module, None):
+        with pytest.raises(TorchMLError, match="sizes depend on values"):
+            compilation.compile_module(given, facts, output, name="SchNet", network=model)
     with pytest.raises(TorchMLError, match="torch has no target"):
-        compilation.compile_module(*arguments, **names)
+        compilation.compile_module(module, facts, output, name="SchNet")
     assert list(tmp_path.iterdir()) == []
 
 

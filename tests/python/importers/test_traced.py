@@ -26,6 +26,7 @@ from torchml.importers.reading.source import ReadingError, Source, Wish
 from torchml.importers.reading.structures import structures_of
 from torchml.importers.traced import Traced
 from torchml.models import describe, script
+from torchml.models.calling import Called
 
 SIZES = [(7, 30), (2, 2), (3, 1), (4, 0), (1, 0)]
 
@@ -102,7 +103,7 @@ def test_a_graph_is_compiled_ahead_of_time(network, traced):
     names = ["species", "edge_vectors", "edge_index", "contributing"]
     described = inputs_of(facts, [*names, "node_counts", "edge_counts"])
     samples = [samples_of(described, facts, seed, "cpu") for seed in (0, 1)]
-    energy = energy_of_network(traced, described, facts)
+    energy = energy_of_network(Called(traced, "edges"), described)
     function = with_derivative(energy, described, facts, "per_particle")
     graph = _graph_of(function, described, samples, "toy")
     species, vectors, index = samples[1][:3]

@@ -369,12 +369,29 @@ def test_bad_settings_are_one_sentence(rule, sentence, folder, new):
     assert "\n" not in str(caught.value)
 
 
-def test_a_second_network_and_data_that_are_old_of_nothing_are_refused(folder, data, new_file):
-    model = {"init_from": OLD, "model": {"class_path": "SchNet", "init_args": {"cutoff": 4.0}}}
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [
+        ({"class_path": "SchNet", "init_args": {"cutoff": 4.0}}, "SchNet"),
+        ({"class_path": "torchml.models.ACE"}, "ACE"),  # the default one
+        ({"init_args": {"size": "small"}}, "ACE"),
+    ],
+)
+def test_a_second_network_is_refused(network, name):
     with pytest.raises(
-        TorchMLError, match=r"model\.model is torchml.*SchNet, but model\.init_from"
+        TorchMLError, match=rf"^model\.model is torchml.*{name}, but model\.init_from"
     ):
-        fit(QUIET, model={"init_args": model}, data={"train": new_file})
+        from_mapping("fit", {"model": {"init_from": OLD, "model": network}}, {})
+
+
+def test_a_text_is_one_pattern_of_frozen_weights():
+    rule = {"file": OLD, "freeze": "blocks.9"}
+    assert from_mapping("fit", {"model": {"init_from": rule}}, {}).init_from.changes.freeze == (
+        "blocks.9",
+    )
+
+
+def test_data_that_are_old_of_nothing_are_refused(folder, data, new_file):
     both = {"train": new_file, "replay": str(data)}
     with pytest.raises(TorchMLError, match=r"^data\.replay is for a training that starts from"):
         fit(QUIET, data=both)

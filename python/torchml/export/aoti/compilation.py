@@ -31,7 +31,6 @@ from torchml.contract.operators import load_extensions
 from torchml.contract.signature import SHELL_COUNTS
 from torchml.errors import ModelError, TorchMLError
 from torchml.export.aoti.energy import (
-    Energy,
     energy_of_network,
     energy_of_torchscript,
     with_derivative,
@@ -44,6 +43,7 @@ from torchml.export.aoti.target import import_setuptools, require_compiler, targ
 from torchml.export.aoti.tracing import free_sizes, quiet_compiler, trace
 from torchml.inference.compiled import PARALLEL, SERIAL
 from torchml.models.base import EdgeModel
+from torchml.models.calling import Called
 from torchml.models.summed import Sum
 
 
@@ -96,27 +96,29 @@ def compile_archive(
 
 
 def compile_module(
-    module: torch.jit.ScriptModule,
+    module: torch.jit.ScriptModule | None,
     facts: ModelMetadata,
     output: Path,
     *,
     name: str,
-    energy_kind: str,
+    energy_kind: str = "per_particle",
     instruction_set: str | None = None,
     device: str = "cpu",
     network: EdgeModel | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> ModelMetadata:
-    """Compile a TorchScript module that lies in memory.
+    """Compile a model that lies in memory: a network, or TorchScript.
 
     Args:
-        module: the model, in evaluation mode.
+        module: the model as TorchScript, in evaluation mode; None where there is a network.
         facts: its metadata, complete.
         output: the compiled archive to write, `.pt2`.
         name: of the model, for errors.
-        energy_kind: what it returns as energy: total, per_contributing or per_particle.
+        energy_kind: what the TorchScript returns as energy: total, per_contributing or
+            per_particle.
         instruction_set, device, progress: as for `compile_archive`.
-        network: the network that `module` was scripted from, as `model` of `compile_archive`.
+        network: the model as a network in Python. TorchScript of it is compiled only where the
+            network itself cannot be.
 
     Returns:
         The metadata of the compiled archive.
@@ -126,37 +128,12 @@ def compile_module(
     require_compiler()
     if device == "cuda" and not torch.cuda.is_available():
         raise TorchMLError("device is 'cuda', but torch finds no GPU, expected one to compile for")
-    for one in network.modules() if network is not None else ():
-        if isinstance(one, EdgeModel) and one.varying:
-            raise ModelError(
-                f"{name} cannot be compiled ahead of time: the number of its {one.varying} depends "
-                "on the positions, expected a model whose sizes follow from the numbers of atoms "
-                "and edges; the format torchscript has no such limit"
-            )
-        if isinstance(one, Sum):
-            one.take_all_edges()
-    inputs = inputs_of(facts, _input_names(module))
+    if network is not None:
+        _require_fixed_sizes(network, name)
     progress("tracing")
-    samples = [samples_of(inputs, facts, seed, device) for seed in (0, 1)]
-
-    def graph_of(energy: Energy) -> torch.fx.GraphModule:
-        return _graph_of(with_derivative(energy, inputs, facts, energy_kind), inputs, samples, name)
-
     with quiet_compiler():
-        graph: torch.fx.GraphModule | None = None
-        refused: TorchMLError | None = None
-        if network is not None:
-            try:
-                graph = graph_of(energy_of_network(network.to(device), inputs, facts))
-            except TorchMLError as error:
-                refused = error
-        if graph is None:
-            # What Python's operations do not allow, those of TorchScript may.
-            moved = _on_device(module, device)
-            try:
-                graph = graph_of(energy_of_torchscript(moved, inputs, samples[0], name))
-            except TorchMLError as error:
-                raise refused or error from None
+        graph, inputs = _graph_and_inputs(module, network, facts, name, energy_kind, device)
+        samples = samples_of(inputs, facts, 0, device)
         compiled = replace(
             facts,
             returns_forces=True,
@@ -171,10 +148,83 @@ def compile_module(
             progress(f"compiling for {target.name}, {variant}, which can take minutes")
             if variant == PARALLEL:
                 sum_by_segments(graph)
-            program = free_sizes(graph, inputs, samples[0], name)
-            files[variant] = compile_variant(program, samples[0], target, variant, output.name)
+            program = free_sizes(graph, inputs, samples, name)
+            files[variant] = compile_variant(program, samples, target, variant, output.name)
         package(files, output, compiled)
     return compiled
+
+
+def graph_of_network(
+    network: EdgeModel, facts: ModelMetadata, name: str, device: str = "cpu"
+) -> tuple[torch.fx.GraphModule, list[Input]]:
+    """Energy and derivative of a network in Python as a graph, and its inputs.
+
+    Args:
+        network: the model, which is moved to the device.
+        facts: its metadata, complete.
+        name: of the model, for errors.
+        device: cpu or cuda.
+
+    Raises:
+        ModelError: torch cannot trace the network, or a size would be a constant.
+    """
+    called = Called(network, facts.convention or "").to(device)
+    inputs = inputs_of(facts, called.argument_names)
+    samples = [samples_of(inputs, facts, seed, device) for seed in (0, 1)]
+    energy = energy_of_network(called, inputs)
+    kind = "per_contributing" if facts.convention == "descriptor" else "per_particle"
+    return _graph_of(with_derivative(energy, inputs, facts, kind), inputs, samples, name), inputs
+
+
+def _graph_of_torchscript(
+    module: torch.jit.ScriptModule,
+    facts: ModelMetadata,
+    name: str,
+    energy_kind: str,
+    device: str,
+) -> tuple[torch.fx.GraphModule, list[Input]]:
+    """The same of TorchScript."""
+    inputs = inputs_of(facts, _input_names(module))
+    samples = [samples_of(inputs, facts, seed, device) for seed in (0, 1)]
+    energy = energy_of_torchscript(_on_device(module, device), inputs, samples[0], name)
+    function = with_derivative(energy, inputs, facts, energy_kind)
+    return _graph_of(function, inputs, samples, name), inputs
+
+
+def _graph_and_inputs(
+    module: torch.jit.ScriptModule | None,
+    network: EdgeModel | None,
+    facts: ModelMetadata,
+    name: str,
+    energy_kind: str,
+    device: str,
+) -> tuple[torch.fx.GraphModule, list[Input]]:
+    """Those of the network; what Python's operations do not allow, TorchScript's may."""
+    refused: TorchMLError | None = None
+    if network is not None:
+        try:
+            return graph_of_network(network, facts, name, device)
+        except TorchMLError as error:
+            refused = error
+    if module is not None:
+        try:
+            return _graph_of_torchscript(module, facts, name, energy_kind, device)
+        except TorchMLError as error:
+            raise refused or error from None
+    raise refused or TorchMLError(f"{name} is neither a network nor TorchScript")
+
+
+def _require_fixed_sizes(network: EdgeModel, name: str) -> None:
+    """Refuse a network whose sizes depend on the positions; a sum takes all edges instead."""
+    for one in network.modules():
+        if isinstance(one, EdgeModel) and one.varying:
+            raise ModelError(
+                f"{name} cannot be compiled ahead of time: the number of its {one.varying} depends "
+                "on the positions, expected a model whose sizes follow from the numbers of atoms "
+                "and edges; the format torchscript has no such limit"
+            )
+        if isinstance(one, Sum):
+            one.take_all_edges()
 
 
 def _input_names(module: torch.jit.ScriptModule) -> list[str]:

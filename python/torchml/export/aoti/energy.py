@@ -14,44 +14,23 @@ from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.contract.signature import SHELL_COUNTS
 from torchml.export.aoti.inputs import arguments_by_name, schema_of
 from torchml.export.aoti.tracing import refusal
-from torchml.models.base import EdgeModel
-from torchml.models.descriptor_potential import energies_of
+from torchml.models.calling import Called
 
 Energy = Callable[..., Any]  # called with the tensors of `Input`s
 
 
-def energy_of_network(model: EdgeModel, inputs: Sequence[Input], facts: ModelMetadata) -> Energy:
-    """The energy of a network in Python, called as `facts.convention` demands."""
-    model = model.eval()
-    for parameter in model.parameters():
+def energy_of_network(called: Called, inputs: Sequence[Input]) -> Energy:
+    """The energy of a network in Python."""
+    called = called.eval()
+    for parameter in called.parameters():
         parameter.requires_grad_(False)
-    if facts.convention == "descriptor":
-        energies = energies_of(model).eval()
-        return lambda *tensors: energies(*tensors)
-    layers = facts.layers or 1
 
-    def energy(*tensors: Any) -> Any:
-        if facts.convention == "edges":
-            given = arguments_by_name(inputs, tensors)
-            species, vectors = tensors[0], tensors[1]
-            node_counts = [*given.get("node_counts", []), species.size(0)]
-            edge_counts = [*given.get("edge_counts", []), vectors.size(0)]
-            return model(species, vectors, tensors[2], node_counts, edge_counts)
-        if facts.convention == "graph":
-            species, coords, *stages, _ = tensors
-            edges = stages[-1]
-            counts = [stage.size(1) for stage in stages]
-        else:
-            species, coords, n_neigh, nlist, contributing = tensors
-            # The contributing ones first, in their order: no size depends on the flags.
-            owners = torch.argsort(contributing != 1, stable=True)[: n_neigh.size(0)]
-            target = torch.repeat_interleave(
-                owners, n_neigh.to(torch.int64), output_size=nlist.size(0)
-            )
-            edges = torch.stack([nlist.to(torch.int64), target])
-            counts = [nlist.size(0)]
-        vectors = coords.index_select(0, edges[0]) - coords.index_select(0, edges[1])
-        return model(species, vectors, edges, [coords.size(0)] * (layers + 1), counts)
+    def energy(*tensors: Tensor) -> Any:
+        given = arguments_by_name(inputs, tensors)
+        if "node_counts" in called.argument_names:
+            given["node_counts"] = [*given.get("node_counts", []), tensors[0].size(0)]
+            given["edge_counts"] = [*given.get("edge_counts", []), tensors[1].size(0)]
+        return called(*(given[name] for name in called.argument_names))
 
     return energy
 

@@ -11,7 +11,7 @@ from torchml.reference.agreement import Check
 
 
 def check_width(
-    module: torch.jit.ScriptModule, facts: ModelMetadata, descriptor: ExportedDescriptor
+    module: torch.nn.Module, facts: ModelMetadata, descriptor: ExportedDescriptor
 ) -> Check:
     """The network takes as many numbers per atom as the descriptor has."""
     name, width = "width of the descriptor", descriptor.width
@@ -29,7 +29,7 @@ def check_width(
     return Check(name, "fail", detail)
 
 
-def _refusal(module: torch.jit.ScriptModule, facts: ModelMetadata, width: int) -> str | None:
+def _refusal(module: torch.nn.Module, facts: ModelMetadata, width: int) -> str | None:
     """Why the network stops at descriptors of this width; None where it does not."""
     dtype = torch.float32 if facts.dtype == "float32" else torch.float64
     inputs = [torch.zeros(3, width, dtype=dtype)]

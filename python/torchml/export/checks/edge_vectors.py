@@ -10,16 +10,17 @@ import torch
 import torchml._core as core
 from torchml.contract.metadata import ModelMetadata
 from torchml.contract.signature import SHELL_COUNTS
+from torchml.models.staged import argument_names
 from torchml.reference.agreement import Check, agreement
 
 
 def check_radial(
-    module: torch.jit.ScriptModule, facts: ModelMetadata, scale: float | None = None
+    module: torch.nn.Module, facts: ModelMetadata, scale: float | None = None
 ) -> tuple[Check, ModelMetadata]:
     """Turn each edge vector on its own: only a function of the lengths does not notice.
 
     Args:
-        module: the model.
+        module: the model as TorchScript, or a `Called` network.
         facts: its metadata.
         scale: cutoff of the first part of a sum (Å); None is that of the model.
     """
@@ -36,7 +37,7 @@ def check_radial(
     if facts.species_input == "atomic_number":
         numbers = [core.atomic_number(symbol) for symbol in facts.species or ()]
         species = torch.tensor(numbers)[species]
-    arguments = [one.name for one in module.forward.schema.arguments]  # type: ignore[attr-defined]
+    arguments = argument_names(module)
 
     def energies(vectors: torch.Tensor, pairs: torch.Tensor) -> torch.Tensor:
         counts = {

@@ -26,7 +26,8 @@ class InitFrom:
         references: energies of isolated atoms. refit adds what the labels differ from the old model
             by, for each element by least squares; keep keeps those of the old model; a mapping
             sets them (eV).
-        freeze: patterns of the names of weights, or of parts of the network, that do not change.
+        freeze: patterns of the names of weights, or of parts of the network, that do not change; a
+            text is one pattern.
         rate: learning rate of the old weights, as a fraction of the optimiser's.
         lora: train low-rank changes of the matrices in place of the weights.
     """
@@ -38,7 +39,7 @@ class InitFrom:
     species: list[str] | None = None
     dtype: Literal["float32", "float64"] | None = None
     references: Literal["refit", "keep"] | dict[str, float] = "refit"
-    freeze: list[str] = field(default_factory=list)
+    freeze: list[str] | str = field(default_factory=list)
     rate: float | None = None
     lora: LoRA | None = None
 
@@ -59,7 +60,8 @@ class InitFrom:
     @property
     def changes(self) -> Changes:
         """What the training may change."""
-        return Changes(tuple(self.freeze), self.lora)
+        patterns = [self.freeze] if isinstance(self.freeze, str) else self.freeze
+        return Changes(tuple(patterns), self.lora)
 
     @property
     def old_rate(self) -> float:
