@@ -8,9 +8,9 @@ JOBS   ?= $(shell nproc)
 SETUP_FLAGS ?=
 # Folder in which KIM-API finds the original driver, for `make bench`
 ORIGINAL ?=
-# Machines of `make test-matrix` (default: all), and a folder of source archives of KIM-API for it
+# Machines of `make test-matrix` (default: all), and a folder of source archives of KIM-API and LAMMPS
 ROWS ?=
-KIM_API ?=
+ARCHIVES ?=
 
 setup_command = ./install_dependencies.sh --prefix "$(PREFIX)" --jobs $(JOBS) $(SETUP_FLAGS)
 in_environment = . "$(PREFIX)/env.sh" &&
@@ -52,7 +52,7 @@ test: ## set up, then run the C++ and the Python tests
 
 test-matrix: ## build, export, check and run LAMMPS with the lowest and newest versions, and in other systems
 	@python3 -B tests/matrix/run.py $(ROWS) --prefix "$(PREFIX)" --jobs $(JOBS) \
-		$(if $(KIM_API),--kim-api "$(KIM_API)")
+		$(if $(ARCHIVES),--archives "$(ARCHIVES)")
 
 validate: ## examine a model of each kind with torchml check: pages in PREFIX/validation
 	@$(setup_command) --with-mace

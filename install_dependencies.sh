@@ -52,6 +52,8 @@ env.sh: `. ./env.sh` makes all of it available in a shell.
   --no-system-packages     install no system packages; say what is missing instead
   --kim-api-source SOURCE  build KIM-API from this archive (a path or URL of a .tar.gz or .tar.xz)
                            into DIR instead of using the system's
+  --lammps-source SOURCE   build LAMMPS with its KIM package from this archive into DIR (half an hour
+                           of a core)
   --jobs N                 compile N files at a time (default: number of cores)
   --help                   this text
 
@@ -132,16 +134,18 @@ parse_options() {
     prefix=${XDG_DATA_HOME:-$HOME/.local/share}/torchml
     python=
     kim_source=
+    lammps_source=
     jobs=$(nproc)
     cuda=false pyg_ops=false kliff=false mace=false importers=false browser=false may_install=true
     while (($#)); do
         case $1 in
-            --prefix | --python | --kim-api-source | --jobs)
+            --prefix | --python | --kim-api-source | --lammps-source | --jobs)
                 [[ -n ${2:-} ]] || die "$1 needs a value; see --help."
                 ;;&
             --prefix) prefix=$2 && shift ;;
             --python) python=$2 && shift ;;
             --kim-api-source) kim_source=$2 && shift ;;
+            --lammps-source) lammps_source=$2 && shift ;;
             --jobs) jobs=$2 && shift ;;
             --cuda) cuda=true ;;
             --with-pyg-ops) pyg_ops=true ;;
@@ -156,9 +160,16 @@ parse_options() {
         shift
     done
     [[ $jobs =~ ^[1-9][0-9]*$ ]] || die "--jobs expects a positive number, not '$jobs'."
-    [[ -z $kim_source || $kim_source == *://* ]] || kim_source=$(realpath -m -- "$kim_source")
-    [[ -z $kim_source || $kim_source == *://* || -f $kim_source ]] ||
-        die "the KIM-API archive '$kim_source' does not exist; give a .tar.gz or .tar.xz."
+    find_source KIM-API kim_source
+    find_source LAMMPS lammps_source
+}
+
+# find_source PROJECT VARIABLE: make the path of an archive absolute; URLs and nothing stay
+find_source() {
+    local -n source=$2
+    [[ -n $source && $source != *://* ]] || return 0
+    source=$(realpath -m -- "$source")
+    [[ -f $source ]] || die "the $1 archive '$source' does not exist; give a .tar.gz or .tar.xz."
 }
 
 # kim-api-collections-management copies the whole repository when it installs the driver from it,
@@ -326,7 +337,8 @@ archive from https://openkim.org/kim-api with --kim-api-source)")
         die "install what is missing, then run this again."
     fi
     has mpirun || warn "mpirun is missing (package openmpi-bin): no runs on several ranks."
-    has lmp || warn "LAMMPS (lmp) is missing (package lammps): 'make demo' and 'make test' need it."
+    has_lammps || warn "LAMMPS (lmp) is missing (package lammps, or its source archive with \
+--lammps-source): 'make demo' and 'make test' need it."
     has xxd || warn "xxd is missing (package xxd): installing KIM models will be slow."
     say "tools: found"
 }
@@ -425,15 +437,15 @@ Python that has it with --python" pip_install "torch==$torch_version,!=$torch_ve
 use_own_kim() {
     kim_root=
     if [[ -f $prefix/kim-api/lib/pkgconfig/libkim-api.pc ]] &&
-        { [[ -z $kim_source ]] || stamp_is kim-api "$(kim_source_id)"; }; then
+        { [[ -z $kim_source ]] || stamp_is kim-api "$(source_id "$kim_source")"; }; then
         kim_root=$prefix/kim-api
         kim_source=
         export PKG_CONFIG_PATH="$kim_root/lib/pkgconfig${PKG_CONFIG_PATH:+:$PKG_CONFIG_PATH}"
     fi
 }
 
-kim_source_id() {
-    if [[ -f $kim_source ]]; then sha256sum <"$kim_source"; else printf '%s' "$kim_source"; fi
+source_id() {
+    if [[ -f $1 ]]; then sha256sum <"$1"; else printf '%s' "$1"; fi
 }
 
 install_kim_api() {
@@ -447,18 +459,8 @@ install_kim_api() {
 
 build_kim_api() {
     local archive=$kim_source source=$scratch/kim-api build=$scratch/kim-api-build id
-    id=$(kim_source_id)
-    if [[ $kim_source == *://* ]]; then
-        say "KIM-API: downloading $kim_source"
-        archive=$scratch/kim-api.archive
-        need "KIM-API could not be downloaded from $kim_source; give the path of an archive" \
-            download "$kim_source" "$archive"
-    fi
-    mkdir -p -- "$source"
-    need "'$kim_source' is not an archive that tar can read; give a .tar.gz or .tar.xz" \
-        tar -xf "$archive" -C "$source" --strip-components=1
-    [[ -f $source/CMakeLists.txt ]] ||
-        die "'$kim_source' holds no CMakeLists.txt; give the source archive of KIM-API."
+    id=$(source_id "$archive")
+    unpack_source KIM-API "$archive" "$source" CMakeLists.txt
     say "KIM-API: building it from $kim_source"
     need "KIM-API could not be configured; try its newest release" \
         in_path cmake -S "$source" -B "$build" -DCMAKE_BUILD_TYPE=Release \
@@ -473,6 +475,22 @@ build_kim_api() {
     use_own_kim
 }
 
+# unpack_source PROJECT SOURCE FOLDER FILE: a source archive, downloaded if it is a URL; its FILE
+# tells that it is the right one
+unpack_source() {
+    local archive=$2
+    if [[ $2 == *://* ]]; then
+        say "$1: downloading $2"
+        archive=$scratch/archive
+        need "$1 could not be downloaded from $2; give the path of an archive" \
+            download "$2" "$archive"
+    fi
+    mkdir -p -- "$3"
+    need "'$2' is not an archive that tar can read; give a .tar.gz or .tar.xz" \
+        tar -xf "$archive" -C "$3" --strip-components=1
+    [[ -f $3/$4 ]] || die "'$2' holds no $4; give the source archive of $1."
+}
+
 download() {
     if has curl; then
         curl --fail --silent --show-error --location --retry 2 --output "$2" "$1"
@@ -482,6 +500,40 @@ download() {
 }
 
 in_path() { PATH="$venv/bin:$PATH" "$@"; }
+
+# --- LAMMPS --------------------------------------------------------------------------------------
+
+has_lammps() { has lmp || [[ -n $lammps_source || -x $prefix/lammps/bin/lmp ]]; }
+
+# With the packages that simulations with any potential use, beside KIM. What later calls of this
+# script build does not change it.
+install_lammps() {
+    local source=$scratch/lammps build=$scratch/lammps-build package options=() id
+    id="$(source_id "$lammps_source") $kim_version $kim_root"
+    if stamp_is lammps "$id" && [[ -x $prefix/lammps/bin/lmp ]]; then
+        say "LAMMPS: kept, built from $lammps_source"
+        return
+    fi
+    unpack_source LAMMPS "$lammps_source" "$source" cmake/CMakeLists.txt
+    for package in KIM EXTRA-COMPUTE EXTRA-DUMP EXTRA-FIX KSPACE MANYBODY MC MISC MOLECULE REPLICA RIGID; do
+        options+=("-DPKG_$package=on")
+    done
+    if ! has mpicxx; then
+        options+=(-DBUILD_MPI=off)
+        warn "mpicxx is missing (package libopenmpi-dev): LAMMPS will have no MPI."
+    fi
+    say "LAMMPS: building it from $lammps_source"
+    need "LAMMPS could not be configured; try its newest release" \
+        in_path cmake -S "$source/cmake" -B "$build" -DCMAKE_BUILD_TYPE=Release \
+        -DCMAKE_INSTALL_PREFIX="$prefix/lammps" -DCMAKE_INSTALL_LIBDIR=lib \
+        -DCMAKE_PREFIX_PATH="$kim_root" -DDOWNLOAD_KIM=off "${options[@]}"
+    need "LAMMPS could not be built; try its newest release" \
+        in_path cmake --build "$build" --parallel "$jobs"
+    rm -rf -- "$prefix/lammps"
+    need "LAMMPS could not be installed into $prefix/lammps; check the space there" \
+        in_path cmake --install "$build"
+    set_stamp lammps "$id"
+}
 
 # --- Python packages -----------------------------------------------------------------------------
 
@@ -653,6 +705,9 @@ EOF
                 "PKG_CONFIG_PATH $kim_root/lib/pkgconfig" "CMAKE_PREFIX_PATH $kim_root"
             printf 'export KIM_API_CMAKE_PREFIX_DIR=%s\n' "$kim_root"
         fi
+        if [[ -n $lammps_source || -x $prefix/lammps/bin/lmp ]]; then
+            printf '_torchml_prepend %s\n' "PATH $prefix/lammps/bin"
+        fi
         printf 'unset -f _torchml_prepend\nunset _torchml_list\n'
     } >"$prefix/env.sh.new"
     mv -- "$prefix/env.sh.new" "$prefix/env.sh"
@@ -699,6 +754,9 @@ main() {
     write_environment
     # shellcheck source=/dev/null
     . "$prefix/env.sh"
+    if [[ -n $lammps_source ]]; then
+        timed "LAMMPS" install_lammps
+    fi
     timed "torchml package" install_package
     timed "KIM model driver" install_driver
     if $pyg_ops; then

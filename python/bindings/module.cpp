@@ -6,10 +6,12 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <sstream>
 #include <string>
 
 #include "arrays.hpp"
@@ -18,6 +20,7 @@
 #include "host/launchers.hpp"
 #include "host/runtime_settings.hpp"
 #include "model/aoti_host_check.hpp"
+#include "model/archive_check.hpp"
 #include "model/archive_metadata.hpp"
 #include "model/fallback.hpp"
 #include "operators/operators.hpp"
@@ -366,6 +369,20 @@ PYBIND11_MODULE(_core, module) {
   module.def("archive_of_folder",
              [](std::string const& folder) { return model_files_in(folder).model.string(); });
   module.def("read_metadata", [](std::string const& path) { return read_metadata(path).fields; });
+  module.def(
+      "check_archive",
+      [](py::bytes const& content) {
+        std::istringstream stream{std::string(content)};
+        check_archive(stream);
+      },
+      py::arg("content"));
+  module.def(
+      "check_archive",
+      [](std::string const& path) {
+        std::ifstream stream(path, std::ios::binary);
+        check_archive(stream);
+      },
+      py::arg("path"), "Raises with the reason, if there is one, why an archive must not be read.");
   module.def(
       "metadata_keys", [] { return list_of(metadata_keys()); },
       "All keys that a model's metadata can have, as dictionaries.");

@@ -30,10 +30,12 @@ class Machine:
     Attributes:
         folder: folder of the row, as commands see it.
         root: folder of another Debian, or None for this machine.
+        user: number of the user and group that run commands; None is who runs this program.
     """
 
     folder: Path
     root: Path | None = None
+    user: int | None = None
 
     def outside(self, path: Path) -> Path:
         """The path of a file of the row, as this process sees it."""
@@ -45,6 +47,9 @@ class Machine:
         log.flush()
         command = ["bash", "-ec", f"cd {self.folder}\nPATH=$PWD/tools/bin:$PATH\n{script}"]
         environment = dict(os.environ)
+        if self.user is not None:
+            who = f"{self.user}"
+            command = ["setpriv", "--reuid", who, "--regid", who, "--clear-groups", *command]
         if self.root:
             # The mounts vanish with the process.
             mounts = " && ".join(
@@ -53,7 +58,8 @@ class Machine:
             enter = f'{mounts} && exec chroot {self.root} "$@"'
             command = ["unshare", "--mount", "bash", "-c", enter, "bash", *command]
             environment = {key: value for key, value in os.environ.items() if SHARED.match(key)}
-            environment |= {"HOME": "/root", "LANG": "C.UTF-8"}
+            home = "/root" if self.user is None else f"{self.folder}"
+            environment |= {"HOME": home, "LANG": "C.UTF-8"}
             environment["PATH"] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         status = subprocess.run(
             command,

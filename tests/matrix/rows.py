@@ -24,6 +24,8 @@ class Row:
         compilers: C and C++ compiler.
         cmake: requirement of pip.
         kim_api: first numbers of a version of KIM-API, built from its source archive.
+        packages: packages of the other Debian, installed before an ordinary user begins.
+        lammps: LAMMPS is built from its source archive.
     """
 
     name: str
@@ -35,6 +37,8 @@ class Row:
     compilers: tuple[str, str] | None = None
     cmake: str = ""
     kim_api: str = ""
+    packages: tuple[str, ...] = ()
+    lammps: bool = False
 
 
 def lowest_torch() -> str:
@@ -62,6 +66,17 @@ ROWS = (
     Row("newest", "the newest versions", torch="torch", cmake="cmake", kim_api="2.4"),
     Row("clang", "Clang and Python 3.12", python="python3.12", compilers=("clang", "clang++")),
     Row("python-3.13", "Python 3.13", python="python3.13"),
+    Row(
+        "no-root",
+        "Debian 12, a user who installs no packages: KIM-API and LAMMPS from source archives",
+        system="bookworm",
+        kim_api="2.4",
+        lammps=True,
+        packages=(
+            *("cmake", "g++", "gfortran", "make", "pkg-config", "curl", "xz-utils", "xxd"),
+            *("python3-venv", "python3-dev", "openmpi-bin", "libopenmpi-dev"),
+        ),
+    ),
     Row("debian-12", "Debian 12, newly installed", system="bookworm"),
     Row("debian-13", "Debian 13, newly installed", system="trixie"),
     Row("debian-unstable", "Debian unstable, newly installed", system="sid"),

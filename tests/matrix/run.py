@@ -1,6 +1,6 @@
 """Build TorchML on several machines, and train, export and examine models there.
 
-    python3 tests/matrix/run.py [ROW ...] [--prefix DIR] [--jobs N] [--kim-api DIR]
+    python3 tests/matrix/run.py [ROW ...] [--prefix DIR] [--jobs N] [--archives DIR]
 
 `make test-matrix` runs it. Each row is a system, a compiler and versions of what TorchML needs
 (rows.py). A row gets a folder of its own in PREFIX/matrix, with a copy of this clone, runs
@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import IO
@@ -24,6 +25,7 @@ from typing import IO
 from machine import CommandError, Machine, MissingError, debian, this_machine
 from rows import REPOSITORY, ROWS, Row, lowest_packages
 
+USER = 1000  # an ordinary user of another Debian
 COLUMNS = (
     *("row", "system", "Python", "torch", "compiler", "CMake", "MPI", "KIM-API", "LAMMPS"),
     *("result", "date"),
@@ -42,11 +44,11 @@ def main() -> int:
     parser.add_argument("--prefix", type=Path, default=Path.home() / ".local/share/torchml")
     parser.add_argument("--jobs", type=int, default=1, help="compile N files at a time")
     parser.add_argument(
-        "--kim-api",
+        "--archives",
         type=Path,
         metavar="DIR",
-        help="folder of source archives kim-api-VERSION.tar.*; without the version of a row in it, "
-        "the row uses the system's KIM-API",
+        help="folder of source archives kim-api-VERSION.tar.* and lammps*.tar.*; without the "
+        "version of a row in it, the row uses the system's KIM-API",
     )
     options = parser.parse_args()
     unknown = sorted(set(options.rows) - set(names))
@@ -56,7 +58,7 @@ def main() -> int:
     for row in ROWS:
         if not options.rows or row.name in options.rows:
             folder = options.prefix.resolve() / "matrix" / row.name
-            results.append(run(row, folder, options.jobs, options.kim_api))
+            results.append(run(row, folder, options.jobs, options.archives))
     print("\n" + table(results))
     failed = [result for result in results if result["result"] not in ("passed", "not here")]
     missing = [result for result in results if result["result"] == "not here"]
@@ -71,8 +73,15 @@ def run(row: Row, folder: Path, jobs: int, archives: Path | None) -> dict[str, s
     log_file = folder / "log.txt"
     with log_file.open("w") as log:
         try:
+            sources = sources_of(row, archives)
             machine = debian(row.system, folder, log) if row.system else this_machine(folder)
-            variables = set_up(row, machine, jobs, archive_of(row, archives), log)
+            if row.packages:
+                apt_get = (
+                    "DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends"
+                )
+                machine.run(f"apt-get update\n{apt_get} {' '.join(row.packages)}", log)
+                machine = replace(machine, user=USER)
+            variables = set_up(row, machine, jobs, sources, log)
             examine = ". torchml/env.sh && python source/tests/matrix/examine.py models"
             machine.run(examine, log, **variables)
             facts = machine.outside(machine.folder) / "models/facts.json"
@@ -91,9 +100,16 @@ def run(row: Row, folder: Path, jobs: int, archives: Path | None) -> dict[str, s
 
 
 def set_up(
-    row: Row, machine: Machine, jobs: int, archive: Path | None, log: IO[str]
+    row: Row, machine: Machine, jobs: int, sources: dict[str, Path], log: IO[str]
 ) -> dict[str, str]:
     """Install TorchML with the row's versions, from a copy of the files that git tracks here.
+
+    Args:
+        row: what to install.
+        machine: where.
+        jobs: files that are compiled at a time.
+        sources: archives by the option of install_dependencies.sh that takes them.
+        log: for the output.
 
     Returns:
         Variables of the environment that choose the row's versions.
@@ -128,9 +144,14 @@ def set_up(
         python = "$PWD/python/bin/python"
     if row.cmake:
         machine.run(f"{python} -m venv tools && tools/bin/pip install {row.cmake!r}", log)
-    if archive:
-        flags += ["--kim-api-source", f"{archive}"]
+    for option, archive in sources.items():
+        copy = machine.outside(machine.folder) / archive.name
+        shutil.copy(archive, copy)
+        flags += [option, f"{machine.folder / archive.name}"]
     flags += ["--python", python] if python != "python3" else []
+    if machine.user is not None:
+        flags.append("--no-system-packages")
+        replace(machine, user=None).run(f"chown -R {USER}:{USER} .", log)
     machine.run(f"source/install_dependencies.sh {' '.join(flags)}", log, **variables)
     return variables
 
@@ -143,12 +164,22 @@ def machine_has(machine: Machine, command: str, log: IO[str]) -> None:
         raise MissingError(f"'{command.split()[0]}' does not run on this machine") from None
 
 
-def archive_of(row: Row, folder: Path | None) -> Path | None:
-    """The source archive of the row's KIM-API; None for the system's."""
-    if not row.kim_api or folder is None:
-        return None
-    found = sorted(folder.resolve().glob(f"kim-api-{row.kim_api}.*.tar.*"))
-    return found[-1] if found else None
+def sources_of(row: Row, folder: Path | None) -> dict[str, Path]:
+    """Source archives of the row, by the option of install_dependencies.sh that takes them.
+
+    Raises:
+        MissingError: the row builds LAMMPS, and the folder has no archive of it.
+    """
+    wanted = {"--kim-api-source": f"kim-api-{row.kim_api}.*.tar.*"} if row.kim_api else {}
+    if row.lammps:
+        wanted["--lammps-source"] = "lammps*.tar.*"
+    found = {
+        option: sorted(folder.resolve().glob(pattern)) if folder else []
+        for option, pattern in wanted.items()
+    }
+    if row.lammps and not all(found.values()):
+        raise MissingError("it needs source archives of KIM-API and LAMMPS (ARCHIVES=DIR)")
+    return {option: files[-1] for option, files in found.items() if files}
 
 
 def table(results: list[dict[str, str]]) -> str:

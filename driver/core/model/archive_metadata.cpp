@@ -2,6 +2,9 @@
 
 #include <caffe2/serialize/inline_container.h>
 
+#include <fstream>
+
+#include "model/archive_check.hpp"
 #include "model/torch_error.hpp"
 #include "torchml/common/error.hpp"
 
@@ -23,7 +26,10 @@ Declaration read_metadata(fs::path const& path) {
                 " does not exist, expected a TorchScript archive or a compiled one (.pt2)");
   Declaration declaration{"the metadata of " + path.filename().string(), {}};
   try {
-    caffe2::serialize::PyTorchStreamReader reader(path.string());
+    std::ifstream stream(path, std::ios::binary);
+    check_archive(stream);
+    stream.clear();
+    caffe2::serialize::PyTorchStreamReader reader(&stream);
     constexpr std::string_view folder = "extra/";
     for (auto const& record : reader.getAllRecords()) {
       if (!record.starts_with(folder)) continue;

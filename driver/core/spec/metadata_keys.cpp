@@ -11,6 +11,10 @@
 namespace torchml {
 namespace {
 
+// More than is needed, and few enough that no file makes a program run out of memory.
+constexpr std::int64_t most_layers = 100;
+constexpr std::int64_t most_members = 1000;
+
 std::vector<KeyChoice> const float_types = {{"float32"}, {"float64"}};
 
 std::vector<MetadataKey> make_keys() {
@@ -25,7 +29,14 @@ std::vector<MetadataKey> make_keys() {
        {{"raw", "none"}, {"graph"}, {"edges"}, {"descriptor"}}},
       {"species", "", words, "chemical symbols in the order of the species codes"},
       {"cutoff", "", length, "radius of a neighbour list, Å"},
-      {"layers", "", integer, "message-passing layers; the influence distance is layers * cutoff"},
+      {"layers",
+       "",
+       integer,
+       "message-passing layers; the influence distance is layers * cutoff",
+       {},
+       0,
+       archive,
+       most_layers},
       {"shell_cutoffs", "", words,
        "lengths of the edges into the atoms of each shell, Å; the influence distance is their sum"},
       {"dtype", "", choice, "float type of the model", float_types},
@@ -41,7 +52,14 @@ std::vector<MetadataKey> make_keys() {
        "edges of a staged graph: both directions of each pair, or into the target only",
        {{"symmetric"}, {"directed"}}},
       {"returns_forces", "", flag, "forward returns (energy, derivative)"},
-      {"members", "", integer, "members of a committee, whose energies the archive returns", {}, 2},
+      {"members",
+       "",
+       integer,
+       "members of a committee, whose energies the archive returns",
+       {},
+       2,
+       archive,
+       most_members},
       {"radial", "", flag, "the energy depends on the lengths of edges only"},
       {"extensions", "", words, "operator libraries to load first, names or paths"},
       {"descriptor", "", text, "kind of the descriptor, as in a .param file"},
@@ -127,6 +145,8 @@ MetadataValue parse_value(MetadataKey const& key, std::string_view text,
       auto const value = parse_number<std::int32_t>(trimmed);
       if (!value || *value < key.minimum)
         refuse(key, trimmed, source, "an integer of at least " + std::to_string(key.minimum));
+      if (*value > key.maximum)
+        refuse(key, trimmed, source, "an integer of at most " + std::to_string(key.maximum));
       if (key.name == "format" && *value != 1)
         refuse(key, trimmed, source, "1, the only metadata format this version reads");
       return std::int64_t{*value};

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -13,7 +14,7 @@ namespace torchml {
 enum class ValueKind {
   text,     ///< any text
   length,   ///< a positive, finite number of Å
-  integer,  ///< an integer of at least `minimum`
+  integer,  ///< an integer from `minimum` to `maximum`
   words,    ///< words between blanks
   lines,    ///< one entry per line
   flag,     ///< true or false
@@ -41,6 +42,7 @@ struct MetadataKey {
   std::vector<KeyChoice> choices = {};
   std::int64_t minimum = 0;  ///< of integers
   KeyPlace place = KeyPlace::archive;
+  std::int64_t maximum = std::numeric_limits<std::int32_t>::max();  ///< of integers
 };
 
 /// A value by its kind: text and choice, length, integer, words and lines, flag.

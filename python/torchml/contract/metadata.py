@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from torchml.contract import keys
+from torchml.contract.archives import check_archive
 from torchml.errors import FileError
 
 if TYPE_CHECKING:
@@ -210,6 +211,7 @@ def extra_files(path: str | Path) -> dict[str, bytes]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
+            check_archive(path, "TorchScript archive")
             return {
                 name.split("/extra/", 1)[1]: archive.read(name)
                 for name in archive.namelist()

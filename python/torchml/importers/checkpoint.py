@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 
 import torchml
+from torchml.contract.archives import check_archive
 from torchml.contract.metadata import quiet_torchscript
 from torchml.data.output import written_then_renamed
 from torchml.errors import FileError, ModelError, TorchMLError
@@ -255,6 +256,7 @@ def _read_archive(path: Path) -> Any:
         raise FileError(f"{path}: no such file, expected a checkpoint")
     try:
         with zipfile.ZipFile(path) as archive:
+            check_archive(path, "checkpoint")
             damaged = archive.testzip()
         if damaged is not None:
             raise FileError(
@@ -334,9 +336,10 @@ def script_network(model: StagedModel) -> bytes:
 def _build_staged(entry: dict[str, Any]) -> StagedModel:
     if "unscripted" in entry:
         raise ModelError(f"it contains no network for simulators: {entry['unscripted']}")
-    archive = io.BytesIO(entry["script"].numpy().tobytes())
+    archive = entry["script"].numpy().tobytes()
+    check_archive(archive, "network in TorchScript", "the checkpoint")
     with quiet_torchscript():
-        network = torch.jit.load(archive, map_location="cpu")
+        network = torch.jit.load(io.BytesIO(archive), map_location="cpu")
     return StagedModel(
         network, entry["species"], entry["cutoff"], entry["layers"], entry["species_input"]
     )

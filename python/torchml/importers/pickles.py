@@ -9,12 +9,14 @@ from __future__ import annotations
 import io
 import pickletools
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
 # What tensors and plain values are made of; torch reads these with `weights_only=True`.
 _PLAIN_MODULES = ("collections", "torch", "torch._utils", "torch.storage", "torch._tensor")
+_MOST_BYTES = 1 << 26  # of a pickle in a zip file, which may unpack to far more than the file
 _PICKLES_IN_FILE = 5  # torch.save before 1.6 writes so many, one after the other
 
 
@@ -66,11 +68,12 @@ def _pickles(path: Path) -> Iterator[IO[bytes]]:
             with zipfile.ZipFile(path) as archive:
                 for name in archive.namelist():
                     if name.endswith("data.pkl"):
-                        yield io.BytesIO(archive.read(name))
+                        with archive.open(name) as part:
+                            yield io.BytesIO(part.read(_MOST_BYTES))
         else:
             with path.open("rb") as stream:
                 yield stream
-    except (OSError, RuntimeError, zipfile.BadZipFile):
+    except (OSError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile):
         return
 
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from torchml.contract.archives import check_archive
 from torchml.contract.metadata import quiet_torchscript
 from torchml.importers.reading.replay import replayed
 from torchml.models.base import EdgeModel, float_type
@@ -90,6 +91,7 @@ def function_of(content: Mapping[str, Any]) -> tuple[torch.nn.Module, bool]:
     """
     if "graph" in content:
         return replayed(content["graph"]), False
+    check_archive(content["torchscript"], "function in TorchScript", "the model")
     with quiet_torchscript():
         script = torch.jit.load(io.BytesIO(content["torchscript"]), map_location="cpu")
     return script.eval(), bool(content["counts"])

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <random>
 #include <set>
 
 #include "graph/ghost_folding.hpp"
@@ -369,6 +370,22 @@ TEST_F(FoldedForces, WithGhostsOfOtherSpeciesOrListsThanTheirAtoms) {
     if (step == 2) system.species[near[5]] = 1 - system.species[near[5]];
     // A list that lost a neighbour: the ghost has fewer than its atom.
     if (step == 3) system.lists[system.starts[near[9]]] = system.lists[system.starts[near[9]] + 1];
+  });
+}
+
+TEST_F(FoldedForces, BesideGhostsThatAreNoImagesAndMoveAlone) {
+  // A ghost that moved alone leaves its neighbours without proof. When one of them moves alone too,
+  // which nothing follows, its other neighbours must not be images.
+  auto const system = rattled();
+  auto const atoms = static_cast<int>(system.atom_species.size());
+  auto const last = static_cast<int>(system.species.size()) - 1;
+  std::mt19937 random(11);
+  std::uniform_int_distribution<int> ghost(atoms, last);
+  std::vector<int> alone;
+  expect_same(system, Folding::one_rank, 12, false, [&](PeriodicSystem& now, int step) {
+    move(now, step);
+    if (step >= 2) alone.push_back(ghost(random));
+    for (int const particle : alone) now.coordinates[3 * particle] += 0.01;
   });
 }
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from torchml.compat.kliff.manifest import DescriptorArguments, GraphArguments, Model
+from torchml.contract.archives import check_archive
 from torchml.contract.metadata import quiet_torchscript
 from torchml.errors import TorchMLError
 from torchml.models import EdgeModel, build
@@ -38,6 +39,7 @@ def network_of(
     if section.class_path is not None:
         return _by_class(section.class_path, dict(section.init_args or {}), graph, section)
     if archive is not None:
+        check_archive(archive, "TorchScript archive")
         with quiet_torchscript():
             model = torch.jit.load(str(archive), map_location="cpu")
     if model is None:

@@ -26,6 +26,7 @@ from torchml.data.checks import structure_digest
 from torchml.data.configuration import Configuration
 from torchml.data.extras import extras_of
 from torchml.data.formats.lmdb_file import LmdbFile
+from torchml.data.formats.unpacking import inflated
 from torchml.data.keys import Keys, collect
 from torchml.data.labels import configuration_of
 from torchml.data.sequences import LazyConfigurations
@@ -88,15 +89,16 @@ class AseLmdbConfigurations(LazyConfigurations):
             deleted = self._decoded(transaction, b"deleted_ids")
             others = sum(transaction.get(key) is not None for key in _OTHERS)
             rows = transaction.stat()["entries"] - others
-        gone = set() if deleted is None else set(np.ravel(deleted).tolist())
-        ids: Sequence[int] = range(1, following)
-        if gone:
-            ids = [number for number in ids if number not in gone]
-        if len(ids) != rows:
+        if not isinstance(following, int):
+            raise DataError(f"{self.path} has the 'nextid' {following!r:.40}, expected an integer")
+        ids = range(1, following)
+        gone = set() if deleted is None else {n for n in np.ravel(deleted).tolist() if n in ids}
+        # Before the numbers are listed: the file may announce any.
+        if (announced := len(ids) - len(gone)) != rows:
             raise DataError(
-                f"{self.path} has {rows} rows and announces {len(ids)}, expected equal numbers"
+                f"{self.path} has {rows} rows and announces {announced}, expected equal numbers"
             )
-        return ids
+        return [number for number in ids if number not in gone] if gone else ids
 
     def _row(self, index: int) -> dict[str, Any]:
         with self._file.transaction() as transaction:
@@ -112,8 +114,8 @@ class AseLmdbConfigurations(LazyConfigurations):
         if data is None:
             return None
         try:
-            return numpyfy(_JSON.decode(zlib.decompress(data).decode()))
-        except (zlib.error, ValueError, TypeError, KeyError) as error:
+            return numpyfy(_JSON.decode(inflated(data).decode()))
+        except (zlib.error, ValueError, TypeError, KeyError, RecursionError) as error:
             raise FileError(
                 f"{self.path}, key '{key.decode()}' cannot be read: {type(error).__name__}: {error}"
             ) from None

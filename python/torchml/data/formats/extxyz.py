@@ -15,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torchml.data.configuration import Configuration
 from torchml.data.extras import TEXTS
 from torchml.data.formats.comment_line import parse, value_of
+from torchml.data.formats.unpacking import most_unpacked
 from torchml.data.keys import ALIASES, Keys, collect
 from torchml.data.labels import configuration_of
 from torchml.data.progress import Progress
@@ -59,8 +60,9 @@ def read_extxyz(path: Path, keys: Keys, names: dict[str, str]) -> list[Configura
         (opened or open)(path, "rt", encoding="utf-8-sig") as file,
         Progress(f"reading {path.name}", size) as bar,
     ):
+        lines = _unpacked(file, path) if opened else file
         try:
-            for index, (text, rows, line) in enumerate(_frames(file, path)):
+            for index, (text, rows, line) in enumerate(_frames(lines, path)):
                 where = f"{path}, configuration {index}"
                 configurations.append(
                     _configuration(text, rows, where, line, keys, str(path), index, names)
@@ -75,6 +77,19 @@ def read_extxyz(path: Path, keys: Keys, names: dict[str, str]) -> list[Configura
     if not configurations:
         raise DataError(f"{path} is empty, expected configurations in extended XYZ")
     return configurations
+
+
+def _unpacked(file: TextIO, path: Path) -> Iterator[str]:
+    """The lines of a compressed file, as long as they are not far more than the file."""
+    left = most = most_unpacked(path.stat().st_size)
+    while line := file.readline(left):
+        left -= len(line)
+        if left == 0:
+            raise DataError(
+                f"{path} unpacks to more than {most >> 20} MiB although it has "
+                f"{path.stat().st_size} bytes, expected structures"
+            )
+        yield line
 
 
 def _frames(file: Iterator[str], path: Path) -> Iterator[tuple[str, list[str], int]]:

@@ -16,6 +16,7 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
+from torchml.data.formats.unpacking import most_unpacked
 from torchml.data.keys import ALIASES, AUTO, EXTRAS, WEIGHTS, Keys
 from torchml.data.labels import configuration_of
 from torchml.data.progress import track
@@ -62,10 +63,16 @@ class Hdf5Configurations(LazyConfigurations):
         self._file: Any = None
         self._process = -1
         with self._errors(str(path)):
-            self._groups = [
-                _describe(group, keys, self._where(group.name), names)
-                for group in _groups(self._opened())
-            ]
+            self._groups = []
+            left = most_unpacked(path.stat().st_size)
+            for group in _groups(self._opened()):
+                left -= _size(group)
+                if left < 0:
+                    raise DataError(
+                        f"{self._where(group.name)} announces far more numbers than the file's "
+                        f"{path.stat().st_size} bytes can hold, expected those of its conformers"
+                    )
+                self._groups.append(_describe(group, keys, self._where(group.name), names))
         self._ends = list(accumulate(group.count for group in self._groups))
         if not self._groups:
             raise DataError(
@@ -133,6 +140,14 @@ def _groups(group: Any) -> Any:
     for item in list(group.values()):
         if isinstance(item, h5py.Group):
             yield from _groups(item)
+
+
+def _size(group: Any) -> int:
+    """Bytes of the datasets in a group when they are read."""
+    import h5py
+
+    datasets = [item for item in list(group.values()) if isinstance(item, h5py.Dataset)]
+    return sum(item.nbytes for item in datasets if item.shape is not None)
 
 
 def _describe(group: Any, keys: Keys, where: str, names: dict[str, str]) -> _Group:

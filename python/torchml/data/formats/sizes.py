@@ -7,6 +7,7 @@ names of the files. With it, batches by atoms need no look into the files.
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -49,7 +50,7 @@ def _read(folder: Path, rows: int) -> NDArray[np.int64] | None:
     try:
         with np.load(folder / NAME, allow_pickle=False) as file:
             sizes = np.asarray(file["natoms"])
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except (OSError, ValueError, KeyError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile):
         return None
     if sizes.shape != (rows,) or sizes.dtype.kind not in "iu" or (sizes < 1).any():
         return None

@@ -56,6 +56,9 @@ class _Inert:
 
 def _storage(data: bytes) -> Any:
     """A torch storage inside a pickle: bytes of torch.save, which could hold any pickle again."""
+    # torch writes them in its old format. Of a zip file it would read beyond parts that are short.
+    if not data.startswith(b"\x80"):
+        raise pickle.UnpicklingError("the storage of a tensor in it is damaged")
     try:
         return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever damaged bytes lead to; torch's own words fill a page

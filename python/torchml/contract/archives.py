@@ -1,0 +1,34 @@
+"""Archives of models, examined before torch reads them.
+
+torch believes what an archive says of its parts: one whose tensors are larger than the bytes it
+holds ends the process.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torchml import _core
+from torchml.errors import FileError, TorchMLError
+
+
+def check_archive(archive: str | Path | bytes, expected: str, source: str | Path = "") -> None:
+    """Refuse an archive, of TorchScript, AOTInductor or torch.save, that is not as it says.
+
+    Its parts lie in the file, do not overlap, have names that stay in a folder, and do not unpack
+    to far more than the file; they hold the bytes that the tensors of its pickles need. No code in
+    the archive runs.
+
+    Args:
+        archive: a file, or the content of one.
+        expected: what it should be, for the message.
+        source: where the content comes from, for the message.
+
+    Raises:
+        FileError: the archive is damaged, or made to do harm.
+    """
+    try:
+        _core.check_archive(archive if isinstance(archive, bytes) else str(archive))
+    except TorchMLError as error:
+        place = source or archive
+        raise FileError(f"{place!s}: not a readable {expected} ({error})") from None
