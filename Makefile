@@ -22,7 +22,7 @@ demo test test-matrix bench validate: export OMPI_MCA_rmaps_base_oversubscribe =
 # A user's compiler may know warnings that ours does not; here they are errors.
 test: export TORCHML_WARNINGS_AS_ERRORS = ON
 
-.PHONY: help setup demo test test-matrix validate lint types layering docs bench clean
+.PHONY: help setup demo test test-matrix validate gpu-check lint types layering docs bench clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -57,6 +57,10 @@ test-matrix: ## build, export, check and run LAMMPS with the lowest and newest v
 validate: ## examine a model of each kind with torchml check: pages in PREFIX/validation
 	@$(setup_command) --with-mace
 	@$(in_environment) python examples/validate.py --output "$(PREFIX)/validation"
+
+# Without a GPU it says so. SETUP_FLAGS=--cuda installs a torch that knows GPUs.
+gpu-check: setup ## a GPU beside the CPU: results, ranks, times, copies; under ten minutes
+	@$(in_environment) python benchmarks/gpu.py
 
 lint: setup ## ruff, clang-format, codespell, and shellcheck where it is installed
 	@$(in_environment) \

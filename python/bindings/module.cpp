@@ -19,6 +19,7 @@
 #include "graph/staged_graph.hpp"
 #include "host/launchers.hpp"
 #include "host/runtime_settings.hpp"
+#include "host/temporary_folder.hpp"
 #include "model/aoti_host_check.hpp"
 #include "model/archive_check.hpp"
 #include "model/archive_metadata.hpp"
@@ -418,7 +419,10 @@ PYBIND11_MODULE(_core, module) {
       "require_fit",
       [](std::string const& path, std::string const& device) {
         require_fit(read_metadata(path), torch::Device(device));
+        require_temporary_folder(path);
       },
       py::arg("path"), py::arg("device") = "cpu",
-      "Refuses a compiled archive that this processor, libtorch or device cannot run.");
+      "Refuses a compiled archive that this processor, libtorch or device cannot run, or that "
+      "cannot "
+      "be unpacked.");
 }

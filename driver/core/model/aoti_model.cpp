@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "host/gil_release.hpp"
+#include "host/temporary_folder.hpp"
 #include "model/aoti_host_check.hpp"
 #include "model/archive_metadata.hpp"
 #include "model/torch_error.hpp"
@@ -96,6 +97,7 @@ AotiModel::AotiModel(fs::path const& path, Extensions const& extensions, torch::
     throw Error("'returns_forces' is 'false' in " + declared.source +
                 ", expected true, since a compiled model cannot be differentiated");
   load_extensions(extensions);
+  require_temporary_folder(path);
   libraries_ = libraries_of(path, device);
 }
 

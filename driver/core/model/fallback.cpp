@@ -1,6 +1,7 @@
 #include "model/fallback.hpp"
 
 #include "host/device.hpp"
+#include "host/temporary_folder.hpp"
 #include "model/aoti_host_check.hpp"
 #include "model/archive_metadata.hpp"
 #include "torchml/common/error.hpp"
@@ -13,6 +14,7 @@ std::string replace_unfit_archive(ModelFiles& files, RuntimeSettings const& sett
   auto const metadata = read_metadata(files.model);
   try {
     require_fit(metadata, device);
+    require_temporary_folder(files.model);
     return {};
   } catch (Error const& error) {
     files.model = *files.fallback;

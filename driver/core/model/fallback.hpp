@@ -9,7 +9,7 @@
 namespace torchml {
 
 /// Puts the fallback of `files`, if there is one, in the place of a compiled archive that does not
-/// fit this machine, its libtorch or the device of `settings` (require_fit).
+/// fit this machine, its libtorch or the device of `settings` (require_fit), or cannot be unpacked.
 /// @return one sentence with the reason, for the user; empty where the archive stays
 std::string replace_unfit_archive(ModelFiles& files, RuntimeSettings const& settings);
 

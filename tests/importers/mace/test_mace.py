@@ -18,6 +18,7 @@ from ase.calculators.kim import KIM
 from helpers import portable
 from helpers.mace_models import maces_own, random_mace
 from helpers.portable import relative
+from helpers.torchscript import require_graph
 from torchml import Calculator, Potential, TorchMLError
 from torchml.cli import export_main, main
 from torchml.importers.mace import model as mace
@@ -304,3 +305,7 @@ def test_a_variant_that_computes_something_else_is_refused():
     model.__class__ = MACE
     with pytest.raises(TorchMLError, match="differ from those of its package by"):
         mace.load(model)
+
+
+def test_it_needs_no_torchscript_to_be_compiled():
+    require_graph(mace.load(random_mace(["Si"], "4x0e", num_interactions=1, gate=None)), "edges")

@@ -23,7 +23,7 @@ from ase import Atoms
 from helpers import portable
 from helpers.compiled import compiled_schnet, folder_of_all_workers, rewrite
 from torchml import Calculator, Potential, TorchMLError, _core
-from torchml.contract import metadata
+from torchml.contract import metadata, param_file
 from torchml.export import Export, aoti, export
 from torchml.export.aoti import compilation
 from torchml.export.aoti.packaging import package
@@ -342,19 +342,37 @@ def test_damaged_archives_are_refused(archives, tmp_path):
         Potential(tmp_path / "compiled.pt")
 
 
-def test_a_temporary_folder_is_needed(archives):
-    """In a process of its own: a process that has loaded the archive once keeps its libraries."""
-    _, compiled = archives("edges")
-    program = "import sys, torchml; torchml.Potential(sys.argv[1])"
+def test_a_temporary_folder_is_needed(archives, tmp_path):
+    """In a process of its own: a process that has loaded the archive once keeps its libraries.
+
+    Without the folder, the TorchScript of a portable model runs.
+    """
+    plain, compiled = archives("edges")
+    facts = metadata.read(compiled)
+    assert facts is not None
+    arguments = len(aoti.arguments_of(facts) or ())
+    files = {
+        "model.pt2": compiled,
+        "model.pt": plain,
+        "model.param": param_file.render(facts, "model.pt2", arguments),
+    }
+    portable.write_folder(tmp_path / "both", files, ["Si", "O"])
+    program = """
+import sys, torchml
+assert not torchml.Potential(sys.argv[1]).spec.returns_forces
+torchml.Potential(sys.argv[2])
+"""
     done = subprocess.run(
-        [sys.executable, "-c", program, str(compiled)],
+        [sys.executable, "-c", program, str(tmp_path / "both"), str(compiled)],
         env=os.environ | {"TMPDIR": "/no/such/folder"},
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode != 0
-    assert re.search(r"cannot load model .* temporary folder", done.stderr)
+    reason = r"cannot unpack {}: the temporary folder /no/such/folder does not exist, expected"
+    assert re.search(r"model\.pt runs .* since " + reason.format(r"model\.pt2"), done.stderr)
+    assert re.search(r"Error: " + reason.format(re.escape(compiled.name)), done.stderr)
 
 
 FORCES = """
