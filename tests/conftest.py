@@ -42,6 +42,14 @@ def no_mpi() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True, scope="session")
+def torchscript_by_default() -> Iterator[None]:
+    """Let exports that name no format write TorchScript alone: compiling takes half a minute."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCHML_FORMAT", "torchscript")
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Fixtures of the session also run outside the repository."""
     with pytest.MonkeyPatch.context() as patch:

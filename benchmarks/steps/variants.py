@@ -162,8 +162,7 @@ class Models:
         command += ["--name", name, "--output", str(self.folder), "--install", "environment"]
         if kind.convention == "edges":
             command += ["--dtype", kind.dtype]
-        if kind.format != "torchscript":
-            command += ["--format", kind.format]
+        command += ["--format", kind.format]
         if kind.compressed:
             command += ["--compress"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

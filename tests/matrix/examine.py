@@ -57,10 +57,18 @@ def facts() -> dict[str, str]:
         "lightning": version("lightning"),
         "compiler": re.sub(r" \(.*\)", "", first_line(os.environ.get("CXX", "c++"), "--version")),
         "CMake": first_line("cmake", "--version").removeprefix("cmake version "),
-        "MPI": re.sub(r"mpirun \((.*)\)", r"\1", first_line("mpirun", "--version")),
+        "MPI": mpi(),
         "KIM-API": first_line("pkg-config", "--modversion", "libkim-api"),
         "LAMMPS": re.sub(r".*Simulator - ", "", first_line("lmp", "-h")),
     }
+
+
+def mpi() -> str:
+    """Name and version of the MPI of `mpirun`."""
+    printed = subprocess.run(["mpirun", "--version"], capture_output=True, text=True, check=True)
+    if mpich := re.search(r"^HYDRA.*?Version: +(\S+)", printed.stdout, re.DOTALL):
+        return f"MPICH {mpich[1]}"
+    return re.sub(r"mpirun \((.*)\)", r"\1", printed.stdout.splitlines()[0])
 
 
 def first_line(*command: str) -> str:

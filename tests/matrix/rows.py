@@ -24,7 +24,8 @@ class Row:
         compilers: C and C++ compiler.
         cmake: requirement of pip.
         kim_api: first numbers of a version of KIM-API, built from its source archive.
-        packages: packages of the other Debian, installed before an ordinary user begins.
+        packages: packages of the other Debian. Without them, the set-up installs what it needs as
+            root; with them, an ordinary user runs it.
         lammps: LAMMPS is built from its source archive.
     """
 
@@ -53,6 +54,11 @@ def lowest_packages() -> dict[str, str]:
     return {bound[1]: bound[2] for bound in bounds if bound}
 
 
+BUILDING = (
+    *("cmake", "g++", "make", "pkg-config", "curl", "xz-utils", "xxd"),
+    *("python3-venv", "python3-dev"),
+)
+
 ROWS = (
     Row(
         "oldest",
@@ -72,10 +78,14 @@ ROWS = (
         system="bookworm",
         kim_api="2.4",
         lammps=True,
-        packages=(
-            *("cmake", "g++", "gfortran", "make", "pkg-config", "curl", "xz-utils", "xxd"),
-            *("python3-venv", "python3-dev", "openmpi-bin", "libopenmpi-dev"),
-        ),
+        packages=(*BUILDING, "gfortran", "openmpi-bin", "libopenmpi-dev"),
+    ),
+    Row(
+        "mpich",
+        "Debian 12 with MPICH: an ordinary user builds LAMMPS from its source archive",
+        system="bookworm",
+        lammps=True,
+        packages=(*BUILDING, "libkim-api-dev", "openkim-models", "mpich", "libmpich-dev"),
     ),
     Row("debian-12", "Debian 12, newly installed", system="bookworm"),
     Row("debian-13", "Debian 13, newly installed", system="trixie"),

@@ -6,15 +6,16 @@ from torchml.lazy import lazy_names
 
 if TYPE_CHECKING:
     from torchml.export.checks.check import CheckFailed
+    from torchml.export.forms import FORMATS
     from torchml.export.pipeline import Export, export, export_model
-    from torchml.export.request import FORMATS, Request, Result
+    from torchml.export.request import Request, Result
     from torchml.reference.agreement import Check
 
 _HOMES = {
     "Check": "torchml.reference.agreement",
     "CheckFailed": "torchml.export.checks.check",
     "Export": "torchml.export.pipeline",
-    "FORMATS": "torchml.export.request",
+    "FORMATS": "torchml.export.forms",
     "Request": "torchml.export.request",
     "Result": "torchml.export.request",
     "export": "torchml.export.pipeline",

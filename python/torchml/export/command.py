@@ -192,10 +192,10 @@ def _add_conversion(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--format",
         choices=("torchscript", "aoti", "both"),
-        default="torchscript",
-        help="TorchScript (default), which runs anywhere; aoti: energy and forces compiled ahead "
-        "of time (AOTInductor, needs g++ here), without TorchScript; or both: the compiled "
-        "archive, and the TorchScript, which runs where that does not fit",
+        help="torchscript, which runs anywhere and is exported in seconds; aoti: energy and "
+        "forces compiled ahead of time (AOTInductor, needs g++ here), without TorchScript; or "
+        "both: TorchScript runs where the compiled archive does not fit (default: both for a "
+        "network where g++ is at hand; torchscript for archives, committees and sums)",
     )
     group.add_argument(
         "--instruction-set",

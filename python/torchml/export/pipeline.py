@@ -7,6 +7,7 @@ The model folder appears only when every check has passed.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -28,11 +29,12 @@ from torchml.export.checks.check import CheckFailed, failed
 from torchml.export.checks.engine import check_alone, check_engine, check_numbers
 from torchml.export.checks.parity import check_parity, check_parity_with_network
 from torchml.export.descriptor import DESCRIPTOR_FILE
-from torchml.export.prepare import Prepared, prepare
-from torchml.export.request import FORMATS, Request, Result
+from torchml.export.forms import FORMATS, Forms, choose
+from torchml.export.prepare import NoTorchScript, Prepared, prepare
+from torchml.export.request import Request, Result
 from torchml.importers.adding import added
 from torchml.importers.committees import committee_of, files_of
-from torchml.importers.opening import load
+from torchml.importers.opening import Loaded, load
 from torchml.models import Committee, Scaled, Sum
 from torchml.reference.agreement import Check
 
@@ -64,7 +66,7 @@ def export_model(
     dtype: str | None = None,
     compress: bool = False,
     tolerance: tuple[float, float] | None = None,
-    format: str = "torchscript",
+    format: str | None = None,
     instruction_set: str | None = None,
     device: str = "cpu",
     name: str | None = None,
@@ -113,7 +115,9 @@ def export_model(
         compress: replace what depends on the distance alone by splines; their error is measured.
         tolerance: largest errors of a compressed model (eV/atom, eV/Å); None is (1e-6, 1e-5).
         format: torchscript; aoti, energy and forces compiled ahead of time, without TorchScript;
-            or both, of which the second runs where the first does not fit.
+            or both: TorchScript runs where the compiled archive does not fit. None is both for a
+            network where there is a C++ compiler, and torchscript for an archive, a committee and a
+            sum.
         instruction_set: of compiled models: avx2, avx512 or native; None is avx2 on x86-64.
         device: of compiled models: cpu or cuda, for which the model is compiled.
         name: KIM name, short (SW_Si) or with its ID; None makes one of class and elements, or of
@@ -206,22 +210,21 @@ def export(request: Request) -> Result:
         loaded, facts = added(loaded, request.add, request.facts)
         request = replace(request, facts=facts)
     folder = _destination(request, loaded.name)
+    compiled = request.instruction_set is not None or request.device != "cpu"
+    forms = choose(request.format, loaded.model, compiled=compiled)
     try:
-        prepared = prepare(
-            loaded,
-            request.facts,
-            request.compress,
-            request.descriptor,
-            scripting=request.format != "aoti",
-        )
+        prepared, forms = _prepare(loaded, request, forms)
     except CheckFailed as failure:
         return Result(failure.checks)
     with tempfile.TemporaryDirectory() as scratch:
         draft = _write(prepared, request, Path(scratch), folder.name)
         checks = [*_alone(prepared, draft), *prepared.reports]
-        if not failed(checks) and request.format != "torchscript":
-            checks += _compile(draft, prepared, request)
-        if not failed(checks):
+        if forms.note:
+            checks.append(Check("forms", "pass", f"{_NAMES[forms.format]} alone: {forms.note}"))
+        if not failed(checks) and forms.format != "torchscript":
+            draft, further = _compiled(draft, prepared, request, forms)
+            checks += further
+        elif not failed(checks):
             checks += _check(draft, prepared, request)
         if failed(checks):
             return Result(checks, draft.facts)
@@ -229,6 +232,25 @@ def export(request: Request) -> Result:
     if request.collection is not None:
         kim.install(folder, request.collection, force=request.overwrite)
     return Result(checks, draft.facts, folder)
+
+
+_NAMES = {"torchscript": "TorchScript", "aoti": "AOTInductor"}
+
+
+def _prepare(loaded: Loaded, request: Request, forms: Forms) -> tuple[Prepared, Forms]:
+    """The model in memory. Where TorchScript is wanted but cannot be made, the others stay."""
+
+    def prepared(scripting: bool) -> Prepared:
+        return prepare(
+            loaded, request.facts, request.compress, request.descriptor, scripting=scripting
+        )
+
+    try:
+        return prepared(forms.format != "aoti"), forms
+    except NoTorchScript as error:
+        if forms.format != "both":
+            raise
+        return prepared(False), Forms("aoti", note=str(error))
 
 
 def _members(
@@ -325,23 +347,54 @@ def _alone(prepared: Prepared, draft: _Draft) -> list[Check]:
     return [check_alone(draft.model, draft.facts.extensions or ())[0]]
 
 
-def _compile(draft: _Draft, prepared: Prepared, request: Request) -> list[Check]:
-    """Put a compiled archive in the place of the TorchScript one, which may stay beside it."""
+def _compiled(
+    draft: _Draft, prepared: Prepared, request: Request, forms: Forms
+) -> tuple[_Draft, list[Check]]:
+    """The model with a compiled archive, and its checks.
+
+    Where the caller left the choice of forms and the compiler, or a check of what it made, fails,
+    the TorchScript remains.
+    """
+    if forms.automatic:
+        request.progress("compiling it, too (without: --format torchscript)")
+    try:
+        compiled, checks = _compile(draft, prepared, request, forms)
+        if not failed(checks):
+            checks += _check(compiled, prepared, request)
+        problem = _failure(checks)
+    except TorchMLError as error:
+        if not forms.automatic:
+            raise
+        problem = str(error)
+    if not (problem and forms.automatic):
+        return compiled, checks
+    note = Check("forms", "pass", f"TorchScript alone: {problem}")
+    return draft, [note, *_check(draft, prepared, request)]
+
+
+def _failure(checks: Sequence[Check]) -> str:
+    """The first failed check of a compiled archive in words; empty where all passed."""
+    failures = [f"its check '{one.name}': {one.detail}" for one in checks if one.verdict == "fail"]
+    return f"the compiled archive failed {failures[0]}" if failures else ""
+
+
+def _compile(
+    draft: _Draft, prepared: Prepared, request: Request, forms: Forms
+) -> tuple[_Draft, list[Check]]:
+    """Compile the model into a folder of its own, whose `.param` file names the new archive."""
     name = draft.model.name if prepared.network is None else type(prepared.network).__name__
-    energy_kind = "per_particle"
+    original, energy_kind = None, "per_particle"
     if prepared.module is not None:
-        check, draft.original = check_engine(draft.model, request.device)
-        if draft.original is None:
-            return [check]
-        energy_kind = str(draft.original.energy_kind)
-        # Out of the engine's sight, which must check the compiled one.
-        archive = draft.model.rename(draft.folder / f"{draft.model.name}.fallback")
-        draft.fallback = archive if request.format == "both" else None
-    draft.model = draft.folder / COMPILED_FILE
-    draft.facts = compile_module(
+        check, original = check_engine(draft.model, request.device)
+        if original is None:
+            return draft, [check]
+        energy_kind = str(original.energy_kind)
+    folder = draft.folder / "compiled"
+    folder.mkdir()
+    facts = compile_module(
         prepared.module,
         draft.facts,
-        draft.model,
+        folder / COMPILED_FILE,
         name=name,
         energy_kind=energy_kind,
         instruction_set=request.instruction_set,
@@ -349,9 +402,18 @@ def _compile(draft: _Draft, prepared: Prepared, request: Request) -> list[Check]
         network=prepared.network,
         progress=request.progress,
     )
-    _write_parameters(draft, len(arguments_of(draft.facts) or ()))
+    compiled = _Draft(
+        folder,
+        folder / COMPILED_FILE,
+        facts,
+        original=original,
+        fallback=draft.model if forms.format == "both" else None,
+    )
+    if draft.descriptor:
+        compiled.descriptor = Path(shutil.copy(draft.descriptor, folder))
+    _write_parameters(compiled, len(arguments_of(facts) or ()))
     request.progress("checking")
-    return [Check("compiled", "pass", f"{draft.facts.instruction_set}, {draft.facts.device}")]
+    return compiled, [Check("compiled", "pass", f"{facts.instruction_set}, {facts.device}")]
 
 
 def _check(draft: _Draft, prepared: Prepared, request: Request) -> list[Check]:

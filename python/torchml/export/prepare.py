@@ -18,7 +18,7 @@ from torchml.contract.completion import complete, merge
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.contract.operators import load_extensions
 from torchml.contract.signature import Signature
-from torchml.errors import ModelError
+from torchml.errors import ModelError, TorchMLError
 from torchml.export.accuracy import (
     Tolerance,
     check_compression,
@@ -91,6 +91,7 @@ def prepare(
     Raises:
         TorchMLError: the facts contradict each other, or one that is needed is missing.
         CheckFailed: the archive cannot be loaded.
+        NoTorchScript: TorchScript cannot compile the network.
     """
     declared = facts or ModelMetadata()
     if loaded.model is None:
@@ -212,10 +213,29 @@ def _of_network(
             loaded.path, describe(network, called.convention), declared, file
         )
         return _Part(facts, called.signature, descriptor, None, called, network, accuracy=accuracy)
-    module, own = scripted(loaded, convention)
-    module.eval()
+    module, own = _scripted(loaded, convention)
     facts, descriptor = _merged(loaded.path, own, declared, file)
     return _Part(facts, Signature.of(module), descriptor, module, None, network, accuracy=accuracy)
+
+
+class NoTorchScript(ModelError):
+    """TorchScript cannot compile a network."""
+
+
+def _scripted(
+    loaded: Loaded, convention: str | None
+) -> tuple[torch.jit.ScriptModule, ModelMetadata]:
+    try:
+        module, own = scripted(loaded, convention)
+    except TorchMLError:
+        raise
+    except Exception as error:  # of torch: many kinds, and others where Python is too new
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        name = type(loaded.model).__name__
+        raise NoTorchScript(
+            f"{name} cannot become TorchScript ({(lines or [type(error).__name__])[0]})"
+        ) from error
+    return module.eval(), own
 
 
 def _converted(

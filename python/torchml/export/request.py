@@ -10,11 +10,10 @@ from torchml import kim
 from torchml.contract.metadata import ModelMetadata
 from torchml.errors import TorchMLError
 from torchml.export.accuracy import Tolerance
+from torchml.export.forms import FORMATS
 from torchml.importers.opening import Foreign
 from torchml.inference.compiled import SUFFIX
 from torchml.reference.agreement import Check
-
-FORMATS = ("torchscript", "aoti", "both")
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Request:
         references: publications about the model; None keeps those of an archive.
         training_data: what the model was trained on; None keeps that of an archive.
         format: torchscript; aoti, energy and derivative compiled ahead of time, without
-            TorchScript; or both, of which the second runs where the first does not fit.
+            TorchScript; both; or None, see `torchml.export.forms.choose`.
         instruction_set: of compiled models: avx2, avx512 or native; None is avx2 on x86-64.
         device: of compiled models: cpu or cuda, for which the model is compiled.
         progress: called with the name of each long step before it starts.
@@ -67,7 +66,7 @@ class Request:
     author: str | None = None
     references: tuple[str, ...] | None = None
     training_data: str | None = None
-    format: str = "torchscript"
+    format: str | None = None
     instruction_set: str | None = None
     device: str = "cpu"
     progress: Callable[[str], None] = lambda step: None
@@ -94,7 +93,7 @@ class Request:
 
     def require_consistent(self) -> None:
         """Refuse options that contradict each other; no file is read."""
-        if self.format not in FORMATS:
+        if self.format not in (None, *FORMATS):
             raise TorchMLError(f"the format is '{self.format}', expected {' | '.join(FORMATS)}")
         if self.format == "torchscript" and (self.instruction_set or self.device != "cpu"):
             raise TorchMLError(

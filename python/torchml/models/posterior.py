@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from torchml.errors import TorchMLError
+from torchml.models.around import Around
 from torchml.models.base import EdgeModel
 
 
-class Posterior(EdgeModel):
+class Posterior(Around):
     """A network, and members whose last layers are drawn around its own.
 
     The energies are those of the network. The features on which the last layer works are computed
@@ -29,7 +30,7 @@ class Posterior(EdgeModel):
     draws: Tensor
 
     def __init__(self, network: EdgeModel, members: int = 8) -> None:
-        super().__init__(network.species, network.cutoff, network.layers)
+        super().__init__(network)
         weights = network.last_weights()
         if not weights:
             raise TorchMLError(
@@ -38,15 +39,7 @@ class Posterior(EdgeModel):
             )
         if members < 2:
             raise TorchMLError(f"Posterior: members is {members}, expected at least 2")
-        self.network = network
         self.members = int(members)
-        self.width = network.width
-        self.radial = network.radial
-        self.exact_distances = network.exact_distances
-        self.physical = network.physical
-        self.label = network.label
-        self.learning_rate = network.learning_rate
-        self.varying = network.varying
         count = sum(weight.numel() for weight in weights)
         self.register_buffer("draws", weights[0].new_zeros(count, members, requires_grad=False))
 
@@ -74,22 +67,6 @@ class Posterior(EdgeModel):
         )
         return list(energies.unbind(1))
 
-    def node_features(
-        self,
-        species: Tensor,
-        edge_vectors: Tensor,
-        edge_index: Tensor,
-        node_counts: list[int],
-        edge_counts: list[int],
-    ) -> Tensor:
-        features: Tensor = self.network.node_features(
-            species, edge_vectors, edge_index, node_counts, edge_counts
-        )
-        return features
-
-    def shell_cutoffs(self) -> list[float]:
-        return self.network.shell_cutoffs()
-
     @torch.jit.unused
     def for_simulation(self) -> EdgeModel:
         fast = self.network.for_simulation()
@@ -97,10 +74,6 @@ class Posterior(EdgeModel):
             return self
         draws = self.draws.unbind(1)
         return fast.with_members([shifted(self.network, one).for_simulation() for one in draws])
-
-    @torch.jit.unused
-    def set_scale(self, scale: float) -> None:
-        self.network.set_scale(scale)
 
 
 @torch.no_grad()

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from torchml.errors import TorchMLError
+from torchml.models.around import Around
 from torchml.models.base import EdgeModel
 
 
-class Scaled(EdgeModel):
+class Scaled(Around):
     """reference[element] + scale * network, in float64.
 
     Total energies are large and their differences small: the sum is float64 also for a network in
@@ -19,19 +20,12 @@ class Scaled(EdgeModel):
         network: a model whose energies are of the order of one.
     """
 
-    physical = True
     scale: Tensor
     references: Tensor
 
     def __init__(self, network: EdgeModel) -> None:
-        super().__init__(network.species, network.cutoff, network.layers)
-        self.network = network
-        self.width = network.width
-        self.radial = network.radial
-        self.convention = network.convention
-        self.exact_distances = network.exact_distances
-        self.label = network.label
-        self.members = network.members
+        super().__init__(network)
+        self.physical = True
         self.register_buffer("scale", torch.ones((), dtype=torch.float64))
         references = torch.zeros(len(network.species), dtype=torch.float64)
         self.register_buffer("references", references)
@@ -60,22 +54,6 @@ class Scaled(EdgeModel):
         )
         references = self.references.index_select(0, species[: node_counts[0]])
         return [one.to(torch.float64) * self.scale + references for one in members]
-
-    def shell_cutoffs(self) -> list[float]:
-        return self.network.shell_cutoffs()
-
-    def node_features(
-        self,
-        species: Tensor,
-        edge_vectors: Tensor,
-        edge_index: Tensor,
-        node_counts: list[int],
-        edge_counts: list[int],
-    ) -> Tensor:
-        features: Tensor = self.network.node_features(
-            species, edge_vectors, edge_index, node_counts, edge_counts
-        )
-        return features
 
     @torch.jit.unused
     def for_simulation(self) -> EdgeModel:

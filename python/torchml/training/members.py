@@ -92,7 +92,7 @@ def _remove_others(settings: Settings, folders: Sequence[Path]) -> None:
     if others and not settings.options.overwrite:
         raise TorchMLError(
             f"{others[0]} holds a member of an earlier training, which had more members, expected "
-            "another trainer.default_root_dir, or --overwrite true to remove it"
+            "another trainer.default_root_dir, or --overwrite to remove it"
         )
     for one in others:
         shutil.rmtree(one)

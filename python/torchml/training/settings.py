@@ -133,7 +133,7 @@ class Settings:
         if last.exists() and self.options.ckpt_path is None and not self.options.overwrite:
             raise TorchMLError(
                 f"{self.folder} holds a training already: resume it by --ckpt_path last, replace "
-                "it by --overwrite true, or choose another trainer.default_root_dir"
+                "it by --overwrite, or choose another trainer.default_root_dir"
             )
 
     def instantiate(self, *, without: str = "", only: str = "") -> Namespace:
@@ -275,6 +275,8 @@ class _Parser(LightningCLI):
         parser.add_argument(
             "--overwrite",
             type=bool,
+            nargs="?",
+            const=True,
             default=False,
             help="Replace the training that trainer.default_root_dir holds.",
         )

@@ -176,7 +176,9 @@ def test_a_second_training_needs_permission_and_print_config_trains_nothing(here
     Path("run/checkpoints/last.ckpt").touch()
     Path("a.yml").write_text(README)
     assert main(["s2ef", "fit", "--config", "a.yml"]) == 1
-    assert "--overwrite true" in capsys.readouterr().err
+    assert "--overwrite," in capsys.readouterr().err
+    assert main(["s2ef", "fit", "--overwrite", "--config", "a.yml", "--print_config"]) == 0
+    assert yaml.safe_load(capsys.readouterr().out)["overwrite"] is True
     assert main(["s2ef", "fit", "--config=a.yml", "--print_config"]) == 0
     assert yaml.safe_load(capsys.readouterr().out)["data"]["train"] == "train"
     assert not Path("run/config.yaml").exists()

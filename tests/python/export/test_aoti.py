@@ -26,6 +26,7 @@ from torchml import Calculator, Potential, TorchMLError, _core
 from torchml.contract import metadata
 from torchml.export import Export, aoti, export
 from torchml.export.aoti import compilation
+from torchml.export.aoti.packaging import package
 from torchml.export.aoti.target import target_of
 from torchml.export.checks.check import failed
 from torchml.export.checks.parity import check_parity
@@ -134,14 +135,25 @@ def test_two_threads_give_the_forces_of_one(archives):
     assert np.abs(one - two).max() < 1e-12
 
 
-def test_compressed_models_are_compiled_for_one_thread_and_for_two(tmp_path):
+def test_compressed_models_are_compiled_for_one_thread_and_for_two(tmp_path, monkeypatch):
     """In float64; test_compression.py has one in float32."""
+    files: list[str] = []
+
+    def record(of_variants, *others):
+        files.extend(str(file) for some in of_variants.values() for file in some)
+        package(of_variants, *others)
+
+    monkeypatch.setattr(compilation, "package", record)
     torch.manual_seed(2)
     network = SchNet(["Si", "O"], 4.0, layers=2, features=4, gaussians=4)
     model = compress(network, 1e-6).model
     plain, compiled = tmp_path / "model.pt", tmp_path / "model.pt2"
     metadata.save(script(model, "edges"), plain, describe(model, "edges"))
     aoti.compile_archive(plain, compiled, model=model)
+    # In torch's own folder, another process could write files of the same names.
+    assert len(files) > 1
+    assert all(file.startswith(f"{tmp_path}/") for file in files)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["model.pt", "model.pt2"]
     potential, reference = Potential(compiled), Potential(plain)
     expected = reference.evaluate(structure(), virial=True)
     scale = np.abs(expected.forces).max() * 1e-11
@@ -410,7 +422,7 @@ def test_a_compiler_is_needed(archives, tmp_path, monkeypatch):
 def test_options_of_compiled_archives_need_the_format(tmp_path, archives):
     plain, compiled = archives("edges")
     with pytest.raises(TorchMLError, match="run on any; expected the format 'aoti'"):
-        export(Export(plain, output=tmp_path, instruction_set="native"))
+        export(Export(plain, output=tmp_path, format="torchscript", device="cuda"))
     with pytest.raises(TorchMLError, match="is compiled already"):
         export(Export(compiled, output=tmp_path))
     with pytest.raises(TorchMLError, match="the instruction set is 'sse', expected avx2"):

@@ -113,9 +113,13 @@ def test_later_configurations_and_words_win(
     other = scratch / "other.yaml"
     other.write_text("data: {batch_size: 5}\ntrainer: {max_epochs: 7}")
     with pytest.raises(SystemExit) as end:
-        torchml("fit", "-c", config, "-c", other, "--trainer.max_epochs", 9, "--print_config")
+        torchml(
+            *("fit", "--overwrite", "-c", config, "-c", other),
+            *("--trainer.max_epochs", 9, "--print_config"),
+        )
     assert end.value.code == 0
     printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["overwrite"] is True
     assert printed["data"]["batch_size"] == 5
     assert printed["trainer"]["max_epochs"] == 9
     assert printed["model"]["init_args"]["model"]["init_args"]["features"] == 8
@@ -333,7 +337,7 @@ def test_a_killed_training_ends_as_if_nothing_had_happened(
 
 def test_a_run_is_not_overwritten_by_accident(config: Path, run: api.Run) -> None:
     old = run.last.read_bytes()
-    with pytest.raises(TorchMLError, match="--overwrite true"):
+    with pytest.raises(TorchMLError, match="by --overwrite,"):
         api.fit(config)
     assert run.last.read_bytes() == old
     api.fit(config, overwrite=True, seed_everything=5)

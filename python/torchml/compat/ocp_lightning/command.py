@@ -32,7 +32,7 @@ Train potentials with configurations of the Lightning edition of OCP. The config
   --config FILE     a YAML file; values of later files replace those of earlier ones
   --KEY VALUE       replace one value: --trainer.max_epochs 5, --data.init_args.batch_size 16
   --ckpt_path FILE  the checkpoint to resume, validate, test or predict with; best, last
-  --overwrite true  replace the training that trainer.default_root_dir (default: run) contains
+  --overwrite       replace the training that trainer.default_root_dir (default: run) contains
   --print_config    print the configuration of `torchml fit`, and stop
 """
 
@@ -109,7 +109,9 @@ def _options(words: list[str]) -> Iterator[tuple[str, str]]:
         if not word.startswith("--"):
             raise TorchMLError(f"'{word}' is no option, expected --config FILE or --KEY VALUE")
         key, equal, value = word[2:].partition("=")
-        if not equal and key != "print_config":
+        if not equal and key == "overwrite" and (not words or words[0].startswith("--")):
+            value = "true"
+        elif not equal and key != "print_config":
             if not words:
                 raise TorchMLError(f"--{key} has no value, expected --{key} VALUE")
             value = words.pop(0)

@@ -16,6 +16,7 @@ so a size that the model turned into a constant is found, as NequIP does it
 from __future__ import annotations
 
 import io
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -143,14 +144,18 @@ def compile_module(
             instruction_set=target.declared(),
             torch=torch.__version__.split("+")[0],
         )
-        files = {}
-        for variant in (SERIAL,) if device == "cuda" else (SERIAL, PARALLEL):
-            progress(f"compiling for {target.name}, {variant}, which can take minutes")
-            if variant == PARALLEL:
-                sum_by_segments(graph)
-            program = free_sizes(graph, inputs, samples, name)
-            files[variant] = compile_variant(program, samples, target, variant, output.name)
-        package(files, output, compiled)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
+            files = {}
+            for variant in (SERIAL,) if device == "cuda" else (SERIAL, PARALLEL):
+                progress(f"compiling for {target.name}, {variant}, which can take minutes")
+                if variant == PARALLEL:
+                    sum_by_segments(graph)
+                program = free_sizes(graph, inputs, samples, name)
+                files[variant] = compile_variant(
+                    program, samples, target, variant, output.name, Path(scratch) / variant
+                )
+            package(files, output, compiled)
     return compiled
 
 

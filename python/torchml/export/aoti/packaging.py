@@ -25,13 +25,29 @@ _VARIANTS: Mapping[str, Mapping[str, Any]] = {
 
 
 def compile_variant(
-    program: Any, sample: tuple[Tensor, ...], target: Target, variant: str, name: str
+    program: Any, sample: tuple[Tensor, ...], target: Target, variant: str, name: str, folder: Path
 ) -> list[str]:
-    """Compile an exported program for one thread or for several; return the paths of its files."""
+    """Compile an exported program for one thread or for several.
+
+    Args:
+        program: energy and derivative, exported.
+        sample: its inputs.
+        target: the processor.
+        variant: serial or parallel.
+        name: of the model, for errors.
+        folder: for the files. In torch's own folder, the names of the files follow from the code
+            alone: two processes that compile networks of one class with different weights write
+            the same file, and one of them packs the other's.
+
+    Returns:
+        The paths of the files.
+    """
+    folder.mkdir()
     options = {
         **target.config,
         **_VARIANTS[variant],
         "aot_inductor.package": True,
+        "aot_inductor.output_path": str(folder),
         # Columns that are joined are stored: as a function they are computed anew for each use.
         "max_pointwise_cat_inputs": 0,
     }
