@@ -11,6 +11,9 @@ ORIGINAL ?=
 # Machines of `make test-matrix` (default: all), and a folder of source archives of KIM-API and LAMMPS
 ROWS ?=
 ARCHIVES ?=
+# Targets of `make fuzz`, and the seconds of each
+TARGETS ?= archive metadata neighbors param_file parameters
+TIME ?= 60
 
 setup_command = ./install_dependencies.sh --prefix "$(PREFIX)" --jobs $(JOBS) $(SETUP_FLAGS)
 in_environment = . "$(PREFIX)/env.sh" &&
@@ -22,7 +25,7 @@ demo test test-matrix bench validate: export OMPI_MCA_rmaps_base_oversubscribe =
 # A user's compiler may know warnings that ours does not; here they are errors.
 test: export TORCHML_WARNINGS_AS_ERRORS = ON
 
-.PHONY: help setup demo test test-matrix validate gpu-check lint types layering docs bench clean
+.PHONY: help setup demo test test-matrix validate gpu-check fuzz lint types layering docs bench clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -61,6 +64,18 @@ validate: ## examine a model of each kind with torchml check: pages in PREFIX/va
 # Without a GPU it says so. SETUP_FLAGS=--cuda installs a torch that knows GPUs.
 gpu-check: setup ## a GPU beside the CPU: results, ranks, times, copies; under ten minutes
 	@$(in_environment) python benchmarks/gpu.py
+
+# New inputs stay in PREFIX/build/fuzz/corpus, where the next run goes on. One that breaks a promise
+# becomes a file in PREFIX/build/fuzz; the target with that file as its argument repeats it.
+fuzz: ## libFuzzer on files of models and on neighbour lists, TIME=60 seconds each; needs clang
+	@cmake -S tests/fuzz -B "$(PREFIX)/build/fuzz" -DCMAKE_CXX_COMPILER=clang++ && \
+	cmake --build "$(PREFIX)/build/fuzz" --parallel $(JOBS) && \
+	for name in $(TARGETS); do \
+		mkdir -p "$(PREFIX)/build/fuzz/corpus/$$name" && \
+		"$(PREFIX)/build/fuzz/fuzz_$$name" -max_total_time=$(TIME) -timeout=20 -rss_limit_mb=1024 \
+			-print_final_stats=1 -artifact_prefix="$(PREFIX)/build/fuzz/$$name-" \
+			"$(PREFIX)/build/fuzz/corpus/$$name" "tests/fuzz/corpus/$$name" || exit 1; \
+	done
 
 lint: setup ## ruff, clang-format, codespell, and shellcheck where it is installed
 	@$(in_environment) \

@@ -10,6 +10,8 @@ macro(torchml_option name description)
 endmacro()
 
 torchml_option(TORCHML_WARNINGS_AS_ERRORS "Compiler warnings are errors")
+# -O1 for sanitizers, with which optimised kernels take long to compile.
+set(TORCHML_OPTIMIZATION -O3 CACHE STRING "How far the compiler optimises")
 
 # torchml_target_defaults(<target>): C++20, warnings (errors with TORCHML_WARNINGS_AS_ERRORS, as in
 # `make test`; a user's compiler may know warnings that ours does not), optimised whatever the build
@@ -24,7 +26,7 @@ function(torchml_target_defaults target)
     POSITION_INDEPENDENT_CODE ON
     CXX_VISIBILITY_PRESET hidden
     VISIBILITY_INLINES_HIDDEN ON)
-  target_compile_options(${target} PRIVATE -O3 -Wall -Wextra
+  target_compile_options(${target} PRIVATE ${TORCHML_OPTIMIZATION} -Wall -Wextra
     $<$<BOOL:${TORCHML_WARNINGS_AS_ERRORS}>:-Werror>)
   if(TORCHML_SANITIZE)
     target_compile_options(${target} PRIVATE -g -fno-omit-frame-pointer -fsanitize=${TORCHML_SANITIZE}

@@ -18,9 +18,12 @@ constexpr std::pair<std::string_view, Convention> kinds[] = {{"none", Convention
 }  // namespace
 
 Declaration read_param_file(std::filesystem::path const& path) {
-  auto const text = read_text(path, "a .param file");
-  Lines lines(text, path.filename().string());
-  Declaration declaration{path.filename().string(), {}};
+  return parse_param_file(read_text(path, "a .param file"), path.filename().string());
+}
+
+Declaration parse_param_file(std::string_view text, std::string const& source) {
+  Lines lines(text, source);
+  Declaration declaration{source, {}};
   auto& fields = declaration.fields;
 
   auto const count_text = lines.next("the number of species");

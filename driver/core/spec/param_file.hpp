@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <string>
+#include <string_view>
 
 #include "spec/model_declaration.hpp"
 
@@ -12,5 +14,8 @@ namespace torchml {
 /// `descriptor` kind. Comments (#) and blank lines may stand anywhere, line ends may be CRLF.
 /// Throws Error naming file and line.
 Declaration read_param_file(std::filesystem::path const& path);
+
+/// The same from the text of a file; `source` names it in messages.
+Declaration parse_param_file(std::string_view text, std::string const& source);
 
 }  // namespace torchml
