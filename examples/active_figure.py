@@ -29,12 +29,14 @@ def draw(learning: Learning, stop: float, path: Path) -> None:
 
 
 def draw_heatings(axes: Axes, learning: Learning, stop: float) -> None:
-    """The largest deviation over time, a line for each round."""
-    for number, records in enumerate(learning.heatings):
-        moving = records[1:]  # the first one is of the lattice, where forces are zero
-        times = [TIMESTEP * record.evaluation for record in moving]
-        largest = [record.largest for record in moving]
-        axes.semilogy(times, largest, lw=1, label=f"round {number}")
+    """The largest deviation over time, a line for each heating and a colour for each round."""
+    for number, heatings in enumerate(learning.heatings):
+        for k, heating in enumerate(heatings):
+            moving = heating.records[1:]  # the first one is of the lattice, where forces are zero
+            times = [TIMESTEP * record.evaluation for record in moving]
+            largest = [record.largest for record in moving]
+            label = f"round {number}" if k == 0 else None
+            axes.semilogy(times, largest, lw=0.8, color=f"C{number}", label=label)
     axes.axhline(stop, color="0.5", ls="--", lw=1, label="LAMMPS stops")
     axes.set(
         title="LAMMPS heats the crystal",

@@ -3,12 +3,13 @@
     python examples/active_learning.py [--output demo-output/active] [--seed 0]
 
 Ten crystals of silicon, strained and with displaced atoms, train a committee of four networks. In
-each of three rounds LAMMPS heats, stretches and compresses a crystal with the committee until it
-melts, or until the members differ too much; ten of the structures where they differ most are
-labelled with OpenKIM's Stillinger-Weber model, and the committee is trained again. For comparison
-it is also trained on forty crystals that were drawn like the first ten. The test is the same
-simulation with the true potential, another trajectory. demo-output/active/active.png shows the
-errors; the exit status is 0 if that of the forces is at most half of that of random crystals.
+each of three rounds LAMMPS heats, stretches and compresses a crystal with the committee, three
+times, until it melts or the members differ too much. Twenty of the structures where they differ
+most, but not so much that no silicon has such a structure, are labelled with OpenKIM's
+Stillinger-Weber model, and the committee is trained again. For comparison it is also trained on
+seventy crystals that were drawn like the first ten. The test is the same simulation with the true
+potential, another trajectory. demo-output/active/active.png shows the errors; the exit status is 0
+if that of the forces is at most half of that of random crystals.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ CONFIGURATION, INPUT = HERE / "active_learning.yaml", HERE / "in.heating"
 NAME = "Active_ACE_Si"
 INTERVAL = 10  # steps of LAMMPS between records, 1 fs each
 APART = 50  # steps between structures to learn from: closer ones are much alike
-STOP = 8.0  # eV/Å: structures where members differ by more are of no use
+TRUSTED = 3.0  # eV/Å: structures where members differ by more do not occur, and are not labelled
+STOP = 8.0  # eV/Å: where members differ by more, the simulation does not come back
 LIMIT = 0.5  # error of active learning over that of random crystals
 
 
@@ -53,17 +55,21 @@ class Size:
 
     Attributes:
         rounds: of active learning.
-        structures: at the start, and added by each round.
+        structures: at the start.
+        added: structures that each round labels.
         members: of the committee.
         training_steps: of each member.
-        heating_steps: of LAMMPS in a round.
+        heatings: simulations of a round, from other random numbers.
+        heating_steps: of LAMMPS in a simulation.
         tested: structures of the test.
     """
 
     rounds: int = 3
     structures: int = 10
+    added: int = 20
     members: int = 4
-    training_steps: int = 300
+    training_steps: int = 400
+    heatings: int = 3
     heating_steps: int = 3000
     tested: int = 60
 
@@ -86,17 +92,30 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class Heating:
+    """One simulation.
+
+    Attributes:
+        records: the deviations that the driver recorded.
+        structures: those of the records; of a record that stopped LAMMPS there is none.
+    """
+
+    records: list[Deviations]
+    structures: list[Atoms]
+
+
+@dataclass(frozen=True)
 class Learning:
     """Results of the example.
 
     Attributes:
         rounds: of the committees, from that of the first structures to the last one.
-        heatings: the deviations that LAMMPS recorded in each round.
+        heatings: of each round.
         random: of the committee of random crystals.
     """
 
     rounds: list[Accuracy]
-    heatings: list[list[Deviations]]
+    heatings: list[list[Heating]]
     random: Accuracy
 
     @property
@@ -136,7 +155,7 @@ def learn(output: Path, seed: int, size: Size, console: Console) -> Learning:
         os.environ["OMP_NUM_THREADS"] = "1"
     generator = np.random.default_rng(seed)
     test = test_structures(output / "test", generator, size)
-    random = crystals((size.rounds + 1) * size.structures, generator)
+    random = crystals(size.structures + size.rounds * size.added, generator)
 
     def committee(structures: Sequence[Atoms], name: str) -> tuple[Path, Accuracy]:
         model = train(structures, output / name, seed, size)
@@ -148,23 +167,25 @@ def learn(output: Path, seed: int, size: Size, console: Console) -> Learning:
 
     structures = random[: size.structures]
     model, accuracy = committee(structures, "round0")
-    rounds, heatings = [accuracy], []
+    rounds: list[Accuracy] = [accuracy]
+    heatings: list[list[Heating]] = []
     for number in range(size.rounds):
-        records, visited = explore(model.name, output / f"round{number}", generator, size)
-        chosen = [visited[k] for k in choose(records[: len(visited)], size.structures)]
-        console.print(f"  LAMMPS: {summary(records)}; {len(chosen)} structures are labelled")
+        folders = [output / f"round{number}/heating{k}" for k in range(size.heatings)]
+        heatings.append([explore(model.name, folder, generator, size) for folder in folders])
+        chosen = choose(heatings[-1], size.added)
+        console.print(f"  LAMMPS: {summary(heatings[-1])}; {len(chosen)} structures are labelled")
         structures = [*structures, *labelled(chosen)]
         model, accuracy = committee(structures, f"round{number + 1}")
         rounds.append(accuracy)
-        heatings.append(records)
     _, accuracy = committee(random[: len(structures)], "random")
     return Learning(rounds, heatings, accuracy)
 
 
-def summary(records: Sequence[Deviations]) -> str:
-    """Length and largest deviation of a heating."""
-    largest = max(record.largest for record in records)
-    return f"{records[-1].evaluation} steps, largest deviation {largest:.2f} eV/Å"
+def summary(heatings: Sequence[Heating]) -> str:
+    """Lengths and largest deviation of some heatings."""
+    steps = ", ".join(str(heating.records[-1].evaluation) for heating in heatings)
+    largest = max(record.largest for heating in heatings for record in heating.records)
+    return f"{steps} steps, largest deviation {largest:.2f} eV/Å"
 
 
 # --- Structures and their labels ------------------------------------------------------------------
@@ -225,15 +246,8 @@ def train(structures: Sequence[Atoms], folder: Path, seed: int, size: Size) -> P
     return Path(result.folder)
 
 
-def explore(
-    model: str, folder: Path, generator: np.random.Generator, size: Size
-) -> tuple[list[Deviations], list[Atoms]]:
-    """Heat a crystal, until it melts or the members differ by more than STOP.
-
-    Returns:
-        What the driver recorded, and the structures of the records; of the record that stopped
-        LAMMPS there is none.
-    """
+def explore(model: str, folder: Path, generator: np.random.Generator, size: Size) -> Heating:
+    """Heat a crystal, until it melts or the members differ by more than STOP."""
     file = folder / "deviations.txt"
     settings = {"": file.resolve(), "_EVERY": INTERVAL, "_STOP": STOP}
     environment = {f"TORCHML_DEVIATIONS{end}": str(value) for end, value in settings.items()}
@@ -243,7 +257,7 @@ def explore(
     except TorchMLError:
         if not file.exists() or read_deviations([file])[-1].largest <= STOP:
             raise
-    return read_deviations([file]), visited(folder)
+    return Heating(read_deviations([file]), visited(folder))
 
 
 def heat(
@@ -268,14 +282,20 @@ def visited(folder: Path) -> list[Atoms]:
     return structures
 
 
-def choose(records: Sequence[Deviations], count: int) -> list[int]:
-    """The records with the largest deviations, at least APART steps from each other."""
-    chosen: list[int] = []
-    for k in sorted(range(len(records)), key=lambda k: -records[k].largest):
-        steps = (abs(records[k].evaluation - records[other].evaluation) for other in chosen)
-        if len(chosen) < count and min(steps, default=APART) >= APART:
-            chosen.append(k)
-    return chosen
+def choose(heatings: Sequence[Heating], count: int) -> list[Atoms]:
+    """The structures with the largest deviations up to TRUSTED, APART steps from each other."""
+    found = [
+        (record.largest, number, record.evaluation, atoms)
+        for number, heating in enumerate(heatings)
+        for record, atoms in zip(heating.records, heating.structures, strict=False)
+        if record.largest <= TRUSTED
+    ]
+    chosen: list[tuple[int, int, Atoms]] = []
+    for _, number, step, atoms in sorted(found, key=lambda one: -one[0]):
+        others = [other for where, other, _ in chosen if where == number]
+        if len(chosen) < count and all(abs(step - other) >= APART for other in others):
+            chosen.append((number, step, atoms))
+    return [atoms for _, _, atoms in chosen]
 
 
 def accuracy_of(model: Path, learned: int, structures: Sequence[Atoms]) -> Accuracy:

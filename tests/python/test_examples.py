@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.io import read
 from rich.console import Console
 
@@ -120,19 +122,33 @@ def test_active_learning_adds_the_structures_where_the_members_differ_most(
     import active_figure
     import active_learning as example
 
-    largest = {0: 0.1, 10: 0.5, 20: 0.4, 50: 0.2, 60: 0.3, 70: 0.2}
-    records = [Deviations(step, 64, value, value / 2, ()) for step, value in largest.items()]
-    assert example.choose(records, 2) == [1, 4]  # the record at 20 is too close to that at 10
-    assert example.choose(records, 9) == [1, 4]
+    def heating(largest: dict[int, float], symbol: str) -> Any:
+        records = [Deviations(step, 64, value, value / 2, ()) for step, value in largest.items()]
+        return example.Heating(records, [Atoms(symbol, [[k, 0, 0]]) for k in range(len(largest))])
+
+    # 3.5 is too much, and the record at 20 is too close to that at 10.
+    one = heating({0: 0.1, 10: 0.5, 20: 0.4, 50: 0.2, 60: 0.3, 70: 3.5}, "Si")
+    other = heating({20: 0.45, 80: 0.9}, "Ge")
+    other.structures.pop()  # LAMMPS stopped
+    for count, expected in ((2, ["Si1", "Ge0"]), (9, ["Si1", "Ge0", "Si4"])):
+        chosen = example.choose([one, other], count)
+        assert [f"{a.symbols[0]}{a.positions[0, 0]:.0f}" for a in chosen] == expected
 
     monkeypatch.setattr(example, "STOP", 1e-3)
     size = example.Size(
-        rounds=1, structures=8, members=2, training_steps=50, heating_steps=50, tested=2
+        rounds=1,
+        structures=8,
+        added=2,
+        members=2,
+        training_steps=50,
+        heatings=1,
+        heating_steps=50,
+        tested=2,
     )
     learning = example.learn(scratch / "out", 0, size, Console(quiet=True))
-    (records,) = learning.heatings
-    assert [record.largest > example.STOP for record in records] == [False, True]
-    (visited,) = read(scratch / "out/round0/dump.txt", ":", format="lammps-dump-text")
+    ((heated,),) = learning.heatings
+    assert [record.largest > example.STOP for record in heated.records] == [False, True]
+    (visited,) = read(scratch / "out/round0/heating0/dump.txt", ":", format="lammps-dump-text")
     first, second = (read(scratch / f"out/round{number}/train.extxyz", ":") for number in range(2))
     (added,) = second[len(first) :]
     np.testing.assert_allclose(added.positions, visited.positions, atol=1e-7)
