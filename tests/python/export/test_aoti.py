@@ -9,8 +9,10 @@ import re
 import subprocess
 import sys
 import threading
+import warnings
 import zipfile
 from collections.abc import Callable
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -47,6 +49,14 @@ def forward(self, species: Tensor, edge_vectors: Tensor, edge_index: Tensor, con
     pairs = self.scale * (1.0 + torch.cos(0.25 * 3.141592653589793 * r)) * species[edge_index[0]]
     return torch.zeros_like(self.scale * contributing).index_add(0, edge_index[1], pairs)
 """
+
+
+# What torch's compiler says about its own parts.
+HIDDEN = (
+    r"`torch\.jit\.\w+` is deprecated"
+    r"|`isinstance\(treespec, LeafSpec\)` is deprecated"
+    r"|pkg_resources is deprecated as an API"
+)
 
 
 @pytest.fixture(scope="session")
@@ -143,13 +153,25 @@ def test_compressed_models_are_compiled_for_one_thread_and_for_two(tmp_path, mon
         files.extend(str(file) for some in of_variants.values() for file in some)
         package(of_variants, *others)
 
+    notices: list[str] = []
+
+    @contextmanager
+    def listen():
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            yield
+        notices.extend(str(one.message) for one in caught)
+
     monkeypatch.setattr(compilation, "package", record)
+    monkeypatch.setattr(compilation, "quiet_compiler", listen)
     torch.manual_seed(2)
     network = SchNet(["Si", "O"], 4.0, layers=2, features=4, gaussians=4)
     model = compress(network, 1e-6).model
     plain, compiled = tmp_path / "model.pt", tmp_path / "model.pt2"
     metadata.save(script(model, "edges"), plain, describe(model, "edges"))
     aoti.compile_archive(plain, compiled, model=model)
+    # Others than these say something about the model, or need a look before they are hidden.
+    assert [one for one in notices if not re.match(HIDDEN, one)] == []
     # In torch's own folder, another process could write files of the same names.
     assert len(files) > 1
     assert all(file.startswith(f"{tmp_path}/") for file in files)
