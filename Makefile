@@ -25,7 +25,7 @@ demo test test-matrix bench validate: export OMPI_MCA_rmaps_base_oversubscribe =
 # A user's compiler may know warnings that ours does not; here they are errors.
 test: export TORCHML_WARNINGS_AS_ERRORS = ON
 
-.PHONY: help setup demo test test-matrix validate gpu-check fuzz lint types layering docs bench clean
+.PHONY: help setup demo test test-matrix validate gpu-check fuzz sanitize lint types layering docs bench clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -76,6 +76,20 @@ fuzz: ## libFuzzer on files of models and on neighbour lists, TIME=60 seconds ea
 			-print_final_stats=1 -artifact_prefix="$(PREFIX)/build/fuzz/$$name-" \
 			"$(PREFIX)/build/fuzz/corpus/$$name" "tests/fuzz/corpus/$$name" || exit 1; \
 	done
+
+# libtorch of a wheel has no sanitizer: its leaks are not ours, and ThreadSanitizer does not see the
+# barriers of its OpenMP, so that tests have one thread but for those that they start.
+sanitize: setup ## the C++ tests with AddressSanitizer and UBSan, then with ThreadSanitizer
+	@$(in_environment) \
+	export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 OMP_NUM_THREADS=1; \
+	status=0; \
+	for sanitizers in address,undefined thread; do \
+		build="$(PREFIX)/build/sanitize-$$sanitizers"; \
+		cmake -S tests/cpp -B "$$build" -DTORCHML_SANITIZE=$$sanitizers -DTORCHML_OPTIMIZATION=-O1 && \
+		cmake --build "$$build" --parallel $(JOBS) && \
+		ctest --test-dir "$$build" --parallel $(JOBS) --output-on-failure --no-tests=error || status=1; \
+	done; \
+	exit $$status
 
 lint: setup ## ruff, clang-format, codespell, and shellcheck where it is installed
 	@$(in_environment) \

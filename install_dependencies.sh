@@ -647,6 +647,22 @@ $torch_found $(env | sed -nE '/^Torch(Scatter|Sparse)_ROOT=/p' | sort |
     set_stamp package "$package_stamp $checked"
 }
 
+# pip keeps the kimpy that it built, and does not know for which KIM-API that was: one of another
+# version reads the files of models otherwise.
+match_kimpy() {
+    local library wanted
+    wanted=$(realpath -- "$(pkg-config --variable=libdir libkim-api)")
+    library=$(in_venv -c '
+import kimpy
+lines = open("/proc/self/maps").read().split()
+print(next(word for word in lines if "/libkim-api.so" in word))' 2>/dev/null) || library=
+    [[ $(dirname -- "$(realpath -- "${library:-/none/}")") != "$wanted" ]] || return 0
+    say "kimpy: building it for the KIM-API in $wanted"
+    need "kimpy could not be built for the KIM-API in $wanted" \
+        pip_install --no-cache-dir --force-reinstall --no-deps --no-binary kimpy \
+        -c "$prefix/constraints.txt" 'kimpy>=2.1'
+}
+
 # --- The KIM model driver ------------------------------------------------------------------------
 
 # From the package, into a collection of its own, without a change to the user's other collections.
@@ -758,6 +774,7 @@ main() {
         timed "LAMMPS" install_lammps
     fi
     timed "torchml package" install_package
+    timed "kimpy" match_kimpy
     timed "KIM model driver" install_driver
     if $pyg_ops; then
         timed "torch-scatter" install_operators torch-scatter

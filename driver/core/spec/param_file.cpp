@@ -1,6 +1,7 @@
 #include "spec/param_file.hpp"
 
 #include <algorithm>
+#include <cctype>
 #include <string_view>
 #include <utility>
 
@@ -15,6 +16,14 @@ constexpr std::pair<std::string_view, Convention> kinds[] = {{"none", Convention
                                                              {"graph", Convention::graph},
                                                              {"edges", Convention::edges}};
 
+/// KIM-API 2.4 stores the files of models as base64, which its older libraries do not decode.
+bool looks_like_base64(std::string_view line) {
+  constexpr std::size_t shortest = 48;
+  return line.size() >= shortest && std::ranges::all_of(line, [](unsigned char letter) {
+           return std::isalnum(letter) != 0 || letter == '+' || letter == '/' || letter == '=';
+         });
+}
+
 }  // namespace
 
 Declaration read_param_file(std::filesystem::path const& path) {
@@ -27,6 +36,9 @@ Declaration parse_param_file(std::string_view text, std::string const& source) {
   auto& fields = declaration.fields;
 
   auto const count_text = lines.next("the number of species");
+  if (looks_like_base64(count_text))
+    lines.refuse("the file is in base64, as KIM-API 2.4 installs models",
+                 "a simulator with that KIM-API, or a model that the simulator's own installed");
   auto const count = parse_number<int>(count_text);
   if (!count || *count < 1) lines.refuse("'" + count_text + "'", "the number of species");
   fields["species"] = lines.next("the species names");

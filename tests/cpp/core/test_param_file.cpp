@@ -66,5 +66,11 @@ TEST(ParamFile, AFileThatEndsEarlySaysWhatIsMissing) {
   EXPECT_TRUE(contains(error_of([] { read_param_file("/nowhere/a.param"); }), "cannot open"));
 }
 
+TEST(ParamFile, ABase64FileIsOfANewerKimApi) {
+  EXPECT_TRUE(contains(
+      error_for("IyBOdW1iZXIgb2Ygc3BlY2llcwoxClNpCgojIFByZXByb2Nlc3Npbmcga2luZApOb25lCgojIEN1\n"),
+      "as KIM-API 2.4 installs models"));
+}
+
 }  // namespace
 }  // namespace torchml::test::param_file_tests
