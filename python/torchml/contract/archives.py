@@ -6,6 +6,8 @@ holds ends the process.
 
 from __future__ import annotations
 
+import struct
+import zipfile
 from pathlib import Path
 
 from torchml import _core
@@ -32,3 +34,17 @@ def check_archive(archive: str | Path | bytes, expected: str, source: str | Path
     except TorchMLError as error:
         place = source or archive
         raise FileError(f"{place!s}: not a readable {expected} ({error})") from None
+
+
+def open_zip(path: str | Path) -> zipfile.ZipFile:
+    """Open a zip file to read it.
+
+    Raises:
+        BadZipFile: it is none, or its directory is damaged in any way.
+        OSError: it cannot be read.
+    """
+    try:
+        return zipfile.ZipFile(path)
+    # Names that are no text, versions of zip that Python does not know, numbers beyond the file.
+    except (ValueError, OverflowError, NotImplementedError, struct.error) as error:
+        raise zipfile.BadZipFile(str(error)) from error

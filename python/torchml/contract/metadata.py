@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from torchml.contract import keys
-from torchml.contract.archives import check_archive
+from torchml.contract.archives import check_archive, open_zip
 from torchml.errors import FileError
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ def extra_files(path: str | Path) -> dict[str, bytes]:
         FileError: the file is not there, or is no archive.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             check_archive(path, "TorchScript archive")
             return {
                 name.split("/extra/", 1)[1]: archive.read(name)

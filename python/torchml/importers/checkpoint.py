@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 
 import torchml
-from torchml.contract.archives import check_archive
+from torchml.contract.archives import check_archive, open_zip
 from torchml.contract.metadata import quiet_torchscript
 from torchml.data.output import written_then_renamed
 from torchml.errors import FileError, ModelError, TorchMLError
@@ -255,7 +255,7 @@ def _read_archive(path: Path) -> Any:
     if not path.is_file():
         raise FileError(f"{path}: no such file, expected a checkpoint")
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             check_archive(path, "checkpoint")
             damaged = archive.testzip()
         if damaged is not None:

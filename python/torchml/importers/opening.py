@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 
 from torchml.contract import metadata
+from torchml.contract.archives import open_zip
 from torchml.contract.keys import key_of_file
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.errors import FileError, ModelError
@@ -277,7 +278,7 @@ def _refuse_pickle(path: Path) -> None:
 def _members(path: Path) -> set[str]:
     """Names of the files in a zip file, without their folders; none for any other file."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             return {Path(name).name for name in archive.namelist()}
     except (OSError, zipfile.BadZipFile):
         return set()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import pickletools
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -73,7 +74,7 @@ def _pickles(path: Path) -> Iterator[IO[bytes]]:
         else:
             with path.open("rb") as stream:
                 yield stream
-    except (OSError, RuntimeError, NotImplementedError, zlib.error, zipfile.BadZipFile):
+    except (OSError, RuntimeError, ValueError, struct.error, zlib.error, zipfile.BadZipFile):
         return
 
 

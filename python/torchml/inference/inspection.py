@@ -13,6 +13,7 @@ from typing import Any
 
 from torchml import _core
 from torchml.contract import keys, metadata
+from torchml.contract.archives import open_zip
 from torchml.contract.completion import merge
 from torchml.contract.metadata import ModelMetadata
 from torchml.errors import FileError
@@ -96,7 +97,7 @@ def _parts(path: Path) -> dict[str, int]:
     """Return the sizes of the members of a zip file, one sum for each of its folders."""
     sizes: dict[str, int] = {}
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path) as archive:
             for member in archive.infolist():
                 _, part, *inside = member.filename.split("/")
                 part += "/" if inside else ""

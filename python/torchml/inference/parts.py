@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from torchml.contract.archives import open_zip
 from torchml.contract.metadata import quiet_torchscript
 from torchml.errors import ModelError
 from torchml.inference.files import StoredFiles, archive_of
@@ -74,7 +75,7 @@ def _sum_in(archive: Path, device: str) -> Any:
     """The sum in an archive, or None."""
     if not zipfile.is_zipfile(archive):
         return None
-    with zipfile.ZipFile(archive) as file:
+    with open_zip(archive) as file:
         if not any(name.endswith(_CODE) for name in file.namelist()):
             return None
     with quiet_torchscript():
