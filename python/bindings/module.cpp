@@ -264,7 +264,11 @@ PYBIND11_MODULE(_core, module) {
     try {
       std::rethrow_exception(std::move(raised));
     } catch (Error const& exception) {
-      py::set_error(error.get_stored(), exception.what());
+      // A message may quote bytes of a damaged file, which are no text.
+      std::string_view const message = exception.what();
+      auto const size = static_cast<py::ssize_t>(message.size());
+      py::set_error(error.get_stored(), py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(
+                                            message.data(), size, "backslashreplace")));
     }
   });
 
