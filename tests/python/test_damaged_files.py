@@ -238,6 +238,19 @@ def test_whole_archives_are_read(
     assert confined.refusal(confined.open_potential, folder) == ""
 
 
+def test_names_that_are_no_text(script: bytes, checkpoint: bytes, tmp_path: Path) -> None:
+    """A reader that needs no such part may open the file."""
+    for call, suffix, content in (
+        (confined.read_metadata, ".pt", script),
+        (confined.open_potential, ".pt", script),
+        (confined.load_model, ".ckpt", checkpoint),
+    ):
+        path = tmp_path / f"model{suffix}"
+        for old, new in ((b"data.pkl", b"d\xf8ta.pkl"), (b"version", b"v\xffrsion")):
+            path.write_bytes(content.replace(old, new))
+            assert len(confined.refusal(call, path).splitlines()) <= 1
+
+
 def test_random_bytes(script: bytes, tmp_path: Path) -> None:
     """Whatever is changed in an archive ends its reading in a sentence, or changes nothing."""
     path = tmp_path / "model.pt"
