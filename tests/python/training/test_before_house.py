@@ -34,13 +34,18 @@ def expected() -> dict[str, NDArray[np.float64]]:
 
 
 def assert_same(value: ArrayLike, expected: dict[str, NDArray[np.float64]], name: str) -> None:
-    """Equal to the last digits where torch and the instruction set are the same.
+    """Equal bits where torch, the instruction set and the maker of the processor are the same.
 
-    Processors of another maker sum products in another order.
+    Processors of another maker sum products in another order: equal to the last digits there, and
+    within rounding with another torch or instruction set.
     """
     made_by = [torch.__version__, torch.backends.cpu.get_cpu_capability()]
-    exact = expected["made_by"].tolist() == made_by
-    tolerance = {"rtol": 1e-12, "atol": 1e-12} if exact else {"rtol": 1e-7, "atol": 1e-9}
+    if expected["made_by"].tolist() != made_by:
+        tolerance = {"rtol": 1e-7, "atol": 1e-9}
+    elif "GenuineIntel" in Path("/proc/cpuinfo").read_text():  # as the processor that made them
+        tolerance = {"rtol": 0, "atol": 0}
+    else:
+        tolerance = {"rtol": 1e-12, "atol": 1e-12}
     np.testing.assert_allclose(np.asarray(value), expected[name], err_msg=name, **tolerance)
 
 
