@@ -337,7 +337,7 @@ archive from https://openkim.org/kim-api with --kim-api-source)")
         die "install what is missing, then run this again."
     fi
     has mpirun || warn "mpirun is missing (package openmpi-bin): no runs on several ranks."
-    has_lammps || warn "LAMMPS (lmp) is missing (package lammps, or its source archive with \
+    has lmp || has_own_lammps || warn "LAMMPS (lmp) is missing (package lammps, or its source archive with \
 --lammps-source): 'make demo' and 'make test' need it."
     has xxd || warn "xxd is missing (package xxd): installing KIM models will be slow."
     say "tools: found"
@@ -503,7 +503,7 @@ in_path() { PATH="$venv/bin:$PATH" "$@"; }
 
 # --- LAMMPS --------------------------------------------------------------------------------------
 
-has_lammps() { has lmp || [[ -n $lammps_source || -x $prefix/lammps/bin/lmp ]]; }
+has_own_lammps() { [[ -n $lammps_source || -x $prefix/lammps/bin/lmp ]]; }
 
 # With the packages that simulations with any potential use, beside KIM. What later calls of this
 # script build does not change it.
@@ -721,7 +721,7 @@ EOF
                 "PKG_CONFIG_PATH $kim_root/lib/pkgconfig" "CMAKE_PREFIX_PATH $kim_root"
             printf 'export KIM_API_CMAKE_PREFIX_DIR=%s\n' "$kim_root"
         fi
-        if [[ -n $lammps_source || -x $prefix/lammps/bin/lmp ]]; then
+        if has_own_lammps; then
             printf '_torchml_prepend %s\n' "PATH $prefix/lammps/bin"
         fi
         printf 'unset -f _torchml_prepend\nunset _torchml_list\n'

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from ase import Atoms
 from ase.build import bulk
+from common.reports import write_json
 from rich.console import Console
 from rich.table import Table
 
@@ -47,6 +48,7 @@ from torchml.models import (
     script,
 )
 from torchml.reference.agreement import Check, agreement, compared, difference, failure, holds
+from torchml.validation.report import rows
 
 CUTOFF = 4.0  # Å
 SKIN = 0.5  # Å
@@ -265,7 +267,7 @@ def main() -> int:
     if options.json:
         record = {"device": name, "torch": torch.__version__, "times": times}
         record["checks"] = [asdict(check) for check in checks]
-        options.json.write_text(json.dumps(record, indent=1) + "\n")
+        write_json(record, options.json)
     return 1 if any(check.verdict == "fail" for check in checks) else 0
 
 
@@ -312,14 +314,9 @@ def print_checks(console: Console, title: str, checks: list[Check]) -> None:
     table = Table(title=title, title_justify="left", box=None)
     for column in ("check", "good", "worst", "limit", "verdict", ""):
         table.add_column(column, overflow="fold")
-    for name in dict.fromkeys(check.name for check in checks):
-        some = [check for check in checks if check.name == name]
-        worst = max(some, key=lambda check: (not check.passed, check.difference or 0.0))
-        numbers = ("", "")
-        if worst.difference is not None and worst.tolerance is not None:
-            numbers = (f"{worst.difference:.1e}", f"{worst.tolerance:.0e}")
-        good = f"{sum(check.passed for check in some)}/{len(some)}"
-        table.add_row(name, good, *numbers, worst.verdict, worst.detail)
+    for row in rows(checks):
+        good, worst = f"{row.good}/{row.number}", row.worst
+        table.add_row(row.name, good, row.difference, row.limit, worst.verdict, worst.detail)
     console.print(table)
 
 

@@ -427,6 +427,5 @@ PYBIND11_MODULE(_core, module) {
       },
       py::arg("path"), py::arg("device") = "cpu",
       "Refuses a compiled archive that this processor, libtorch or device cannot run, or that "
-      "cannot "
-      "be unpacked.");
+      "cannot be unpacked.");
 }

@@ -1,6 +1,5 @@
 """A model around a network, whose facts and features it has."""
 
-import torch
 from torch import Tensor
 
 from torchml.models.base import EdgeModel
@@ -43,7 +42,3 @@ class Around(EdgeModel):
 
     def shell_cutoffs(self) -> list[float]:
         return self.network.shell_cutoffs()
-
-    @torch.jit.unused
-    def set_scale(self, scale: float) -> None:
-        self.network.set_scale(scale)

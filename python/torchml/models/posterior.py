@@ -75,6 +75,10 @@ class Posterior(Around):
         draws = self.draws.unbind(1)
         return fast.with_members([shifted(self.network, one).for_simulation() for one in draws])
 
+    @torch.jit.unused
+    def set_scale(self, scale: float) -> None:
+        self.network.set_scale(scale)
+
 
 @torch.no_grad()
 def shifted(network: EdgeModel, shift: Tensor) -> EdgeModel:
