@@ -15,9 +15,10 @@ from pathlib import Path
 import torch
 
 from torchml.contract.completion import complete, merge
-from torchml.contract.metadata import ModelMetadata, quiet_torchscript
+from torchml.contract.metadata import ModelMetadata
 from torchml.contract.operators import load_extensions
 from torchml.contract.signature import Signature
+from torchml.contract.torchscript import load_script
 from torchml.errors import ModelError, TorchMLError
 from torchml.export.accuracy import (
     Tolerance,
@@ -308,10 +309,8 @@ def _merged(
 
 def _torchscript(path: Path, extensions: tuple[str, ...]) -> torch.jit.ScriptModule:
     load_extensions(extensions)
-    with quiet_torchscript():
-        module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")
     # As the engine runs it: without dropout, with the averages of batch normalisation.
-    return module.eval()
+    return load_script(path).eval()
 
 
 def _call(facts: ModelMetadata, signature: Signature) -> str:
