@@ -54,7 +54,8 @@ env.sh: `. ./env.sh` makes all of it available in a shell.
                            into DIR instead of using the system's
   --lammps-source SOURCE   build LAMMPS with its KIM package from this archive into DIR (half an hour
                            of a core)
-  --jobs N                 compile N files at a time (default: number of cores)
+  --jobs N                 compile N files at a time (default: number of cores); the largest of
+                           ours take 1.1 GB of memory each
   --help                   this text
 
 A torch >= 2.10 that the active Python can import is used as it is.
@@ -314,9 +315,11 @@ cmake_is_recent() {
 kim_is_there() { pkg-config --atleast-version=2.2 libkim-api 2>/dev/null; }
 
 check_tools() {
-    local missing=()
-    has "${CC:-cc}" || missing+=("a C compiler (package gcc)")
-    has "${CXX:-c++}" || missing+=("a C++ compiler (package g++)")
+    local missing=() cc cxx
+    read -ra cc <<<"${CC:-cc}" # CC="ccache gcc" are two words
+    read -ra cxx <<<"${CXX:-c++}"
+    has "${cc[0]}" || missing+=("the C compiler '${cc[0]}' (package gcc)")
+    has "${cxx[0]}" || missing+=("the C++ compiler '${cxx[0]}' (package g++)")
     has make || missing+=("make (package make)")
     has pkg-config || missing+=("pkg-config (package pkg-config)")
     has curl || has wget || missing+=("curl or wget, which KIM-API's tools ask for (package curl)")

@@ -70,8 +70,14 @@ ROWS = (
         kim_api="2.2",
     ),
     Row("newest", "the newest versions", torch="torch", cmake="cmake", kim_api="2.4"),
-    Row("clang", "Clang and Python 3.12", python="python3.12", compilers=("clang", "clang++")),
-    Row("python-3.13", "Python 3.13", python="python3.13"),
+    Row(
+        "clang",
+        "Clang, with the Python and the CMake of Ubuntu 24.04",
+        python="python3.12",
+        compilers=("clang", "clang++"),
+        cmake="cmake==3.28.*",
+    ),
+    Row("python-3.13", "Python 3.13 and torch 2.14", python="python3.13", torch="torch==2.14.*"),
     Row(
         "no-root",
         "Debian 12, a user who installs no packages: KIM-API and LAMMPS from source archives",

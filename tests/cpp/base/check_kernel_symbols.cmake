@@ -6,8 +6,9 @@ string(LENGTH "${set}" length)
 set(own "^_Z[A-Z]*NK?7torchml(4simd|9operators|10descriptor)${length}${set}[0-9E]")
 execute_process(COMMAND "${nm}" --defined-only --extern-only --format=posix "${library}"
   OUTPUT_VARIABLE listing COMMAND_ERROR_IS_FATAL ANY)
-# The lines of a member follow its name in brackets, and members of the three sets share names.
-string(REGEX REPLACE "[^\n]+\\[([^\n]+)\\]:" "<\\1>" listing "${listing}")
+# The lines of a member follow its name, "LIBRARY[NAME]:" of GNU's nm and "NAME:" of LLVM's; members
+# of the three sets share names.
+string(REGEX REPLACE "([^\n]*\\[)?([^]\n]+)\\]?:" "<\\2>" listing "${listing}")
 string(REGEX MATCHALL "<[^>]*>[^<]*" members "${listing}")
 set(checked 0)
 foreach(member ${members})

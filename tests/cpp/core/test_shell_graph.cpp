@@ -47,7 +47,7 @@ std::vector<Pairs> reference_stages(Particles const& particles, double cutoff, i
 
 class Graphs : public testing::TestWithParam<int> {
  protected:
-  Particles particles_ = [this] {
+  Particles particles_ = [] {
     auto const seed = static_cast<unsigned>(GetParam());
     auto particles = random_particles(40, 7.0, 5 * (GetParam() % 7), seed);
     particles.list_neighbors(2.0 + 0.5);  // a list with a skin
