@@ -35,6 +35,7 @@ from torchml.export.compression import has_radial_functions
 from torchml.export.descriptor import ExportedDescriptor, facts_of, find_descriptor
 from torchml.importers.imported import Imported
 from torchml.importers.opening import Loaded, cast, scripted
+from torchml.importers.reading.source import first_line
 from torchml.models import Committee, EdgeModel, Sum, describe
 from torchml.models.calling import Called, holds_torchscript
 from torchml.models.dtype import network_dtype
@@ -231,11 +232,8 @@ def _scripted(
     except TorchMLError:
         raise
     except Exception as error:  # of torch: many kinds, and others where Python is too new
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         name = type(loaded.model).__name__
-        raise NoTorchScript(
-            f"{name} cannot become TorchScript ({(lines or [type(error).__name__])[0]})"
-        ) from error
+        raise NoTorchScript(f"{name} cannot become TorchScript ({first_line(error)})") from error
     return module.eval(), own
 
 
