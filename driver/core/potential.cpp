@@ -227,8 +227,8 @@ Potential::Opened::Opened(PotentialOptions const& options) {
   extensions.names.insert(extensions.names.end(), chosen.extensions.begin(),
                           chosen.extensions.end());
   register_operators();  // before the model is read, which may call them
-  model =
-      load_model(options.model, extensions, pick_device(chosen.device, chosen.ranks.local_rank));
+  model = load_model(options.model, declared.back(), extensions,
+                     pick_device(chosen.device, chosen.ranks.local_rank));
   settings.device = model->device();
   settings.argument_names = model->argument_names();
 

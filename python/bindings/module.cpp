@@ -24,6 +24,7 @@
 #include "model/archive_check.hpp"
 #include "model/archive_metadata.hpp"
 #include "model/fallback.hpp"
+#include "model/zip_directory.hpp"
 #include "operators/operators.hpp"
 #include "potential.hpp"
 #include "spec/elements.hpp"
@@ -249,6 +250,24 @@ py::list list_of(std::vector<Entry> const& entries) {
   return list;
 }
 
+/// A function that raises with the reason, if there is one, why an archive must not be read.
+void def_check(py::module_& module, char const* name, void (*check)(std::istream&)) {
+  module.def(
+      name,
+      [check](py::bytes const& content) {
+        std::istringstream stream{std::string(content)};
+        check(stream);
+      },
+      py::arg("content"));
+  module.def(
+      name,
+      [check](std::string const& path) {
+        std::ifstream stream(path, std::ios::binary);
+        check(stream);
+      },
+      py::arg("path"));
+}
+
 }  // namespace
 }  // namespace torchml
 
@@ -374,20 +393,8 @@ PYBIND11_MODULE(_core, module) {
   module.def("archive_of_folder",
              [](std::string const& folder) { return model_files_in(folder).model.string(); });
   module.def("read_metadata", [](std::string const& path) { return read_metadata(path).fields; });
-  module.def(
-      "check_archive",
-      [](py::bytes const& content) {
-        std::istringstream stream{std::string(content)};
-        check_archive(stream);
-      },
-      py::arg("content"));
-  module.def(
-      "check_archive",
-      [](std::string const& path) {
-        std::ifstream stream(path, std::ios::binary);
-        check_archive(stream);
-      },
-      py::arg("path"), "Raises with the reason, if there is one, why an archive must not be read.");
+  def_check(module, "check_archive", check_archive);
+  def_check(module, "check_zip", [](std::istream& stream) { read_zip_directory(stream); });
   module.def(
       "metadata_keys", [] { return list_of(metadata_keys()); },
       "All keys that a model's metadata can have, as dictionaries.");

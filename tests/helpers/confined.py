@@ -76,6 +76,12 @@ def read_metadata(path: Path) -> None:
     _core.read_metadata(str(path))
 
 
+def import_model(path: Path, adapter: str) -> None:
+    from torchml.importers.opening import Foreign, load
+
+    load(path, foreign=Foreign(adapter))
+
+
 def read_all(path: Path) -> None:
     from torchml.data import read
 

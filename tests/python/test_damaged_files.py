@@ -25,6 +25,7 @@ import numpy as np
 import pytest
 import torch
 
+import torchml
 from helpers import confined, networks
 from helpers.checkpoints import save
 from helpers.portable import write_example
@@ -98,6 +99,12 @@ def with_short_storage(archive: bytes) -> bytes:
     return zipped(parts | {name: parts[name][:-1]})
 
 
+def with_short_storage_and_large_letters(archive: bytes) -> bytes:
+    """libtorch ignores the case of names."""
+    parts = parts_of(with_short_storage(archive))
+    return zipped({name.replace("version", "VERSION"): part for name, part in parts.items()})
+
+
 def without_storage(archive: bytes) -> bytes:
     parts = parts_of(archive)
     del parts[first_storage(parts)]
@@ -110,17 +117,17 @@ def with_pickle(archive: bytes, change: Callable[[bytes], bytes]) -> bytes:
     return zipped(parts | {name: change(parts[name])})
 
 
-def with_large_storage(archive: bytes) -> bytes:
+def with_large_count(pickled: bytes) -> bytes:
     """The count of numbers behind the device of the first storage becomes 2^62."""
+    place = pickled.index(b"cpu") + 3
+    while pickled[place : place + 1] in (b"q", b"r"):
+        place += 2 if pickled[place : place + 1] == b"q" else 5
+    width = {b"K": 2, b"M": 3, b"J": 5}[pickled[place : place + 1]]
+    return pickled[:place] + b"\x8a\x08" + struct.pack("<q", 1 << 62) + pickled[place + width :]
 
-    def change(content: bytes) -> bytes:
-        place = content.index(b"cpu") + 3
-        while content[place : place + 1] in (b"q", b"r"):
-            place += 2 if content[place : place + 1] == b"q" else 5
-        width = {b"K": 2, b"M": 3, b"J": 5}[content[place : place + 1]]
-        return content[:place] + b"\x8a\x08" + struct.pack("<q", 1 << 62) + content[place + width :]
 
-    return with_pickle(archive, change)
+def with_large_storage(archive: bytes) -> bytes:
+    return with_pickle(archive, with_large_count)
 
 
 def with_high_memo(archive: bytes) -> bytes:
@@ -182,6 +189,7 @@ ARCHIVES: list[tuple[Callable[[bytes], bytes], str]] = [
     (cut, "cut short|not a whole"),
     (of_another_kind, "no zip file|not a whole"),
     (with_short_storage, r"its part 'data/\d+' has \d+ bytes of the \d+ that its tensors need"),
+    (with_short_storage_and_large_letters, "bytes of the"),
     (without_storage, r"its part 'data/\d+' is missing"),
     (with_large_storage, "has a storage of 4611686018427387904 numbers"),
     (with_high_memo, "numbers a value too high"),
@@ -222,6 +230,83 @@ def test_checkpoints(
 ) -> None:
     message = refused(confined.load_model, tmp_path / "best.ckpt", damage(checkpoint))
     assert re.search(reason, message), message
+
+
+CODE = {
+    "lists": lambda n: "y = " + "[" * n + "x" + "]" * n,
+    "operators": lambda n: "y = x" + " + x" * n,
+    "types": lambda n: "y = annotate(" + "List[" * n + "int" + "]" * n + ", [])",
+    "lines": lambda n: "\n" * n,
+    "branches": lambda n: "if True:\n      y = 1\n" + "    elif True:\n      y = 1\n" * n,
+}
+
+
+@pytest.mark.parametrize("kind", CODE)
+def test_code_that_nests(kind: str, script: bytes, tmp_path: Path) -> None:
+    """libtorch's parser calls itself for each level: 100000 of them end its process."""
+    parts = parts_of(script)
+    name = next(name for name in parts if b"def forward" in parts[name])
+    before, line, after = parts[name].rpartition(b"    return")
+    parts[name] = before + b"    " + CODE[kind](100_000).encode() + b"\n" + line + after
+    for rename in (str, str.upper):
+        changed = zipped({rename(name): part for name, part in parts.items()})
+        message = refused(confined.open_potential, tmp_path / "model.pt", changed)
+        assert re.search(r"(?i)its part 'code/.*' nests expressions or blocks too deep", message)
+
+
+def saved(**options: Any) -> bytes:
+    """Weights, as other packages save them."""
+    content = io.BytesIO()
+    torch.save({"weights": torch.ones(4)}, content, **options)
+    return content.getvalue()
+
+
+def saved_before_zip() -> bytes:
+    return saved(_use_new_zipfile_serialization=False)
+
+
+def adapter(folder: Path) -> str:
+    """Of a user's own model."""
+    file = folder / "my_adapter.py"
+    file.write_text("species, cutoff, layers = ['Si'], 3.5, 1\n\ndef energies(*_):\n    ...\n")
+    return f"{file}:energies"
+
+
+@pytest.mark.parametrize(("damage", "reason"), ARCHIVES[2:], ids=NAMES[2:])
+def test_models_of_others(damage: Callable[[bytes], bytes], reason: str, tmp_path: Path) -> None:
+    """Before the program starts that reads them."""
+    path = tmp_path / "model.pt"
+    path.write_bytes(damage(saved()))
+    message = confined.refusal(confined.import_model, path, adapter(tmp_path))
+    assert re.search(reason, message) and len(message.splitlines()) == 1, message
+
+
+@pytest.mark.parametrize(
+    "content", [cut(saved()), cut(saved_before_zip()), with_large_count(saved_before_zip())]
+)
+def test_models_of_others_that_are_no_zip_file(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt"
+    path.write_bytes(content)
+    message = confined.refusal(confined.import_model, path, adapter(tmp_path))
+    assert "is no module of torch" in message and len(message.splitlines()) == 1, message
+
+
+def test_torch_reads_what_was_examined() -> None:
+    """TorchScript is read in one place; of others' files, by a program that starts afterwards."""
+    package = Path(torchml.__file__).parent
+    readers = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if re.search(r"(?<!`)torch\.(jit\.)?load\(", path.read_text())
+    }
+    assert {name for name in readers if not name.startswith("importers/reading/")} == {
+        "contract/signature.py",  # in a process of its own
+        "contract/torchscript.py",
+        "data/dataset.py",  # its own scratch files
+        "data/formats/unpickling.py",
+        "importers/checkpoint.py",
+        "importers/foreign.py",
+    }
 
 
 def test_whole_archives_are_read(

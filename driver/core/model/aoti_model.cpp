@@ -14,7 +14,6 @@
 #include "host/gil_release.hpp"
 #include "host/temporary_folder.hpp"
 #include "model/aoti_host_check.hpp"
-#include "model/archive_metadata.hpp"
 #include "model/torch_error.hpp"
 #include "torchml/common/error.hpp"
 
@@ -75,15 +74,15 @@ std::shared_ptr<AotiModel::Libraries const> libraries_of(fs::path const& path,
 
 }  // namespace
 
-AotiModel::AotiModel(fs::path const& path, Extensions const& extensions, torch::Device device)
+AotiModel::AotiModel(fs::path const& path, Declaration const& metadata,
+                     Extensions const& extensions, torch::Device device)
     : name_(path.filename().string()), device_(device) {
-  auto const declared = read_metadata(path);
-  require_fit(declared, device);
+  require_fit(metadata, device);
   auto const find = [&](std::string const& key) {
-    auto const field = declared.fields.find(key);
-    return field == declared.fields.end() ? std::string{} : field->second;
+    auto const field = metadata.fields.find(key);
+    return field == metadata.fields.end() ? std::string{} : field->second;
   };
-  inputs_.emplace(find("inputs"), declared.source);
+  inputs_.emplace(find("inputs"), metadata.source);
   std::string const key = find("input_dtype").empty() ? "dtype" : "input_dtype";
   std::optional<ScalarType> input_type;
   for (auto const dtype : {ScalarType::float32, ScalarType::float64}) {
@@ -92,9 +91,9 @@ AotiModel::AotiModel(fs::path const& path, Extensions const& extensions, torch::
   }
   if (!dtype_ || !input_type || !inputs_->takes(*input_type))
     throw Error("'" + key + "' is '" + find(key) + "' but 'inputs' is '" + find("inputs") +
-                "' in " + declared.source + ", expected inputs of that type");
+                "' in " + metadata.source + ", expected inputs of that type");
   if (find("returns_forces") == "false")
-    throw Error("'returns_forces' is 'false' in " + declared.source +
+    throw Error("'returns_forces' is 'false' in " + metadata.source +
                 ", expected true, since a compiled model cannot be differentiated");
   load_extensions(extensions);
   require_temporary_folder(path);

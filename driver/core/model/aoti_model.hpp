@@ -8,6 +8,7 @@
 #include "model/aoti_inputs.hpp"
 #include "model/extensions.hpp"
 #include "model/model.hpp"
+#include "spec/model_declaration.hpp"
 
 namespace torchml {
 
@@ -17,9 +18,10 @@ class AotiModel final : public Model {
  public:
   struct Libraries;
 
-  /// Checks what the archive declares before anything of it is loaded, then loads operator
-  /// libraries and the archive. Throws Error with one sentence that names the file.
-  AotiModel(std::filesystem::path const& path, Extensions const& extensions, torch::Device device);
+  /// Checks what the archive declares in its metadata before anything of it is loaded, then loads
+  /// operator libraries and the archive. Throws Error with one sentence that names the file.
+  AotiModel(std::filesystem::path const& path, Declaration const& metadata,
+            Extensions const& extensions, torch::Device device);
   ~AotiModel() override;
 
   [[nodiscard]] std::vector<std::string> const& argument_names() const override {

@@ -7,8 +7,10 @@
 namespace torchml {
 
 std::unique_ptr<Model const> load_model(std::filesystem::path const& path,
-                                        Extensions const& extensions, torch::Device device) {
-  if (is_compiled(path)) return std::make_unique<AotiModel const>(path, extensions, device);
+                                        Declaration const& metadata, Extensions const& extensions,
+                                        torch::Device device) {
+  if (is_compiled(path))
+    return std::make_unique<AotiModel const>(path, metadata, extensions, device);
   return std::make_unique<TorchScriptModel const>(path, extensions, device);
 }
 

@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "model/code_nesting.hpp"
 #include "torchml/common/error.hpp"
 #include "torchml/common/text.hpp"
 
@@ -229,8 +230,17 @@ class Machine {
       if (module == "torch._utils" &&
           (name == "_rebuild_tensor" || name == "_rebuild_tensor_v2" || name == "_rebuild_qtensor"))
         check_tensor(items(arguments));
+      if (module == "torch.jit._pickle" && name == "restore_type_tag") check_type(items(arguments));
     }
     push_object(levels_around({arguments}));
+  }
+
+  /// (value, its type as libtorch's parser reads it)
+  void check_type(std::vector<Value> const& arguments) {
+    if (arguments.size() != 2 || arguments[1].kind != Kind::text)
+      refuse("describes a type in an unknown way");
+    if (nests_deeper(entry(texts_, arguments[1]), most_code_levels))
+      refuse("names a type that nests too deep");
   }
 
   /// (storage, offset, sizes, strides, ...)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torchml.contract.archives import check_archive
 from torchml.contract.operators import load_extensions
 from torchml.errors import ModelError
 
@@ -89,8 +90,10 @@ def probe(model: Path, extensions: tuple[str, ...] = ()) -> Signature:
         extensions: operator libraries to load first.
 
     Raises:
+        FileError: the archive is damaged, or made to do harm.
         ModelError: torch cannot load the archive, or an operator is missing.
     """
+    check_archive(model, "TorchScript archive")
     command = [sys.executable, "-c", _PROBE, str(model.resolve()), *extensions]
     with tempfile.TemporaryDirectory() as scratch:
         done = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)

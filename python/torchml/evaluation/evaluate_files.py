@@ -7,8 +7,6 @@ structures in any format that `torchml.data.read` reads.
 from __future__ import annotations
 
 import json
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
+from torchml.data.formats.npz import read_arrays
 from torchml.data.keys import Keys
 from torchml.data.reading import read, read_files
 from torchml.data.sequences import Joined
@@ -288,14 +287,7 @@ def _all_forces(
 
 def _arrays(path: Path, split: str | None) -> dict[str, NDArray[Any]]:
     """The arrays of a split, by their names without prefix."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-    except (OSError, ValueError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile) as error:
-        raise FileError(
-            f"{path} cannot be read ({' '.join(str(error).split())}), expected an .npz file of "
-            "numbers and texts"
-        ) from None
+    arrays = read_arrays(path)
     splits = [name.removesuffix("_ids") for name in arrays if name.endswith("_ids")]
     if split is not None and split not in splits:
         known = ", ".join(splits) or "no splits"

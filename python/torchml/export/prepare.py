@@ -15,9 +15,10 @@ from pathlib import Path
 import torch
 
 from torchml.contract.completion import complete, merge
-from torchml.contract.metadata import ModelMetadata, quiet_torchscript
+from torchml.contract.metadata import ModelMetadata
 from torchml.contract.operators import load_extensions
 from torchml.contract.signature import Signature
+from torchml.contract.torchscript import load_script
 from torchml.errors import ModelError, TorchMLError
 from torchml.export.accuracy import (
     Tolerance,
@@ -34,6 +35,7 @@ from torchml.export.compression import has_radial_functions
 from torchml.export.descriptor import ExportedDescriptor, facts_of, find_descriptor
 from torchml.importers.imported import Imported
 from torchml.importers.opening import Loaded, cast, scripted
+from torchml.importers.reading.source import first_line
 from torchml.models import Committee, EdgeModel, Sum, describe
 from torchml.models.calling import Called, holds_torchscript
 from torchml.models.dtype import network_dtype
@@ -230,11 +232,8 @@ def _scripted(
     except TorchMLError:
         raise
     except Exception as error:  # of torch: many kinds, and others where Python is too new
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         name = type(loaded.model).__name__
-        raise NoTorchScript(
-            f"{name} cannot become TorchScript ({(lines or [type(error).__name__])[0]})"
-        ) from error
+        raise NoTorchScript(f"{name} cannot become TorchScript ({first_line(error)})") from error
     return module.eval(), own
 
 
@@ -308,10 +307,8 @@ def _merged(
 
 def _torchscript(path: Path, extensions: tuple[str, ...]) -> torch.jit.ScriptModule:
     load_extensions(extensions)
-    with quiet_torchscript():
-        module: torch.jit.ScriptModule = torch.jit.load(str(path), map_location="cpu")
     # As the engine runs it: without dropout, with the averages of batch normalisation.
-    return module.eval()
+    return load_script(path).eval()
 
 
 def _call(facts: ModelMetadata, signature: Signature) -> str:

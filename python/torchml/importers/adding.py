@@ -10,12 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from torchml.contract.completion import complete, merge
-from torchml.contract.metadata import ModelMetadata, quiet_torchscript
+from torchml.contract.metadata import ModelMetadata
 from torchml.contract.operators import load_extensions
 from torchml.contract.signature import SHELL_COUNTS, probe
+from torchml.contract.torchscript import load_script
 from torchml.errors import ModelError, TorchMLError
 from torchml.importers.opening import Loaded, kim_name, load
 from torchml.models.archived import Archived
@@ -76,8 +75,7 @@ def network_of(loaded: Loaded, facts: ModelMetadata | None = None) -> EdgeModel:
     signature = probe(loaded.path, partial.extensions or ())
     complete_facts = complete(partial, signature, loaded.path)
     load_extensions(partial.extensions or ())
-    with quiet_torchscript():
-        module = torch.jit.load(str(loaded.path), map_location="cpu").eval()
+    module = load_script(loaded.path).eval()
     try:
         return Archived(module, complete_facts, SHELL_COUNTS[0] in signature.arguments)
     except ModelError as error:

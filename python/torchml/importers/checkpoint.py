@@ -18,6 +18,7 @@ import torch
 import torchml
 from torchml.contract.archives import check_archive, open_zip
 from torchml.contract.metadata import quiet_torchscript
+from torchml.contract.torchscript import load_script
 from torchml.data.output import written_then_renamed
 from torchml.errors import FileError, ModelError, TorchMLError
 from torchml.importers.fine_tuned import Changes, FineTuned, LoRA
@@ -337,9 +338,7 @@ def _build_staged(entry: dict[str, Any]) -> StagedModel:
     if "unscripted" in entry:
         raise ModelError(f"it contains no network for simulators: {entry['unscripted']}")
     archive = entry["script"].numpy().tobytes()
-    check_archive(archive, "network in TorchScript", "the checkpoint")
-    with quiet_torchscript():
-        network = torch.jit.load(io.BytesIO(archive), map_location="cpu")
+    network = load_script(archive, "network in TorchScript", "the checkpoint")
     return StagedModel(
         network, entry["species"], entry["cutoff"], entry["layers"], entry["species_input"]
     )

@@ -22,8 +22,10 @@ from typing import Any
 import torch
 from ase.data import chemical_symbols, covalent_radii
 
+from torchml.contract.archives import check_archive, member_names
 from torchml.errors import FileError
 from torchml.importers.adapters import FOLDER, adapters, expected_kinds, is_kind
+from torchml.importers.pickles import foreign_names
 from torchml.importers.reading.source import Wish
 
 _PACKAGE = "torchml_reading"
@@ -62,6 +64,7 @@ def read(
         "cutoff": cutoff,
         "layers": layers,
     }
+    _examine(Path(wish.model), kind)
     with tempfile.TemporaryDirectory() as scratch:
         return _run(Path(scratch), request, executable(python))
 
@@ -83,6 +86,15 @@ def write_reader(path: Path) -> Path:
     return path
 
 
+def _examine(model: Path, kind: str) -> None:
+    """Refuse damaged archives among the files of a model: torch believes what they say."""
+    for path in sorted(model.rglob("*")) if model.is_dir() else [model]:
+        if path.is_file() and zipfile.is_zipfile(path):
+            script = "constants.pkl" in member_names(path)
+            runs_code = bool(foreign_names(path)) and not script
+            check_archive(path, f"model of '{kind}'", runs_code=runs_code)
+
+
 def _run(scratch: Path, request: dict[str, Any], executable: str) -> dict[str, Any]:
     output, error = scratch / "output", scratch / "output.error"
     (scratch / "request").write_text(json.dumps(request), encoding="utf-8")
@@ -102,6 +114,7 @@ def _run(scratch: Path, request: dict[str, Any], executable: str) -> dict[str, A
             f"{request['wish']['model']} could not be read: the process that reads it ended with "
             f"status {done.returncode} ({lines[-1] if lines else 'no message'})"
         )
+    check_archive(output, "content of the model", request["wish"]["model"])
     content: dict[str, Any] = torch.load(output, map_location="cpu", weights_only=True)
     return content
 

@@ -6,10 +6,8 @@ is a pickle, which can run any code: it is read only where the caller names its 
 
 from __future__ import annotations
 
-import io
 import re
 import tempfile
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,9 +16,10 @@ from pathlib import Path
 import torch
 
 from torchml.contract import metadata
-from torchml.contract.archives import open_zip
+from torchml.contract.archives import member_names
 from torchml.contract.keys import key_of_file
-from torchml.contract.metadata import ModelMetadata, quiet_torchscript
+from torchml.contract.metadata import ModelMetadata
+from torchml.contract.torchscript import load_script
 from torchml.errors import FileError, ModelError
 from torchml.importers.adapters import adapters, expected_kinds, kind_of, kind_of_texts
 from torchml.importers.foreign import read
@@ -203,7 +202,7 @@ def cast(model: EdgeModel, dtype: str) -> EdgeModel:
 
 def is_checkpoint(path: Path) -> bool:
     """Whether a file is a checkpoint, whole or damaged, rather than a TorchScript archive."""
-    names = _members(path)
+    names = member_names(path)
     return path.suffix == ".ckpt" or ("data.pkl" in names and "constants.pkl" not in names)
 
 
@@ -246,7 +245,7 @@ def is_ours(path: Path) -> bool:
 
 def _refuse_pickle(path: Path) -> None:
     """Refuse a pickle of another package: only the caller can decide to trust it."""
-    if _OF_PACKAGE in (members := _members(path)):
+    if _OF_PACKAGE in (members := member_names(path)):
         raise FileError(
             f"{path} is a torch.package, whose own code runs when it is read: if you trust its "
             "source, export it with '--from nequip' (in Python source='nequip')"
@@ -275,15 +274,6 @@ def _refuse_pickle(path: Path) -> None:
     )
 
 
-def _members(path: Path) -> set[str]:
-    """Names of the files in a zip file, without their folders; none for any other file."""
-    try:
-        with open_zip(path) as archive:
-            return {Path(name).name for name in archive.namelist()}
-    except (OSError, zipfile.BadZipFile):
-        return set()
-
-
 def _name(model: EdgeModel | StagedModel, kind: str | None = None) -> str:
     """Name of the adapter, class, or kind of a traced model; and elements, or their number."""
     network = model.network if isinstance(model, (Scaled, StagedModel)) else model
@@ -309,8 +299,7 @@ def _scripted_staged(
             f"{path} holds a network that takes staged graphs: it cannot be exported for the "
             f"convention '{convention}', expected 'graph'"
         )
-    with quiet_torchscript():
-        network = torch.jit.load(io.BytesIO(script_network(model)), map_location="cpu")
+    network = load_script(script_network(model))
     facts = ModelMetadata(
         convention="graph",
         species=tuple(model.species),

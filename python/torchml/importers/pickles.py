@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from torchml.contract.archives import open_zip
+
 # What tensors and plain values are made of; torch reads these with `weights_only=True`.
 _PLAIN_MODULES = ("collections", "torch", "torch._utils", "torch.storage", "torch._tensor")
 _MOST_BYTES = 1 << 26  # of a pickle in a zip file, which may unpack to far more than the file
@@ -66,7 +68,7 @@ def _pickles(path: Path) -> Iterator[IO[bytes]]:
     """The pickle in a zip file of torch.save, or the file itself."""
     try:
         if zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
+            with open_zip(path) as archive:
                 for name in archive.namelist():
                     if name.endswith("data.pkl"):
                         with archive.open(name) as part:
@@ -74,6 +76,7 @@ def _pickles(path: Path) -> Iterator[IO[bytes]]:
         else:
             with path.open("rb") as stream:
                 yield stream
+    # What Python's zip files raise for damaged parts, and for parts that are encrypted.
     except (OSError, RuntimeError, ValueError, struct.error, zlib.error, zipfile.BadZipFile):
         return
 

@@ -4,15 +4,13 @@ The graph runs in Python with derivatives, becomes TorchScript, and is compiled 
 layers compute all nodes: numbers of nodes and edges of shells are not used.
 """
 
-import io
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from torchml.contract.archives import check_archive
-from torchml.contract.metadata import quiet_torchscript
+from torchml.contract.torchscript import load_script
 from torchml.importers.reading.replay import replayed
 from torchml.models.base import EdgeModel, float_type
 
@@ -91,7 +89,5 @@ def function_of(content: Mapping[str, Any]) -> tuple[torch.nn.Module, bool]:
     """
     if "graph" in content:
         return replayed(content["graph"]), False
-    check_archive(content["torchscript"], "function in TorchScript", "the model")
-    with quiet_torchscript():
-        script = torch.jit.load(io.BytesIO(content["torchscript"]), map_location="cpu")
+    script = load_script(content["torchscript"], "function in TorchScript", "the model")
     return script.eval(), bool(content["counts"])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from torchml.contract.archives import open_zip
 from torchml.contract.metadata import quiet_torchscript
+from torchml.contract.torchscript import load_script
 from torchml.errors import ModelError
 from torchml.inference.files import StoredFiles, archive_of
 from torchml.neighbors import ParticleSystem
@@ -78,7 +79,5 @@ def _sum_in(archive: Path, device: str) -> Any:
     with open_zip(archive) as file:
         if not any(name.endswith(_CODE) for name in file.namelist()):
             return None
-    with quiet_torchscript():
-        module = torch.jit.load(str(archive), map_location=device).eval()
-    network = getattr(module, "model", None)
+    network = getattr(load_script(archive, device=device).eval(), "model", None)
     return network if hasattr(network, "part_energies") else None

@@ -25,6 +25,7 @@ from torchml.contract.compiled_inputs import arguments_of
 from torchml.contract.metadata import quiet_torchscript
 from torchml.contract.operators import load_extensions
 from torchml.contract.signature import SHELL_COUNTS
+from torchml.contract.torchscript import load_script
 from torchml.errors import TorchMLError
 from torchml.inference.compiled import SUFFIX, Compiled
 from torchml.inference.evaluation import Evaluation
@@ -144,8 +145,7 @@ class ReferenceModel:
             compiled = Compiled(archive)
             self.module, self.argument_names = compiled, arguments_of(compiled.facts) or []
             return
-        with quiet_torchscript():
-            module = torch.jit.load(str(archive), map_location="cpu").eval()
+        module: Any = load_script(archive).eval()
         self.module = module
         arguments = module.forward.schema.arguments[1:]  # the first is self
         self.argument_names = [argument.name for argument in arguments]

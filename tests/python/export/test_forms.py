@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 import torchml
 from helpers import committees, networks
@@ -139,4 +140,18 @@ def test_without_torchscript_the_compiled_archive_remains(best, monkeypatch):
     assert module is None
     assert network is not None
     with pytest.raises(TorchMLError, match=r"cannot become TorchScript \(Python 3\.99"):
+        torchml.export_model(best, format="torchscript")
+
+
+class Commented(torch.nn.Module):
+    """TorchScript takes a comment for a type if it names two errors."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = 2 * x  # type: ignore[assignment, misc]
+        return y
+
+
+def test_the_line_that_torchscript_refuses_is_shown(best, monkeypatch):
+    monkeypatch.setattr(prepare, "scripted", lambda *_: torch.jit.script(Commented()))
+    with pytest.raises(TorchMLError, match=r"\(expected type comment .* here: y = 2 \* x  # type"):
         torchml.export_model(best, format="torchscript")

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
 import torchml._core  # noqa: F401  (registers the operators)
+from helpers.instruction_sets import check_instruction_sets
 from torchml.models import GCN, PaiNN, SchNet, TensorNet
 from torchml.models.radial import RadialFunction
 
@@ -205,15 +201,7 @@ torch.save([sums, *first, *second], sys.argv[1])
 
 
 def test_all_instruction_sets_agree(tmp_path):
-    results = []
-    for name in ("baseline", "avx2", "avx512"):
-        path = tmp_path / name
-        environment = {**os.environ, "TORCHML_DESCRIPTOR_SIMD": name}
-        subprocess.run([sys.executable, "-c", SETS, path], env=environment, check=True)
-        results.append(torch.load(path, weights_only=True))
-    for one, other in itertools.pairwise(results):
-        for a, b in zip(one, other, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-11)
+    check_instruction_sets(SETS, tmp_path, atol=1e-11)
 
 
 def test_shapes_without_numbers():

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 import torch
 from scipy.interpolate import BSpline
 
 import torchml._core  # noqa: F401  (registers them)
+from helpers.instruction_sets import check_instruction_sets
 from torchml.models.radial import RadialFunction
 
 operators = torch.ops.torchml
@@ -223,15 +219,7 @@ torch.save([one.detach() for one in results], sys.argv[1])
 
 
 def test_all_instruction_sets_agree(tmp_path):
-    results = []
-    for name in ("baseline", "avx2", "avx512"):
-        path = tmp_path / name
-        environment = {**os.environ, "TORCHML_DESCRIPTOR_SIMD": name}
-        subprocess.run([sys.executable, "-c", SETS, path], env=environment, check=True)
-        results.append(torch.load(path, weights_only=True))
-    for one, other in itertools.pairwise(results):
-        for a, b in zip(one, other, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+    check_instruction_sets(SETS, tmp_path)
 
 
 def test_shapes_without_numbers():

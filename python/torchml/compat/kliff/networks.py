@@ -8,8 +8,7 @@ from typing import Any
 import torch
 
 from torchml.compat.kliff.manifest import DescriptorArguments, GraphArguments, Model
-from torchml.contract.archives import check_archive
-from torchml.contract.metadata import quiet_torchscript
+from torchml.contract.torchscript import load_script
 from torchml.errors import TorchMLError
 from torchml.models import EdgeModel, build
 from torchml.models.dtype import network_dtype
@@ -39,9 +38,7 @@ def network_of(
     if section.class_path is not None:
         return _by_class(section.class_path, dict(section.init_args or {}), graph, section)
     if archive is not None:
-        check_archive(archive, "TorchScript archive")
-        with quiet_torchscript():
-            model = torch.jit.load(str(archive), map_location="cpu")
+        model = load_script(archive)
     if model is None:
         raise TorchMLError(
             "there is no model: give one to GNNLightningTrainer, or name its class by "

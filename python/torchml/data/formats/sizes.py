@@ -6,8 +6,6 @@ names of the files. With it, batches by atoms need no look into the files.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -16,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from torchml.data.configuration import Configuration
+from torchml.data.formats.npz import read_arrays
 from torchml.data.output import written_then_renamed
-from torchml.errors import TorchMLError
+from torchml.errors import FileError, TorchMLError
 
 NAME = "metadata.npz"
 
@@ -48,9 +47,8 @@ def _fit(sizes: NDArray[np.int64], rows: Sequence[Configuration]) -> bool:
 def _read(folder: Path, rows: int) -> NDArray[np.int64] | None:
     """The sizes that a folder lists, i64[rows]; None unless it lists as many."""
     try:
-        with np.load(folder / NAME, allow_pickle=False) as file:
-            sizes = np.asarray(file["natoms"])
-    except (OSError, ValueError, KeyError, EOFError, MemoryError, zlib.error, zipfile.BadZipFile):
+        sizes = read_arrays(folder / NAME, "natoms")["natoms"]
+    except FileError:
         return None
     if sizes.shape != (rows,) or sizes.dtype.kind not in "iu" or (sizes < 1).any():
         return None

@@ -30,6 +30,7 @@ from torchml.contract.compiled_inputs import Input
 from torchml.contract.metadata import ModelMetadata, quiet_torchscript
 from torchml.contract.operators import load_extensions
 from torchml.contract.signature import SHELL_COUNTS
+from torchml.contract.torchscript import load_script
 from torchml.errors import ModelError, TorchMLError
 from torchml.export.aoti.energy import (
     energy_of_network,
@@ -81,10 +82,8 @@ def compile_archive(
     if facts is None or facts.convention is None or facts.dtype is None:
         raise ModelError(f"{archive} has no metadata, expected an archive that TorchML exported")
     load_extensions(facts.extensions or ())
-    with quiet_torchscript():
-        module = torch.jit.load(str(archive), map_location="cpu").eval()
     return compile_module(
-        module,
+        load_script(archive).eval(),
         facts,
         Path(output),
         name=archive.name,
@@ -266,6 +265,4 @@ def _on_device(module: torch.jit.ScriptModule, device: str) -> torch.jit.ScriptM
     buffer = io.BytesIO()
     with quiet_torchscript():
         torch.jit.save(module, buffer)
-        buffer.seek(0)
-        moved: torch.jit.ScriptModule = torch.jit.load(buffer, map_location=device)
-    return moved.eval()
+    return load_script(buffer.getvalue(), device=device).eval()

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from torchml.contract.compiled_inputs import Input
 from torchml.errors import ModelError, TorchMLError
+from torchml.importers.reading.source import first_line
 
 
 def trace(
@@ -64,11 +65,10 @@ def free_sizes(
 
 def refusal(name: str, what: str, error: Exception) -> TorchMLError:
     """The error of a model that torch cannot compile, with the first line of torch's reason."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = lines[0] if lines else type(error).__name__
     return ModelError(
-        f"{name} cannot be compiled: {what} ({reason}), expected torch operations whose sizes "
-        "do not depend on values, and no autograd inside; the format torchscript has no such limits"
+        f"{name} cannot be compiled: {what} ({first_line(error)}), expected torch operations "
+        "whose sizes do not depend on values, and no autograd inside; the format torchscript has "
+        "no such limits"
     )
 
 

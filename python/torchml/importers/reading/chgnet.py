@@ -18,8 +18,7 @@ import torch
 from torch import Tensor
 
 from .elements import SYMBOLS
-from .graph import first_line
-from .source import ReadingError, Results, Source, Structure, Wish
+from .source import ReadingError, Results, Source, Structure, Wish, first_line
 
 MODULE = "chgnet"
 INSTALL = ("torch", "chgnet==0.4.2")

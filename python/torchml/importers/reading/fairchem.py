@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from .elements import SYMBOLS
-from .source import ReadingError, Results, Source, Structure, Wish
+from .source import ReadingError, Results, Source, Structure, Wish, first_line
 
 MODULE = "fairchem.core"
 INSTALL = ("torch==2.13.0", "fairchem-core==2.24.0", "setuptools==80.9.0")
@@ -289,10 +289,8 @@ def _unit(path: Path, dtype: str) -> Any:
     try:
         return predict.MLIPPredictUnit(str(path), device="cpu", inference_settings=settings)
     except Exception as error:  # fairchem, hydra and torch raise many kinds
-        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise ReadingError(
-            f"{path}: not a readable inference checkpoint of fairchem "
-            f"({lines[0] if lines else type(error).__name__})"
+            f"{path}: not a readable inference checkpoint of fairchem ({first_line(error)})"
         ) from None
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from .source import ReadingError
+from .source import ReadingError, first_line
 
 INPUTS = ("species", "edge_vectors", "edge_index")
 
@@ -84,12 +84,6 @@ def lengths_stay_free() -> Iterator[None]:
         yield
     finally:
         builtins.len = number
-
-
-def first_line(error: Exception) -> str:
-    """What an error says, in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
 
 
 class _Written:

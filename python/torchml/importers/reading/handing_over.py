@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 
 from .edges import edges_of, results_of
-from .graph import first_line, graph_of, lengths_stay_free
+from .graph import graph_of, lengths_stay_free
 from .replay import replayed
-from .source import ReadingError, Results, Source, Structure, Wish
+from .source import ReadingError, Results, Source, Structure, Wish, first_line
 from .structures import structures_of
 
 VERSION = 1

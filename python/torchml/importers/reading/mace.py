@@ -18,9 +18,8 @@ from typing import Any
 import torch
 
 from .elements import SYMBOLS
-from .graph import first_line
 from .mace_plan import DENSITY, plan_of
-from .source import ReadingError, Results, Source, Structure, Wish
+from .source import ReadingError, Results, Source, Structure, Wish, first_line
 
 MODULE = "mace"
 INSTALL = ("torch", "mace-torch==0.3.16")

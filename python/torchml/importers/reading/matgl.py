@@ -21,10 +21,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .graph import first_line
 from .matgl_m3gnet import M3GNet
 from .matgl_tensornet import TensorNet
-from .source import ReadingError, Results, Source, Structure, Wish
+from .source import ReadingError, Results, Source, Structure, Wish, first_line
 
 MODULE = "matgl"
 INSTALL = ("torch==2.13.0", "matgl==4.1.0")

@@ -22,9 +22,8 @@ from torch import Tensor
 from . import allegro_network, nequip_network
 from .elements import SYMBOLS
 from .equivariant import sharpen
-from .graph import first_line
 from .nequip_files import load
-from .source import EnergyFunction, ReadingError, Results, Source, Structure, Wish
+from .source import EnergyFunction, ReadingError, Results, Source, Structure, Wish, first_line
 
 MODULE = "nequip"
 INSTALL = ("torch==2.13.0", "nequip==0.19.1", "nequip-allegro==0.8.3")

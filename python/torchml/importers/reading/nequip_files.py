@@ -18,8 +18,7 @@ from typing import Any
 
 import torch
 
-from .graph import first_line
-from .source import ReadingError
+from .source import ReadingError, first_line
 
 # Functions that read a model from another file, and the argument that names it.
 _REOPENED = {"ModelFromPackage": "package_path", "ModelFromCheckpoint": "checkpoint_path"}

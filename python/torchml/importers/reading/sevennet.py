@@ -36,7 +36,7 @@ from .equivariant import (
 )
 from .nequip_layer import nequip_layer
 from .plan import part
-from .source import ReadingError, Results, Source, Structure, Wish
+from .source import ReadingError, Results, Source, Structure, Wish, first_line
 
 MODULE = "sevenn"
 INSTALL = ("torch==2.13.0", "sevenn==0.13.0")
@@ -117,7 +117,7 @@ def _checkpoint(path: Path) -> Any:
             checkpoint._load()
     except Exception as error:  # sevenn and torch raise many kinds
         raise ReadingError(
-            f"{path}: not a readable checkpoint of SevenNet ({_first_line(error)})"
+            f"{path}: not a readable checkpoint of SevenNet ({first_line(error)})"
         ) from None
     return checkpoint
 
@@ -129,16 +129,10 @@ def _built(path: Path) -> tuple[Any, Any]:
     try:
         model = checkpoint.build_model(enable_cueq=False, enable_flash=False, enable_oeq=False)
     except Exception as error:
-        raise ReadingError(
-            f"{path}: sevenn cannot build its model ({_first_line(error)})"
-        ) from None
+        raise ReadingError(f"{path}: sevenn cannot build its model ({first_line(error)})") from None
     model.eval().requires_grad_(False)
     _keep_signs(model, checkpoint)
     return model, _exact(model)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @contextmanager

@@ -14,6 +14,14 @@ class ReadingError(Exception):
     """One sentence: what is wrong with a model, where, and what was expected."""
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; with the code that TorchScript shows below it."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines[:2] if lines[0].endswith("here:") else lines[:1])
+
+
 @dataclass(frozen=True)
 class Structure:
     """Atoms in a cell.

@@ -10,8 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .graph import first_line
-from .source import ReadingError, Source, Wish
+from .source import ReadingError, Source, Wish, first_line
 
 
 def open_model(

@@ -12,7 +12,6 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from torch import Tensor
 from torch.optim import Optimizer
-from torchmetrics import MetricCollection
 
 from torchml.data.batch import GraphBatch
 from torchml.data.configuration import Configuration
@@ -26,6 +25,7 @@ from torchml.models.dtype import network_dtype
 from torchml.models.scaled import Scaled
 from torchml.models.staged import StagedModel
 from torchml.training.loop.energy_scaling import Normalization, normalize, scale_of
+from torchml.training.loop.evaluation import Evaluation
 from torchml.training.loop.heads import Heads, Target
 from torchml.training.loop.init_from import InitFrom, init_from_of
 from torchml.training.loop.memory import keep_freed_memory
@@ -35,7 +35,7 @@ from torchml.training.loop.plateau import StepPlateau
 from torchml.training.loop.prediction import Prediction, predict
 from torchml.training.loop.preparation import prepare
 from torchml.training.loop.schedule import Schedule
-from torchml.training.loop.terms import RunningMean, Sum, Term, global_mean
+from torchml.training.loop.terms import Sum, Term, global_mean
 
 # Where the default losses change from the square to the absolute value, in units of the scale. A
 # force error is squared as long as it is typical; energies per atom are an order better, and still
@@ -137,12 +137,7 @@ class Task(L.LightningModule):
             scheduler, schedule, scheduler_interval, monitor, warmup_steps
         )
         self.missing = missing
-        self.metrics: Any = torch.nn.ModuleDict(
-            {f"{stage}_metrics": self._make_metrics() for stage in ("val", "test")}
-        )
-        self.losses: Any = torch.nn.ModuleDict(
-            {f"{stage}_{name}": RunningMean() for stage in ("val", "test") for name in self.terms}
-        )
+        self.evaluation: Evaluation | None = None  # of the validation or test that runs
 
     # --- Needs of the data (torchml.data.needs) ------------------------------------------------
 
@@ -273,13 +268,19 @@ class Task(L.LightningModule):
         loss.backward(inputs=weights)
 
     def validation_step(self, batch: GraphBatch, batch_idx: int) -> Any:
-        return self._evaluate(batch, "val")
+        return self._evaluate(batch)
 
     def test_step(self, batch: GraphBatch, batch_idx: int) -> Any:
-        return self._evaluate(batch, "test")
+        return self._evaluate(batch)
 
     def predict_step(self, batch: GraphBatch, batch_idx: int) -> Prediction:
         return self.forward(batch)
+
+    def on_validation_epoch_start(self) -> None:
+        self.evaluation = self._new_evaluation()
+
+    def on_test_epoch_start(self) -> None:
+        self.evaluation = self._new_evaluation()
 
     def on_validation_epoch_end(self) -> None:
         self._log_evaluation("val")
@@ -324,7 +325,7 @@ class Task(L.LightningModule):
     def metric_names(self) -> list[str]:
         """Names of the metrics that a training with validation data logs."""
         names = ["loss", *(f"{name}_loss" for name in self.terms)]
-        of_validation = [*names, *self.metrics["val_metrics"].keys()]
+        of_validation = [*names, *self._new_evaluation().metrics.keys()]
         return [f"train/{name}" for name in names] + [f"val/{name}" for name in of_validation]
 
     def on_save_checkpoint(self, checkpoint_: dict[str, Any]) -> None:
@@ -332,8 +333,9 @@ class Task(L.LightningModule):
 
     # --- Parts -----------------------------------------------------------------------------------
 
-    def _make_metrics(self) -> MetricCollection:
-        return make_metrics(self.kind, forces="forces" in self.terms, stress="stress" in self.terms)
+    def _new_evaluation(self) -> Evaluation:
+        forces, stress = "forces" in self.terms, "stress" in self.terms
+        return Evaluation(self.terms, make_metrics(self.kind, forces, stress), self.device)
 
     def _parts(self, batch: GraphBatch, create_graph: bool) -> tuple[dict[str, Sum], Prediction]:
         """The sums of each term, in units of the scale."""
@@ -365,22 +367,21 @@ class Task(L.LightningModule):
             parts[target.name] = self.terms[target.name](value, label, weight)
         return parts, prediction
 
-    def _evaluate(self, batch: GraphBatch, stage: str) -> Prediction:
+    def _evaluate(self, batch: GraphBatch) -> Prediction:
+        assert self.evaluation is not None
         parts, prediction = self._parts(batch, create_graph=False)
-        for name, part in parts.items():
-            self.losses[f"{stage}_{name}"].update(part)
-        self.metrics[f"{stage}_metrics"].update(batch, prediction)
+        self.evaluation.update(parts, batch, prediction)
         return prediction
 
     def _log_evaluation(self, stage: str) -> None:
-        means = {name: self.losses[f"{stage}_{name}"].compute() for name in self.terms}
+        assert self.evaluation is not None
+        means = self.evaluation.losses()
         loss = sum(self.terms[name].coefficient * mean for name, mean in means.items())
         self.log(f"{stage}/loss", loss, prog_bar=True)
         self.log_dict({f"{stage}/{name}_loss": mean for name, mean in means.items()})
-        collection = self.metrics[f"{stage}_metrics"]
-        self.log_dict({f"{stage}/{name}": value for name, value in collection.compute().items()})
-        for metric in (collection, *(self.losses[f"{stage}_{name}"] for name in self.terms)):
-            metric.reset()
+        metrics = self.evaluation.metrics.compute()
+        self.log_dict({f"{stage}/{name}": value for name, value in metrics.items()})
+        self.evaluation = None
 
 
 class S2EF(Task):
