@@ -60,8 +60,8 @@ def choose(
         what = "members" if model.members else "parts"
         return Forms("torchscript", True, f"a compiled archive does not show the {what}")
     try:
-        target_of(None)
         require_compiler()
+        target_of(None)
     except TorchMLError as error:
         return Forms("torchscript", True, str(error))
     return Forms("both", automatic=True)

@@ -514,3 +514,15 @@ def test_an_inductor_that_knows_one_processor_is_refused(monkeypatch: pytest.Mon
     monkeypatch.setattr(torch._inductor, "config", SimpleNamespace(cpp=SimpleNamespace()))
     with pytest.raises(TorchMLError, match=r"expected torch 2\.13 or newer"):
         target_of(None)
+
+
+@pytest.mark.skipif(
+    torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"),
+    reason="this processor has no avx2",
+)
+def test_a_compiler_without_openmp_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Like Clang without libomp: torch then lists no instruction set at all."""
+    monkeypatch.setattr(torch._inductor.cpu_vec_isa, "valid_vec_isa_list", list)
+    monkeypatch.setenv("CXX", "clang++")
+    with pytest.raises(TorchMLError, match=r"'clang\+\+' compiles no program with OpenMP for avx2"):
+        target_of(None)

@@ -124,8 +124,8 @@ def compile_module(
         The metadata of the compiled archive.
     """
     import_setuptools()
-    target = target_of(instruction_set)
     require_compiler()
+    target = target_of(instruction_set)
     if device == "cuda" and not torch.cuda.is_available():
         raise TorchMLError("device is 'cuda', but torch finds no GPU, expected one to compile for")
     if network is not None:

@@ -39,6 +39,8 @@ _X86 = {
     "avx2": Target("avx2", {"cpp.simdlen": 256, "cpp.march": "x86-64-v3"}),
     "avx512": Target("avx512", {"cpp.simdlen": 512, "cpp.march": "x86-64-v4"}),
 }
+# Instruction sets of a processor, by torch's word for it.
+_PROCESSORS = {"AVX2": ("avx2",), "AVX512": ("avx2", "avx512")}
 
 
 def target_of(instruction_set: str | None) -> Target:
@@ -67,6 +69,12 @@ def target_of(instruction_set: str | None) -> Target:
             f"the instruction set is '{name}', expected {' | '.join(INSTRUCTION_SETS)}"
         )
     if name not in here:
+        # torch lists what the processor has and a trial of the compiler, with OpenMP, succeeds for.
+        if name in _PROCESSORS.get(torch.backends.cpu.get_cpu_capability(), ()):
+            raise TorchMLError(
+                f"the C++ compiler '{_compiler()}' compiles no program with OpenMP for {name}, "
+                "expected g++, or Clang with its OpenMP (package libomp-dev)"
+            )
         raise TorchMLError(f"this processor has no {name}, expected an instruction set that it has")
     return _X86[name]
 
@@ -92,8 +100,13 @@ def import_setuptools() -> None:
 
 def require_compiler() -> None:
     """Refuse to start without a C++ compiler."""
-    if shutil.which(os.environ.get("CXX") or "g++") is None:
+    if shutil.which(_compiler()) is None:
         raise TorchMLError(
             "no C++ compiler was found, expected g++ on the PATH (or CXX): models are compiled "
             "with it when they are exported, not when they run"
         )
+
+
+def _compiler() -> str:
+    """The C++ compiler that torch calls."""
+    return os.environ.get("CXX") or "g++"
