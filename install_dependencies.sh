@@ -191,6 +191,9 @@ without white space, quotes and colons."
     : >"$log"
     scratch=$(mktemp -d "${TMPDIR:-/tmp}/torchml-setup.XXXXXX")
     trap 'rm -rf -- "$scratch"' EXIT
+    # Without this, setuptools compiles kimpy's 23 extensions one after another.
+    parallel=$scratch/setuptools.cfg
+    printf '[build_ext]\nparallel = %s\n' "$jobs" >"$parallel"
     # The log is for people: no progress bars, and no advice on pip.
     export PIP_PROGRESS_BAR=off PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
     # Python must not import, and KIM must not log into, whatever folder we were called from.
@@ -643,7 +646,7 @@ $torch_found $(env | sed -nE '/^Torch(Scatter|Sparse)_ROOT=/p' | sort |
     say "torchml package: building and installing it"
     need "the torchml package could not be built" \
         env TORCH_ROOT="$torch_root" CMAKE_BUILD_PARALLEL_LEVEL="$jobs" PATH="$venv/bin:$PATH" \
-        "$venv/bin/python" -m pip install --verbose --no-build-isolation \
+        DIST_EXTRA_CONFIG="$parallel" "$venv/bin/python" -m pip install --verbose --no-build-isolation \
         -c "$prefix/constraints.txt" \
         --config-settings "build-dir=$prefix/build/python-torch-$torch_found" \
         --config-settings "cmake.define.TORCHML_WARNINGS_AS_ERRORS=$checked" "${repository}[test]"
@@ -661,7 +664,7 @@ lines = open("/proc/self/maps").read().split()
 print(next(word for word in lines if "/libkim-api.so" in word))' 2>/dev/null) || library=
     [[ $(dirname -- "$(realpath -- "${library:-/none/}")") != "$wanted" ]] || return 0
     say "kimpy: building it for the KIM-API in $wanted"
-    need "kimpy could not be built for the KIM-API in $wanted" \
+    DIST_EXTRA_CONFIG=$parallel need "kimpy could not be built for the KIM-API in $wanted" \
         pip_install --no-cache-dir --force-reinstall --no-deps --no-binary kimpy \
         -c "$prefix/constraints.txt" 'kimpy>=2.1'
 }
