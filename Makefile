@@ -79,7 +79,7 @@ fuzz: ## libFuzzer on files of models and on neighbour lists, TIME=60 seconds ea
 
 # libtorch of a wheel has no sanitizer: its leaks are not ours. Older versions of ThreadSanitizer need
 # addresses that the kernel does not move far: setarch -R, where it is allowed.
-sanitize: setup ## the C++ tests with AddressSanitizer and UBSan, then with ThreadSanitizer
+sanitize: setup ## the C++ tests with AddressSanitizer and UBSan, then with ThreadSanitizer; valgrind
 	@$(in_environment) \
 	export ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 OMP_NUM_THREADS=2 \
 		TSAN_OPTIONS="suppressions='$(CURDIR)/tests/cpp/tsan_suppressions.txt'"; \
@@ -91,6 +91,7 @@ sanitize: setup ## the C++ tests with AddressSanitizer and UBSan, then with Thre
 		$$fixed cmake --build "$$build" --parallel $(JOBS) && \
 		$$fixed ctest --test-dir "$$build" --parallel $(JOBS) --output-on-failure --no-tests=error || status=1; \
 	done; \
+	PYTHONPATH=tests python tests/kim/memcheck.py "$$build/torchml_kim_client" || status=1; \
 	exit $$status
 
 lint: setup ## ruff, clang-format, codespell, and shellcheck where it is installed
