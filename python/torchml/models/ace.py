@@ -67,8 +67,8 @@ class Size:
 
 SIZES = {
     "small": Size(8, (3, 3), 16, 2, 32),
-    "default": Size(8, (3, 3), 32, 2, 32),
-    "large": Size(10, (4, 4, 2), 64, 2, 64),
+    "default": Size(8, (5, 5), 24, 2, 64),
+    "large": Size(10, (5, 5, 2), 64, 2, 64),
 }
 
 
