@@ -12,9 +12,9 @@ torch::Device pick_device(std::string const& name, int node_local_rank) {
   if (requested.empty() || requested == "cpu") return torch::kCPU;
 
   bool const any = requested == "cuda";
-  auto const index =
-      requested.starts_with("cuda:") ? parse_number<int>(requested.substr(5)) : std::nullopt;
-  if (!any && (!index || *index < 0))
+  int const index =
+      requested.starts_with("cuda:") ? parse_number<int>(requested.substr(5)).value_or(-1) : -1;
+  if (!any && index < 0)
     throw Error("execution device '" + name + "' is unknown, expected cpu, cuda or cuda:K");
 
   int const count = torch::cuda::is_available() ? static_cast<int>(torch::cuda::device_count()) : 0;
@@ -23,10 +23,10 @@ torch::Device pick_device(std::string const& name, int node_local_rank) {
                 (torch::hasCUDA() ? "no CUDA GPU is visible"
                                   : "this libtorch has no CUDA or finds no GPU") +
                 ", expected a CUDA build of libtorch and a GPU, or the device cpu");
-  if (!any && *index >= count)
+  if (index >= count)
     throw Error("execution device '" + name + "' was requested but " + std::to_string(count) +
                 " GPU(s) are visible, expected cuda:0 to cuda:" + std::to_string(count - 1));
-  return {torch::kCUDA, static_cast<c10::DeviceIndex>(any ? node_local_rank % count : *index)};
+  return {torch::kCUDA, static_cast<c10::DeviceIndex>(any ? node_local_rank % count : index)};
 }
 
 }  // namespace torchml
