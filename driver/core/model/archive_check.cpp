@@ -18,12 +18,10 @@ namespace {
 
 using Reader = caffe2::serialize::PyTorchStreamReader;
 
-// Readers ignore the case of names.
-
 void check_code(Reader& reader, std::vector<ZipPart> const& parts) {
   for (auto const& part : parts) {
     auto const name = part.name.substr(part.name.find('/') + 1);
-    auto const known = lower(name);
+    auto const known = lower(name);  // libtorch ignores the case of names
     if (!known.starts_with("code/") || !known.ends_with(".py") || !reader.hasRecord(name)) continue;
     auto const [code, size] = reader.getRecord(name);
     if (nests_deeper({static_cast<char const*>(code.get()), size}, most_code_levels))

@@ -23,6 +23,7 @@ from torchml.data.output import written_then_renamed
 from torchml.errors import FileError, ModelError, TorchMLError
 from torchml.importers.fine_tuned import Changes, FineTuned, LoRA
 from torchml.importers.imported import described, of_description
+from torchml.importers.reading.source import first_line
 from torchml.models.base import EdgeModel
 from torchml.models.build import build, describe_class, find_class
 from torchml.models.names import public_name
@@ -277,8 +278,7 @@ def _read_archive(path: Path) -> Any:
     except (RuntimeError, OSError, EOFError, KeyError, ValueError) as error:
         if isinstance(error, TorchMLError):
             raise
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FileError(f"{path} cannot be read: {reason}") from None
+        raise FileError(f"{path} cannot be read: {first_line(error)}") from None
 
 
 def _check_state(model: Any, state: dict[str, Any], path: str | Path) -> None:
@@ -326,10 +326,9 @@ def script_network(model: StagedModel) -> bytes:
     except ModelError:
         raise
     except Exception as error:
-        reason = str(error).strip().splitlines()[0]
         raise ModelError(
             f"{type(model.network).__name__} cannot be compiled to TorchScript, which simulators "
-            f"need: {reason}"
+            f"need: {first_line(error)}"
         ) from error
     return buffer.getvalue()
 

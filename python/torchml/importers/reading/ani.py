@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from . import neurochem
-from .source import ReadingError, Results, Source, Structure, Wish
+from .source import ReadingError, Results, Source, Structure, Wish, first_line
 
 MODULE = "torchani"
 INSTALL = ("torchani==2.9.0", "ase==3.29.0")
@@ -301,10 +301,7 @@ def _module_of_file(path: Path, head: str | None) -> Any:
         except pickle.UnpicklingError:
             content = torch.load(path, map_location="cpu", weights_only=False)
     except (pickle.UnpicklingError, AttributeError, EOFError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()
-        raise ReadingError(
-            f"{path} is no file of torch.save ({reason[0] if reason else 'no reason'})"
-        ) from None
+        raise ReadingError(f"{path} is no file of torch.save ({first_line(error)})") from None
     if isinstance(content, torch.nn.Module):
         return content
     if not isinstance(content, dict) or not all(
