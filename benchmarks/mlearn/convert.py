@@ -3,8 +3,8 @@
     python benchmarks/mlearn/convert.py mlearn/data FOLDER
 
 reads `<El>/training.json` and `<El>/test.json` of each element, where they exist, and writes
-`mlearn_<El>_train.extxyz` and `mlearn_<El>_test.extxyz` with energies (eV), forces (eV/Å), and the
-group of each configuration.
+`mlearn_<El>_train.extxyz` and `mlearn_<El>_test.extxyz` with energies (eV), forces (eV/Å), the
+stress (eV/Å³) where there is one, and the group of each configuration.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.singlepoint import SinglePointCalculator
 from ase.io import write
+from ase.units import GPa
+from numpy.typing import NDArray
 
 from torchml import TorchMLError
 
@@ -89,9 +91,26 @@ def configuration(entry: dict[str, Any]) -> Atoms:
         pbc=True,
     )
     atoms.info["group"] = entry["group"]
-    forces = np.array(outputs["forces"], dtype=float)
-    atoms.calc = SinglePointCalculator(atoms, energy=float(outputs["energy"]), forces=forces)
+    labels: dict[str, Any] = {
+        "energy": float(outputs["energy"]),
+        "forces": np.array(outputs["forces"], dtype=float),
+    }
+    if "virial_stress" in outputs:
+        labels["stress"] = stress(outputs["virial_stress"], atoms.symbols[0], entry["group"])
+    atoms.calc = SinglePointCalculator(atoms, **labels)
     return atoms
+
+
+def stress(pressure: list[float], element: str, group: str) -> NDArray[np.float64]:
+    """Return the stress (eV/Å³, dE/d(strain)/volume; xx yy zz yz xz xy) of a pressure (kbar).
+
+    The last components of a pressure are xy yz xz, as VASP prints them, in some files and groups,
+    and xy xz yz in others. Which ones these are was found with potentials that had learned
+    energies and forces alone: the other order has larger errors in each of them.
+    """
+    printed = element == "Li" or (element in ("Si", "Ge") and group == "Elastic")
+    order = [0, 1, 2, 4, 5, 3] if printed else [0, 1, 2, 5, 4, 3]
+    return -0.1 * GPa * np.array(pressure, dtype=float)[order]
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.units import GPa
 from common.sheets import write_markdown
 from mlearn.contenders import cutoff_of_snap
 from mlearn.convert import convert_all
@@ -38,7 +39,7 @@ def entry(energy: float) -> dict:
     return {
         "group": "Elastic",
         "structure": {"lattice": lattice, "sites": sites},
-        "outputs": {"energy": energy, "forces": forces, "virial_stress": [0.0] * 6},
+        "outputs": {"energy": energy, "forces": forces, "virial_stress": [1, 2, 3, 4, 5, 6]},
     }
 
 
@@ -58,6 +59,16 @@ def test_converted_data_are_those_of_the_json(tmp_path):
     np.testing.assert_allclose(first.cell, entry(0.0)["structure"]["lattice"]["matrix"])
     assert np.all(first.pbc)
     assert first.group == "Elastic"
+    # xx yy zz yz xz xy of pressures of 0.1 to 0.6 GPa, which are negative stresses
+    np.testing.assert_allclose(first.stress / GPa, [-0.1, -0.2, -0.3, -0.5, -0.6, -0.4])
+
+
+def test_shear_stresses_have_another_order_in_other_groups(tmp_path):
+    (tmp_path / "Ge").mkdir()
+    (tmp_path / "Ge" / "test.json").write_text(json.dumps([entry(-9.0) | {"group": "Surface"}]))
+    convert_all(tmp_path, tmp_path / "files")
+    (surface,) = read(tmp_path / "files" / "mlearn_Ge_test.extxyz")
+    np.testing.assert_allclose(surface.stress[3:] / GPa, [-0.6, -0.5, -0.4])
 
 
 def test_other_content_is_refused(tmp_path):
