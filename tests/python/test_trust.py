@@ -30,8 +30,9 @@ from helpers.checkpoints import save
 from torchml import Calculator, Potential, TorchMLError
 from torchml.cli import export_main, main
 from torchml.data import read
+from torchml.export.opened import opened
 from torchml.importers.adapters import adapters
-from torchml.importers.opening import load, opened
+from torchml.importers.opening import load
 from torchml.importers.pickles import foreign_names
 from torchml.validation import command
 

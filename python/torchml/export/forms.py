@@ -50,9 +50,7 @@ def choose(
         return Forms(wanted)
     if compiled:
         return Forms("both")
-    if by_environment := os.environ.get(VARIABLE):
-        if by_environment not in FORMATS:
-            raise TorchMLError(f"{VARIABLE} is '{by_environment}', expected {' | '.join(FORMATS)}")
+    if by_environment := format_of_environment():
         return Forms(by_environment)
     if not isinstance(model, EdgeModel):
         return Forms("torchscript", automatic=True)
@@ -65,3 +63,15 @@ def choose(
     except TorchMLError as error:
         return Forms("torchscript", True, str(error))
     return Forms("both", automatic=True)
+
+
+def format_of_environment() -> str | None:
+    """Return the value of TORCHML_FORMAT; None where it is not set.
+
+    Raises:
+        TorchMLError: it is neither torchscript, nor aoti, nor both.
+    """
+    wanted = os.environ.get(VARIABLE)
+    if wanted and wanted not in FORMATS:
+        raise TorchMLError(f"{VARIABLE} is '{wanted}', expected {' | '.join(FORMATS)}")
+    return wanted or None

@@ -30,11 +30,11 @@ from torchml.export.checks.engine import check_alone, check_engine, check_number
 from torchml.export.checks.parity import check_parity, check_parity_with_network
 from torchml.export.descriptor import DESCRIPTOR_FILE
 from torchml.export.forms import FORMATS, Forms, choose
-from torchml.export.prepare import NoTorchScript, Prepared, prepare
+from torchml.export.prepare import Prepared, prepare
 from torchml.export.request import Request, Result
 from torchml.importers.adding import added
 from torchml.importers.committees import committee_of, files_of
-from torchml.importers.opening import Loaded, load
+from torchml.importers.opening import Loaded, NoTorchScript, load
 from torchml.models import Committee, Scaled, Sum
 from torchml.reference.agreement import Check
 

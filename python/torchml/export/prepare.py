@@ -19,7 +19,7 @@ from torchml.contract.metadata import ModelMetadata
 from torchml.contract.operators import load_extensions
 from torchml.contract.signature import Signature
 from torchml.contract.torchscript import load_script
-from torchml.errors import ModelError, TorchMLError
+from torchml.errors import ModelError
 from torchml.export.accuracy import (
     Tolerance,
     check_compression,
@@ -35,7 +35,6 @@ from torchml.export.compression import has_radial_functions
 from torchml.export.descriptor import ExportedDescriptor, facts_of, find_descriptor
 from torchml.importers.imported import Imported
 from torchml.importers.opening import Loaded, cast, scripted
-from torchml.importers.reading.source import first_line
 from torchml.models import Committee, EdgeModel, Sum, describe
 from torchml.models.calling import Called, holds_torchscript
 from torchml.models.dtype import network_dtype
@@ -215,26 +214,10 @@ def _of_network(
             loaded.path, describe(network, called.convention), declared, file
         )
         return _Part(facts, called.signature, descriptor, None, called, network, accuracy=accuracy)
-    module, own = _scripted(loaded, convention)
+    module, own = scripted(loaded, convention)
+    module = module.eval()
     facts, descriptor = _merged(loaded.path, own, declared, file)
     return _Part(facts, Signature.of(module), descriptor, module, None, network, accuracy=accuracy)
-
-
-class NoTorchScript(ModelError):
-    """TorchScript cannot compile a network."""
-
-
-def _scripted(
-    loaded: Loaded, convention: str | None
-) -> tuple[torch.jit.ScriptModule, ModelMetadata]:
-    try:
-        module, own = scripted(loaded, convention)
-    except TorchMLError:
-        raise
-    except Exception as error:  # of torch: many kinds, and others where Python is too new
-        name = type(loaded.model).__name__
-        raise NoTorchScript(f"{name} cannot become TorchScript ({first_line(error)})") from error
-    return module.eval(), own
 
 
 def _converted(

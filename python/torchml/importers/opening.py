@@ -7,9 +7,7 @@ is a pickle, which can run any code: it is read only where the caller names its 
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,12 +18,12 @@ from torchml.contract.archives import member_names
 from torchml.contract.keys import key_of_file
 from torchml.contract.metadata import ModelMetadata
 from torchml.contract.torchscript import load_script
-from torchml.errors import FileError, ModelError
+from torchml.errors import FileError, ModelError, TorchMLError
 from torchml.importers.adapters import adapters, expected_kinds, kind_of, kind_of_texts
 from torchml.importers.foreign import read
 from torchml.importers.imported import Imported, imported
 from torchml.importers.pickles import foreign_names, texts_of
-from torchml.importers.reading.source import Wish
+from torchml.importers.reading.source import Wish, first_line
 from torchml.importers.traced import Traced
 from torchml.models import EdgeModel, Scaled, describe, script
 from torchml.models.archived import Archived
@@ -114,7 +112,7 @@ def load(
     if foreign is not None:
         return _import(str(path), foreign)
     path = Path(path)
-    if (checkpoint := _checkpoint(path)) is not None:
+    if (checkpoint := load_checkpoint(path)) is not None:
         return checkpoint
     files = metadata.extra_files(path)
     return Loaded(
@@ -125,6 +123,27 @@ def load(
     )
 
 
+def load_checkpoint(path: Path) -> Loaded | None:
+    """Return the network in a checkpoint; None where the file is an archive, or not there.
+
+    Raises:
+        TorchMLError: the file is damaged, or a pickle of another package.
+    """
+    if path.suffix != ".ckpt":
+        _refuse_pickle(path)
+    if not is_checkpoint(path):
+        return None
+    from torchml.importers.checkpoint import load_model
+
+    model = load_model(path)
+    name = _name(model)
+    return Loaded(path, name, unfolded(model) if isinstance(model, EdgeModel) else model)
+
+
+class NoTorchScript(ModelError):
+    """TorchScript cannot compile a network."""
+
+
 def scripted(
     loaded: Loaded, convention: str | None = None
 ) -> tuple[torch.jit.ScriptModule, ModelMetadata]:
@@ -133,55 +152,22 @@ def scripted(
     Args:
         loaded: a model with a network in Python.
         convention: how the module is called; None is that of the network, mostly `edges`.
+
+    Raises:
+        NoTorchScript: torch.jit.script refuses the network.
     """
     model = loaded.model
-    if isinstance(model, StagedModel):
-        return _scripted_staged(model, convention, loaded.path)
     assert model is not None
-    convention = convention or model.convention
-    return script(model, convention), describe(model, convention)
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A model as a file for the engine.
-
-    Attributes:
-        archive: TorchScript or compiled, with metadata where it comes from a checkpoint.
-        trained: the network in Python; None for an archive.
-    """
-
-    archive: Path
-    trained: EdgeModel | StagedModel | None = None
-
-
-@contextmanager
-def opened(
-    model: str | Path, kind: str | None = None, *, foreign: Foreign | None = None
-) -> Iterator[Opened]:
-    """The archive itself, or one made of a checkpoint that exists as long as the context.
-
-    Args:
-        model: as `path` of `load`.
-        kind: as in `load`.
-        foreign: as in `load`.
-
-    Yields:
-        The archive, in float64 where it is made here: simulations profit from exact derivatives.
-    """
-    if foreign is None and kind is not None:
-        foreign = Foreign(kind)
-    loaded = _import(str(model), foreign) if foreign else _checkpoint(Path(model))
-    if loaded is None:
-        yield Opened(Path(model))
-        return
-    if isinstance(loaded.model, EdgeModel):
-        cast(loaded.model, (foreign.dtype if foreign else None) or "float64")
-    module, facts = scripted(loaded)
-    with tempfile.TemporaryDirectory() as scratch:
-        archive = Path(scratch) / f"{loaded.name}.pt"
-        metadata.save(module, archive, facts)
-        yield Opened(archive, loaded.model)
+    try:
+        if isinstance(model, StagedModel):
+            return _scripted_staged(model, convention, loaded.path)
+        convention = convention or model.convention
+        return script(model, convention), describe(model, convention)
+    except TorchMLError:
+        raise
+    except Exception as error:  # of torch: many kinds, and others where Python is too new
+        name = type(model).__name__
+        raise NoTorchScript(f"{name} cannot become TorchScript ({first_line(error)})") from error
 
 
 def cast(model: EdgeModel, dtype: str) -> EdgeModel:
@@ -210,19 +196,6 @@ def kim_name(text: str) -> str:
     """A short KIM name like `text`: letters, digits and single underscores, a letter first."""
     name = "_".join(re.findall("[A-Za-z0-9]+", text))
     return name if name[:1].isalpha() else f"Model_{name}".rstrip("_")
-
-
-def _checkpoint(path: Path) -> Loaded | None:
-    """The network in a checkpoint; None where the file is an archive, or not there."""
-    if path.suffix != ".ckpt":
-        _refuse_pickle(path)
-    if not is_checkpoint(path):
-        return None
-    from torchml.importers.checkpoint import load_model
-
-    model = load_model(path)
-    name = _name(model)
-    return Loaded(path, name, unfolded(model) if isinstance(model, EdgeModel) else model)
 
 
 def _import(model: str, foreign: Foreign) -> Loaded:

@@ -16,7 +16,9 @@ from torchml.kim import extract_parameter_files, installed_folder
 
 
 @contextmanager
-def model_files(model: str | Path, foreign: Mapping[str, Any] | None = None) -> Iterator[Path]:
+def model_files(
+    model: str | Path, foreign: Mapping[str, Any] | None = None, device: str = "cpu"
+) -> Iterator[Path]:
     """Find the files of a model.
 
     The files of a checkpoint or of an installed model exist only as long as the context.
@@ -25,6 +27,7 @@ def model_files(model: str | Path, foreign: Mapping[str, Any] | None = None) -> 
         model: folder of a portable model, `.pt` or `.pt2` archive, checkpoint of a training, or
             name of an installed KIM model.
         foreign: fields of `torchml.importers.opening.Foreign`, for a model of another package.
+        device: where it runs, for checkpoints that are compiled.
 
     Yields:
         Path of an archive, or of a folder with the files of a portable model.
@@ -34,9 +37,10 @@ def model_files(model: str | Path, foreign: Mapping[str, Any] | None = None) -> 
     """
     path = Path(model)
     if foreign is not None:
-        from torchml.importers.opening import Foreign, opened
+        from torchml.export.opened import opened
+        from torchml.importers.opening import Foreign
 
-        with opened(model, foreign=Foreign(**foreign)) as source:
+        with opened(model, foreign=Foreign(**foreign), device=device) as source:
             yield source.archive
     elif path.is_dir():
         yield path
@@ -46,9 +50,9 @@ def model_files(model: str | Path, foreign: Mapping[str, Any] | None = None) -> 
             "follows --config"
         )
     elif path.is_file():
-        from torchml.importers.opening import opened
+        from torchml.export.opened import opened
 
-        with opened(path) as source:
+        with opened(path, device=device) as source:
             yield source.archive
     elif path.suffix or path.parent != Path():
         raise FileError(f"{model}: no such file or folder, expected a model")

@@ -59,7 +59,8 @@ class Potential:
         self.name = str(model)
         self._fields = ModelMetadata.from_keywords(keywords).to_fields()
         self._device = device
-        with model_files(model, _foreign(source, head, python, keywords)) as path:
+        foreign = _foreign(source, head, python, keywords)
+        with model_files(model, foreign, device) as path:
             self._open(path)
             self._files = StoredFiles.read(path)
 

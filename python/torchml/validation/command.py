@@ -7,8 +7,8 @@ import argparse
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from torchml.export.opened import opened
 from torchml.importers import arguments
-from torchml.importers.opening import opened
 from torchml.reference.structures import read_structures
 from torchml.validation.examination import Depth, examine
 from torchml.validation.installing import installed_model
@@ -62,10 +62,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Examine the model, print the table, and return 0 if nothing failed, else 1."""
     console = Console(emoji=False)
+    foreign = arguments.foreign_of(args)
     depth = Depth.QUICK if args.quick else Depth.FULL if args.full else Depth.STANDARD
     with (
         _progress(console) as progress,
-        opened(args.model, foreign=arguments.foreign_of(args)) as source,
+        opened(args.model, foreign=foreign, device=args.device) as source,
         installed_model(args.model if source.trained is None else source.archive) as name,
     ):
         found = examine(

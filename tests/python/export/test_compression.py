@@ -18,7 +18,7 @@ from torchml.cli import export_main
 from torchml.contract import metadata
 from torchml.export.accuracy import errors_of
 from torchml.export.compression import Distances, Splines, compress
-from torchml.importers.opening import opened
+from torchml.export.opened import opened
 from torchml.models import GCN, EdgeModel, PaiNN, Scaled, SchNet, TensorNet, describe, script
 from torchml.models.radial import RadialFunction, lengths, polynomial_envelope
 

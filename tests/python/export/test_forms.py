@@ -10,7 +10,8 @@ from helpers import committees, networks
 from helpers.checkpoints import save
 from torchml import TorchMLError
 from torchml.contract import metadata
-from torchml.export import forms, pipeline, prepare
+from torchml.export import forms, pipeline
+from torchml.importers import opening
 from torchml.models import Sum, describe, script
 
 pytestmark = pytest.mark.usefixtures("quick_probe")
@@ -133,7 +134,7 @@ def test_without_torchscript_the_compiled_archive_remains(best, monkeypatch):
         given.append((module, network))
         raise TorchMLError("that far")
 
-    monkeypatch.setattr(prepare, "scripted", unsupported)
+    monkeypatch.setattr(opening, "script", unsupported)
     monkeypatch.setattr(pipeline, "compile_module", compile_nothing)
     with pytest.raises(TorchMLError, match="that far"):
         torchml.export_model(best, format="both")
@@ -153,6 +154,6 @@ class Commented(torch.nn.Module):
 
 
 def test_the_line_that_torchscript_refuses_is_shown(best, monkeypatch):
-    monkeypatch.setattr(prepare, "scripted", lambda *_: torch.jit.script(Commented()))
+    monkeypatch.setattr(opening, "script", lambda *_: torch.jit.script(Commented()))
     with pytest.raises(TorchMLError, match=r"\(expected type comment .* here: y = 2 \* x  # type"):
         torchml.export_model(best, format="torchscript")

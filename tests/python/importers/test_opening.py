@@ -20,7 +20,8 @@ from torchml import Potential
 from torchml.cli import export_main, main
 from torchml.contract import metadata
 from torchml.errors import TorchMLError
-from torchml.importers.opening import is_checkpoint, kim_name, opened
+from torchml.export.opened import opened
+from torchml.importers.opening import is_checkpoint, kim_name
 from torchml.models import Scaled, SchNet, describe, describe_class, script
 from torchml.models.staged import StagedModel
 from torchml.validation import command
