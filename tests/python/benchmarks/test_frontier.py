@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from ase.build import bulk
 from ase.calculators.emt import EMT
 from ase.calculators.singlepoint import SinglePointCalculator
+from ase.io import write
 from ase.units import GPa
 from common.sheets import write_markdown
 from mlearn.contenders import cutoff_of_snap
@@ -23,6 +25,9 @@ from torchml import Calculator, TorchMLError
 from torchml.contract import metadata
 from torchml.data import read
 from torchml.models import StillingerWeber, describe, script
+from torchml.training.cli import run
+
+BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
 
 LENNARD_JONES = Program(
     "units metal\natom_style atomic", "pair_style lj/cut 5.0\npair_coeff * * 0.41 2.34"
@@ -78,6 +83,26 @@ def test_other_content_is_refused(tmp_path):
     (tmp_path / "Ge" / "test.json").write_text('[{"structure": {}}]')
     with pytest.raises(TorchMLError, match=r"Ge/test\.json cannot be read as data of mlearn"):
         convert_all(tmp_path, tmp_path / "files")
+
+
+@pytest.mark.parametrize("with_stress", [True, False])
+def test_data_train_with_their_stress_and_without(tmp_path, with_stress):
+    properties = ["energy", "forces", "stress"] if with_stress else ["energy", "forces"]
+    structures = []
+    for seed in range(8):
+        atoms = bulk("Cu", cubic=True)
+        atoms.rattle(0.1, seed=seed)
+        atoms.calc = EMT()
+        values = {name: atoms.calc.get_property(name, atoms) for name in properties}
+        atoms.calc = SinglePointCalculator(atoms, **values)
+        structures.append(atoms)
+    write(tmp_path / "train.extxyz", structures)
+    changes = {"data": {"train": str(tmp_path / "train.extxyz")}, "trainer": {"max_epochs": 1}}
+    (tmp_path / "changes.yaml").write_text(json.dumps(changes))
+    configs = (BENCHMARKS / "accuracy.yaml", tmp_path / "changes.yaml")
+    words = [word for config in configs for word in ("--config", str(config))]
+    trained = run(["fit", *words, "--trainer.default_root_dir", str(tmp_path / "run")])
+    assert (trained.metrics["train/stress_loss"] > 0) is with_stress
 
 
 @pytest.fixture(scope="module")
