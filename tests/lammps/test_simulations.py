@@ -172,7 +172,7 @@ def test_what_lammps_refuses_is_said_by_lammps(models, tmp_path):
         ("kim init ${model} lj\n", "unit_style lj not supported by KIM models"),
         (
             simulations.START + simulations.CRYSTAL + "pair_style hybrid/overlay kim ${model}\n",
-            "pair_kim does not support hybrid",
+            "pair_kim does not support hybrid|must not be used as a hybrid sub-style",
         ),
     ):
         script = simulations.with_model(body, models["graph"].name, "Si Si")

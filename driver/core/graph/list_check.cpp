@@ -19,6 +19,13 @@ double distance(System const& system, int i, int j) {
   return std::sqrt(dot(between, between));
 }
 
+/// The list of the k-th particle.
+std::span<int const> list_of(std::size_t k, std::span<std::size_t const> ends,
+                             std::span<int const> lists) {
+  std::size_t const begin = k == 0 ? 0 : ends[k - 1];
+  return lists.subspan(begin, ends[k] - begin);
+}
+
 [[noreturn]] void refuse(System const& system, int particle, std::span<int const> list,
                          std::span<int const> near) {
   std::string example;
@@ -52,7 +59,36 @@ void ListCheck::find_near(System const& system, int particle, double range) {
 /// Whether one of the particles near has neighbours, or is a ghost, whose owner has them perhaps.
 bool ListCheck::is_near_present(System const& system) const {
   return std::ranges::any_of(
-      near_, [&](int j) { return is_listed_[j] != 0 || system.contributing[j] == 0; });
+      near_, [&](int j) { return lists_with_[j] != 0 || system.contributing[j] == 0; });
+}
+
+/// Whether a list has no particle within the range, and beyond it only images of its own particle.
+/// fix gcmc excludes an atom from all others, but not from its images: ghosts of its species that
+/// no other list contains.
+bool ListCheck::is_excluded(System const& system, int particle, std::span<int const> list,
+                            double range) const {
+  return std::ranges::all_of(list, [&](int j) {
+    return system.contributing[j] == 0 && system.species[j] == system.species[particle] &&
+           lists_with_[j] == 1 && distance(system, particle, j) >= range;
+  });
+}
+
+void ListCheck::find_excluded(System const& system, std::span<int const> particles,
+                              std::span<std::size_t const> ends, std::span<int const> lists,
+                              double range) {
+  lists_with_.assign(system.size(), 0);
+  for (int const j : lists) ++lists_with_[j];
+  for (std::size_t k = 0; k < particles.size(); ++k) {
+    auto const list = list_of(k, ends, lists);
+    if (!is_excluded(system, particles[k], list, range)) continue;
+    find_near(system, particles[k], range);
+    if (!is_near_present(system))
+      throw Error("particle " + std::to_string(particles[k]) +
+                  " has no neighbours, so that with TORCHML_NEIGHBORS=excluded it can be an "
+                  "excluded particle or one that is alone, expected neighbours within the cutoff");
+    excluded_.push_back(particles[k]);
+    for (int const j : list) lists_with_[j] = 0;
+  }
 }
 
 std::span<int const> ListCheck::excluded(System const& system, std::span<int const> particles,
@@ -65,15 +101,16 @@ std::span<int const> ListCheck::excluded(System const& system, std::span<int con
   std::iota(all_.begin(), all_.end(), 0);
   index_.build(system.coordinates, all_);
   bool const may_be_excluded = policy_ == ListPolicy::excluded;
-  if (may_be_excluded) {
-    is_listed_.assign(system.size(), 0);
-    for (int const j : lists) is_listed_[j] = 1;
-  }
+  if (may_be_excluded) find_excluded(system, particles, ends, lists, range);
 
+  auto next_excluded = excluded_.begin();  // in the order of the particles
   for (std::size_t k = 0; k < particles.size(); ++k) {
     int const i = particles[k];
-    std::size_t const begin = k == 0 ? 0 : ends[k - 1];
-    auto const list = lists.subspan(begin, ends[k] - begin);
+    if (next_excluded != excluded_.end() && *next_excluded == i) {
+      ++next_excluded;
+      continue;
+    }
+    auto const list = list_of(k, ends, lists);
     auto const at = position(system, i);
     auto const listed = std::ranges::count_if(list, [&](int j) {
       auto const between = position(system, j) - at;
@@ -85,18 +122,7 @@ std::span<int const> ListCheck::excluded(System const& system, std::span<int con
       if (listed >= near) continue;
     }
     find_near(system, i, range);
-    if (may_be_excluded) {
-      if (list.empty()) {
-        if (!is_near_present(system))
-          throw Error("particle " + std::to_string(i) +
-                      " has no neighbours, so that with TORCHML_NEIGHBORS=excluded it can be an "
-                      "excluded particle or one that is alone, expected neighbours within the "
-                      "cutoff");
-        excluded_.push_back(i);
-        continue;
-      }
-      std::erase_if(near_, [&](int j) { return is_listed_[j] == 0; });
-    }
+    if (may_be_excluded) std::erase_if(near_, [&](int j) { return lists_with_[j] == 0; });
     if (static_cast<std::size_t>(listed) < near_.size()) refuse(system, i, list, near_);
   }
   return excluded_;

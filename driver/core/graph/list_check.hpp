@@ -1,7 +1,7 @@
 // Neighbour lists from which a simulator left pairs out.
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <span>
 #include <vector>
 
@@ -29,12 +29,16 @@ class ListCheck {
  private:
   void find_near(System const& system, int particle, double range);
   [[nodiscard]] bool is_near_present(System const& system) const;
+  [[nodiscard]] bool is_excluded(System const& system, int particle, std::span<int const> list,
+                                 double range) const;
+  void find_excluded(System const& system, std::span<int const> particles,
+                     std::span<std::size_t const> ends, std::span<int const> lists, double range);
 
   ListPolicy policy_;
   PositionIndex index_;
-  std::vector<int> all_;                 ///< [N] 0, 1, ..
-  std::vector<int> near_;                ///< particles within the cutoff of one
-  std::vector<std::uint8_t> is_listed_;  ///< [N] whether a list contains the particle
+  std::vector<int> all_;         ///< [N] 0, 1, ..
+  std::vector<int> near_;        ///< particles within the cutoff of one
+  std::vector<int> lists_with_;  ///< [N] number of lists that contain the particle
   std::vector<int> excluded_;
 };
 

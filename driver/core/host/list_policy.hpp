@@ -6,7 +6,7 @@ namespace torchml {
 /// What is done where neighbour lists lack particles within the cutoff.
 enum class ListPolicy {
   complete,  ///< it is an error
-  excluded,  ///< particles with empty lists are left out; anything else is an error
+  excluded,  ///< particles that list none, or their images alone, are left out; else an error
   as_given   ///< lists are not checked
 };
 

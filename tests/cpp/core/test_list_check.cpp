@@ -32,6 +32,17 @@ void exclude(Particles& system, int particle) {
   system.lists[particle].clear();
 }
 
+/// Adds a ghost of the particle's species, as its image, at this distance from it along x.
+int add_image(Particles& system, int particle, double distance) {
+  auto const at = system.coordinates.begin() + 3 * static_cast<std::ptrdiff_t>(particle);
+  std::vector<double> const image = {at[0] + distance, at[1], at[2]};
+  system.coordinates.insert(system.coordinates.end(), image.begin(), image.end());
+  system.species.push_back(system.species[particle]);
+  system.contributing.push_back(0);
+  system.lists.emplace_back();
+  return static_cast<int>(system.species.size()) - 1;
+}
+
 /// A contributing particle that has others within the cutoff, one of them contributing.
 int crowded(Particles const& system) {
   for (int i = 0; i < static_cast<int>(system.species.size()); ++i)
@@ -95,6 +106,36 @@ TEST_P(ListCheckTest, ExcludedParticlesDoNotContribute) {
   EXPECT_TRUE(std::ranges::equal(present.contributing, expected));
 }
 
+// fix gcmc of LAMMPS 2025 excludes an atom from all others, but not from its images.
+TEST_P(ListCheckTest, ExcludedParticlesMayListTheirImages) {
+  auto system = particles(GetParam());
+  int const i = crowded(system);
+  exclude(system, i);
+  int const image = add_image(system, i, 2.0 * cutoff);  // others that do not list it are near
+  system.lists[i] = {image};
+  CachedNeighbors lists(ListPolicy::excluded);
+  lists.rebuild(system.view(), cutoff, 2);
+  EXPECT_EQ(lists.present(system.view()).contributing[i], 0);
+}
+
+TEST_P(ListCheckTest, AnotherParticleInTheListIsNoImage) {
+  auto const excluded = particles(GetParam());
+  int const i = crowded(excluded);
+  int const entry = static_cast<int>(excluded.species.size());
+  auto const with_entry = [&](double distance, auto&& change) {
+    auto system = excluded;
+    exclude(system, i);
+    add_image(system, i, distance);
+    system.lists[i] = {entry};
+    change(system);
+    return refusal(system, ListPolicy::excluded);
+  };
+  EXPECT_EQ(with_entry(20.0, [](Particles&) {}), "");
+  EXPECT_NE(with_entry(20.0, [&](Particles& p) { p.species[entry] = 1 - p.species[i]; }), "");
+  EXPECT_NE(with_entry(20.0, [&](Particles& p) { p.lists[crowded(p)].push_back(entry); }), "");
+  EXPECT_NE(with_entry(0.5 * cutoff, [](Particles&) {}), "");
+}
+
 TEST_P(ListCheckTest, AParticleAloneIsNotTakenForExcluded) {
   auto system = particles(GetParam());
   system.coordinates.insert(system.coordinates.end(), {100.0, 0.0, 0.0});
@@ -117,6 +158,15 @@ TEST_P(ListCheckTest, AThinnedListIsNoExclusion) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, ListCheckTest, testing::Values(1U, 2U, 3U));
+
+TEST(ListCheck, TwoParticlesBeyondTheCutoffAreNotExcluded) {
+  Particles pair;
+  pair.coordinates = {0.0, 0.0, 0.0, cutoff + 0.3, 0.0, 0.0};
+  pair.species = {0, 0};
+  pair.contributing = {1, 1};
+  pair.list_neighbors(cutoff + 0.5);
+  EXPECT_EQ(refusal(pair, ListPolicy::excluded), "");
+}
 
 TEST(ListCheck, TwoParticlesWithoutListsAreNotExcluded) {
   Particles pair;
