@@ -95,6 +95,9 @@ def test_each_model_of_the_validation_is_checked_and_a_failure_counts(
     """The check itself has its own tests."""
     import validate as example
 
+    monkeypatch.setattr(example, "TRAINING", silicon_data.Size(snapshots=1, strained=2))
+    monkeypatch.setattr(example, "BONDS", [2.4])
+    monkeypatch.setattr(example, "EPOCHS", dict.fromkeys(example.EPOCHS, 1))
     checked: list[list[str]] = []
 
     def check(command: list[str]) -> int:
