@@ -183,6 +183,7 @@ def test_two_ranks_find_what_one_finds(folder: Path, launcher: str) -> None:
             "-m",
             "torch.distributed.run",
             "--standalone",
+            "--local-addr=127.0.0.1",  # the name of a machine need not have an address
             "--nproc-per-node=2",
         ]
     one = run(*words[1:])
