@@ -18,8 +18,8 @@ set(TORCHML_OPTIMIZATION -O3 CACHE STRING "How far the compiler optimises")
 # type.
 # KIM-API passes its own build type (None on Debian, so no -O flag at all), so the flags belong to
 # the targets.
-# Bounds of arrays stay warnings: GCC 14 finds an access outside of them in the vector<bool> of its
-# own library, where torch's Function::apply is inlined into our operators.
+# From GCC 14 on, bounds of arrays stay warnings: it finds an access outside of them in the
+# vector<bool> of its own library, where torch's Function::apply is inlined into our operators.
 function(torchml_target_defaults target)
   set_target_properties(${target} PROPERTIES
     CXX_STANDARD 20
@@ -29,7 +29,10 @@ function(torchml_target_defaults target)
     CXX_VISIBILITY_PRESET hidden
     VISIBILITY_INLINES_HIDDEN ON)
   target_compile_options(${target} PRIVATE ${TORCHML_OPTIMIZATION} -Wall -Wextra
-    "$<$<BOOL:${TORCHML_WARNINGS_AS_ERRORS}>:-Werror;-Wno-error=array-bounds>")
+    $<$<BOOL:${TORCHML_WARNINGS_AS_ERRORS}>:-Werror>)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 14)
+    target_compile_options(${target} PRIVATE -Wno-error=array-bounds)
+  endif()
   if(TORCHML_SANITIZE)
     target_compile_options(${target} PRIVATE -g -fno-omit-frame-pointer -fsanitize=${TORCHML_SANITIZE}
       -fno-sanitize=vptr)  # libtorch hides the type information of some classes

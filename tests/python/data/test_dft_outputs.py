@@ -50,7 +50,7 @@ def test_labels_of_each_code(name, is_compressed):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         # Python hides these from users: ASE has not followed NumPy 2.5 yet.
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"ase\.")
         found = read(path)
     assert len(found) == (3 if name in TRAJECTORIES else 1)
     for c, atoms in zip(found, steps(), strict=False):
