@@ -8,6 +8,8 @@ JOBS   ?= $(shell nproc)
 SETUP_FLAGS ?=
 # Folder in which KIM-API finds the original driver, for `make bench`
 ORIGINAL ?=
+# Arguments of pytest (default: tests). With them, `make test-matrix` runs the tests in its machines
+TESTS ?=
 # Machines of `make test-matrix` (default: all), and a folder of source archives of KIM-API and LAMMPS
 ROWS ?=
 ARCHIVES ?=
@@ -41,7 +43,7 @@ demo: setup ## train a potential for silicon and run it in LAMMPS: data, trainin
 # because another clone may have used this prefix. Tests use one thread each, and a file's tests
 # share what they prepare: files run side by side.
 test: ## set up, then run the C++ and the Python tests
-	@$(setup_command) --with-kliff --with-mace --with-importers --with-browser
+	@$(setup_command) --with-tests
 	@$(in_environment) \
 	cpp=failed; python=failed; \
 	rm -f "$(PREFIX)/build/cpp/CMakeCache.txt"; \
@@ -49,13 +51,13 @@ test: ## set up, then run the C++ and the Python tests
 	cmake --build "$(PREFIX)/build/cpp" --parallel $(JOBS) && \
 	ctest --test-dir "$(PREFIX)/build/cpp" --parallel $(JOBS) --output-on-failure \
 		--no-tests=error && cpp=passed; \
-	python -m pytest tests --numprocesses $(JOBS) --dist loadfile && python=passed; \
+	python -m pytest $(or $(TESTS),tests) --numprocesses $(JOBS) --dist loadfile && python=passed; \
 	echo "C++ tests (CTest) $$cpp, Python tests (pytest) $$python"; \
 	[[ $$cpp$$python == passedpassed ]]
 
 test-matrix: ## build, export, check and run LAMMPS with the lowest and newest versions, and in other systems
 	@python3 -B tests/matrix/run.py $(ROWS) --prefix "$(PREFIX)" --jobs $(JOBS) \
-		$(if $(ARCHIVES),--archives "$(ARCHIVES)")
+		$(if $(ARCHIVES),--archives "$(ARCHIVES)") $(if $(TESTS),--tests="$(TESTS)")
 
 validate: ## examine a model of each kind with torchml check: pages in PREFIX/validation
 	@$(setup_command) --with-mace

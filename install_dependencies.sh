@@ -44,10 +44,11 @@ env.sh: `. ./env.sh` makes all of it available in a shell.
   --python EXE             Python 3.11 or newer to build the environment on (default: python3)
   --cuda                   torch with CUDA instead of the CPU build
   --with-pyg-ops           also torch-scatter and torch-sparse, built from source (20 minutes)
-  --with-kliff             also KLIFF and what its graph trainer needs (for the tests)
-  --with-mace              also MACE, to export its models (and for the tests)
+  --with-tests             all that the tests use: the four options below
+  --with-kliff             also KLIFF and what its graph trainer needs
+  --with-mace              also MACE, to export its models
   --with-importers         also the other packages whose models can be imported, in an environment of
-                           their own, DIR/peers (for the tests)
+                           their own, DIR/peers
   --with-browser           also Chromium, in which the tests open HTML reports
   --no-system-packages     install no system packages; say what is missing instead
   --kim-api-source SOURCE  build KIM-API from this archive (a path or URL of a .tar.gz or .tar.xz)
@@ -150,6 +151,7 @@ parse_options() {
             --jobs) jobs=$2 && shift ;;
             --cuda) cuda=true ;;
             --with-pyg-ops) pyg_ops=true ;;
+            --with-tests) kliff=true mace=true importers=true browser=true ;;
             --with-kliff) kliff=true ;;
             --with-mace) mace=true ;;
             --with-importers) importers=true ;;
@@ -604,7 +606,8 @@ install_mace() {
         pip_install --no-deps "mace-torch==$mace_version"
 }
 
-# The environment of the other packages has the same torch, through links, and none of the rest.
+# The environment of the other packages has the same torch, through links, with its libraries of CUDA
+# (gigabytes that pip would download once more), and none of the rest.
 install_importers() {
     local peers=$prefix/peers site links id="${importer_requirements[*]} $torch_found $torch_root"
     if stamp_is importers "$id"; then
@@ -617,7 +620,9 @@ install_importers() {
     site=$("$peers/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
     links=$peers/torch
     mkdir -p -- "$links" "$peers/weights"
-    ln -s -- "$(dirname -- "$torch_root")"/{torch,torchgen,functorch,torch-*.dist-info} "$links"
+    find "$(dirname -- "$torch_root")" -maxdepth 1 -regextype posix-extended \
+        -regex '.*/(torch|torchgen|functorch|torch-.*\.dist-info|(nvidia|cuda|triton).*)' \
+        -exec ln -s -t "$links" -- {} +
     printf '%s\n' "$links" >"$site/torch.pth"
     need "the packages of the importers could not be installed; check the network, or leave out \
 --with-importers" "$peers/bin/python" -m pip install -c "$prefix/constraints.txt" \

@@ -59,6 +59,8 @@ BUILDING = (
     *("python3-venv", "python3-dev"),
 )
 
+TESTING = ("libgtest-dev", "git", "chromium")  # what the tests need beside BUILDING
+
 ROWS = (
     Row(
         "oldest",

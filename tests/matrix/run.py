@@ -1,18 +1,19 @@
 """Build TorchML on several machines, and train, export and examine models there.
 
-    python3 tests/matrix/run.py [ROW ...] [--prefix DIR] [--jobs N] [--archives DIR]
+    python3 tests/matrix/run.py [ROW ...] [--prefix DIR] [--jobs N] [--archives DIR] [--tests WORDS]
 
 `make test-matrix` runs it. Each row is a system, a compiler and versions of what TorchML needs
 (rows.py). A row gets a folder of its own in PREFIX/matrix, with a copy of this clone, runs
-install_dependencies.sh there, and then examine.py. One line tells how it ended; the table at the
-end is that of docs/compatibility.md. The exit status is 0 if no row failed and this machine has all
-rows that were named.
+install_dependencies.sh there, then examine.py, and with --tests the project's tests. One line tells
+how it ended; the table at the end is that of docs/compatibility.md. The exit status is 0 if no row
+failed and this machine has all rows that were named.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from pathlib import Path
 from typing import IO
 
 from machine import CommandError, Machine, MissingError, debian, this_machine
-from rows import REPOSITORY, ROWS, Row, lowest_packages
+from rows import REPOSITORY, ROWS, TESTING, Row, lowest_packages
 
 USER = 1000  # an ordinary user of another Debian
 COLUMNS = (
@@ -50,6 +51,12 @@ def main() -> int:
         help="folder of source archives kim-api-VERSION.tar.* and lammps*.tar.*; without the "
         "version of a row in it, the row uses the system's KIM-API",
     )
+    parser.add_argument(
+        "--tests",
+        default="",
+        metavar="WORDS",
+        help="also run the C++ tests, and pytest with these arguments, for instance 'tests'",
+    )
     options = parser.parse_args()
     unknown = sorted(set(options.rows) - set(names))
     if unknown:
@@ -58,14 +65,14 @@ def main() -> int:
     for row in ROWS:
         if not options.rows or row.name in options.rows:
             folder = options.prefix.resolve() / "matrix" / row.name
-            results.append(run(row, folder, options.jobs, options.archives))
+            results.append(run(row, folder, options.jobs, options.archives, options.tests))
     print("\n" + table(results))
     failed = [result for result in results if result["result"] not in ("passed", "not here")]
     missing = [result for result in results if result["result"] == "not here"]
     return 1 if failed or (options.rows and missing) else 0
 
 
-def run(row: Row, folder: Path, jobs: int, archives: Path | None) -> dict[str, str]:
+def run(row: Row, folder: Path, jobs: int, archives: Path | None, tests: str) -> dict[str, str]:
     """Run one row, print how it ended, and write the same to result.json of its folder."""
     begin = time.monotonic()
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,13 +86,17 @@ def run(row: Row, folder: Path, jobs: int, archives: Path | None) -> dict[str, s
                 apt_get = (
                     "DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends"
                 )
-                machine.run(f"apt-get update\n{apt_get} {' '.join(row.packages)}", log)
+                packages = row.packages + (TESTING if tests else ())
+                machine.run(f"apt-get update\n{apt_get} {' '.join(packages)}", log)
                 machine = replace(machine, user=USER)
-            variables = set_up(row, machine, jobs, sources, log)
+            variables = set_up(row, machine, jobs, sources, bool(tests), log)
             examine = ". torchml/env.sh && python source/tests/matrix/examine.py models"
             machine.run(examine, log, **variables)
             facts = machine.outside(machine.folder) / "models/facts.json"
             result |= json.loads(facts.read_text())
+            if tests:
+                make = f"make -C source test setup_command=: PREFIX=$PWD/torchml JOBS={jobs}"
+                machine.run(f"{make} TESTS={shlex.quote(tests)}", log, **variables)
         except MissingError as missing:
             result["result"] = "not here"
             print(f"{row.name}: not here, {missing}", flush=True)
@@ -100,7 +111,7 @@ def run(row: Row, folder: Path, jobs: int, archives: Path | None) -> dict[str, s
 
 
 def set_up(
-    row: Row, machine: Machine, jobs: int, sources: dict[str, Path], log: IO[str]
+    row: Row, machine: Machine, jobs: int, sources: dict[str, Path], tests: bool, log: IO[str]
 ) -> dict[str, str]:
     """Install TorchML with the row's versions, from a copy of the files that git tracks here.
 
@@ -109,6 +120,7 @@ def set_up(
         machine: where.
         jobs: files that are compiled at a time.
         sources: archives by the option of install_dependencies.sh that takes them.
+        tests: also what the tests use; warnings of the compiler are errors, as in `make test`.
         log: for the output.
 
     Returns:
@@ -122,6 +134,9 @@ def set_up(
 
     flags = ["--prefix", "$PWD/torchml", "--jobs", f"{jobs}"]
     variables = {}
+    if tests:
+        flags.append("--with-tests")
+        variables["TORCHML_WARNINGS_AS_ERRORS"] = "ON"
     if row.lowest:
         pinned = "".join(f"{name}=={lowest}\n" for name, lowest in lowest_packages().items())
         (machine.outside(machine.folder) / "lowest.txt").write_text(pinned)
