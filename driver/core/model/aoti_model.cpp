@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <iterator>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -59,9 +58,15 @@ bool holds(fs::path const& path, std::string const& variant) {
   });
 }
 
+/// A hash of the file's blocks, each with the hash before it: large archives stay on the disk.
 std::string digest_of(fs::path const& path) {
   std::ifstream stream(path, std::ios::binary);
-  return c10::sha1(std::string(std::istreambuf_iterator<char>(stream), {})).str();
+  std::string digest;
+  std::string block(std::size_t{1} << 20, '\0');
+  while (stream.read(block.data(), static_cast<std::streamsize>(block.size())) ||
+         stream.gcount() > 0)
+    digest = c10::sha1(digest + block.substr(0, static_cast<std::size_t>(stream.gcount()))).str();
+  return digest;
 }
 
 /// The libraries of an archive, each loaded once in the life of the process: their symbols are

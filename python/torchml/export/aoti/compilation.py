@@ -140,7 +140,7 @@ def compile_module(
         compiled = replace(
             facts,
             returns_forces=True,
-            members=None,  # the archive has no other function than energy and derivative
+            members=None,  # no function of the archive shows them
             inputs=" ".join(map(str, graphs.inputs)),
             device=device,
             instruction_set=target.declared(),
@@ -149,10 +149,7 @@ def compile_module(
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
             files = {}
-            for variant in (*((SERIAL,) if device == "cuda" else (SERIAL, PARALLEL)), ENERGY):
-                graph = graphs.energy if variant == ENERGY else graphs.derivative
-                if graph is None:
-                    continue
+            for variant, graph in graphs.of_variants(device).items():
                 progress(f"compiling for {target.name}, {variant}, which can take minutes")
                 if variant != SERIAL and device == "cpu":
                     sum_by_segments(graph)
@@ -177,6 +174,15 @@ class Graphs:
     inputs: Sequence[Input]
     derivative: torch.fx.GraphModule
     energy: torch.fx.GraphModule | None
+
+    def of_variants(self, device: str) -> dict[str, torch.fx.GraphModule]:
+        """What the archive will hold, in the order of compilation."""
+        variants = {SERIAL: self.derivative}
+        if device == "cpu":
+            variants[PARALLEL] = self.derivative
+        if self.energy is not None:
+            variants[ENERGY] = self.energy
+        return variants
 
 
 def graphs_of_network(
