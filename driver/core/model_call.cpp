@@ -153,7 +153,8 @@ EnergyKind call_model(Model const& model, InputBuilder& builder, bool returns_de
     derivative = add_members(energies, inputs, builder, system, request, result.members);
     rows = torch::stack(energies).detach().mean(0);
   } else {
-    auto const output = model.forward(inputs.arguments);
+    auto const output = request.gradient() ? model.forward(inputs.arguments)
+                                           : ModelOutput{model.energy(inputs.arguments), {}};
     auto const energy = energy_vector(output.energy);
     kind = kind_of(energy, inputs);
     rows = kind == EnergyKind::per_particle && inputs.contributing != inputs.particles

@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <fstream>
-#include <iterator>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -15,6 +14,7 @@
 #include "host/temporary_folder.hpp"
 #include "model/aoti_host_check.hpp"
 #include "model/torch_error.hpp"
+#include "model/zip_directory.hpp"
 #include "torchml/common/error.hpp"
 
 namespace torchml {
@@ -22,6 +22,7 @@ namespace torchml {
 struct AotiModel::Libraries {
   std::unique_ptr<torch::inductor::AOTIModelPackageLoader> serial;
   std::unique_ptr<torch::inductor::AOTIModelPackageLoader> parallel;  ///< null on a GPU
+  std::unique_ptr<torch::inductor::AOTIModelPackageLoader> energy;  ///< null where it is not there
 };
 
 namespace {
@@ -49,9 +50,23 @@ std::unique_ptr<Loader> load_package(fs::path const& path, char const* variant,
   }
 }
 
+/// Whether the archive holds a model of this name.
+bool holds(fs::path const& path, std::string const& variant) {
+  std::ifstream stream(path, std::ios::binary);
+  return std::ranges::any_of(read_zip_directory(stream), [&](ZipPart const& part) {
+    return part.name.find("/aotinductor/" + variant + "/") != std::string::npos;
+  });
+}
+
+/// A hash of the file's blocks, each with the hash before it: large archives stay on the disk.
 std::string digest_of(fs::path const& path) {
   std::ifstream stream(path, std::ios::binary);
-  return c10::sha1(std::string(std::istreambuf_iterator<char>(stream), {})).str();
+  std::string digest;
+  std::string block(std::size_t{1} << 20, '\0');
+  while (stream.read(block.data(), static_cast<std::streamsize>(block.size())) ||
+         stream.gcount() > 0)
+    digest = c10::sha1(digest + block.substr(0, static_cast<std::size_t>(stream.gcount()))).str();
+  return digest;
 }
 
 /// The libraries of an archive, each loaded once in the life of the process: their symbols are
@@ -67,9 +82,28 @@ std::shared_ptr<AotiModel::Libraries const> libraries_of(fs::path const& path,
     auto fresh = std::make_shared<AotiModel::Libraries>();
     fresh->serial = load_package(path, "serial", device);
     if (device.is_cpu()) fresh->parallel = load_package(path, "parallel", device);
+    if (holds(path, "energy")) fresh->energy = load_package(path, "energy", device);
     libraries = std::move(fresh);
   }
   return libraries;
+}
+
+/// Runs a model of the archive, which must return `count` tensors.
+std::vector<torch::Tensor> run(Loader& loader, AotiInputs const& declared,
+                               std::vector<c10::IValue> const& inputs, std::size_t count,
+                               std::string const& name) {
+  auto const tensors = declared.flatten(inputs);
+  std::vector<torch::Tensor> outputs;
+  try {
+    GilRelease const no_gil;
+    outputs = loader.run(tensors);
+  } catch (std::exception const& exception) {
+    throw Error("model " + name + " failed: " + describe(exception));
+  }
+  if (outputs.size() != count)
+    throw Error("model " + name + " returned " + std::to_string(outputs.size()) +
+                " tensors, expected " + (count == 2 ? "two (energy, derivative)" : "one (energy)"));
+  return outputs;
 }
 
 }  // namespace
@@ -103,20 +137,15 @@ AotiModel::AotiModel(fs::path const& path, Declaration const& metadata,
 AotiModel::~AotiModel() = default;
 
 ModelOutput AotiModel::forward(std::vector<c10::IValue> const& inputs) const {
-  auto const tensors = inputs_->flatten(inputs);
-  std::vector<torch::Tensor> outputs;
-  try {
-    GilRelease const no_gil;
-    auto const& [serial, parallel] = *libraries_;
-    auto const& loader = parallel && at::get_num_threads() > 1 ? parallel : serial;
-    outputs = loader->run(tensors);
-  } catch (std::exception const& exception) {
-    throw Error("model " + name_ + " failed: " + describe(exception));
-  }
-  if (outputs.size() != 2)
-    throw Error("model " + name_ + " returned " + std::to_string(outputs.size()) +
-                " tensors, expected two (energy, derivative)");
+  auto const& [serial, parallel, energy] = *libraries_;
+  auto const& loader = parallel && at::get_num_threads() > 1 ? parallel : serial;
+  auto const outputs = run(*loader, *inputs_, inputs, 2, name_);
   return {outputs[0], outputs[1]};
+}
+
+torch::Tensor AotiModel::energy(std::vector<c10::IValue> const& inputs) const {
+  if (!libraries_->energy) return forward(inputs).energy;
+  return run(*libraries_->energy, *inputs_, inputs, 1, name_).front();
 }
 
 }  // namespace torchml

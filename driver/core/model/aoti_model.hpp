@@ -1,5 +1,6 @@
 // A model compiled ahead of time by AOTInductor, a `.pt2` archive: energy and derivative in one
-// call, without autograd. The archive holds the model twice, for one thread and for several.
+// call, without autograd. The archive holds the model twice, for one thread and for several, and
+// in float64 the energy alone.
 #pragma once
 
 #include <filesystem>
@@ -41,6 +42,8 @@ class AotiModel final : public Model {
   /// Calls from several threads run at the same time. Each takes the variant that fits
   /// at::get_num_threads() of the calling thread.
   [[nodiscard]] ModelOutput forward(std::vector<c10::IValue> const& inputs) const override;
+
+  [[nodiscard]] torch::Tensor energy(std::vector<c10::IValue> const& inputs) const override;
 
  private:
   std::string name_;

@@ -43,6 +43,12 @@ class Model {
   /// Calls forward. Throws Error when it fails or returns something else than one or two tensors.
   [[nodiscard]] virtual ModelOutput forward(std::vector<c10::IValue> const& inputs) const = 0;
 
+  /// The energy that forward returns, to rounding; cheaper where the model computes it alone.
+  /// Throws Error as forward does.
+  [[nodiscard]] virtual torch::Tensor energy(std::vector<c10::IValue> const& inputs) const {
+    return forward(inputs).energy;
+  }
+
   /// The method member_energies exists, which takes the arguments of forward.
   [[nodiscard]] virtual bool has_members() const { return false; }
 

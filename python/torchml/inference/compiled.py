@@ -17,8 +17,9 @@ from torchml.errors import TorchMLError
 
 SUFFIX = ".pt2"
 
-# The models in an archive: for one thread and for several; a GPU has the first alone.
-SERIAL, PARALLEL = "serial", "parallel"
+# The models in an archive: energy and derivative for one thread and for several, of which a GPU has
+# the first alone; and the energy alone, in float64.
+SERIAL, PARALLEL, ENERGY = "serial", "parallel", "energy"
 
 
 class Compiled:

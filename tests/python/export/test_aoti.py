@@ -106,11 +106,34 @@ def test_energies_alone_and_per_atom(archives):
     assert alone.forces is None
     found = Potential(compiled).evaluate(structure(), particle_energies=True)
     expected = Potential(plain).evaluate(structure(), particle_energies=True)
-    assert alone.energy == found.energy
+    assert alone.energy == pytest.approx(found.energy, rel=1e-14)
     assert np.abs(found.particle_energies - expected.particle_energies).max() < 1e-12
     atoms = structure()
     atoms.calc = Calculator(compiled)
     assert atoms.get_potential_energy() == pytest.approx(found.energy)
+
+
+def test_the_energy_alone_is_a_model_of_its_own(archives, tmp_path):
+    _, compiled = archives("edges")
+
+    def with_energy_of(model: str) -> Potential:
+        """The archive with another model in the place of that of the energy."""
+        changed = tmp_path / f"{model or 'none'}.pt2"
+        with zipfile.ZipFile(compiled) as old, zipfile.ZipFile(changed, "w") as new:
+            for name in old.namelist():
+                if "/energy/" not in name:
+                    new.writestr(name, old.read(name))
+                if model and f"/{model}/" in name:
+                    new.writestr(name.replace(model, "energy"), old.read(name))
+        return Potential(changed)
+
+    without = with_energy_of("")
+    found = without.evaluate(structure())
+    assert without.evaluate(structure(), forces=False).energy == found.energy
+    wrong = with_energy_of("serial")
+    assert wrong.evaluate(structure()).energy == found.energy
+    with pytest.raises(TorchMLError, match=r"returned 2 tensors, expected one \(energy\)"):
+        wrong.evaluate(structure(), forces=False)
 
 
 def test_threads_share_a_model(archives):

@@ -13,9 +13,7 @@ from torch import Tensor
 from helpers import adapter_files
 from torchml.contract.metadata import ModelMetadata
 from torchml.errors import ModelError
-from torchml.export.aoti.compilation import _graph_of
-from torchml.export.aoti.energy import energy_of_network, with_derivative
-from torchml.export.aoti.inputs import inputs_of
+from torchml.export.aoti.compilation import graphs_of_network
 from torchml.export.aoti.samples import samples_of
 from torchml.importers.foreign import radii
 from torchml.importers.imported import imported
@@ -26,7 +24,6 @@ from torchml.importers.reading.source import ReadingError, Source, Wish
 from torchml.importers.reading.structures import structures_of
 from torchml.importers.traced import Traced
 from torchml.models import describe, script
-from torchml.models.calling import Called
 
 SIZES = [(7, 30), (2, 2), (3, 1), (4, 0), (1, 0)]
 
@@ -100,18 +97,16 @@ def test_a_graph_is_compiled_ahead_of_time(network, traced):
         returns_forces=False,
         radial=False,
     )
-    names = ["species", "edge_vectors", "edge_index", "contributing"]
-    described = inputs_of(facts, [*names, "node_counts", "edge_counts"])
-    samples = [samples_of(described, facts, seed, "cpu") for seed in (0, 1)]
-    energy = energy_of_network(Called(traced, "edges"), described)
-    function = with_derivative(energy, described, facts, "per_particle")
-    graph = _graph_of(function, described, samples, "toy")
-    species, vectors, index = samples[1][:3]
-    energies, gradient = graph(*samples[1])
+    graphs = graphs_of_network(traced, facts, "toy")
+    sample = samples_of(graphs.inputs, facts, 1, "cpu")
+    species, vectors, index, flags = sample[:4]
+    energies, gradient = graphs.derivative(*sample)
     leaf = vectors.clone().requires_grad_()
     expected = network(species, leaf, index)
     assert (energies - expected).abs().max() < 1e-12
-    contributing = expected[samples[1][3] == 0].sum()
+    assert graphs.energy is not None
+    assert torch.equal(graphs.energy(*sample)[0], energies)
+    contributing = expected[flags == 0].sum()
     assert (gradient - torch.autograd.grad(contributing, leaf)[0]).abs().max() < 1e-12
 
 

@@ -6,7 +6,9 @@
     energy, derivative = aoti.load("model.pt2")(species, edge_vectors, edge_index, contributing)
 
 The archive holds the model twice: compiled for one thread, and for several, where sums over edges
-are made without atomics. Each call takes the one that fits the number of threads.
+are made without atomics. Each call takes the one that fits the number of threads. In float64 it
+also holds the energy alone, which costs less where no forces are asked for. In float32 the last
+digits of such an energy would show what else was asked for.
 
 The sizes of all inputs are free. The graph is traced at two sets of sizes and must be the same:
 so a size that the model turned into a constant is found, as NequIP does it
@@ -18,11 +20,10 @@ from __future__ import annotations
 import io
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 import torchml._core as core
 from torchml.contract import metadata
@@ -33,6 +34,8 @@ from torchml.contract.signature import SHELL_COUNTS
 from torchml.contract.torchscript import load_script
 from torchml.errors import ModelError, TorchMLError
 from torchml.export.aoti.energy import (
+    Energy,
+    energy_alone,
     energy_of_network,
     energy_of_torchscript,
     with_derivative,
@@ -43,7 +46,7 @@ from torchml.export.aoti.samples import samples_of
 from torchml.export.aoti.segment_sums import sum_by_segments
 from torchml.export.aoti.target import import_setuptools, require_compiler, target_of
 from torchml.export.aoti.tracing import free_sizes, quiet_compiler, trace
-from torchml.inference.compiled import PARALLEL, SERIAL
+from torchml.inference.compiled import ENERGY, PARALLEL, SERIAL
 from torchml.models.base import EdgeModel
 from torchml.models.calling import Called
 from torchml.models.summed import Sum
@@ -132,13 +135,13 @@ def compile_module(
         _require_fixed_sizes(network, name)
     progress("tracing")
     with quiet_compiler():
-        graph, inputs = _graph_and_inputs(module, network, facts, name, energy_kind, device)
-        samples = samples_of(inputs, facts, 0, device)
+        graphs = _graphs_of(module, network, facts, name, energy_kind, device)
+        samples = samples_of(graphs.inputs, facts, 0, device)
         compiled = replace(
             facts,
             returns_forces=True,
-            members=None,  # the archive has no other function than energy and derivative
-            inputs=" ".join(map(str, inputs)),
+            members=None,  # no function of the archive shows them
+            inputs=" ".join(map(str, graphs.inputs)),
             device=device,
             instruction_set=target.declared(),
             torch=torch.__version__.split("+")[0],
@@ -146,11 +149,11 @@ def compile_module(
         output.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
             files = {}
-            for variant in (SERIAL,) if device == "cuda" else (SERIAL, PARALLEL):
+            for variant, graph in graphs.of_variants(device).items():
                 progress(f"compiling for {target.name}, {variant}, which can take minutes")
-                if variant == PARALLEL:
+                if variant != SERIAL and device == "cpu":
                     sum_by_segments(graph)
-                program = free_sizes(graph, inputs, samples, name)
+                program = free_sizes(graph, graphs.inputs, samples, name)
                 files[variant] = compile_variant(
                     program, samples, target, variant, output.name, Path(scratch) / variant
                 )
@@ -158,10 +161,34 @@ def compile_module(
     return compiled
 
 
-def graph_of_network(
+@dataclass(frozen=True)
+class Graphs:
+    """A model as graphs of torch operations.
+
+    Attributes:
+        inputs: what all take.
+        derivative: energy and derivative.
+        energy: the energy alone; None in float32.
+    """
+
+    inputs: Sequence[Input]
+    derivative: torch.fx.GraphModule
+    energy: torch.fx.GraphModule | None
+
+    def of_variants(self, device: str) -> dict[str, torch.fx.GraphModule]:
+        """What the archive will hold, in the order of compilation."""
+        variants = {SERIAL: self.derivative}
+        if device == "cpu":
+            variants[PARALLEL] = self.derivative
+        if self.energy is not None:
+            variants[ENERGY] = self.energy
+        return variants
+
+
+def graphs_of_network(
     network: EdgeModel, facts: ModelMetadata, name: str, device: str = "cpu"
-) -> tuple[torch.fx.GraphModule, list[Input]]:
-    """Energy and derivative of a network in Python as a graph, and its inputs.
+) -> Graphs:
+    """The graphs of a network in Python.
 
     Args:
         network: the model, which is moved to the device.
@@ -174,45 +201,43 @@ def graph_of_network(
     """
     called = Called(network, facts.convention or "").to(device)
     inputs = inputs_of(facts, called.argument_names)
-    samples = [samples_of(inputs, facts, seed, device) for seed in (0, 1)]
     energy = energy_of_network(called, inputs)
     kind = "per_contributing" if facts.convention == "descriptor" else "per_particle"
-    return _graph_of(with_derivative(energy, inputs, facts, kind), inputs, samples, name), inputs
+    return _traced(energy, inputs, facts, kind, device, name)
 
 
-def _graph_of_torchscript(
+def _graphs_of_torchscript(
     module: torch.jit.ScriptModule,
     facts: ModelMetadata,
     name: str,
     energy_kind: str,
     device: str,
-) -> tuple[torch.fx.GraphModule, list[Input]]:
+) -> Graphs:
     """The same of TorchScript."""
     inputs = inputs_of(facts, _input_names(module))
-    samples = [samples_of(inputs, facts, seed, device) for seed in (0, 1)]
-    energy = energy_of_torchscript(_on_device(module, device), inputs, samples[0], name)
-    function = with_derivative(energy, inputs, facts, energy_kind)
-    return _graph_of(function, inputs, samples, name), inputs
+    sample = samples_of(inputs, facts, 0, device)
+    energy = energy_of_torchscript(_on_device(module, device), inputs, sample, name)
+    return _traced(energy, inputs, facts, energy_kind, device, name)
 
 
-def _graph_and_inputs(
+def _graphs_of(
     module: torch.jit.ScriptModule | None,
     network: EdgeModel | None,
     facts: ModelMetadata,
     name: str,
     energy_kind: str,
     device: str,
-) -> tuple[torch.fx.GraphModule, list[Input]]:
+) -> Graphs:
     """Those of the network; what Python's operations do not allow, TorchScript's may."""
     refused: TorchMLError | None = None
     if network is not None:
         try:
-            return graph_of_network(network, facts, name, device)
+            return graphs_of_network(network, facts, name, device)
         except TorchMLError as error:
             refused = error
     if module is not None:
         try:
-            return _graph_of_torchscript(module, facts, name, energy_kind, device)
+            return _graphs_of_torchscript(module, facts, name, energy_kind, device)
         except TorchMLError as error:
             raise refused or error from None
     raise refused or TorchMLError(f"{name} is neither a network nor TorchScript")
@@ -240,13 +265,17 @@ def _input_names(module: torch.jit.ScriptModule) -> list[str]:
     ]
 
 
-def _graph_of(
-    function: Callable[..., tuple[Tensor, Tensor]],
+def _traced(
+    energy: Energy,
     inputs: Sequence[Input],
-    samples: Sequence[tuple[Tensor, ...]],
+    facts: ModelMetadata,
+    energy_kind: str,
+    device: str,
     name: str,
-) -> torch.fx.GraphModule:
-    """The graph of energy and derivative, which must be the same for both samples."""
+) -> Graphs:
+    """Trace a function; the graph must be the same at two sets of sizes."""
+    samples = [samples_of(inputs, facts, seed, device) for seed in (0, 1)]
+    function = with_derivative(energy, inputs, facts, energy_kind)
     graph, other = (trace(function, sample, name) for sample in samples)
     if graph.code != other.code:
         raise ModelError(
@@ -255,7 +284,9 @@ def _graph_of(
         )
     # Tried here: what cannot be exported is then traced from the TorchScript.
     free_sizes(graph, inputs, samples[0], name)
-    return graph
+    if facts.dtype != "float64":
+        return Graphs(inputs, graph, None)
+    return Graphs(inputs, graph, trace(energy_alone(energy, facts), samples[0], name))
 
 
 def _on_device(module: torch.jit.ScriptModule, device: str) -> torch.jit.ScriptModule:

@@ -98,6 +98,16 @@ def energy_of_torchscript(
     return graph
 
 
+def energy_alone(energy: Energy, facts: ModelMetadata) -> Callable[..., tuple[Tensor]]:
+    """The energy without what its derivative needs."""
+
+    def function(*tensors: Tensor) -> tuple[Tensor]:
+        found = energy(*tensors)
+        return (found[0] if facts.returns_forces else found,)
+
+    return function
+
+
 class _Kept(Exception):
     """The graph has been taken."""
 

@@ -15,25 +15,26 @@ from torch import Tensor
 from torchml.contract.metadata import ModelMetadata
 from torchml.export.aoti.target import Target
 from torchml.export.aoti.tracing import refusal
-from torchml.inference.compiled import PARALLEL, SERIAL
+from torchml.inference.compiled import ENERGY, PARALLEL, SERIAL
 
 _VARIANTS: Mapping[str, Mapping[str, Any]] = {
     # Without OpenMP: sums over edges are fused with what makes their terms.
     SERIAL: {"cpp.threads": 1, "cpp.dynamic_threads": False},
     PARALLEL: {"cpp.dynamic_threads": True},
+    ENERGY: {"cpp.dynamic_threads": True},
 }
 
 
 def compile_variant(
     program: Any, sample: tuple[Tensor, ...], target: Target, variant: str, name: str, folder: Path
 ) -> list[str]:
-    """Compile an exported program for one thread or for several.
+    """Compile an exported program, one of the models of the archive.
 
     Args:
-        program: energy and derivative, exported.
+        program: energy and derivative, or the energy, exported.
         sample: its inputs.
         target: the processor.
-        variant: serial or parallel.
+        variant: serial, parallel or energy.
         name: of the model, for errors.
         folder: for the files. In torch's own folder, the names of the files follow from the code
             alone: two processes that compile networks of one class with different weights write
