@@ -50,7 +50,7 @@ bool try_archive(std::string_view input) {
     if (part.begin < end || part.begin + part.stored > input.size())
       break_promise("parts overlap, or leave the file");
     end = part.begin + part.stored;
-    if (part.name.find("..") == 0 || part.name.find("/../") != std::string::npos)
+    if (("/" + part.name + "/").find("/../") != std::string::npos)
       break_promise("a part leaves its folder");
     if (part.name.ends_with(".pkl") && part.stored == part.size)
       read = try_pickle(content_of(input, part)) && read;

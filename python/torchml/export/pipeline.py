@@ -28,7 +28,7 @@ from torchml.export.aoti.compilation import compile_module
 from torchml.export.checks.check import CheckFailed, failed
 from torchml.export.checks.engine import check_alone, check_engine, check_numbers
 from torchml.export.checks.parity import check_parity, check_parity_with_network
-from torchml.export.descriptor import DESCRIPTOR_FILE
+from torchml.export.descriptor import DESCRIPTOR_FILE, find_descriptor
 from torchml.export.forms import FORMATS, Forms, choose
 from torchml.export.prepare import Prepared, prepare
 from torchml.export.request import Request, Result
@@ -201,6 +201,8 @@ def export(request: Request) -> Result:
             or the place for the folder is taken.
     """
     request.require_consistent()
+    if request.is_compiled:
+        return _as_it_is(request)
     loaded = load(request.model, foreign=request.foreign())
     if request.committee:
         others = [load(one, foreign=request.foreign()) for one in request.committee]
@@ -229,9 +231,34 @@ def export(request: Request) -> Result:
         if failed(checks):
             return Result(checks, draft.facts)
         _publish(draft, folder, request)
-    if request.collection is not None:
-        kim.install(folder, request.collection, force=request.overwrite)
     return Result(checks, draft.facts, folder)
+
+
+def _as_it_is(request: Request) -> Result:
+    """Export a compiled archive: the checks of the engine, and no change."""
+    archive = Path(request.model)
+    facts = metadata.read(archive)
+    if facts is None or facts.inputs is None:
+        raise TorchMLError(f"{archive} has no 'inputs', expected an archive that TorchML compiled")
+    folder = _destination(request, archive.stem)
+    request = replace(request, device=facts.device or request.device)
+    with tempfile.TemporaryDirectory() as scratch:
+        draft = _Draft(Path(scratch), Path(scratch) / COMPILED_FILE, facts)
+        shutil.copy(archive, draft.model)
+        _write_parameters(draft, len(arguments_of(facts) or ()))
+        cutoffs = None
+        if descriptor := find_descriptor(facts, archive, None):
+            draft.descriptor = draft.folder / DESCRIPTOR_FILE
+            draft.descriptor.write_text(descriptor.text)
+            cutoffs = descriptor.cutoffs
+        check, potential = check_engine(draft.folder, request.device)
+        checks = [check]
+        if potential is not None:
+            checks += check_numbers(potential, cutoffs, None)
+        if failed(checks):
+            return Result(checks, facts)
+        _publish(draft, folder, request)
+    return Result(checks, facts, folder)
 
 
 _NAMES = {"torchscript": "TorchScript", "aoti": "AOTInductor"}
@@ -441,7 +468,7 @@ def _ranges(prepared: Prepared) -> tuple[NDArray[Any] | None, float | None]:
 
 
 def _publish(draft: _Draft, folder: Path, request: Request) -> None:
-    """Make the model folder of the files in the scratch folder."""
+    """Make the model folder of the files in the scratch folder, and install it if asked to."""
     files = {file.name: file for file in (draft.parameters, draft.model)}
     if draft.fallback:
         files[MODEL_FILE] = draft.fallback
@@ -459,6 +486,8 @@ def _publish(draft: _Draft, folder: Path, request: Request) -> None:
         author=request.author,
         overwrite=request.overwrite,
     )
+    if request.collection is not None:
+        kim.install(folder, request.collection, force=request.overwrite)
 
 
 def _describe(facts: ModelMetadata, compressed: bool) -> str:

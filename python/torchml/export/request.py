@@ -21,8 +21,8 @@ class Request:
     """What to export, and under which name.
 
     Attributes:
-        model: TorchScript archive, checkpoint of a training, or model of another package, a file
-            or a name that the package knows.
+        model: TorchScript or compiled archive, checkpoint of a training, or model of another
+            package, a file or a name that the package knows.
         name: KIM name of the model, with or without its ID; None makes one of the class and the
             elements of a checkpoint, or of the name of an archive.
         facts: what the caller declares; the rest is read from the archive. The
@@ -104,11 +104,32 @@ class Request:
             raise TorchMLError(
                 "--head and --python are for models of other packages, expected --from with them"
             )
-        if compiled := [one for one in (self.model, *self.committee) if Path(one).suffix == SUFFIX]:
+        compiled = [one for one in (self.model, *self.committee) if Path(one).suffix == SUFFIX]
+        if compiled and (changes := self._changes()):
             raise TorchMLError(
-                f"{compiled[0]} is compiled already, expected the checkpoint or the TorchScript "
-                "archive"
+                f"{compiled[0]} is compiled already and is exported as it is, expected the "
+                f"checkpoint or the TorchScript archive where {changes[0]} is given"
             )
+
+    @property
+    def is_compiled(self) -> bool:
+        """The model is a compiled archive."""
+        return self.source is None and Path(self.model).suffix == SUFFIX
+
+    def _changes(self) -> list[str]:
+        """Names of what is given and would change an archive."""
+        declared = [name for name, value in vars(self.facts).items() if value is not None]
+        return declared + [
+            name for name in _CHANGES if getattr(self, name) != getattr(_PLAIN, name)
+        ]
+
+
+_PLAIN = Request("")
+# What would change an archive.
+_CHANGES = (
+    *("descriptor", "compress", "references", "training_data", "format", "instruction_set"),
+    *("source", "committee", "add"),
+)
 
 
 @dataclass(frozen=True)

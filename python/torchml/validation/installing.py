@@ -11,13 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from torchml import kim
-from torchml.contract import metadata, param_file
-from torchml.contract.compiled_inputs import arguments_of
-from torchml.contract.metadata import ModelMetadata
+from torchml.contract import metadata
 from torchml.errors import FileError, ModelError
 from torchml.export import Export, export
-from torchml.export.descriptor import DESCRIPTOR_FILE
-from torchml.export.pipeline import COMPILED_FILE, PARAM_FILE
 
 
 @contextmanager
@@ -78,33 +74,11 @@ def _exported(path: Path, parent: Path) -> Path:
             "'torchml export' and check the folder that this writes"
         )
     name = "_".join(["Validation", *re.findall("[A-Za-z0-9]+", path.stem)])
-    if facts.inputs is not None:
-        return _of_compiled(path, facts, parent / kim.model_name(name))
     result = export(Export(path, name=name, output=parent))
     if result.folder is None:
         failed = next(check for check in result.checks if check.verdict == "fail")
         raise ModelError(f"{path} cannot be exported: {failed.name}: {failed.detail}")
     return result.folder
-
-
-def _of_compiled(path: Path, facts: ModelMetadata, folder: Path) -> Path:
-    """Make the portable model of a compiled archive, which an export does not take."""
-    arguments = arguments_of(facts) or ()
-    files: dict[str, str | Path] = {
-        PARAM_FILE: param_file.render(facts, COMPILED_FILE, len(arguments)),
-        COMPILED_FILE: path,
-    }
-    if facts.descriptor_parameters is not None:
-        files[DESCRIPTOR_FILE] = facts.descriptor_parameters
-    kim.write_portable_model(
-        folder,
-        driver=kim.DRIVER,
-        species=facts.species or (),
-        parameter_files=files,
-        title=path.name,
-        description=f"The compiled archive {path.name}, to be checked.",
-    )
-    return folder
 
 
 def _renamed(folder: Path, name: str, parent: Path) -> tuple[Path, str]:

@@ -26,7 +26,7 @@ from helpers import portable
 from helpers.compiled import compiled_schnet, folder_of_all_workers, rewrite
 from torchml import Calculator, Potential, TorchMLError, _core
 from torchml.contract import metadata, param_file
-from torchml.export import Export, aoti, export
+from torchml.export import Export, aoti, export, export_model
 from torchml.export.aoti import compilation
 from torchml.export.aoti.packaging import package
 from torchml.export.aoti.target import target_of
@@ -486,10 +486,25 @@ def test_options_of_compiled_archives_need_the_format(tmp_path, archives):
     plain, compiled = archives("edges")
     with pytest.raises(TorchMLError, match="run on any; expected the format 'aoti'"):
         export(Export(plain, output=tmp_path, format="torchscript", device="cuda"))
-    with pytest.raises(TorchMLError, match="is compiled already"):
-        export(Export(compiled, output=tmp_path))
+    for changes in ({"format": "both"}, {"facts": metadata.ModelMetadata(cutoff=5.0)}):
+        with pytest.raises(TorchMLError, match=r"is compiled already .* where (format|cutoff) is"):
+            export(Export(compiled, output=tmp_path, **changes))
     with pytest.raises(TorchMLError, match="the instruction set is 'sse', expected avx2"):
         aoti.compile_archive(plain, tmp_path / "model.pt2", instruction_set="sse")
+
+
+def test_a_compiled_archive_is_exported_as_it_is(archives, tmp_path):
+    _, compiled = archives("edges")
+    model = export_model(compiled, output=tmp_path, name="SiO")
+    assert model.folder is not None
+    assert (model.folder / "model.pt2").read_bytes() == compiled.read_bytes()
+    expected, found = (Potential(one).evaluate(structure()) for one in (compiled, model.folder))
+    assert found.energy == expected.energy
+    rewrite(compiled, other := tmp_path / "other.pt2", {"extra/torchml/inputs": None})
+    with pytest.raises(
+        TorchMLError, match="no 'inputs', expected an archive that TorchML compiled"
+    ):
+        export_model(other, output=tmp_path)
 
 
 def test_the_engine_agrees_with_the_compiled_model_in_python(archives):
