@@ -41,6 +41,10 @@ _DEGREE = 5
 _INTERVALS = 80
 # Least share of the strongest direction of the density that counts as one of its directions.
 _SMALLEST_VARIANCE = 1e-4
+# A prior of smooth energies: directions of the density with the spread s enter the channels with
+# s^(1 - 2 * _WHITENING), which is the same for all where this is 1/2, times (1 + l)^-_DAMPING.
+_WHITENING = 0.25
+_DAMPING = 0.5
 # Below this share of the least density in the training data an atom counts as nearly isolated.
 _DILUTE = 0.5
 _LEAST_DENSITY = 1e-2
@@ -343,7 +347,10 @@ class ACE(EdgeModel):
             x = x - rows[:, 0].mean(0) if l == 0 else x
             variances, directions = torch.linalg.eigh(x.T @ x / len(x))
             least = torch.maximum(_SMALLEST_VARIANCE * variances.max(), smallest)
-            self.white[l].copy_((directions / (variances.clamp(min=0) + least).sqrt()).T)
+            variances = variances.clamp(min=0) + least
+            scales = variances**-_WHITENING
+            scales = scales / (scales.square() * variances).mean().sqrt() / (1 + l) ** _DAMPING
+            self.white[l].copy_((directions * scales).T)
         self.feature_mean.zero_()
         self.feature_scale.fill_(1.0)
         features = self.features(sums, elements)

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.plugins.environments.lsf import LSFEnvironment
+from lightning.fabric.plugins.environments.mpi import MPIEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from torchml.data.ranks import MPI_VARIABLES
 from torchml.errors import TorchMLError
@@ -61,13 +63,26 @@ def launched_ranks() -> Ranks | None:
     return _even(ranks, world.allreduce(per_node, MPI.MAX))
 
 
+class _OneNode(MPIEnvironment):
+    """Ranks of mpirun on one node; they meet by its name otherwise, which may have no address."""
+
+    @property
+    def main_address(self) -> str:
+        return "127.0.0.1"
+
+
 def cluster_environment() -> ClusterEnvironment | None:
-    """Return Lightning's environment for a process without launcher, None if it detects its own.
+    """Return Lightning's environment where its own choice is wrong, else None.
 
     To detect one, Lightning starts MPI in each process that can import mpi4py; programs that such a
     process starts by mpirun afterwards would join that MPI job, and fail.
     """
-    return None if launched_ranks() or LSFEnvironment.detect() else LightningEnvironment()
+    ranks = launched_ranks()
+    if ranks is None:
+        return None if LSFEnvironment.detect() else LightningEnvironment()
+    before_mpi = (TorchElasticEnvironment, SLURMEnvironment, LSFEnvironment)
+    by_mpirun = not any(environment.detect() for environment in before_mpi)
+    return _OneNode() if by_mpirun and ranks.nodes == 1 else None
 
 
 def _even(ranks: int, per_node: int) -> Ranks:

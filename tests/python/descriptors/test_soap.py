@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from ase import Atoms
 from hypothesis import HealthCheck, given, settings
+from numpy.polynomial import Legendre
 from scipy.spatial.transform import Rotation
-from scipy.special import ive, lpmv
+from scipy.special import ive
 
 from helpers import descriptor_cases as dc
 from torchml import _descriptors as core
@@ -85,7 +86,8 @@ def density(
     """c_nlm for each l as an array [n, m], m = 0..l."""
     nodes, weights, g = radial_basis(n_max, cutoff)
     r = np.linalg.norm(vectors, axis=1)
-    cosine = vectors[:, 2] / r
+    # P_lm as the derivative of P_l, times a sine that keeps its digits near the axis.
+    cosine, sine = vectors[:, 2] / r, np.hypot(vectors[:, 0], vectors[:, 1]) / r
     azimuth = np.arctan2(vectors[:, 1], vectors[:, 0])
     argument = 2 * eta * r[:, None] * nodes
     gaussian = np.exp(-eta * (r[:, None] - nodes) ** 2) * np.sqrt(pi / (2 * argument))
@@ -97,7 +99,8 @@ def density(
             for m in range(l + 1)
         ]
         harmonics = [
-            norm * lpmv(m, l, cosine) * np.exp(1j * m * azimuth) for m, norm in enumerate(norms)
+            norm * Legendre.basis(l).deriv(m)(cosine) * (-sine * np.exp(1j * azimuth)) ** m
+            for m, norm in enumerate(norms)
         ]
         c.append(integrals.T @ np.stack(harmonics, axis=1))
     return c

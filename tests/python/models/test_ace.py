@@ -109,6 +109,28 @@ def test_calibration_standardises_the_features():
     assert model.cores.core.item() == pytest.approx(min(shortest.item(), 0.85 * 2 * 1.11))
 
 
+def test_strong_directions_of_the_density_and_low_harmonics_count_more():
+    model, atoms = calibrated()
+    index, shifts = edges_of(atoms, 5.0)
+    x = torch.tensor(atoms.positions)
+    vectors = x[index[0]] - x[index[1]] + shifts
+    codes = torch.zeros(len(atoms), dtype=torch.int64)
+    sums = model.sums(codes, vectors, index, len(atoms))
+    for degree in range(model.highest + 1):
+        density = sums[:, degree**2 : (degree + 1) ** 2].flatten(0, 1)
+        if degree == 0:
+            density = density - density.mean(0)
+        raw = torch.linalg.eigvalsh(density.T @ density / len(density)).flip(0)
+        channels = density @ model.white[degree].T
+        kept = channels.square().mean(0).flip(0)  # variances, of the strongest direction first
+        assert kept.mean().item() == pytest.approx(1 / (1 + degree), rel=0.05)
+        # Of directions well above the least, variances go with the root of the density's.
+        for k in range(1, 3):
+            assert raw[k] > 2e-3 * raw[0]
+            ratio = (raw[k] / raw[0]).sqrt().item()
+            assert (kept[k] / kept[0]).item() == pytest.approx(ratio, rel=0.1)
+
+
 def test_an_atom_alone_has_the_reference_energy_and_the_bulk_does_not_feel_it():
     model, atoms = calibrated()
     codes, x = torch.tensor([0]), torch.zeros(1, 3, dtype=torch.float64)

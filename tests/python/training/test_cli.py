@@ -437,6 +437,8 @@ def test_two_ranks_train_as_one_with_twice_the_batch(config: Path, launcher: str
         words = ["fit", "--config", str(config), "--trainer.default_root_dir", "two"]
         done = subprocess.run(
             ["mpirun", "-n", "2", sys.executable, "-c", program, *words],
+            # Without it, torch warns where the name of the machine has no address.
+            env={**os.environ, "GLOO_SOCKET_IFNAME": "lo"},
             capture_output=True,
             text=True,
             timeout=120,
