@@ -6,6 +6,7 @@
 #include <string>
 
 #include "broken_promise.hpp"
+#include "model/code_nesting.hpp"
 #include "model/pickled_storages.hpp"
 #include "model/zip_directory.hpp"
 #include "torchml/common/error.hpp"
@@ -52,8 +53,9 @@ bool try_archive(std::string_view input) {
     end = part.begin + part.stored;
     if (("/" + part.name + "/").find("/../") != std::string::npos)
       break_promise("a part leaves its folder");
-    if (part.name.ends_with(".pkl") && part.stored == part.size)
-      read = try_pickle(content_of(input, part)) && read;
+    if (part.stored != part.size) continue;
+    if (part.name.ends_with(".py")) nests_deeper(content_of(input, part), most_code_levels);
+    if (part.name.ends_with(".pkl")) read = try_pickle(content_of(input, part)) && read;
   }
   return read;
 }
