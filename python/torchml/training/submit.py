@@ -69,6 +69,8 @@ def announce_ranks() -> None:
     if job.cluster != "slurm" and job.num_tasks > 1:
         TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
         os.environ["NODE_RANK"] = str(job.node)
+        if job.num_nodes == 1:  # the name of the machine, submitit's choice, may have no address
+            os.environ["MASTER_ADDR"] = "127.0.0.1"
 
 
 def main(arguments: Sequence[str]) -> int:

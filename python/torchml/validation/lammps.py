@@ -253,11 +253,13 @@ def _script(
 ) -> str:
     boundary = " ".join("p" if repeats else "f" for repeats in box.pbc)
     pressures = " ".join(f"$({name}:%.17g)" for name in ("pxx", "pyy", "pzz", "pyz", "pxz", "pxy"))
+    # The default, 2,000 neighbours of an atom, is too small for long cutoffs and their ghosts.
     return f"""\
 kim init {model} {units}
 boundary {boundary}
 processors {grid}
 box tilt large
+neigh_modify one 20000 page 200000
 read_data {number}.data
 kim interactions {" ".join(species)}
 compute energies all pe/atom
