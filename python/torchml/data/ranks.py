@@ -17,6 +17,8 @@ MPI_VARIABLES = (
     ("PALS_RANKID", "PALS_SIZE"),
     ("PMIX_RANK", "PMIX_SIZE"),
 )
+# Where the ranks of one node meet: the name of the machine may have no address.
+ONE_NODE_ADDRESS = "127.0.0.1"
 # srun sets the number of tasks of its step; that of the job is set in the batch script, too.
 _VARIABLES = (("RANK", "WORLD_SIZE"), *MPI_VARIABLES, ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"))
 

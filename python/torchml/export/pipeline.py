@@ -28,7 +28,7 @@ from torchml.export.aoti.compilation import compile_module
 from torchml.export.checks.check import CheckFailed, failed
 from torchml.export.checks.engine import check_alone, check_engine, check_numbers
 from torchml.export.checks.parity import check_parity, check_parity_with_network
-from torchml.export.descriptor import DESCRIPTOR_FILE, find_descriptor
+from torchml.export.descriptor import DESCRIPTOR_FILE, ExportedDescriptor, find_descriptor
 from torchml.export.forms import FORMATS, Forms, choose
 from torchml.export.prepare import Prepared, prepare
 from torchml.export.request import Request, Result
@@ -246,15 +246,9 @@ def _as_it_is(request: Request) -> Result:
         draft = _Draft(Path(scratch), Path(scratch) / COMPILED_FILE, facts)
         shutil.copy(archive, draft.model)
         _write_parameters(draft, len(arguments_of(facts) or ()))
-        cutoffs = None
-        if descriptor := find_descriptor(facts, archive, None):
-            draft.descriptor = draft.folder / DESCRIPTOR_FILE
-            draft.descriptor.write_text(descriptor.text)
-            cutoffs = descriptor.cutoffs
-        check, potential = check_engine(draft.folder, request.device)
-        checks = [check]
-        if potential is not None:
-            checks += check_numbers(potential, cutoffs, None)
+        descriptor = find_descriptor(facts, archive, None)
+        _write_descriptor(draft, descriptor)
+        checks, _ = _numbers(draft, request, descriptor.cutoffs if descriptor else None, None)
         if failed(checks):
             return Result(checks, facts)
         _publish(draft, folder, request)
@@ -341,9 +335,7 @@ def _write(prepared: Prepared, request: Request, scratch: Path, name: str) -> _D
     if prepared.module is not None:
         metadata.save(prepared.module, draft.model, draft.facts, prepared.others)
         _write_parameters(draft, len(prepared.arguments))
-    if prepared.descriptor:
-        draft.descriptor = scratch / DESCRIPTOR_FILE
-        draft.descriptor.write_text(prepared.descriptor.text)
+    _write_descriptor(draft, prepared.descriptor)
     return draft
 
 
@@ -365,6 +357,12 @@ def _with_provenance(prepared: Prepared, request: Request, name: str) -> ModelMe
 
 def _write_parameters(draft: _Draft, inputs: int) -> None:
     draft.parameters.write_text(param_file.render(draft.facts, draft.model.name, inputs))
+
+
+def _write_descriptor(draft: _Draft, descriptor: ExportedDescriptor | None) -> None:
+    if descriptor:
+        draft.descriptor = draft.folder / DESCRIPTOR_FILE
+        draft.descriptor.write_text(descriptor.text)
 
 
 def _alone(prepared: Prepared, draft: _Draft) -> list[Check]:
@@ -444,18 +442,25 @@ def _compile(
 
 
 def _check(draft: _Draft, prepared: Prepared, request: Request) -> list[Check]:
-    """Load the scratch folder in the engine, as a simulator does, and check its numbers."""
-    check, potential = check_engine(draft.folder, request.device)
-    if potential is None:
-        return [check]
-    checks = [check, *check_numbers(potential, *_ranges(prepared))]
-    if failed(checks):
+    """Check the numbers of the scratch folder, and compare them with the model's other form."""
+    checks, potential = _numbers(draft, request, *_ranges(prepared))
+    if potential is None or failed(checks):
         return checks
     if draft.original is not None:
         checks.append(check_parity(potential, draft.original))
     elif prepared.module is None and prepared.network is not None:
         checks.append(check_parity_with_network(potential, prepared.network))
     return checks
+
+
+def _numbers(
+    draft: _Draft, request: Request, cutoffs: NDArray[Any] | None, scale: float | None
+) -> tuple[list[Check], core.Potential | None]:
+    """Load the scratch folder in the engine, as a simulator does, and check its numbers."""
+    check, potential = check_engine(draft.folder, request.device)
+    if potential is None:
+        return [check], None
+    return [check, *check_numbers(potential, cutoffs, scale)], potential
 
 
 def _ranges(prepared: Prepared) -> tuple[NDArray[Any] | None, float | None]:

@@ -12,7 +12,7 @@ from lightning.fabric.plugins.environments.mpi import MPIEnvironment
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
-from torchml.data.ranks import MPI_VARIABLES
+from torchml.data.ranks import MPI_VARIABLES, ONE_NODE_ADDRESS
 from torchml.errors import TorchMLError
 
 # Variables with the number of ranks of an MPI job (Slurm: see below).
@@ -64,11 +64,11 @@ def launched_ranks() -> Ranks | None:
 
 
 class _OneNode(MPIEnvironment):
-    """Ranks of mpirun on one node; they meet by its name otherwise, which may have no address."""
+    """Ranks of mpirun on one node; by Lightning's choice they meet at its name."""
 
     @property
     def main_address(self) -> str:
-        return "127.0.0.1"
+        return ONE_NODE_ADDRESS
 
 
 def cluster_environment() -> ClusterEnvironment | None:

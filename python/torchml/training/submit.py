@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from torchml.data.ranks import ONE_NODE_ADDRESS
 from torchml.errors import TorchMLError
 
 _DESCRIPTION = """\
@@ -69,8 +70,8 @@ def announce_ranks() -> None:
     if job.cluster != "slurm" and job.num_tasks > 1:
         TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
         os.environ["NODE_RANK"] = str(job.node)
-        if job.num_nodes == 1:  # the name of the machine, submitit's choice, may have no address
-            os.environ["MASTER_ADDR"] = "127.0.0.1"
+        if job.num_nodes == 1:  # by submitit's choice they meet at its name
+            os.environ["MASTER_ADDR"] = ONE_NODE_ADDRESS
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -83,25 +83,26 @@ def test_radial_functions_end_with_two_derivatives():
     assert (ends @ table[-5:]).abs().max() < 1e-9
 
 
+def graph_of(atoms):
+    """Codes of the atoms, and vectors and ends of their edges up to 5 Å."""
+    index, shifts = edges_of(atoms, 5.0)
+    x = torch.tensor(atoms.positions)
+    return torch.zeros(len(atoms), dtype=torch.int64), x[index[0]] - x[index[1]] + shifts, index
+
+
 def calibrated(species=("Si",), **options):
     torch.manual_seed(0)
     atoms = bulk("Si", "diamond", 5.43, cubic=True) * 2
     atoms.rattle(0.1, seed=1)
     model = ACE(list(species), 5.0, size="small", **{"dtype": "float64", **options})
-    index, shifts = edges_of(atoms, 5.0)
-    x = torch.tensor(atoms.positions)
-    vectors = x[index[0]] - x[index[1]] + shifts
-    codes = torch.zeros(len(atoms), dtype=torch.int64)
+    codes, vectors, index = graph_of(atoms)
     model.calibrate(codes, vectors, index, [len(atoms)] * 2, [index.size(1)])
     return model, atoms
 
 
 def test_calibration_standardises_the_features():
     model, atoms = calibrated()
-    index, shifts = edges_of(atoms, 5.0)
-    x = torch.tensor(atoms.positions)
-    vectors = x[index[0]] - x[index[1]] + shifts
-    codes = torch.zeros(len(atoms), dtype=torch.int64)
+    codes, vectors, index = graph_of(atoms)
     features = model.node_features(codes, vectors, index, [len(atoms)] * 2, [index.size(1)])
     assert features.mean(0).abs().max() < 1e-9
     torch.testing.assert_close(features.std(0, correction=0), torch.ones(model.width).double())
@@ -111,10 +112,7 @@ def test_calibration_standardises_the_features():
 
 def test_strong_directions_of_the_density_and_low_harmonics_count_more():
     model, atoms = calibrated()
-    index, shifts = edges_of(atoms, 5.0)
-    x = torch.tensor(atoms.positions)
-    vectors = x[index[0]] - x[index[1]] + shifts
-    codes = torch.zeros(len(atoms), dtype=torch.int64)
+    codes, vectors, index = graph_of(atoms)
     sums = model.sums(codes, vectors, index, len(atoms))
     for degree in range(model.highest + 1):
         density = sums[:, degree**2 : (degree + 1) ** 2].flatten(0, 1)

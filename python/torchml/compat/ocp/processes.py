@@ -13,13 +13,12 @@ from pathlib import Path
 
 from torchml.compat.ocp.flags import Flags
 from torchml.compat.ocp.folders import new_folders
-from torchml.data.ranks import launched_rank
+from torchml.data.ranks import ONE_NODE_ADDRESS, launched_rank
 from torchml.errors import TorchMLError
 
 NAME = "TORCHML_OCP_NAME"
 """Variable with the name of the folders, for the ranks that `launch` starts."""
 
-_HERE = "127.0.0.1"
 _POLL = 0.1  # seconds
 _PATIENCE = 60.0  # seconds in which rank 0 of torchrun gives the name
 
@@ -105,7 +104,7 @@ def _start(
         "NODE_RANK": "0",
         "WORLD_SIZE": str(ranks),
         "LOCAL_WORLD_SIZE": str(ranks),
-        "MASTER_ADDR": _HERE,
+        "MASTER_ADDR": ONE_NODE_ADDRESS,
         "MASTER_PORT": str(port),
         NAME: name,
     }
@@ -132,5 +131,5 @@ def _wait(processes: Sequence[subprocess.Popen[bytes]], errors: Sequence[Path]) 
 
 def _free_port() -> int:
     with socket.socket() as probe:
-        probe.bind((_HERE, 0))
+        probe.bind((ONE_NODE_ADDRESS, 0))
         return int(probe.getsockname()[1])
