@@ -241,7 +241,7 @@ def _as_it_is(request: Request) -> Result:
     if facts is None or facts.inputs is None:
         raise TorchMLError(f"{archive} has no 'inputs', expected an archive that TorchML compiled")
     folder = _destination(request, archive.stem)
-    request = replace(request, device=facts.device or request.device)
+    request = replace(request, device=facts.device or "cpu")
     with tempfile.TemporaryDirectory() as scratch:
         draft = _Draft(Path(scratch), Path(scratch) / COMPILED_FILE, facts)
         shutil.copy(archive, draft.model)

@@ -128,7 +128,7 @@ _PLAIN = Request("")
 # What would change an archive.
 _CHANGES = (
     *("descriptor", "compress", "references", "training_data", "format", "instruction_set"),
-    *("source", "committee", "add"),
+    *("device", "source", "committee", "add"),
 )
 
 

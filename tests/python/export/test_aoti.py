@@ -486,9 +486,11 @@ def test_options_of_compiled_archives_need_the_format(tmp_path, archives):
     plain, compiled = archives("edges")
     with pytest.raises(TorchMLError, match="run on any; expected the format 'aoti'"):
         export(Export(plain, output=tmp_path, format="torchscript", device="cuda"))
-    for changes in ({"format": "both"}, {"facts": metadata.ModelMetadata(cutoff=5.0)}):
-        with pytest.raises(TorchMLError, match=r"is compiled already .* where (format|cutoff) is"):
-            export(Export(compiled, output=tmp_path, **changes))
+    given = {"format": "both", "device": "cuda", "facts": metadata.ModelMetadata(cutoff=5.0)}
+    for name, value in given.items():
+        what = "cutoff" if name == "facts" else name
+        with pytest.raises(TorchMLError, match=rf"is compiled already .* where {what} is given"):
+            export(Export(compiled, output=tmp_path, **{name: value}))
     with pytest.raises(TorchMLError, match="the instruction set is 'sse', expected avx2"):
         aoti.compile_archive(plain, tmp_path / "model.pt2", instruction_set="sse")
 
