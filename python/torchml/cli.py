@@ -29,6 +29,7 @@ _MODEL_COMMANDS = {
     "evaluate": "torchml.evaluation.evaluate_command",
     "importers": "torchml.importers.command",
     "inspect": "torchml.inference.inspection",
+    "label": "torchml.evaluation.label_command",
     "predict": "torchml.evaluation.predict_command",
     "relax": "torchml.relaxation.command",
 }
@@ -39,7 +40,7 @@ _DATA_COMMANDS = {
 _NAMES = ", ".join(
     [
         *("fit", "validate", "test", "predict", "submit", "uncertainty"),
-        *("export", "evaluate", "check", "deviations", "importers", "inspect", "relax"),
+        *("export", "evaluate", "check", "deviations", "importers", "inspect", "label", "relax"),
         *(f"data {name}" for name in _DATA_COMMANDS),
     ]
 )
@@ -68,6 +69,8 @@ models:
                      of a committee differ
   importers          list the packages whose models can be brought (export --from)
   inspect            print metadata and files of a model without loading it
+  label              write structures and changed copies of them with the labels of a model, for
+                     another network to learn
   predict            write energies, forces and stress of a data set; --config: of a training
   relax              relax many structures at once with a model
 

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torchml.errors import TorchMLError
+from torchml.training import cli
 from torchml.training.run import Run, run
-from torchml.training.settings import from_mapping
+from torchml.training.settings import from_words, words_of
 
 __all__ = ["Run", "fit", "predict", "test", "validate"]
 
@@ -26,7 +28,8 @@ def fit(config: Config = {}, **overrides: Any) -> Run:  # noqa: B006
             configurations to train on.
 
     Returns:
-        The run: its folder, metrics, trainer, task and data.
+        The run: its folder, metrics, trainer, task and data; of a committee (`members`) that of the
+        network that learned from it (`distill`), else of its last member.
 
     Raises:
         TorchMLError: one sentence, for the first key, value or file that is wrong.
@@ -64,7 +67,16 @@ def _command(command: str, config: Config, overrides: dict[str, Any]) -> Run:
         for name in ("model", "data")
         if name in overrides and not isinstance(overrides[name], Mapping | str)
     }
-    return run(from_mapping(command, config, _nested(overrides)), **objects)
+    words = words_of(command, config, _nested(overrides))
+    if not objects:
+        return cli.run(words)
+    settings = from_words(words)
+    if command == "fit" and settings.is_committee:
+        raise TorchMLError(
+            f"members is {settings.options.members}, but {' and '.join(objects)} is an object, "
+            "expected names and files, from which each member is made anew"
+        )
+    return run(settings, **objects)
 
 
 def _nested(overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torchml.errors import TorchMLError
 from torchml.training import uncertainty
-from torchml.training.members import fit_members, has_members
+from torchml.training.members import MEMBERS, fit_committee, taken
 from torchml.training.run import Run, explained
 from torchml.training.run import run as run_settings
 from torchml.training.settings import from_words
@@ -18,8 +18,6 @@ def main(arguments: Sequence[str]) -> int:
     try:
         if arguments[0] == "uncertainty":
             uncertainty.main(arguments)
-        elif has_members(arguments):
-            fit_members(arguments)
         elif (configuration := _explained(arguments)) is not None:
             print(configuration)
         else:
@@ -36,9 +34,16 @@ def run(arguments: Sequence[str]) -> Run:
     Args:
         arguments: the command (fit, validate, test or predict), then its words.
 
+    Returns:
+        The run; of a committee that of the network that learned from it, else of its last member.
+
     Raises:
         TorchMLError: one sentence, for the first key, value or file that is wrong.
     """
+    if arguments[0] != "fit" and (number := taken(arguments, MEMBERS)[0]):
+        raise TorchMLError(f"'{arguments[0]} {MEMBERS} {number}' is given, expected fit")
+    if arguments[0] == "fit" and from_words(taken(arguments, "--ckpt_path")[1]).is_committee:
+        return fit_committee(arguments)[-1]
     return run_settings(from_words(arguments))
 
 

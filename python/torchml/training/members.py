@@ -1,4 +1,4 @@
-"""`torchml fit --members N`: the same training several times, from other random numbers."""
+"""A committee, `members: N`: the same training several times, from other random numbers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from rich.console import Console
 
 from torchml.errors import TorchMLError
 from torchml.importers.committees import MEMBER
+from torchml.training.distillation import check_distillation, distill
 from torchml.training.launchers import launched_ranks
 from torchml.training.run import Run
 from torchml.training.run import run as run_settings
@@ -18,57 +19,62 @@ from torchml.training.settings import Settings, from_words
 
 MEMBERS = "--members"
 _CHECKPOINT = "--ckpt_path"
+_ALONE = (MEMBERS, "1", "--distill", "false")
 
 
-def has_members(arguments: Sequence[str]) -> bool:
-    """Whether a command line asks for several members."""
-    return any(word.partition("=")[0] == MEMBERS for word in arguments)
-
-
-def fit_members(arguments: Sequence[str]) -> list[Run]:
-    """Train the members of a committee, one after the other.
+def fit_committee(arguments: Sequence[str]) -> list[Run]:
+    """Train the members of a committee, one after the other, and a network that learns their mean.
 
     Member k (from 0) has the seeds `seed_everything + k` and `data.seed + k`: other initial
     weights, another order of the batches and, where neither `data.val` nor `data.split` says which
-    configurations validate, another tenth of the data to validate. With `--ckpt_path last` the
-    members that began are resumed, and the others trained.
+    configurations validate, another tenth of the data to validate. With `distill`, all have the
+    same `data.seed`, so that what validates is new to all. With `--ckpt_path last` what began is
+    resumed, and the rest trained.
 
     Args:
-        arguments: the command, which is fit, then its words with `--members N`.
+        arguments: the command, which is fit, then its words.
 
     Returns:
-        The runs, each in a folder of its own within that of the configuration.
+        The runs of the members, each in a folder of its own within that of the configuration, and
+        with `distill` the run of the network that learned from them, in the folder itself.
 
     Raises:
         TorchMLError: one sentence, for the first key, value or file that is wrong.
     """
-    text, words = taken(arguments, MEMBERS)
-    if words[0] != "fit" or not text.isdigit() or int(text) < 2:
-        raise TorchMLError(
-            f"'{' '.join([words[0], MEMBERS, text])}' is given, expected fit and at least 2 members"
-        )
     if launched_ranks() is not None:
         raise TorchMLError(
             "--members trains on one rank, but a launcher started several, expected a training "
             f"for each member, with trainer.default_root_dir RUN/{MEMBER}K and its own seeds"
         )
-    path, words = taken(words, _CHECKPOINT)
+    path, words = taken(arguments, _CHECKPOINT)
     if path not in ("", "last"):
         raise TorchMLError(f"--ckpt_path is '{path}' beside --members, expected last")
     settings = from_words(words)
-    folders = [settings.folder / f"{MEMBER}{k + 1}" for k in range(int(text))]
+    count, student = settings.options.members, settings.options.distill
+    if student:
+        check_distillation(settings, resumed=path == "last")
+    folders = [settings.folder / f"{MEMBER}{k + 1}" for k in range(count)]
     _remove_others(settings, folders)
     console = Console(soft_wrap=True, highlight=False)
     runs = []
     for k, folder in enumerate(folders):
-        begun = path == "last" and (folder / CHECKPOINTS / "last.ckpt").is_file()
-        resumed = [_CHECKPOINT, "last"] if begun else []
         console.print(f"member {k + 1} of {len(folders)}: {folder}", markup=False)
-        runs.append(run_settings(from_words([*words, *_own_words(settings, folder, k), *resumed])))
+        own = _own_words(settings, folder, k)
+        runs.append(_run([*words, *_ALONE, *own], folder, path))
+    if student:
+        console.print(f"the network that learns their mean: {settings.folder}", markup=False)
+        own = distill(settings, [run.best for run in runs])
+        runs.append(_run([*words, *_ALONE, *own], settings.folder, path))
     console.print(
-        f"export them: python -m torchml_export {settings.folder} --committee", markup=False
+        f"export the members: python -m torchml_export {settings.folder} --committee", markup=False
     )
     return runs
+
+
+def _run(words: Sequence[str], folder: Path, path: str) -> Run:
+    """Train in a folder, or go on with what began there."""
+    begun = path == "last" and (folder / CHECKPOINTS / "last.ckpt").is_file()
+    return run_settings(from_words([*words, *([_CHECKPOINT, "last"] if begun else [])]))
 
 
 def _own_words(settings: Settings, folder: Path, k: int) -> list[str]:
@@ -79,10 +85,11 @@ def _own_words(settings: Settings, folder: Path, k: int) -> list[str]:
             f"seed_everything is {seed} beside --members, expected a number, so that the members "
             "start from different ones"
         )
+    of_data = int(settings.options.data.seed) + (0 if settings.options.distill else k)
     return [
         *("--trainer.default_root_dir", str(folder)),
         *("--seed_everything", str(int(seed) + k)),
-        *("--data.seed", str(int(settings.options.data.seed) + k)),
+        *("--data.seed", str(of_data)),
     ]
 
 

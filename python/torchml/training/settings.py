@@ -54,6 +54,7 @@ A configuration needs no more than this; everything else has a default (--print_
   torchml fit --config silicon.yaml --trainer.max_epochs 500 --model.model.init_args.cutoff 6.0
   torchml fit --config silicon.yaml --ckpt_path last                (resumes after the last epoch)
   torchml fit --config silicon.yaml --members 4   (a committee, in run/member1, run/member2, ...)
+  torchml fit --config silicon.yaml --members 4 --distill       (and, in run, one network of them)
   torchml test --config run/config.yaml --data.test test.extxyz     (with run/checkpoints/best.ckpt)
 """
 
@@ -115,6 +116,19 @@ class Settings:
     def is_trial(self) -> bool:
         """Whether the run is a few steps that leave no files (trainer.fast_dev_run)."""
         return bool(self.options.trainer.fast_dev_run)
+
+    @property
+    def is_committee(self) -> bool:
+        """Whether several networks are trained.
+
+        Raises:
+            TorchMLError: their number is wrong, or there is no committee to learn from.
+        """
+        members, distill = self.options.members, self.options.distill
+        if members < 1 or (distill and members < 2):
+            least = "2 with distill" if distill else "1"
+            raise TorchMLError(f"members is {members}, expected at least {least}")
+        return bool(members > 1)
 
     @property
     def init_from(self) -> InitFrom | None:
@@ -191,7 +205,14 @@ def from_words(arguments: Sequence[str]) -> Settings:
 def from_mapping(
     command: str, config: Mapping[str, Any] | str | Path, overrides: Mapping[str, Any]
 ) -> Settings:
-    """Parse the configuration of a Python program.
+    """Parse the configuration of a Python program; see `words_of`."""
+    return from_words(words_of(command, config, overrides))
+
+
+def words_of(
+    command: str, config: Mapping[str, Any] | str | Path, overrides: Mapping[str, Any]
+) -> list[str]:
+    """Return the command line that says what a Python program gives.
 
     Args:
         command: fit, validate, test or predict.
@@ -199,7 +220,7 @@ def from_mapping(
         overrides: values that replace those of `config`, in the same tree.
 
     Raises:
-        TorchMLError: one sentence, for the first key or value that is wrong.
+        TorchMLError: a value is an object.
     """
     # jsonargparse merges texts alone as the command line does, class by class.
     words = [command]
@@ -208,7 +229,7 @@ def from_mapping(
             words += ["--config", str(part)]
         elif part:
             words += ["--config", json.dumps(part, default=_text)]
-    return from_words(words)
+    return words
 
 
 class _HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
@@ -271,6 +292,17 @@ class _Parser(LightningCLI):
         )
         parser.add_argument(
             "--plots", type=bool, default=True, help="Draw parity plots and learning curves."
+        )
+        parser.add_argument(
+            "--members", type=int, default=1, help="Networks to train, from other random numbers."
+        )
+        parser.add_argument(
+            "--distill",
+            type=bool,
+            nargs="?",
+            const=True,
+            default=False,
+            help="Train one network more, which learns the mean of the members.",
         )
         parser.add_argument(
             "--overwrite",

@@ -189,6 +189,11 @@ def _submit(options: argparse.Namespace, words: list[str]) -> int:
         words += ["--trainer.num_nodes", str(options.nodes), "--trainer.strategy", "ddp"]
         words += ["--trainer.devices", str(options.tasks_per_node)]
     planned = from_words(words)
+    if planned.is_committee:
+        raise TorchMLError(
+            f"members is {planned.options.members}, expected a job for each member, with its own "
+            "seeds and trainer.default_root_dir"
+        )
     planned.check_folder()
     folder = planned.folder.absolute()
     further = {key: value for key, _, value in (word.partition("=") for word in options.slurm)}

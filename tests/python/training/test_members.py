@@ -61,7 +61,7 @@ def test_each_member_validates_on_another_part(data: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["fit", "--members", "1"], "'fit --members 1' is given, expected fit and at least 2"),
+        (["fit", "--members", "0"], "members is 0, expected at least 1"),
         (["test", "--members=3"], "'test --members 3' is given, expected fit"),
         (["fit", "--members", "2", "--ckpt_path", "a.ckpt"], "--ckpt_path is 'a.ckpt' beside"),
         (["fit", "--members", "2", "--seed_everything", "false"], "seed_everything is False"),

@@ -1,0 +1,110 @@
+"""One network that learns the mean of a committee: `members: N` with `distill: true`.
+
+    members ─► labels of the training configurations and of changed copies ─► fit
+
+The errors of the members that differ from one to the next cancel in their mean, and a network that
+learns the mean in many structures has nearly its accuracy at the cost of one member.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from torchml.data.copies import Copies
+from torchml.data.module import DataModule, Part
+from torchml.data.sequences import Joined
+from torchml.data.writing import write_extxyz
+from torchml.errors import TorchMLError
+from torchml.evaluation.labelling import labelled
+from torchml.training.loop.task import S2EF
+from torchml.training.run import assemble
+from torchml.training.settings import Settings
+
+FOLDER = "distillation"
+"""Where the data are that the network learns, in the folder of the run."""
+
+COPIES = 3
+"""Changed copies of each training configuration."""
+
+_OTHERS: tuple[Part, Part] = ("val", "test")
+
+
+def check_distillation(settings: Settings, resumed: bool) -> None:
+    """Raise where no network can learn from the members, before they are trained.
+
+    Args:
+        settings: of the committee.
+        resumed: what began is resumed.
+
+    Raises:
+        TorchMLError: the task is another than energies and forces, or the folder holds a training.
+    """
+    options, _ = assemble(settings)
+    task = options.model
+    if task.kind != S2EF.kind or task.heads.targets:
+        raise TorchMLError(
+            "distill is true, but the task learns more than energies, forces and stress, of which "
+            "the labels are made, expected torchml.training.S2EF without targets"
+        )
+    if not resumed:
+        settings.check_folder()
+
+
+def distill(settings: Settings, teachers: Sequence[Path]) -> list[str]:
+    """Write what the network learns, and return the words of its training beside the others.
+
+    Its steps are as many as those of a member. Data that validate or test keep their labels.
+
+    Args:
+        settings: of the committee.
+        teachers: checkpoints of the members.
+
+    Raises:
+        TorchMLError: the data cannot be read or written.
+    """
+    options, module = assemble(settings)
+    task: S2EF = options.model
+    originals = module.configurations("train")
+    folder = settings.folder / FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    train = folder / "train.extxyz"
+    structures = Joined([originals, Copies(originals, COPIES, module.seed)])
+    if not train.is_file() or settings.options.overwrite:
+        console = Console(soft_wrap=True, highlight=False)
+        console.print(f"labelling {len(structures)} configurations: {train}", markup=False)
+        stress = "stress" in task.learned
+        found = labelled(
+            structures,
+            teachers,
+            forces="forces" in task.learned,
+            stress=stress,
+            device="cuda" if torch.cuda.is_available() else "cpu",
+        )
+        write_extxyz(found, train)
+    words = ["--data.train", str(train)]
+    for name in ("keys", "format", "weights", "replay", "predict"):
+        words += [f"--data.{name}", "null"]
+    words += _other_parts(module, folder)
+    epochs = settings.options.trainer.max_epochs
+    if epochs is not None and epochs > 0:
+        shorter = max(1, round(epochs * len(originals) / len(structures)))
+        words += ["--trainer.max_epochs", str(shorter)]
+    return words
+
+
+def _other_parts(module: DataModule, folder: Path) -> list[str]:
+    """Write the data that validate and test, and return the words that name them."""
+    words = []
+    for part in _OTHERS:
+        configurations = module.configurations(part)
+        file = folder / f"{part}.extxyz"
+        if len(configurations):
+            write_extxyz(configurations, file)
+        words += [f"--data.{part}", str(file) if len(configurations) else "null"]
+    # Without data that validate, none are cut from what trains.
+    validates = len(module.configurations("val"))
+    return [*words, "--data.split", "null" if validates else '{"val": 0}']
