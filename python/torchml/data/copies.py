@@ -40,9 +40,7 @@ class Copies(LazyConfigurations):
         seed: of everything random.
     """
 
-    def __init__(
-        self, configurations: Sequence[Configuration], number: int, seed: int = 0
-    ) -> None:
+    def __init__(self, configurations: Sequence[Configuration], number: int, seed: int = 0) -> None:
         self._originals = configurations
         self._number = number
         self._seed = seed

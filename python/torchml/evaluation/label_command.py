@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="strained and rattled copies of each structure, of crystals one with a cut (default 0)",
+        help="strained and rattled copies of each structure, of crystals one with a cut; default 0",
     )
     parser.add_argument("--seed", type=int, default=0, help="of the copies (default 0)")
     parser.add_argument("--no-stress", action="store_true", help="label energies and forces alone")
@@ -62,9 +62,7 @@ def run(options: argparse.Namespace) -> int:
     structures = joined(read_source(options)[0])
     if options.copies:
         structures = Joined([structures, Copies(structures, options.copies, options.seed)])
-    found = labelled(
-        structures, options.model, stress=not options.no_stress, device=options.device
-    )
+    found = labelled(structures, options.model, stress=not options.no_stress, device=options.device)
     destination.write(found)
     print(f"{destination.path}: {len(found)} configurations, {destination.format}")
     return 0

@@ -40,8 +40,12 @@ def labelled(
     if not models:
         raise DataError("there are no models to label by, expected at least one")
     found = [
-        [evaluation for _, evaluation in predict(model, configurations, **wanted)]
-        for wanted in [{"forces": forces, "stress": stress, "device": device}]
+        [
+            evaluation
+            for _, evaluation in predict(
+                model, configurations, forces=forces, stress=stress, device=device
+            )
+        ]
         for model in models
     ]
     return [

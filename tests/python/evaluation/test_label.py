@@ -39,7 +39,9 @@ def test_labels_are_the_mean_of_the_models(models, data) -> None:
     found = labelled(data, models)
     assert [one.stress is None for one in found] == [False, False, True]  # a molecule has none
     for one, atoms in zip(found, structures(), strict=True):
-        said = [potential.evaluate(atoms, stress=one.stress is not None) for potential in potentials]
+        said = [
+            potential.evaluate(atoms, stress=one.stress is not None) for potential in potentials
+        ]
         assert one.energy == pytest.approx(np.mean([s.energy for s in said]), rel=1e-12)
         np.testing.assert_allclose(one.forces, np.mean([s.forces for s in said], 0), atol=1e-12)
         if one.stress is not None:
