@@ -9,10 +9,16 @@ from pathlib import Path
 import numpy as np
 
 from torchml.data.configuration import Configuration
+from torchml.data.progress import Progress
 from torchml.errors import DataError
-from torchml.evaluation.predicting import predict
+from torchml.evaluation.predicting import Quantities, evaluate_named
 from torchml.inference.evaluation import Evaluation
+from torchml.inference.many import ManyStructures
 from torchml.inference.potential import Potential
+
+# Calls of the same size every time: their last bits depend on it, and with them what is learned.
+_CHUNK = 64
+_MOST_EDGES_ON_CPU = 20_000
 
 
 def labelled(
@@ -39,19 +45,30 @@ def labelled(
     """
     if not models:
         raise DataError("there are no models to label by, expected at least one")
-    found = [
-        [
-            evaluation
-            for _, evaluation in predict(
-                model, configurations, forces=forces, stress=stress, device=device
-            )
-        ]
-        for model in models
-    ]
+    wanted = Quantities(forces, stress)
+    found = [_evaluations(model, configurations, wanted, device) for model in models]
     return [
         _with_labels(one, [evaluations[k] for evaluations in found])
         for k, one in enumerate(configurations)
     ]
+
+
+def _evaluations(
+    model: Potential | str | Path,
+    configurations: Sequence[Configuration],
+    wanted: Quantities,
+    device: str,
+) -> list[Evaluation]:
+    potential = model if isinstance(model, Potential) else Potential(model, device)
+    most = _MOST_EDGES_ON_CPU if potential.device == "cpu" else None
+    many = ManyStructures(potential, skin=0.0, most_edges=most)
+    found: list[Evaluation] = []
+    with Progress(f"labelling by {potential.name}", len(configurations)) as bar:
+        for begin in range(0, len(configurations), _CHUNK):
+            chunk = list(configurations[begin : begin + _CHUNK])
+            found += evaluate_named(many, chunk, wanted)
+            bar.advance(len(chunk))
+    return found
 
 
 def _with_labels(configuration: Configuration, said: Sequence[Evaluation]) -> Configuration:

@@ -162,7 +162,7 @@ def batches(
                 continue
             start = time.monotonic()
             found = [configuration for _, configuration in waiting]
-            evaluations = _evaluate(many, found, wanted)
+            evaluations = evaluate_named(many, found, wanted)
             duration = max(time.monotonic() - start, 1e-6)
             yield Batch([place for place, _ in waiting], list(zip(found, evaluations, strict=True)))
             bar.advance(len(waiting))
@@ -202,7 +202,7 @@ def _read_ahead(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _evaluate(
+def evaluate_named(
     many: ManyStructures, configurations: list[Configuration], wanted: Quantities
 ) -> list[Evaluation]:
     """Evaluate together; an error names the configuration instead of its number."""

@@ -57,7 +57,8 @@ def check_distillation(settings: Settings, resumed: bool) -> None:
 def distill(settings: Settings, teachers: Sequence[Path]) -> list[str]:
     """Write what the network learns, and return the words of its training beside the others.
 
-    Its steps are as many as those of a member. Data that validate or test keep their labels.
+    Its steps are as many as those of a member, its weight decay is less in the proportion of the
+    data. Data that validate or test keep their labels.
 
     Args:
         settings: of the committee.
@@ -89,11 +90,25 @@ def distill(settings: Settings, teachers: Sequence[Path]) -> list[str]:
     for name in ("keys", "format", "weights", "replay", "predict"):
         words += [f"--data.{name}", "null"]
     words += _other_parts(module, folder)
+    share = len(originals) / len(structures)
+    return words + _shorter(settings, share) + _less_decay(settings, share)
+
+
+def _shorter(settings: Settings, share: float) -> list[str]:
+    """The words of as many steps with more data."""
     epochs = settings.options.trainer.max_epochs
-    if epochs is not None and epochs > 0:
-        shorter = max(1, round(epochs * len(originals) / len(structures)))
-        words += ["--trainer.max_epochs", str(shorter)]
-    return words
+    if epochs is None or epochs < 1:
+        return []
+    return ["--trainer.max_epochs", str(max(1, round(epochs * share)))]
+
+
+def _less_decay(settings: Settings, share: float) -> list[str]:
+    """The words of less weight decay: a prior counts less beside more data, which have no noise."""
+    optimizer = settings.options.model.init_args.get("optimizer")
+    decay = optimizer and optimizer.get("init_args", {}).get("weight_decay")
+    if not decay:
+        return []
+    return ["--model.optimizer.init_args.weight_decay", str(decay * share)]
 
 
 def _other_parts(module: DataModule, folder: Path) -> list[str]:

@@ -33,6 +33,8 @@ def test_a_network_learns_the_mean_of_the_members(config: Path) -> None:
     """One configuration trains all of it; what validates and tests is new to all."""
     text = yaml.safe_load(config.read_text()) | {"members": 2, "distill": True}
     text["trainer"]["max_epochs"] = 8
+    optimizer = {"class_path": "torch.optim.AdamW", "init_args": {"weight_decay": 0.04}}
+    text["model"]["optimizer"] = optimizer
     config.write_text(yaml.safe_dump(text))
     run = fit(config)
     assert run.best == RUN / "checkpoints" / "best.ckpt" and run.best.is_file()
@@ -43,6 +45,7 @@ def test_a_network_learns_the_mean_of_the_members(config: Path) -> None:
     learned = saved(RUN)
     assert learned["members"] == 1 and not learned["distill"]
     assert learned["trainer"]["max_epochs"] == 2  # as many steps as those of a member
+    assert learned["model"]["init_args"]["optimizer"]["init_args"]["weight_decay"] == 0.01
     structures = read(learned["data"]["train"], ":")
     assert len(structures) == 48
     potentials = [Potential(one / "checkpoints" / "best.ckpt") for one in members]
