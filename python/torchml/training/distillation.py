@@ -8,6 +8,7 @@ learns the mean in many structures has nearly its accuracy at the cost of one me
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from torchml.data.sequences import Joined
 from torchml.data.writing import write_extxyz
 from torchml.errors import TorchMLError
 from torchml.evaluation.labelling import labelled
+from torchml.models.staged import StagedModel
 from torchml.training.loop.task import S2EF
 from torchml.training.run import assemble
 from torchml.training.settings import Settings
@@ -29,6 +31,9 @@ FOLDER = "distillation"
 
 COPIES = 3
 """Changed copies of each training configuration."""
+
+_RATE = 0.4
+"""Learning rate, as a fraction of that of the members."""
 
 _OTHERS: tuple[Part, Part] = ("val", "test")
 
@@ -57,8 +62,9 @@ def check_distillation(settings: Settings, resumed: bool) -> None:
 def distill(settings: Settings, teachers: Sequence[Path]) -> list[str]:
     """Write what the network learns, and return the words of its training beside the others.
 
-    Its steps are as many as those of a member, its weight decay is less in the proportion of the
-    data. Data that validate or test keep their labels.
+    It begins with the weights of the first member. Its steps are as many as those of a member, its
+    weight decay is less in the proportion of the data. Data that validate or test keep their
+    labels.
 
     Args:
         settings: of the committee.
@@ -91,7 +97,14 @@ def distill(settings: Settings, teachers: Sequence[Path]) -> list[str]:
         words += [f"--data.{name}", "null"]
     words += _other_parts(module, folder)
     share = len(originals) / len(structures)
-    return words + _shorter(settings, share) + _less_decay(settings, share)
+    words += _shorter(settings, share) + _less_decay(settings, share)
+    return words if isinstance(task.model, StagedModel) else words + _beginning(teachers[0])
+
+
+def _beginning(teacher: Path) -> list[str]:
+    """The words that begin with the weights of a member: it is half the way to the mean."""
+    rule = {"file": str(teacher), "references": "keep", "rate": _RATE}
+    return ["--model.model", "null", "--model.init_from", json.dumps(rule)]
 
 
 def _shorter(settings: Settings, share: float) -> list[str]:
