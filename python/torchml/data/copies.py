@@ -17,7 +17,7 @@ _LEAST_RATTLE, _MOST_RATTLE = 0.01, 0.06  # of the shortest distance of the conf
 _CLOSER = 0.85  # share of the shortest distance below which no copy goes
 _LEAST_GAP, _MOST_GAP = 0.25, 0.6  # share of a period that a cut removes
 _LEAST_ATOMS = 4  # that a cut leaves
-_REACH = 6.0  # Å, within which the shortest distance is sought
+_NEAR, _REACH = 3.0, 6.0  # Å, within which the shortest distance is sought, one after the other
 
 
 class Copies(LazyConfigurations):
@@ -69,8 +69,10 @@ def shortest_distance(configuration: Configuration) -> float:
     """Return the distance of the closest atoms (Å), infinite where none are within 6 Å."""
     atoms = configuration.to_atoms()
     atoms.calc = None
-    distances = neighbor_list("d", atoms, _REACH)
-    return float(distances.min()) if len(distances) else float("inf")
+    for reach in (_NEAR, _REACH):
+        if len(distances := neighbor_list("d", atoms, reach)):
+            return float(distances.min())
+    return float("inf")
 
 
 def _changed(

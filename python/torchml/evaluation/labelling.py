@@ -45,6 +45,7 @@ def labelled(
     """
     if not models:
         raise DataError("there are no models to label by, expected at least one")
+    configurations = list(configurations)  # copies are made once, not for each model
     wanted = Quantities(forces, stress)
     found = [_evaluations(model, configurations, wanted, device) for model in models]
     return [
