@@ -83,12 +83,12 @@ def distill(settings: Settings, teachers: Sequence[Path]) -> list[str]:
     if not train.is_file() or settings.options.overwrite:
         console = Console(soft_wrap=True, highlight=False)
         console.print(f"labelling {len(structures)} configurations: {train}", markup=False)
-        stress = "stress" in task.learned
+        has_stress = any(one.stress is not None for one in originals)
         found = labelled(
             structures,
             teachers,
             forces="forces" in task.learned,
-            stress=stress,
+            stress="stress" in task.learned and has_stress,
             device="cuda" if torch.cuda.is_available() else "cpu",
         )
         write_extxyz(found, train)

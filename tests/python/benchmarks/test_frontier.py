@@ -97,7 +97,11 @@ def test_data_train_with_their_stress_and_without(tmp_path, with_stress):
         atoms.calc = SinglePointCalculator(atoms, **values)
         structures.append(atoms)
     write(tmp_path / "train.extxyz", structures)
-    changes = {"data": {"train": str(tmp_path / "train.extxyz")}, "trainer": {"max_epochs": 1}}
+    changes = {
+        "data": {"train": str(tmp_path / "train.extxyz")},
+        "trainer": {"max_epochs": 1},
+        "members": 2,
+    }
     (tmp_path / "changes.yaml").write_text(json.dumps(changes))
     configs = (BENCHMARKS / "accuracy.yaml", tmp_path / "changes.yaml")
     words = [word for config in configs for word in ("--config", str(config))]
