@@ -24,7 +24,7 @@ def texts() -> dict[str, Any]:
         "description": "Write structures, and changed copies of them, with the energies, forces "
         "and stress of a potential, so that a faster network can learn them. Of several "
         "potentials, the labels are the mean.",
-        "epilog": "Example: torchml label silicon.extxyz --model mace.pt --copies 3 "
+        "epilog": "Example: torchml label silicon.extxyz --model model.pt --copies 3 "
         "-o labelled.extxyz; torchml fit --data.train labelled.extxyz",
     }
 
