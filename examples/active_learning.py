@@ -36,7 +36,7 @@ from rich.console import Console
 from torchml import Potential, TorchMLError, export_model
 from torchml.inference import evaluate_many
 from torchml.inference.deviation_files import Deviations, read_deviations
-from torchml.training.members import fit_members
+from torchml.training.cli import run
 from torchml.validation.lammps import run_lammps
 
 HERE = Path(__file__).parent
@@ -234,7 +234,7 @@ def train(structures: Sequence[Atoms], folder: Path, seed: int, size: Size) -> P
     }
     words = [str(word) for option in options.items() for word in option]
     with (folder / "training.txt").open("w") as log, redirect_stdout(log):
-        fit_members(["fit", *words])
+        run(["fit", *words])
     result = export_model(
         folder / "run",
         committee=True,
