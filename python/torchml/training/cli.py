@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torchml.errors import TorchMLError
 from torchml.training import uncertainty
-from torchml.training.members import MEMBERS, fit_committee, taken
+from torchml.training.members import CHECKPOINT, MEMBERS, fit_committee, taken
 from torchml.training.run import Run, explained
 from torchml.training.run import run as run_settings
 from torchml.training.settings import from_words
@@ -42,9 +42,13 @@ def run(arguments: Sequence[str]) -> Run:
     """
     if arguments[0] != "fit" and (number := taken(arguments, MEMBERS)[0]):
         raise TorchMLError(f"'{arguments[0]} {MEMBERS} {number}' is given, expected fit")
-    if arguments[0] == "fit" and from_words(taken(arguments, "--ckpt_path")[1]).is_committee:
+    if arguments[0] != "fit":
+        return run_settings(from_words(arguments))
+    path, words = taken(arguments, CHECKPOINT)  # that of a committee lies in its members' folders
+    settings = from_words(words)
+    if settings.is_committee:
         return fit_committee(arguments)[-1]
-    return run_settings(from_words(arguments))
+    return run_settings(from_words(arguments) if path else settings)
 
 
 def _explained(arguments: Sequence[str]) -> str | None:

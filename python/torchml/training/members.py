@@ -18,7 +18,7 @@ from torchml.training.run_folder import CHECKPOINTS
 from torchml.training.settings import Settings, from_words
 
 MEMBERS = "--members"
-_CHECKPOINT = "--ckpt_path"
+CHECKPOINT = "--ckpt_path"
 _ALONE = (MEMBERS, "1", "--distill", "false")
 
 
@@ -46,7 +46,7 @@ def fit_committee(arguments: Sequence[str]) -> list[Run]:
             "--members trains on one rank, but a launcher started several, expected a training "
             f"for each member, with trainer.default_root_dir RUN/{MEMBER}K and its own seeds"
         )
-    path, words = taken(arguments, _CHECKPOINT)
+    path, words = taken(arguments, CHECKPOINT)
     if path not in ("", "last"):
         raise TorchMLError(f"--ckpt_path is '{path}' beside --members, expected last")
     settings = from_words(words)
@@ -74,7 +74,7 @@ def fit_committee(arguments: Sequence[str]) -> list[Run]:
 def _run(words: Sequence[str], folder: Path, path: str) -> Run:
     """Train in a folder, or go on with what began there."""
     begun = path == "last" and (folder / CHECKPOINTS / "last.ckpt").is_file()
-    return run_settings(from_words([*words, *([_CHECKPOINT, "last"] if begun else [])]))
+    return run_settings(from_words([*words, *([CHECKPOINT, "last"] if begun else [])]))
 
 
 def _own_words(settings: Settings, folder: Path, k: int) -> list[str]:

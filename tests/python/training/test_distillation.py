@@ -12,7 +12,9 @@ from ase.io import read
 
 from torchml import Potential
 from torchml.cli import main
+from torchml.data import Configuration, DataModule
 from torchml.data import read as read_configurations
+from torchml.data.splits import Split
 from torchml.errors import TorchMLError
 from torchml.importers.opening import load
 from torchml.training import fit
@@ -27,6 +29,12 @@ def saved(folder: Path) -> dict:
 def weights(folder: Path) -> torch.Tensor:
     model = load(folder / "checkpoints" / "best.ckpt").model
     return torch.cat([p.flatten() for p in model.parameters()])
+
+
+def configurations_of(folder: Path, part: str) -> list[Configuration]:
+    data = saved(folder)["data"]
+    module = DataModule(data["train"], split=Split(**data["split"]), seed=data["seed"])
+    return list(module.configurations(part))
 
 
 def test_a_network_learns_the_mean_of_the_members(config: Path) -> None:
@@ -57,7 +65,7 @@ def test_a_network_learns_the_mean_of_the_members(config: Path) -> None:
         )
     # The labels of the other parts are those of the data.
     for part in ("val", "test"):
-        before = run_part(saved(members[0]), part)
+        before = configurations_of(members[0], part)
         after = read_configurations(learned["data"][part])
         assert [one.energy for one in after] == [one.energy for one in before]
         assert len(after) == 4
@@ -66,15 +74,6 @@ def test_a_network_learns_the_mean_of_the_members(config: Path) -> None:
     # Its configuration trains it alone.
     again = fit(RUN / "config.yaml", trainer__default_root_dir="again")
     assert again.metrics == run.metrics
-
-
-def run_part(settings: dict, part: str) -> list:
-    from torchml.data import DataModule
-    from torchml.data.splits import Split
-
-    data = settings["data"]
-    module = DataModule(data["train"], split=Split(**data["split"]), seed=data["seed"])
-    return list(module.configurations(part))
 
 
 def test_what_began_is_resumed(config: Path) -> None:
