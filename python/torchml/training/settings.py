@@ -15,6 +15,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
+import lightning.pytorch as L
 import torch
 import yaml  # type: ignore[import-untyped]
 from jsonargparse import DefaultHelpFormatter, Namespace
@@ -236,6 +237,34 @@ class _HelpFormatter(RawDescriptionHelpFormatter, DefaultHelpFormatter):
     """Keeps the lines of the examples."""
 
 
+class _Trainer(L.Trainer):
+    """Lightning's trainer, whose limits are whole numbers where they can be.
+
+    Lightning writes `Optional[Union[int, float]]`. typing hands out `Optional[Union[float, int]]`
+    for it where an import before wrote that, and 1 would be read as 1.0: all batches, not one.
+    """
+
+    def __init__(
+        self,
+        *arguments: Any,
+        limit_train_batches: int | float | None = None,
+        limit_val_batches: int | float | None = None,
+        limit_test_batches: int | float | None = None,
+        limit_predict_batches: int | float | None = None,
+        overfit_batches: int | float = 0.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(
+            *arguments,
+            limit_train_batches=limit_train_batches,
+            limit_val_batches=limit_val_batches,
+            limit_test_batches=limit_test_batches,
+            limit_predict_batches=limit_predict_batches,
+            overfit_batches=overfit_batches,
+            **options,
+        )
+
+
 class _Parser(LightningCLI):
     """LightningCLI with the defaults of this package; it parses, and runs nothing."""
 
@@ -253,6 +282,7 @@ class _Parser(LightningCLI):
             DataModule,
             subclass_mode_model=True,
             save_config_callback=None,
+            trainer_class=_Trainer,
             seed_everything_default=0,
             trainer_defaults=_TRAINER_DEFAULTS,
             parser_kwargs={

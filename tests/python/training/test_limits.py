@@ -5,13 +5,26 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
+import lightning.pytorch as L
 import pytest
 import torch
 
 from torchml.errors import TorchMLError
 from torchml.training import api
+from torchml.training.settings import from_words
+
+
+@pytest.mark.parametrize("part", ["train", "val", "test", "predict"])
+def test_one_is_a_number_of_batches(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where typing's cache gave Lightning's annotations another order, by earlier imports."""
+    name = f"limit_{part}_batches"
+    float_first = Union[float, int, None]  # noqa: UP007
+    monkeypatch.setitem(L.Trainer.__init__.__annotations__, name, float_first)
+    settings = from_words(["fit", f"--trainer.{name}", "1"])
+    limit = settings.options.trainer[name]
+    assert limit == 1 and isinstance(limit, int)
 
 
 @pytest.mark.parametrize(
