@@ -11,14 +11,13 @@ import os
 import signal
 import sys
 import tempfile
-import threading
 import traceback
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
 import torchml
+from torchml.termination import terminated_in_order
 from torchml.training.threads import wait_without_spinning
 
 _MODEL_COMMANDS = {
@@ -140,28 +139,8 @@ def _run_command(program: str, home: str, words: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog=program, **command.texts())
     command.add_arguments(parser)
     options = parser.parse_args(words)
-    with _terminated_in_order():
+    with terminated_in_order():
         return guarded(program, lambda: command.run(options))
-
-
-@contextmanager
-def _terminated_in_order() -> Iterator[None]:
-    """Let SIGTERM (kill, a time limit of Slurm) end the command as Ctrl-C does.
-
-    Files that are half written are then removed.
-    """
-
-    def end(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def guarded(program: str, run: Callable[[], int]) -> int:

@@ -29,7 +29,7 @@ def fit(config: Config = {}, **overrides: Any) -> Run:  # noqa: B006
 
     Returns:
         The run: its folder, metrics, trainer, task and data; of a committee (`members`) that of the
-        network that learned from it (`distill`), else of its last member.
+        network that learned from it (`distill`), else that of its last member, without objects.
 
     Raises:
         TorchMLError: one sentence, for the first key, value or file that is wrong.

@@ -46,8 +46,14 @@ def check_distillation(settings: Settings, resumed: bool) -> None:
         resumed: what began is resumed.
 
     Raises:
-        TorchMLError: the task is another than energies and forces, or the folder holds a training.
+        TorchMLError: the task is another than energies and forces, the folder holds a training, or
+            the members leave no files.
     """
+    if settings.is_trial:
+        raise TorchMLError(
+            "distill is true, but trainer.fast_dev_run leaves no members to learn from, expected "
+            "distill: false in a trial"
+        )
     options, _ = assemble(settings)
     task = options.model
     if task.kind != S2EF.kind or task.heads.targets:
@@ -89,7 +95,7 @@ def distill(settings: Settings, teachers: Sequence[Path]) -> list[str]:
             teachers,
             forces="forces" in task.learned,
             stress="stress" in task.learned and has_stress,
-            device="cuda" if torch.cuda.is_available() else "cpu",
+            device="cpu" if settings.on_cpu or not torch.cuda.is_available() else "cuda",
         )
         write_extxyz(found, train)
     words = ["--data.train", str(train)]

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 from rich.console import Console
 
 from torchml.errors import TorchMLError
 from torchml.importers.committees import MEMBER
+from torchml.termination import terminated_in_order
 from torchml.training.distillation import check_distillation, distill
 from torchml.training.launchers import launched_ranks
+from torchml.training.processes import SideBySide
 from torchml.training.run import Run
 from torchml.training.run import run as run_settings
 from torchml.training.run_folder import CHECKPOINTS
@@ -22,8 +28,8 @@ CHECKPOINT = "--ckpt_path"
 _ALONE = (MEMBERS, "1", "--distill", "false")
 
 
-def fit_committee(arguments: Sequence[str]) -> list[Run]:
-    """Train the members of a committee, one after the other, and a network that learns their mean.
+def fit_committee(arguments: Sequence[str]) -> Run:
+    """Train the members of a committee side by side, and a network that learns their mean.
 
     Member k (from 0) has the seeds `seed_everything + k` and `data.seed + k`: other initial
     weights, another order of the batches and, where neither `data.val` nor `data.split` says which
@@ -35,8 +41,8 @@ def fit_committee(arguments: Sequence[str]) -> list[Run]:
         arguments: the command, which is fit, then its words.
 
     Returns:
-        The runs of the members, each in a folder of its own within that of the configuration, and
-        with `distill` the run of the network that learned from them, in the folder itself.
+        The run of the network that learned from the members, in the folder of the configuration;
+        without `distill` that of the last member, in a folder within that.
 
     Raises:
         TorchMLError: one sentence, for the first key, value or file that is wrong.
@@ -55,29 +61,63 @@ def fit_committee(arguments: Sequence[str]) -> list[Run]:
         check_distillation(settings, resumed=path == "last")
     folders = [settings.folder / f"{MEMBER}{k + 1}" for k in range(count)]
     _remove_others(settings, folders)
-    console = Console(soft_wrap=True, highlight=False)
-    runs = []
-    for k, folder in enumerate(folders):
-        console.print(f"member {k + 1} of {len(folders)}: {folder}", markup=False)
-        own = _own_words(settings, folder, k)
-        runs.append(_run([*words, *_ALONE, *own], folder, path))
+    trainings = {
+        f"member {k + 1} of {count}": _resumed([*words, *_own(settings, folder, k)], folder, path)
+        for k, folder in enumerate(folders)
+    }
+    show = partial(Console(soft_wrap=True, highlight=False).print, markup=False)
+    processes = _processes(settings)
+    show(f"{count} members, {processes.at_once} at once: {folders[0]} to {folders[-1].name}")
+    try:
+        with terminated_in_order():
+            for name, line in processes.lines(trainings):
+                show(f"{name}: {line}")
+    except KeyboardInterrupt:
+        raise TorchMLError("interrupted; resume it by --ckpt_path last") from None
     if student:
-        console.print(f"the network that learns their mean: {settings.folder}", markup=False)
-        own = distill(settings, [run.best for run in runs])
-        runs.append(_run([*words, *_ALONE, *own], settings.folder, path))
-    console.print(
-        f"export the members: python -m torchml_export {settings.folder} --committee", markup=False
-    )
-    return runs
+        show(f"the network that learns their mean: {settings.folder}")
+        own = distill(settings, [Ended(folder).best for folder in folders])
+        result = run_settings(from_words(_resumed([*words, *own], settings.folder, path)))
+    else:
+        result = Ended(folders[-1])
+    show(f"export the members: python -m torchml_export {settings.folder} --committee")
+    return result
 
 
-def _run(words: Sequence[str], folder: Path, path: str) -> Run:
-    """Train in a folder, or go on with what began there."""
+@dataclass(init=False)
+class Ended(Run):
+    """The run of a training in a process of its own, which leaves files, and no objects."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __getattr__(self, name: str) -> NoReturn:
+        raise AttributeError(
+            f"{name}: members are trained in processes of their own, which leave files alone, "
+            "expected folder, best or last"
+        )
+
+
+def _processes(settings: Settings) -> SideBySide:
+    """As many members at once as there are cores, or one on another device than the CPU."""
+    options = settings.options
+    cores = len(os.sched_getaffinity(0))
+    devices = str(options.trainer.devices)
+    ranks = int(devices) if settings.on_cpu and devices.isdigit() else 1
+    at_once = options.members_at_once
+    if at_once is None:
+        at_once = cores // ranks if settings.on_cpu else 1
+    at_once = max(1, min(at_once, options.members))
+    return SideBySide(at_once, threads=max(1, cores // (at_once * ranks)))
+
+
+def _resumed(words: Sequence[str], folder: Path, path: str) -> list[str]:
+    """The words of a training of one network, which goes on with what began in its folder."""
     begun = path == "last" and (folder / CHECKPOINTS / "last.ckpt").is_file()
-    return run_settings(from_words([*words, *([CHECKPOINT, "last"] if begun else [])]))
+    return [*words, *_ALONE, *([CHECKPOINT, "last"] if begun else [])]
 
 
-def _own_words(settings: Settings, folder: Path, k: int) -> list[str]:
+def _own(settings: Settings, folder: Path, k: int) -> list[str]:
     """What a member does not share with the others."""
     seed = settings.options.seed_everything
     if seed is None or isinstance(seed, bool):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -62,10 +62,10 @@ class Run:
     """
 
     folder: Path
-    metrics: dict[str, float]
-    trainer: L.Trainer
-    task: Task
-    data: DataModule
+    metrics: dict[str, float] = field(repr=False)
+    trainer: L.Trainer = field(repr=False)
+    task: Task = field(repr=False)
+    data: DataModule = field(repr=False)
 
     @property
     def best(self) -> Path:

@@ -119,6 +119,12 @@ class Settings:
         return bool(self.options.trainer.fast_dev_run)
 
     @property
+    def on_cpu(self) -> bool:
+        """Whether the trainer uses no accelerator."""
+        chosen = self.options.trainer.accelerator
+        return chosen == "cpu" or (chosen == "auto" and not torch.accelerator.is_available())
+
+    @property
     def is_committee(self) -> bool:
         """Whether several networks are trained.
 
@@ -325,6 +331,12 @@ class _Parser(LightningCLI):
         )
         parser.add_argument(
             "--members", type=int, default=1, help="Networks to train, from other random numbers."
+        )
+        parser.add_argument(
+            "--members_at_once",
+            type=int | None,
+            default=None,
+            help="Members that train side by side; by default one for each core, one on a GPU.",
         )
         parser.add_argument(
             "--distill",

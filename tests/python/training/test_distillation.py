@@ -95,6 +95,10 @@ def test_what_began_is_resumed(config: Path) -> None:
         (["--distill"], "members is 1, expected at least 2 with distill"),
         (["--members", "0"], "members is 0, expected at least 1"),
         (
+            ["--members", "2", "--distill", "--trainer.fast_dev_run", "true"],
+            "distill is true, but trainer.fast_dev_run leaves no members to learn from",
+        ),
+        (
             ["--members", "2", "--distill", "--model.targets", "[{name: charge}]"],
             "distill is true, but the task learns more than energies, forces and stress",
         ),

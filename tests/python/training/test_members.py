@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +18,7 @@ from torchml import Potential
 from torchml.cli import export_main, main
 from torchml.data.module import DataModule
 from torchml.importers.opening import load
+from torchml.training import api
 
 pytestmark = pytest.mark.usefixtures("quick_probe")
 
@@ -76,3 +81,65 @@ def test_members_of_a_larger_committee_are_not_kept(config: Path, scratch: Path,
     (scratch / "run" / "member3").mkdir(parents=True)
     assert fit(config) == 1
     assert "holds a member of an earlier training" in capsys.readouterr().err
+
+
+def test_members_train_at_the_same_time(config: Path, monkeypatch, capsys) -> None:
+    """With modules that this process can import, and its cores shared."""
+    folder = config.parent / "elsewhere"
+    folder.mkdir()
+    (folder / "own_losses.py").write_text(
+        """
+import time, torch
+from pathlib import Path
+
+class Meeting(torch.nn.MSELoss):
+    def __init__(self):
+        super().__init__()
+        Path(str(time.time_ns())).touch()
+        Path("threads").write_text(str(torch.get_num_threads()))
+        end = time.monotonic() + 60
+        while len(list(Path(".").glob("1*"))) < 2:
+            assert time.monotonic() < end
+            time.sleep(0.01)
+"""
+    )
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    run = api.fit(config, members=2, members_at_once=2, model__force_loss="own_losses.Meeting")
+    assert Path("threads").read_text() == "1"
+    assert run.folder == Path("run/member2") and run.best.is_file()
+    with pytest.raises(AttributeError, match=r"task: members are trained in processes of their"):
+        _ = run.task
+    printed = capsys.readouterr().out
+    assert "2 members, 2 at once: run/member1 to member2" in printed
+    assert "member 1 of 2: epoch 2/2" in printed and "member 2 of 2: epoch 2/2" in printed
+
+
+def test_an_error_of_a_member_is_one_sentence(config: Path, capsys) -> None:
+    assert fit(config, "--data.train", "missing.extxyz", "--members_at_once", "1") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("torchml fit: error: member 1 of 2: ")
+    assert "missing.extxyz" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_members_end_with_their_committee(config: Path, number: signal.Signals) -> None:
+    """What they have trained can be resumed."""
+    words = ["fit", "--config", str(config), "--members", "2", "--trainer.max_epochs", "5000"]
+    command = [sys.executable, "-m", "torchml", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        checkpoints = [Path("run") / f"member{k}" / "checkpoints" / "last.ckpt" for k in (1, 2)]
+        end = time.monotonic() + 120
+        while not checkpoints[0].exists():
+            assert time.monotonic() < end and process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(number)
+        # The pipe closes when the members have ended, too.
+        _, error = process.communicate(timeout=60)
+        assert process.returncode != 0
+        if number == signal.SIGINT:
+            assert error.decode() == (
+                "torchml fit: error: interrupted; resume it by --ckpt_path last\n"
+            )
+    loaded = torch.load(checkpoints[0], weights_only=True)
+    assert 0 < loaded["global_step"] < 20000
