@@ -121,7 +121,7 @@ def draw_layers() -> Figure:
         (("descriptors", "data"), ORANGE),
         (("inference",), ORANGE),
         (("contract", "kim", "neighbors"), GREY),
-        (("errors, lazy, voigt",), GREY),
+        (("errors, lazy, termination, voigt",), GREY),
     ]
     height, gap, left, width = 0.29, 0.115, 3.9, 4.0
     for row, (names, color) in enumerate(rows):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import torchml
 from torchml.termination import terminated_in_order
-from torchml.training.threads import wait_without_spinning
+from torchml.training.threads import wait_briefly
 
 _MODEL_COMMANDS = {
     "export": "torchml.export.command",
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)  # a class_path may name a module in the working folder
     if _is_training(words):
-        wait_without_spinning()
+        wait_briefly()
         home = "torchml.training.submit" if name == "submit" else "torchml.training.cli"
         return guarded(f"torchml {name}", lambda: import_module(home).main(words))
     if name in _MODEL_COMMANDS:

@@ -55,9 +55,9 @@ def run(words: Sequence[str]) -> int:
     Raises:
         TorchMLError: one sentence, for the first word, key, value or file that is wrong.
     """
-    from torchml.training.threads import wait_without_spinning
+    from torchml.training.threads import wait_briefly
 
-    wait_without_spinning()
+    wait_briefly()
     from torchml.compat.ocp_lightning import documents, translation
 
     task, command, options = _split(words)
