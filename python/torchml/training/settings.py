@@ -129,9 +129,11 @@ class Settings:
         """Whether several networks are trained.
 
         Raises:
-            TorchMLError: their number is wrong, or there is no committee to learn from.
+            TorchMLError: a number of them is wrong, or there is no committee to learn from.
         """
         members, distill = self.options.members, self.options.distill
+        if (at_once := self.options.members_at_once) is not None and at_once < 1:
+            raise TorchMLError(f"members_at_once is {at_once}, expected at least 1, or null")
         if members < 1 or (distill and members < 2):
             least = "2 with distill" if distill else "1"
             raise TorchMLError(f"members is {members}, expected at least {least}")

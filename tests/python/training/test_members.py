@@ -67,6 +67,7 @@ def test_each_member_validates_on_another_part(data: Path) -> None:
     ("words", "sentence"),
     [
         (["fit", "--members", "0"], "members is 0, expected at least 1"),
+        (["fit", "--members_at_once", "0"], "members_at_once is 0, expected at least 1"),
         (["test", "--members=3"], "'test --members 3' is given, expected fit"),
         (["fit", "--members", "2", "--ckpt_path", "a.ckpt"], "--ckpt_path is 'a.ckpt' beside"),
         (["fit", "--members", "2", "--seed_everything", "false"], "seed_everything is False"),
