@@ -16,6 +16,7 @@ from typing import Any
 
 from torchml.data.ranks import ONE_NODE_ADDRESS
 from torchml.errors import TorchMLError
+from torchml.training.run_folder import CHECKPOINTS
 
 _DESCRIPTION = """\
 Train as a job of a cluster. All arguments that are not listed here are those of torchml fit.
@@ -34,21 +35,26 @@ class Job:
 
     Attributes:
         arguments: words of `torchml fit`.
-        last: the last checkpoint of the run.
+        last: the last checkpoint of the run; None for a committee, whose members have their own.
         resume: continue from it.
     """
 
     arguments: tuple[str, ...]
-    last: Path
+    last: Path | None
     resume: bool = False
 
     def __call__(self) -> str:
         """Train, and return the path of the best checkpoint."""
         from torchml.training.cli import run
+        from torchml.training.members import CHECKPOINT
 
         announce_ranks()
-        # Without a checkpoint yet, there is nothing that a new start could overwrite.
-        resumed = ("--ckpt_path", str(self.last)) if self.resume and self.last.exists() else ()
+        resumed: tuple[str, ...] = ()
+        if self.resume and self.last is None:
+            resumed = (CHECKPOINT, "last")
+        elif self.resume and self.last is not None and self.last.exists():
+            # Without a checkpoint yet, there is nothing that a new start could overwrite.
+            resumed = (CHECKPOINT, str(self.last))
         return str(run([*self.arguments, *resumed]).best)
 
     def checkpoint(self) -> Any:
@@ -185,14 +191,15 @@ def _submit(options: argparse.Namespace, words: list[str]) -> int:
     from torchml.training.settings import from_words
 
     words = ["fit", *words]
-    if options.nodes * options.tasks_per_node > 1:
+    ranks = options.nodes * options.tasks_per_node
+    if ranks > 1:
         words += ["--trainer.num_nodes", str(options.nodes), "--trainer.strategy", "ddp"]
         words += ["--trainer.devices", str(options.tasks_per_node)]
     planned = from_words(words)
-    if planned.is_committee:
+    if planned.is_committee and ranks > 1:
         raise TorchMLError(
-            f"members is {planned.options.members}, expected a job for each member, with its own "
-            "seeds and trainer.default_root_dir"
+            f"members is {planned.options.members} and there are {ranks} tasks, expected one task, "
+            "whose processes train the members"
         )
     planned.check_folder()
     folder = planned.folder.absolute()
@@ -209,7 +216,8 @@ def _submit(options: argparse.Namespace, words: list[str]) -> int:
         "slurm_account": options.account,
         "slurm_additional_parameters": further or None,
     }
-    wanted = Job(tuple(words), folder / "checkpoints" / "last.ckpt")
+    last = None if planned.is_committee else folder / CHECKPOINTS / "last.ckpt"
+    wanted = Job(tuple(words), last)
     (job,) = submit_jobs([wanted], folder / "jobs", options.cluster, options.restarts, settings)
     print(f"submitted job {job.job_id}; its output goes to {job.paths.stdout}")
     if options.wait:

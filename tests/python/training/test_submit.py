@@ -59,6 +59,22 @@ def test_a_job_that_was_stopped_before_its_first_checkpoint_starts_anew(
     assert Path(best).exists() and last.exists()
 
 
+def test_a_job_trains_a_committee(config: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """On one task, whose processes train the members; what was stopped goes on."""
+    words = ("--config", config, "--members", 2, "--cluster", "local", "--time", 5, "--wait")
+    assert torchml("submit", *words, "--tasks-per-node", 2) == 1
+    assert "members is 2 and there are 2 tasks, expected one" in capfd.readouterr().err
+    assert torchml("submit", *words) == 0, capfd.readouterr()
+    assert "run/member2/checkpoints/best.ckpt" in capfd.readouterr().out
+    (submission,) = Path("run/jobs").glob("*submitted.pkl")
+    job = submitit.core.utils.DelayedSubmission.load(submission).function
+    Path("run/member2").rename("run/before")
+    assert Path(job.checkpoint().function()) == Path("run/member2/checkpoints/best.ckpt")
+    printed = capfd.readouterr().out
+    assert "member 1 of 2:   nothing remains to train" in printed
+    assert "member 2 of 2: epoch 2/2" in printed
+
+
 def test_the_configuration_is_checked_before_submission(
     config: Path,
     capsys: pytest.CaptureFixture[str],
