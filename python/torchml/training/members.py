@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -69,8 +70,8 @@ def fit_committee(arguments: Sequence[str]) -> Run:
     processes = _processes(settings)
     show(f"{count} members, {processes.at_once} at once: {folders[0]} to {folders[-1].name}")
     try:
-        with terminated_in_order():
-            for name, line in processes.lines(trainings):
+        with terminated_in_order(), closing(processes.lines(trainings)) as lines:
+            for name, line in lines:
                 show(f"{name}: {line}")
     except KeyboardInterrupt:
         raise TorchMLError("interrupted; resume it by --ckpt_path last") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
@@ -27,10 +27,10 @@ class SideBySide:
     at_once: int
     threads: int
 
-    def lines(self, trainings: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, str]]:
+    def lines(self, trainings: Mapping[str, Sequence[str]]) -> Generator[tuple[str, str]]:
         """Carry out commands, and yield what they print.
 
-        If one fails, or the caller stops, the others are ended; they can be resumed.
+        If one fails, or the caller closes the generator, the others are ended; they can be resumed.
 
         Args:
             trainings: the words of each command, by the name of the training.

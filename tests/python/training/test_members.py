@@ -127,8 +127,13 @@ def test_an_error_of_a_member_is_one_sentence(config: Path, capsys) -> None:
 def test_members_end_with_their_committee(config: Path, number: signal.Signals) -> None:
     """What they have trained can be resumed."""
     words = ["fit", "--config", str(config), "--members", "2", "--trainer.max_epochs", "5000"]
-    command = [sys.executable, "-m", "torchml", *words]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "torchml", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell's background commands, as CI may be one, ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
         checkpoints = [Path("run") / f"member{k}" / "checkpoints" / "last.ckpt" for k in (1, 2)]
         end = time.monotonic() + 120
         while not checkpoints[0].exists():
