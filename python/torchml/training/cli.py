@@ -47,7 +47,7 @@ def run(arguments: Sequence[str]) -> Run:
     path, words = taken(arguments, CHECKPOINT)  # that of a committee lies in its members' folders
     settings = from_words(words)
     if settings.is_committee:
-        return fit_committee(arguments)
+        return fit_committee(settings, words, path)
     return run_settings(from_words(arguments) if path else settings)
 
 

@@ -29,7 +29,7 @@ def check_limits(trainer: L.Trainer, data: DataModule, stage: Stage) -> None:
     batches = min(limit, count) if isinstance(limit, int) else int(limit * count)
     if batches < 1:
         raise TorchMLError(
-            f"trainer.{name} is {limit:g}, which is no batch of the {count} of data.{part}, "
+            f"trainer.{name} is {limit}, which is no batch of the {count} of data.{part}, "
             "expected at least one"
         )
     if stage != "fit":
@@ -45,7 +45,7 @@ def check_limits(trainer: L.Trainer, data: DataModule, stage: Stage) -> None:
     name, limit = _limit(trainer, "val")
     if isinstance(limit, float) and limit > 0 and int(limit * validated) < 1:
         raise TorchMLError(
-            f"trainer.{name} is {limit:g}, which is no batch of the {validated} of data.val, "
+            f"trainer.{name} is {limit}, which is no batch of the {validated} of data.val, "
             "expected at least one, or 0 for no validation"
         )
     every = trainer.val_check_interval

@@ -29,7 +29,7 @@ CHECKPOINT = "--ckpt_path"
 _ALONE = (MEMBERS, "1", "--distill", "false")
 
 
-def fit_committee(arguments: Sequence[str]) -> Run:
+def fit_committee(settings: Settings, words: Sequence[str], path: str) -> Run:
     """Train the members of a committee side by side, and a network that learns their mean.
 
     Member k (from 0) has the seeds `seed_everything + k` and `data.seed + k`: other initial
@@ -39,7 +39,9 @@ def fit_committee(arguments: Sequence[str]) -> Run:
     resumed, and the rest trained.
 
     Args:
-        arguments: the command, which is fit, then its words.
+        settings: what the words say.
+        words: the command, which is fit, then its words without --ckpt_path.
+        path: that of --ckpt_path, empty where it is not given.
 
     Returns:
         The run of the network that learned from the members, in the folder of the configuration;
@@ -53,10 +55,8 @@ def fit_committee(arguments: Sequence[str]) -> Run:
             "--members trains on one rank, but a launcher started several, expected a training "
             f"for each member, with trainer.default_root_dir RUN/{MEMBER}K and its own seeds"
         )
-    path, words = taken(arguments, CHECKPOINT)
     if path not in ("", "last"):
         raise TorchMLError(f"--ckpt_path is '{path}' beside --members, expected last")
-    settings = from_words(words)
     count, student = settings.options.members, settings.options.distill
     if student:
         check_distillation(settings, resumed=path == "last")
