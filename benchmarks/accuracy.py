@@ -18,9 +18,9 @@ from common.reports import OUTPUT, machine, new_table, write_json
 from mlearn.published import ERRORS
 from rich.console import Console
 
-from torchml.training.threads import wait_without_spinning
+from torchml.training.threads import wait_briefly
 
-wait_without_spinning()
+wait_briefly()
 
 from torchml import TorchMLError  # noqa: E402 (only now it may import torch)
 from torchml.data import read  # noqa: E402

@@ -28,9 +28,9 @@ from common.reports import machine, progress_bar, write_json
 from common.sheets import write_markdown
 from rich.console import Console
 
-from torchml.training.threads import wait_without_spinning
+from torchml.training.threads import wait_briefly
 
-wait_without_spinning()
+wait_briefly()
 
 from ase.io import read  # noqa: E402 (only now torch may be imported)
 from ase.neighborlist import neighbor_list  # noqa: E402
